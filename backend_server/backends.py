@@ -1,0 +1,54 @@
+"""The backends, by name, and what all of them have."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Iterator
+
+from backend_server.backend import Backend
+from backend_server.components.identity import identity
+from backend_server.components.kernel import kernel
+from backend_server.components.login import login
+from backend_server.components.logs import logs
+from backend_server.components.names import names
+from backend_server.components.packages import packages
+from backend_server.components.people import people
+from backend_server.engine import Component, component, one_owner_each
+from backend_server.errors import Refused
+from backend_server.gather import Site
+
+
+def load(name: str, checkout: Path) -> Backend:
+    """What NAME/backend.py in the checkout declares. Raises Refused where there is none."""
+    path = checkout / name / "backend.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_backend", str(path))
+    if spec is None or spec.loader is None or not path.exists():
+        raise Refused(
+            f"there is no backend {name}: {path} is missing",
+            hint="run the manage.sh of one of the backends in this checkout",
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    backend: Backend = module.BACKEND
+    return backend
+
+
+def declare(site: Site) -> tuple[Component, ...]:
+    """All that should be so, in the order of work. Pure: it looks at no host.
+
+    Raises Refused where two resources decide the same fact.
+    """
+    components = tuple(_everywhere(site))
+    one_owner_each(components)
+    return components
+
+
+def _everywhere(site: Site) -> Iterator[Component]:
+    yield component("identity", identity(site))
+    yield component("people", people(site))
+    yield component("names", names(site))
+    yield component("packages", packages(site))
+    yield component("login", login(site))
+    yield component("logs", logs(site), needs=("identity",))
+    yield component("kernel", kernel(site))

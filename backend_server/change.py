@@ -1,0 +1,55 @@
+"""What differs between a host and its declaration, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import FrozenSet, Tuple, Union
+
+
+Value = Union[None, bool, int, str, FrozenSet[str]]
+
+HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field of a resource that is not as declared. `before` None means absent."""
+
+    field: str
+    before: Value
+    after: Value
+
+
+Changes = Tuple[Change, ...]
+
+
+def compare(**fields: tuple[Value, Value]) -> Changes:
+    """A Change for each field=(found, wanted) that differs; wanted None means leave alone."""
+    return tuple(
+        Change(field, found, wanted)
+        for field, (found, wanted) in fields.items()
+        if wanted is not None and found != wanted
+    )
+
+
+def hide(changes: Changes) -> Changes:
+    """The same changes without their values, for what is secret."""
+    return tuple(
+        Change(change.field, change.before and HIDDEN, HIDDEN) for change in changes
+    )
+
+
+def octal(mode: int | None) -> str | None:
+    """A file mode as chmod(1) takes it."""
+    return None if mode is None else f"{mode:04o}"
+
+
+def brief(value: Value) -> str:
+    """A value short enough to stand inside a sentence."""
+    if value is None:
+        return "absent"
+    if isinstance(value, frozenset):
+        return " ".join(sorted(value)) or "nobody"
+    text = str(value)
+    lines = text.count("\n")
+    return f"{lines} lines" if lines else text or "empty"

@@ -1,0 +1,122 @@
+"""The command line: what is asked, who may ask it, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Sequence
+
+from backend_server.errors import UserError
+from backend_server.report import sentence
+from backend_server.run import Options, apply, plan, show, status
+
+
+_COMMANDS = {
+    "apply": (apply, "make this host what it is declared to be (the default)"),
+    "plan": (plan, "what apply would change; exit 3 if anything"),
+    "show": (show, "all that is declared; needs no root and looks at no host"),
+    "status": (status, "what this host is now"),
+}
+_EXIT_CODES = """\
+exit status:
+  0  as declared          1  something failed       2  usage, or refused
+  3  plan found changes   4  as declared, but degraded
+"""
+
+
+def main(argv: Sequence[str], checkout: str) -> int:
+    """The exit status. Only errors we expect are caught: a bug keeps its traceback."""
+    _survive_any_locale()
+    options = _parser().parse_args(_with_default_command(argv))
+    try:
+        if options.command != "show" and os.geteuid() != 0:
+            raise _not_root(options)
+        act, _ = _COMMANDS[options.command]
+        return act(_options(options, checkout))
+    except UserError as error:
+        print("error: " + "\n".join(sentence(error)), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nstopped; run it again to go on where it ended", file=sys.stderr)
+        return 1
+
+
+def _not_root(options: argparse.Namespace) -> UserError:
+    from backend_server.errors import Refused
+
+    return Refused(
+        f"`{options.command}` needs root and this is uid {os.geteuid()}",
+        hint=f"sudo ./{options.backend}/manage.sh {options.command}",
+    )
+
+
+def _with_default_command(argv: Sequence[str]) -> list[str]:
+    backend, *rest = argv
+    asks_for_help = rest[:1] in (["-h"], ["--help"])
+    if not asks_for_help and (not rest or rest[0].startswith("-")):
+        rest = ["apply", *rest]
+    return [backend, *rest]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="manage.sh",
+        description="Makes this host an OpenSAFELY backend and keeps it one.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("backend", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (_, says) in _COMMANDS.items():
+        command = commands.add_parser(name, help=says, description=says)
+        command.add_argument("--json", action="store_true", help="for programs")
+        if name != "status":
+            _only(command)
+        if name in ("apply", "plan"):
+            _acting(command)
+        if name == "apply":
+            says = "answers yes: first run on this host"
+            command.add_argument("--yes", action="store_true", help=says)
+        if name == "show":
+            says = "such as `ubuntu 24.04`; this host's if not given"
+            command.add_argument("--release", metavar="RELEASE", help=says)
+    return parser
+
+
+def _only(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--only",
+        action="append",
+        metavar="COMPONENT",
+        help="leave the others alone; may be given again",
+    )
+
+
+def _acting(command: argparse.ArgumentParser) -> None:
+    says = "ask nothing of the network"
+    command.add_argument("--offline", action="store_true", help=says)
+    says = "whole text of new files, and every program started"
+    command.add_argument("-v", "--verbose", action="store_true", help=says)
+
+
+def _options(options: argparse.Namespace, checkout: str) -> Options:
+    given = vars(options)
+    return Options(
+        backend=options.backend,
+        checkout=Path(checkout),
+        only=tuple(given.get("only") or ()),
+        json=options.json,
+        offline=given.get("offline", False),
+        yes=given.get("yes", False),
+        verbose=given.get("verbose", False),
+        release=given.get("release"),
+    )
+
+
+def _survive_any_locale() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")

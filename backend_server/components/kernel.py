@@ -1,0 +1,23 @@
+"""Kernel parameters, and that no process leaves its memory on disk."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from backend_server.components.verbatim import verbatim
+from backend_server.gather import Site
+from backend_server.parsers import parse_assignments
+from backend_server.resource import Resource
+from backend_server.resources import Sysctl
+
+
+_SYSCTL = "/etc/sysctl.d/zz-opensafely.conf"  # the last file of sysctl.d(5) wins
+
+
+def kernel(site: Site) -> Iterator[Resource]:
+    """Links cannot be abused, nothing is routed by strangers, and a crash leaks nothing."""
+    yield verbatim(site, _SYSCTL)
+    for name, value in parse_assignments(site.etc[_SYSCTL]).items():
+        yield Sysctl(name.strip(), value.strip())
+    yield verbatim(site, "/etc/security/limits.d/zz-opensafely.conf")
+    yield verbatim(site, "/etc/systemd/coredump.conf.d/opensafely.conf")

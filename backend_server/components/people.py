@@ -1,0 +1,50 @@
+"""Groups, the service account, and an account for everybody on a roster."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from backend_server.gather import Site
+from backend_server.resource import Resource
+from backend_server.resources import Directory, Group, Members, RootEquivalent, User
+from backend_server.roles import (
+    MARKER,
+    OPENSAFELY,
+    OPENSAFELY_ID,
+    REVIEWERS,
+    REVIEWERS_GID,
+    ROLES,
+    ROOT_EQUIVALENT_GROUPS,
+)
+
+
+def people(site: Site) -> Iterator[Resource]:
+    """Needs neither network nor packages, so that access can be taken away at any time."""
+    yield from _groups()
+    for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
+        yield RootEquivalent(name, frozenset(), site.backend.provider_accounts, MARKER)
+    yield from _service_account()
+    for name in sorted(_everybody(site)):
+        yield User(name, home=f"/home/{name}", marker=MARKER)
+        yield Directory(f"/home/{name}", mode=0o750, owner=name, group=name)
+    for role in ROLES:
+        # A role without people here, as where the provider manages them, is an empty group.
+        entries = site.people.get(role.roster or "", ())
+        yield Members(role.group, frozenset(entry.name for entry in entries))
+
+
+def _groups() -> Iterator[Resource]:
+    fixed = {OPENSAFELY: OPENSAFELY_ID, REVIEWERS: REVIEWERS_GID}
+    for name in sorted({MARKER, *(role.group for role in ROLES)}):
+        yield Group(name, gid=fixed.get(name))
+
+
+def _service_account() -> Iterator[Resource]:
+    """Locked, with a shell: developers become it with `sudo -iu`, which keeps their name."""
+    home = f"/home/{OPENSAFELY}"
+    yield User(OPENSAFELY, home=home, uid=OPENSAFELY_ID, comment="runs the jobs")
+    yield Directory(home, mode=0o750, owner=OPENSAFELY, group=OPENSAFELY)
+
+
+def _everybody(site: Site) -> frozenset[str]:
+    return frozenset(e.name for entries in site.people.values() for e in entries)

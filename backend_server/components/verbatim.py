@@ -1,0 +1,12 @@
+"""Files that the checkout's etc/ holds, installed as they are."""
+
+from __future__ import annotations
+
+from backend_server.gather import Site
+from backend_server.resources import File
+
+
+def verbatim(site: Site, path: str, *, mode: int = 0o644, notify: str = "") -> File:
+    """PATH on the host holds what etc/ in the checkout has for it."""
+    units = (notify,) if notify else ()
+    return File(path, site.etc[path], mode=mode, notify=units)

@@ -1,0 +1,59 @@
+"""Questions that only a person, or --yes, can answer."""
+
+from __future__ import annotations
+
+import sys
+from typing import Iterator
+
+from backend_server.engine import Outcome
+from backend_server.errors import Refused
+from backend_server.gather import Site
+from backend_server.resources import Members, RootEquivalent, User
+
+
+def first_run(
+    site: Site, planned: list[Outcome], degraded: list[str], *, assume_yes: bool
+) -> None:
+    """Somebody agrees to what this machine becomes, or Refused is raised."""
+    if assume_yes:
+        return
+    name = site.backend.name
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"this machine is no backend yet, and nobody is here to confirm that it "
+            f"becomes {name}",
+            hint="run this on a terminal, or answer beforehand with --yes",
+        )
+    changing = sum(1 for outcome in planned if outcome.changes)
+    print(f"This machine becomes the OpenSAFELY backend {name}: {site.backend.title}.")
+    print(f"{changing} things on it will change. `plan` lists them all. Of people:")
+    for line in gains_and_losses(planned) or ["nobody gains or loses anything"]:
+        print(f"  {line}")
+    for line in degraded:
+        print(f"  {line}")
+    if input(f"Type {name} to go on: ").strip() != name:
+        raise Refused(f"the answer was not {name}; nothing was changed")
+
+
+def gains_and_losses(planned: list[Outcome]) -> list[str]:
+    """A line for each person: what they get here, and what they lose."""
+    found: dict[str, list[str]] = {}
+    for outcome in planned:
+        for person, what in _of(outcome):
+            found.setdefault(person, []).append(what)
+    return [f"{person}: {', '.join(what)}" for person, what in sorted(found.items())]
+
+
+def _of(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    resource = outcome.resource
+    for change in outcome.changes:
+        if isinstance(resource, User) and change.field == "name":
+            yield resource.name, "gets an account"
+        if isinstance(resource, (Members, RootEquivalent)):
+            before, after = change.before, change.after
+            assert isinstance(before, frozenset)
+            assert isinstance(after, frozenset)
+            for person in after - before:
+                yield person, f"joins {resource.group}"
+            for person in before - after:
+                yield person, f"leaves {resource.group}"

@@ -1,0 +1,138 @@
+"""Check everything, then change what differs, looking again after each change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Iterable, Iterator, NamedTuple
+
+from backend_server.change import Changes, brief
+from backend_server.errors import Refused, UserError
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+@dataclass(frozen=True)
+class Component:
+    """A capability: resources in the order of work, and the components it cannot do without."""
+
+    name: str
+    resources: tuple[Resource, ...]
+    needs: tuple[str, ...] = ()
+
+
+def component(
+    name: str, resources: Iterable[Resource], needs: tuple[str, ...] = ()
+) -> Component:
+    return Component(name, tuple(resources), needs)
+
+
+class Outcome(NamedTuple):
+    """What became of one resource. Without changes and error it was as declared."""
+
+    component: str
+    resource: Resource
+    changes: Changes = ()
+    error: UserError | None = None
+    reached: bool = True
+
+
+def one_owner_each(components: Iterable[Component]) -> None:
+    """Raise Refused, naming them all, where two resources decide the same fact."""
+    owners: dict[str, list[str]] = {}
+    for part in components:
+        for resource in part.resources:
+            for fact in resource.owns():
+                owners.setdefault(fact, []).append(f"{part.name}: {resource}")
+    twice = [f"{fact}: {', '.join(who)}" for fact, who in owners.items() if who[1:]]
+    if twice:
+        raise Refused(
+            "two resources decide the same fact\n" + "\n".join(twice),
+            hint="declare each fact in one component only",
+        )
+
+
+def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]:
+    """What differs, in declared order. Nothing is touched.
+
+    Each check sees, through `host.planned`, what the ones before it will have changed.
+    """
+    host.forget_plan()
+    for part in components:
+        for resource in part.resources:
+            try:
+                changes = resource.check(host)
+            except UserError as error:
+                yield Outcome(part.name, resource, error=error)
+                continue
+            if changes:
+                host.expect(resource.label, changes, resource.notifies())
+            yield Outcome(part.name, resource, changes)
+
+
+def walk(
+    components: Iterable[Component],
+    host: Host,
+    about_to: Callable[[Resource], None] = lambda resource: None,
+) -> Iterator[Outcome]:
+    """Make it so, in declared order.
+
+    A failure ends its component and those that need it; all others still get their turn.
+    `about_to` is called before a resource is changed.
+    """
+    host.forget_plan()
+    failed: set[str] = set()
+    for part in components:
+        if failed.intersection(part.needs):
+            failed.add(part.name)
+        for resource in part.resources:
+            if part.name in failed:
+                yield Outcome(part.name, resource, reached=False)
+                continue
+            outcome = _settle(part.name, resource, host, about_to)
+            if outcome.error:
+                failed.add(part.name)
+            yield outcome
+
+
+def _settle(
+    part: str, resource: Resource, host: Host, about_to: Callable[[Resource], None]
+) -> Outcome:
+    changes: Changes = ()
+    try:
+        changes = resource.check(host)
+        if changes:
+            about_to(resource)
+            for unit in resource.notifies():
+                host.mark_pending(unit, resource.label)
+            resource.apply(host, changes)
+            _second_look(resource, host)
+    except UserError as error:
+        return Outcome(part, resource, changes, error)
+    except OSError as error:
+        return Outcome(part, resource, changes, _from_the_kernel(resource, error))
+    return Outcome(part, resource, changes)
+
+
+def _second_look(resource: Resource, host: Host) -> None:
+    left = resource.check(host)
+    if left:
+        still = "; ".join(
+            f"{c.field} is {brief(c.before)}, not {brief(c.after)}" for c in left
+        )
+        raise UserError(
+            f"{resource} still differs after it was changed: {still}",
+            hint="something else on this host changes it back, or the change had no effect",
+        )
+
+
+def _from_the_kernel(resource: Resource, error: OSError) -> UserError:
+    where = f" ({error.filename})" if error.filename else ""
+    return UserError(
+        f"{resource} could not be changed: {error.strerror}{where}",
+        hint="the file is as it was before; look at `df -h` and `mount`",
+    )
+
+
+def refusals(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    return [o for o in outcomes if isinstance(o.error, Refused)]

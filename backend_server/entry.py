@@ -1,0 +1,74 @@
+"""Where Python starts: makes the process safe, then hands over to cli.
+
+Run as `python3 -I -S entry.py BACKEND …`. Nothing of the checkout is imported before it is
+known that root alone can have written it. Written so that any Python 3 can read it.
+"""
+
+import os
+import stat
+import sys
+
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+OLDEST = (3, 8)
+
+
+def main():
+    # type: () -> int
+    if sys.version_info < OLDEST:
+        found = "%d.%d" % sys.version_info[:2]
+        return refuse(
+            "this is Python %s; wanted 3.8 or newer" % found,
+            "use Ubuntu 20.04 or newer, whose /usr/bin/python3 is new enough",
+        )
+    if os.geteuid() == 0:
+        culprit = writable_by_others(CHECKOUT)
+        if culprit:
+            return refuse(
+                "%s can be changed by somebody other than root, who would be root "
+                "after this run" % culprit,
+                "chown -R root:root %s && chmod -R go-w %s" % (CHECKOUT, CHECKOUT),
+            )
+        os.umask(0o022)
+    sys.path.insert(0, CHECKOUT)
+    from backend_server import cli
+
+    return cli.main(sys.argv[1:], CHECKOUT)
+
+
+def writable_by_others(top):
+    # type: (str) -> str
+    """The first path in TOP, or above it, that not only root can change; '' if none."""
+    above = top
+    while above != "/":
+        above = os.path.dirname(above)
+        if open_to_others(os.lstat(above), sticky_is_safe=True):
+            return above
+    for folder, folders, files in os.walk(top):
+        if folder == os.path.join(top, ".git"):
+            folders.remove("objects")  # named by their hash, and many
+        for path in [folder] + [os.path.join(folder, name) for name in files]:
+            found = os.lstat(path)
+            if not stat.S_ISLNK(found.st_mode) and open_to_others(found):
+                return path
+    return ""
+
+
+def open_to_others(found, sticky_is_safe=False):
+    # type: (os.stat_result, bool) -> bool
+    """Owned by another, or writable by group or all; below /tmp only owners may rename."""
+    if found.st_uid != 0:
+        return True
+    if sticky_is_safe and found.st_mode & stat.S_ISVTX:
+        return False
+    return bool(found.st_mode & 0o022)
+
+
+def refuse(message, hint):
+    # type: (str, str) -> int
+    sys.stderr.write("error: %s\n   try: %s\n" % (message, hint))
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

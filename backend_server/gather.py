@@ -1,0 +1,142 @@
+"""Everything a declaration is made from, read from the checkout and judged as a whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Mapping
+
+from backend_server import rosters
+from backend_server.backend import Backend
+from backend_server.errors import Refused
+from backend_server.parsers import parse_assignments
+from backend_server.releases import Release
+from backend_server.roles import ROLES
+from backend_server.rosters import Entries, Problem
+
+
+@dataclass(frozen=True)
+class Site:
+    """A backend on a release, with its people and lists: all that a declaration depends on."""
+
+    backend: Backend
+    release: Release
+    checkout: str  # where this tool's files are on the host
+    people: Mapping[
+        str, Entries
+    ]  # by roster name; those whose time is over are left out
+    packages: Mapping[str, frozenset[str]]  # by list: core, extra, purge
+    hosts: str  # lines of hosts(5)
+    mirror: (
+        str  # URL that stands before the archive's path; empty: the host's own sources
+    )
+    security_mirror: str
+    etc: Mapping[str, str]  # files installed as they are, by absolute path
+
+
+def gather(backend: Backend, release: Release, checkout: Path, today: date) -> Site:
+    """Raises Refused with every problem of every file, by file and line."""
+    problems: list[Problem] = []
+    people = _people(backend, checkout, today, problems)
+    packages = {
+        name: _packages(checkout, f"packages/{name}.txt", problems)
+        for name in ("core", "extra", "purge")
+    }
+    hosts = _read(checkout, f"{backend.name}/hosts", problems)
+    problems += _hosts_problems(f"{backend.name}/hosts", hosts)
+    settings = parse_assignments(
+        _read(checkout, f"{backend.name}/backend.env", problems)
+    )
+    if problems:
+        raise Refused(
+            "the checkout has mistakes, and nothing was touched\n"
+            + "\n".join(map(str, sorted(problems))),
+            hint="correct these lines, commit, and run this again",
+        )
+    return Site(
+        backend=backend,
+        release=release,
+        checkout=str(checkout),
+        people=people,
+        packages=packages,
+        hosts="".join(line + "\n" for line in hosts.splitlines()),
+        mirror=settings.get("MIRROR", ""),
+        security_mirror=settings.get("SECURITY_MIRROR", ""),
+        etc=_etc(checkout / "etc"),
+    )
+
+
+def roster_path(backend: str, roster: str) -> str:
+    """Developers are the same people everywhere; other rosters are each backend's own."""
+    return roster if roster == "developers" else f"{backend}/{roster}"
+
+
+def _people(
+    backend: Backend, checkout: Path, today: date, problems: list[Problem]
+) -> Mapping[str, Entries]:
+    people = {}
+    for role in ROLES:
+        if role.roster in backend.rosters:
+            source = roster_path(backend.name, role.roster)
+            content = _read(checkout, source, problems).encode(
+                "utf-8", "surrogateescape"
+            )
+            entries, found = rosters.parse(source, content)
+            problems += found
+            people[role.roster] = entries
+    problems += rosters.check(people)
+    return {
+        # Access ends as the day begins, in UTC.
+        name: tuple(e for e in entries if e.expires is None or e.expires > today)
+        for name, entries in people.items()
+    }
+
+
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+
+
+def _packages(checkout: Path, source: str, problems: list[Problem]) -> frozenset[str]:
+    names = set()
+    text = _read(checkout, source, problems)
+    for number, line in enumerate(text.splitlines(), start=1):
+        for name in line.partition("#")[0].split():
+            if not _PACKAGE.fullmatch(name):
+                problems.append(Problem(source, number, f"{name!a} is no package name"))
+            names.add(name)
+    return frozenset(names)
+
+
+_ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}|[0-9a-f:]*:[0-9a-f:]+")
+
+
+def _hosts_problems(source: str, text: str) -> list[Problem]:
+    problems = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        address, *names = line.partition("#")[0].split() or [""]
+        if address and not (_ADDRESS.fullmatch(address) and names):
+            message = (
+                "wanted an address and then names, such as `192.0.2.7 jobs.example`"
+            )
+            problems.append(Problem(source, number, message))
+    return problems
+
+
+def _read(checkout: Path, name: str, problems: list[Problem]) -> str:
+    try:
+        return (checkout / name).read_bytes().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        # A typing error in a path must not read as an empty list.
+        problems.append(Problem(name, 0, f"cannot be read: {error.strerror}"))
+        return ""
+
+
+def _etc(top: Path) -> Mapping[str, str]:
+    files = {}
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = Path(folder) / name
+            files["/etc/" + str(path.relative_to(top))] = path.read_text()
+    return files

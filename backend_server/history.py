@@ -1,0 +1,75 @@
+"""Who changed what on this host, and when: one JSON line a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import syslog
+import time
+from typing import Iterator
+
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+
+
+HISTORY = "/var/log/opensafely/history.jsonl"
+
+
+def append(host: Host, entry: dict[str, object]) -> None:
+    """ENTRY is the last line of the history, on disk, and the journal has it too.
+
+    A line that a full disk cut short is ended first, so that it spoils no other.
+    """
+    line = json.dumps(entry, sort_keys=True)
+    path = str(host.root / HISTORY.lstrip("/"))
+    os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o640)
+    with os.fdopen(fd, "r+b", buffering=0) as file:
+        size = os.fstat(fd).st_size
+        whole = size == 0 or os.pread(fd, 1, size - 1) == b"\n"
+        file.write(("" if whole else "\n").encode() + line.encode() + b"\n")
+        os.fsync(fd)
+    syslog.openlog("backend-server")
+    syslog.syslog(syslog.LOG_NOTICE, line[:4000])
+
+
+def entries(host: HostReader) -> Iterator[dict[str, object]]:
+    """Every run in the history, newest first; lines that were cut short are passed over."""
+    for line in reversed((host.read(HISTORY) or "").splitlines()):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            yield entry
+
+
+def context(host: HostReader, checkout: str) -> dict[str, object]:
+    """When, who, and from which commit; `clean` means that nothing was changed since."""
+    output = host.git_status(checkout)
+    lines = output.stdout.splitlines()
+    commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid")]
+    return {
+        "time": now(),
+        "who": who(host),
+        "commit": commits[0][:12] if commits else "unknown",
+        "clean": bool(commits) and all(line.startswith("#") for line in lines),
+    }
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def who(host: HostReader) -> str:
+    """The person behind this run, even through sudo and su: the one who logged in.
+
+    loginuid is set once at login and kept by the kernel; it is unset on a console, in
+    cloud-init and in timers, where the account that called sudo is all there is.
+    """
+    login = (host.read("/proc/self/loginuid") or "").strip()
+    unset = str(2**32 - 1)
+    if login.isdigit() and login != unset:
+        return host.user_name(int(login))
+    return os.environ.get("SUDO_USER", "") or host.user_name(os.getuid())

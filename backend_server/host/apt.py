@@ -1,0 +1,148 @@
+"""apt-get, so that it never prompts, never surprises, and says whom it waits for."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import time
+from typing import Callable, Iterable, NamedTuple
+
+from backend_server.errors import CommandFailed
+from backend_server.host.writer import Host
+
+
+WAIT_S = 600  # for whoever holds a lock of apt's or dpkg's
+_DEADLINE_S = 3600
+
+LOCKS = (
+    "/var/lib/dpkg/lock-frontend",
+    "/var/lib/dpkg/lock",
+    "/var/lib/apt/lists/lock",
+    "/var/cache/apt/archives/lock",
+)
+
+# Conffiles that were changed here stay, a mirror that does not answer is given up soon, and
+# needrestart lists instead of restarting (docker, ssh sessions).
+_OPTIONS = (
+    "--yes",
+    "--quiet",
+    "-o=Dpkg::Options::=--force-confdef",
+    "-o=Dpkg::Options::=--force-confold",
+    "-o=Dpkg::Use-Pty=0",
+    f"-o=DPkg::Lock::Timeout={WAIT_S}",
+    "-o=Acquire::http::Timeout=10",
+    "-o=Acquire::https::Timeout=10",
+    "-o=Acquire::Retries=1",
+)
+_ENVIRONMENT = {
+    "NEEDRESTART_MODE": "l",
+    "NEEDRESTART_SUSPEND": "1",
+    "UCF_FORCE_CONFFOLD": "1",
+    "APT_LISTCHANGES_FRONTEND": "none",
+}
+
+_FLOCK = (
+    "hhqqi"  # struct flock of fcntl(2) on 64-bit Linux: type, whence, start, len, pid
+)
+
+
+def update(host: Host) -> None:
+    """The package lists are fresh. Raises CommandFailed when one source did not answer."""
+    try:
+        # Without Error-Mode=any apt-get ends with 0 although nothing was fetched.
+        apt_get(host, "update", "-o=APT::Update::Error-Mode=any")
+    except CommandFailed as error:
+        raise CommandFailed(
+            "the package lists could not be fetched: " + unreachable(error.hint),
+            hint="look at the archive's address and the firewall, then run this again",
+        ) from None
+
+
+def install(host: Host, names: Iterable[str]) -> None:
+    """These packages are installed, with what they need and nothing more.
+
+    Nothing that is installed is upgraded by name or removed.
+    """
+    options = ("--no-install-recommends", "--no-upgrade", "--no-remove")
+    apt_get(host, *options, "install", *sorted(names))
+
+
+def purge(host: Host, names: Iterable[str]) -> None:
+    apt_get(host, "purge", *sorted(names))
+
+
+def apt_get(host: Host, *argv: str) -> None:
+    wait_for_locks(host)
+    finish_interrupted(host)
+    host.run(
+        "apt-get", *_OPTIONS, *argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT
+    )
+
+
+def finish_interrupted(host: Host) -> None:
+    """Packages that a killed dpkg left half-way are set up, else apt-get refuses to go on."""
+    broken = [name for name, state in host.packages().items() if not state.whole]
+    if broken or host.names("/var/lib/dpkg/updates"):
+        keep = ("--force-confdef", "--force-confold")
+        host.run(
+            "dpkg", *keep, "--configure", "-a",
+            deadline_s=_DEADLINE_S, environment=_ENVIRONMENT,
+        )  # fmt: skip
+
+
+class Holder(NamedTuple):
+    """A process that holds a lock."""
+
+    path: str
+    pid: int
+    program: str
+
+
+def lock_holder(host: Host) -> Holder | None:
+    """Who holds one of apt's locks now."""
+    for path in LOCKS:
+        try:
+            with open(host.root / path.lstrip("/"), "rb") as file:
+                ask = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+                kind, *_, pid = struct.unpack(
+                    _FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, ask)
+                )
+        except OSError:
+            continue  # no dpkg has run here yet
+        if kind != fcntl.F_UNLCK:
+            name = (host.read(f"/proc/{pid}/comm") or "a process elsewhere").strip()
+            return Holder(path, pid, name)
+    return None
+
+
+def wait_for_locks(
+    host: Host, say: Callable[[str], None] | None = None, wait_s: float = WAIT_S
+) -> None:
+    """Nobody else is installing packages. Says once for whom it waits, and how long at most."""
+    say = say or host.say
+    told, deadline = None, time.monotonic() + wait_s
+    while True:
+        holder = lock_holder(host)
+        if holder is None:
+            return
+        who = f"{holder.program} (pid {holder.pid}), which holds {holder.path}"
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"gave up waiting for {who}, after {wait_s:g} seconds",
+                hint=f"see what it does: ps -fp {holder.pid}",
+            )
+        if told != holder:
+            say(f"waiting up to {wait_s:g} s for {who}")
+            told = holder
+        time.sleep(0.5)
+
+
+def unreachable(output: str) -> str:
+    """The sources apt-get named as not fetched, out of its output."""
+    urls = []
+    for line in output.splitlines():
+        _, failed, rest = line.partition("Failed to fetch ")
+        if failed and rest not in urls:
+            urls.append(rest)
+    return "; ".join(urls) or output.strip()[-500:]

@@ -1,0 +1,95 @@
+"""Running a program on the host, in a clean room."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from typing import Mapping, NamedTuple
+
+from backend_server.errors import CommandFailed
+
+
+# Nothing of the caller's environment comes along: not PATH, LD_*, PYTHON*, GIT_*, locale.
+ENVIRONMENT = {
+    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/root",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "SYSTEMD_PAGER": "",
+    "SYSTEMD_COLORS": "0",
+}
+
+
+_GRACE_S = 10
+
+
+class Output(NamedTuple):
+    """What a program answered."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: tuple[str, ...],
+    *,
+    stdin: str = "",
+    deadline_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> Output:
+    """What ARGV answered, whatever its exit status.
+
+    Raises CommandFailed when it is not there or has not ended within `deadline_s` seconds;
+    then it and everything it started is told to end, and killed if it does not.
+    """
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            cwd="/",
+            env={**ENVIRONMENT, **(environment or {})},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CommandFailed(
+            f"`{line(argv)}` could not be started: {error.strerror}",
+            hint=f"find out which package brings {argv[0]} and install it",
+        ) from None
+    return _communicate(process, argv, stdin, deadline_s)
+
+
+def _communicate(
+    process: subprocess.Popen[str], argv: tuple[str, ...], stdin: str, deadline_s: float
+) -> Output:
+    try:
+        stdout, stderr = process.communicate(stdin or None, timeout=deadline_s)
+    except BaseException as error:  # a deadline or Ctrl-C: leave nothing running behind
+        _end(process)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise CommandFailed(
+            f"`{line(argv)}` did not end within {deadline_s:g} seconds and was stopped",
+            hint="run it by hand to see what it waits for",
+        ) from None
+    return Output(process.returncode, stdout, stderr)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)  # dpkg ends between two packages
+    try:
+        process.communicate(timeout=_GRACE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def line(argv: tuple[str, ...]) -> str:
+    """ARGV as it can be pasted into a shell."""
+    return " ".join(map(shlex.quote, argv))

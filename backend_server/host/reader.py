@@ -1,0 +1,191 @@
+"""Looking at the host. Nothing in this file can change it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Callable, Iterable, Mapping, TypeVar
+
+from backend_server.change import Changes
+from backend_server.host import command
+from backend_server.parsers import (
+    GroupEntry,
+    PackageState,
+    PasswdEntry,
+    parse_assignments,
+    parse_dpkg_status,
+    parse_group,
+    parse_passwd,
+    parse_shadow,
+    parse_units,
+)
+
+
+T = TypeVar("T")
+
+PENDING = "/var/lib/opensafely/pending"
+
+_UNIT_PROPERTIES = "Id,Names,LoadState,ActiveState,UnitFileState,Type,Result"
+_QUESTION_S = 60
+
+
+class HostReader:
+    """A host to look at: `check` is given this, so mypy proves that it is a pure read.
+
+    Files are read once and kept until their (device, inode, size, mtime) change. What commands
+    answered is kept until something on the host is changed.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+        self.programs: list[tuple[str, ...]] = []  # every program started, in order
+        self.watched_units: frozenset[str] = frozenset()
+        self._prefix = str(root).rstrip("/")
+        self._parsed: dict[str, tuple[object, object]] = {}
+        self._units: dict[str, Mapping[str, str]] | None = None
+        self._planned: dict[str, Changes] = {}
+        self._planned_notices: set[str] = set()
+
+    # ---- files
+
+    def stat(self, path: str) -> os.stat_result | None:
+        """What is at PATH itself, links not followed; None where nothing is."""
+        try:
+            return os.lstat(self._prefix + path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read(self, path: str) -> str | None:
+        """The text of a file; None where it is missing. Bytes that are no UTF-8 survive."""
+        try:
+            with open(self._prefix + path, "rb") as file:
+                return file.read().decode("utf-8", "surrogateescape")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """What a directory holds, sorted; empty where it is missing."""
+        try:
+            return tuple(sorted(os.listdir(self._prefix + path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+
+    def link(self, path: str) -> str | None:
+        """Where a link points; None where no link is."""
+        try:
+            return os.readlink(self._prefix + path)
+        except (FileNotFoundError, NotADirectoryError, OSError):
+            return None
+
+    def writable(self, path: str) -> bool:
+        """Whether the kernel would let us write: not on read-only mounts such as /proc/sys here."""
+        with contextlib.suppress(OSError):
+            return os.access(self._prefix + path, os.W_OK)
+        return False
+
+    def parsed(self, path: str, parse: Callable[[str], T]) -> T:
+        """PATH parsed, once for as long as the file stays the same; a missing file is empty."""
+        found = self.stat(path)
+        key = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        kept = self._parsed.get(path)
+        if kept is None or kept[0] != key:
+            kept = self._parsed[path] = (key, parse(self.read(path) or ""))
+        return kept[1]  # type: ignore[return-value]
+
+    # ---- accounts
+
+    def users(self) -> Mapping[str, PasswdEntry]:
+        return self.parsed("/etc/passwd", parse_passwd)
+
+    def groups(self) -> Mapping[str, GroupEntry]:
+        return self.parsed("/etc/group", parse_group)
+
+    def password(self, user: str) -> str | None:
+        """The password field of shadow(5); None where there is none."""
+        return self.parsed("/etc/shadow", parse_shadow).get(user)
+
+    def members(self, group: str) -> frozenset[str]:
+        found = self.groups().get(group)
+        return found.members if found else frozenset()
+
+    def user_name(self, uid: int) -> str:
+        """The account with this uid, or the number where there is none."""
+        return next((u.name for u in self.users().values() if u.uid == uid), str(uid))
+
+    def group_name(self, gid: int) -> str:
+        return next((g.name for g in self.groups().values() if g.gid == gid), str(gid))
+
+    # ---- packages and units
+
+    def packages(self) -> Mapping[str, PackageState]:
+        return self.parsed("/var/lib/dpkg/status", parse_dpkg_status)
+
+    def os_release(self) -> Mapping[str, str]:
+        return self.parsed("/etc/os-release", parse_assignments)
+
+    def unit(self, name: str) -> Mapping[str, str]:
+        """What systemd says of a unit; one call asks about all `watched_units`."""
+        if self._units is None or name not in self._units:
+            names = sorted(self.watched_units | {name})
+            self._units = parse_units(self._systemctl_show(names))
+        return self._units.get(name, {})
+
+    def boot_id(self) -> str:
+        return (self.read("/proc/sys/kernel/random/boot_id") or "").strip()
+
+    # ---- this run
+
+    def pending(self, unit: str) -> bool:
+        """Whether a unit has yet to notice a change to its configuration.
+
+        A mark of another boot does not count: the unit was started anew since.
+        """
+        mark = self.read(f"{PENDING}/{unit}") or ""
+        return unit in self._planned_notices or mark.split()[:1] == [self.boot_id()]
+
+    def planned(self, label: str) -> Changes:
+        """What this run will still change of the resource with this label."""
+        return self._planned.get(label, ())
+
+    def expect(self, label: str, changes: Changes, notices: Iterable[str]) -> None:
+        """Remember a planned change, for the checks that come after it in the plan."""
+        self._planned[label] = changes
+        self._planned_notices.update(notices)
+
+    def forget_plan(self) -> None:
+        self._planned.clear()
+        self._planned_notices.clear()
+
+    # ---- programs: a closed list of questions, none of which can change anything
+
+    def apt_simulation(self, verb: str, packages: Iterable[str]) -> command.Output:
+        """What apt-get would do, from the package lists that are on this host."""
+        simulate = ("apt-get", "--simulate", "--quiet", "--no-install-recommends")
+        return self._start((*simulate, verb, *sorted(packages)), deadline_s=_QUESTION_S)
+
+    def git_status(self, checkout: str) -> command.Output:
+        """Commit and changed files of a checkout; its own hooks and monitors are not run."""
+        quiet = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=")
+        status = ("status", "--porcelain=v2", "--branch")
+        argv = ("git", *quiet, "-C", checkout, *status)
+        return self._start(
+            argv, deadline_s=_QUESTION_S, environment={"GIT_OPTIONAL_LOCKS": "0"}
+        )
+
+    def _systemctl_show(self, names: Iterable[str]) -> str:
+        argv = ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *names)
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
+
+    def _start(
+        self,
+        argv: tuple[str, ...],
+        *,
+        stdin: str = "",
+        deadline_s: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> command.Output:
+        self.programs.append(argv)
+        return command.run(
+            argv, stdin=stdin, deadline_s=deadline_s, environment=environment
+        )

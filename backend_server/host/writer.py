@@ -1,0 +1,135 @@
+"""Changing the host. With files.py, the only code that does."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Callable, Mapping
+
+from backend_server.errors import CommandFailed
+from backend_server.host import command, files
+from backend_server.host.directory import parent_of
+from backend_server.host.reader import PENDING, HostReader
+
+
+_DEADLINE_S = 600
+
+
+class Host(HostReader):
+    """A host to look at and to change: only `apply` is given this.
+
+    Paths are absolute. Links on the way to them are followed only where root made every step.
+    `say` is told what a long step waits for.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        super().__init__(root)
+        self.say: Callable[[str], None] = lambda message: None
+
+    def run(
+        self,
+        *argv: str,
+        stdin: str = "",
+        deadline_s: float = _DEADLINE_S,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """Standard output of a program that ended with 0.
+
+        Secrets go to `stdin`: anybody can read argv in ps(1). Raises CommandFailed, with the
+        line to repeat it and what it printed.
+        """
+        self._units = None
+        output = self._start(
+            argv, stdin=stdin, deadline_s=deadline_s, environment=environment
+        )
+        if output.status:
+            raise CommandFailed(
+                f"`{command.line(argv)}` ended with exit status {output.status}",
+                hint=(output.stdout + output.stderr).strip(),
+            )
+        return output.stdout
+
+    def write(
+        self,
+        path: str,
+        text: str,
+        mode: int,
+        owner: str = "root",
+        group: str = "root",
+        validate: files.Validate | None = None,
+    ) -> None:
+        """PATH holds exactly TEXT: wholly old or wholly new whenever the power goes."""
+        self._units = None
+        ids = self._ids(owner, group)
+        data = text.encode("utf-8", "surrogateescape")
+        files.replace(str(self.root), path, data, mode, ids, validate)
+
+    def rewrite(self, path: str, text: str) -> None:
+        """PATH, an existing file, holds exactly TEXT and keeps its inode."""
+        data = text.encode("utf-8", "surrogateescape")
+        files.rewrite(str(self.root), path, data)
+
+    def remove(self, path: str) -> None:
+        """No file or link is at PATH."""
+        self._units = None
+        with parent_of(str(self.root), path, make=False) as (folder, name):
+            os.unlink(name, dir_fd=folder)
+            os.fsync(folder)
+
+    def make_directory(self, path: str, mode: int, owner: str, group: str) -> None:
+        """A directory is at PATH, closed to others until owner and mode are right."""
+        with parent_of(str(self.root), path, make=True) as (folder, name):
+            os.mkdir(name, 0o700, dir_fd=folder)
+            self._set_access(folder, name, mode, owner, group)
+            os.fsync(folder)
+
+    def set_access(self, path: str, mode: int, owner: str, group: str) -> None:
+        """What is at PATH, which is no link, has this owner, group and mode."""
+        with parent_of(str(self.root), path, make=False) as (folder, name):
+            self._set_access(folder, name, mode, owner, group)
+
+    def make_link(self, path: str, target: str) -> None:
+        """PATH is a link to TARGET; a file that was there before is replaced in one step."""
+        with parent_of(str(self.root), path, make=True) as (folder, name):
+            spare = f".{name}.link.tmp"
+            if spare in os.listdir(folder):
+                os.unlink(spare, dir_fd=folder)
+            os.symlink(target, spare, dir_fd=folder)
+            os.rename(spare, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+
+    def mark_pending(self, unit: str, because: str) -> None:
+        """Whatever happens now, the next run knows that `unit` has a change to notice."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = f"{self.boot_id()} {when} {because}\n"
+        self.write(f"{PENDING}/{unit}", line, 0o644)
+
+    def clear_pending(self, unit: str) -> None:
+        """`unit` has noticed every change."""
+        if self.stat(f"{PENDING}/{unit}"):
+            self.remove(f"{PENDING}/{unit}")
+
+    def _set_access(
+        self, folder: int, name: str, mode: int, owner: str, group: str
+    ) -> None:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(name, flags, dir_fd=folder)
+        try:
+            # chown first: it clears setuid and setgid, which the mode may contain.
+            os.fchown(fd, *self._ids(owner, group))
+            if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
+                os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+
+    def _ids(self, owner: str, group: str) -> tuple[int, int]:
+        user, entry = self.users().get(owner), self.groups().get(group)
+        if user is None or entry is None:
+            missing = f"user {owner}" if user is None else f"group {group}"
+            raise CommandFailed(
+                f"there is no {missing} on this host",
+                hint="it is made by the `people` component: look at what failed there",
+            )
+        return user.uid, entry.gid

@@ -1,0 +1,38 @@
+"""One run at a time on a host."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import Iterator
+
+from backend_server.errors import Refused
+
+
+LOCK = "/run/opensafely/lock"
+
+
+@contextlib.contextmanager
+def only_run(holder: str, path: str = LOCK) -> Iterator[None]:
+    """No other run is under way while this lasts, even when this one is killed.
+
+    The kernel gives the lock back, so there is none to be left over. HOLDER says who holds
+    it and since when, for whoever is Refused.
+    """
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(
+                f"another run is under way: {Path(path).read_text().strip()}",
+                hint="wait for it to end, then run this again",
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{holder}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)

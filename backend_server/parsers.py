@@ -1,0 +1,108 @@
+"""Text the OS gives us, as frozen values. Pure, so tested with pasted output."""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping, NamedTuple
+
+
+class PasswdEntry(NamedTuple):
+    """A line of passwd(5)."""
+
+    name: str
+    uid: int
+    gid: int
+    comment: str
+    home: str
+    shell: str
+
+
+class GroupEntry(NamedTuple):
+    """A line of group(5)."""
+
+    name: str
+    gid: int
+    members: frozenset[str]
+
+
+def parse_passwd(text: str) -> dict[str, PasswdEntry]:
+    entries = {}
+    for line in _lines(text, fields=7):
+        name, _, uid, gid, comment, home, shell = line
+        entries[name] = PasswdEntry(name, int(uid), int(gid), comment, home, shell)
+    return entries
+
+
+def parse_group(text: str) -> dict[str, GroupEntry]:
+    entries = {}
+    for name, _, gid, members in _lines(text, fields=4):
+        names = frozenset(filter(None, members.split(",")))
+        entries[name] = GroupEntry(name, int(gid), names)
+    return entries
+
+
+def parse_shadow(text: str) -> dict[str, str]:
+    """Password field by account, shadow(5): `!` first means locked, empty means open."""
+    return {line[0]: line[1] for line in _lines(text, fields=9)}
+
+
+def _lines(text: str, fields: int) -> list[list[str]]:
+    """Lines that have all their fields; NIS lines (+name) have not, and are nobody's."""
+    rows = (line.split(":") for line in text.splitlines())
+    return [row for row in rows if len(row) == fields and row[0][:1] not in ("+", "-")]
+
+
+class PackageState(NamedTuple):
+    """What dpkg says of a package: `want flag status` of dpkg-query(1)."""
+
+    installed: bool
+    held: bool
+    whole: bool  # not left half-installed, unpacked or waiting for triggers
+
+
+# dpkg writes Status right after Package, and reading 1 MB line by line would cost 20 ms.
+_PACKAGE = re.compile(r"^Package: (\S+)\nStatus: (\S+) (\S+) (\S+)$", re.MULTILINE)
+
+
+def parse_dpkg_status(text: str) -> dict[str, PackageState]:
+    """State by package name, of /var/lib/dpkg/status. Installed on one architecture is enough."""
+    packages: dict[str, PackageState] = {}
+    for name, want, flag, status in _PACKAGE.findall(text):
+        state = PackageState(
+            installed=status == "installed" and flag == "ok",
+            held=want == "hold",
+            whole=status in ("installed", "config-files", "not-installed"),
+        )
+        known = packages.get(name)
+        packages[name] = known if known and known.installed else state
+    return packages
+
+
+def parse_assignments(text: str) -> dict[str, str]:
+    """NAME=value lines with optional quotes, as in os-release(5); comments are skipped."""
+    pairs = (line.strip().partition("=") for line in text.splitlines())
+    return {
+        name: value.strip("\"'")
+        for name, equals, value in pairs
+        if equals and not name.startswith("#")
+    }
+
+
+def parse_units(text: str) -> dict[str, Mapping[str, str]]:
+    """Properties by unit name, from `systemctl show`: one paragraph a unit, with its Id and Names."""
+    units: dict[str, Mapping[str, str]] = {}
+    for paragraph in text.strip().split("\n\n"):
+        shown = dict(line.partition("=")[::2] for line in paragraph.splitlines())
+        for name in {shown.get("Id", ""), *shown.get("Names", "").split()}:
+            units[name] = shown
+    return units
+
+
+def parse_hosts(text: str) -> dict[str, str]:
+    """Address by name, of hosts(5); the first line that has a name decides."""
+    addresses: dict[str, str] = {}
+    for line in text.splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        for name in names:
+            addresses.setdefault(name, address)
+    return addresses

@@ -1,0 +1,41 @@
+"""What must be so before a host is managed at all."""
+
+from __future__ import annotations
+
+from backend_server.components.identity import BACKEND_FILE
+from backend_server.errors import Refused
+from backend_server.gather import Site, roster_path
+from backend_server.host.reader import HostReader
+
+
+def can_be_managed(host: HostReader) -> None:
+    """Raises Refused where systemd is not what runs this machine."""
+    if host.stat("/run/systemd/system") is None:
+        raise Refused(
+            "systemd does not run this machine; wanted a booted Ubuntu server",
+            hint="to see it work here: sudo ./scripts/sandbox.sh test",
+        )
+
+
+def is_first_run(host: HostReader) -> bool:
+    return host.stat(BACKEND_FILE) is None
+
+
+def same_backend(site: Site, host: HostReader) -> None:
+    """Raises Refused where this host has already become another backend."""
+    found = (host.read(BACKEND_FILE) or site.backend.name).strip()
+    if found != site.backend.name:
+        raise Refused(
+            f"this host is the backend {found}; wanted {site.backend.name}",
+            hint=f"sudo {site.checkout}/{found}/manage.sh, or start from a new host",
+        )
+
+
+def somebody_remains(site: Site) -> None:
+    """Raises Refused where no developer would be left to look after this host."""
+    roster = roster_path(site.backend.name, "developers")
+    if not site.people.get("developers"):
+        raise Refused(
+            f"no developer is on the roster {roster}; wanted at least one",
+            hint=f"echo YOUR-GITHUB-NAME >> {site.checkout}/{roster}, and commit that",
+        )

@@ -1,0 +1,104 @@
+"""What differs from one distribution's release to the next: one row each, nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping
+
+from backend_server.errors import Refused
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that this tool knows, and where it keeps things."""
+
+    distribution: str  # ID of os-release(5)
+    version: str  # VERSION_ID
+    codename: str
+    deb822: (
+        bool  # apt's own sources are in sources.list.d/NAME.sources, one-line elsewhere
+    )
+    archive: str  # path of the archive on a mirror
+    security: str  # path of the security archive on its mirror
+    areas: str  # parts of the archive that are used
+    keyring: str
+    motd_parts: tuple[
+        str, ...
+    ]  # of /etc/update-motd.d: advertising, news, host details
+
+    @property
+    def name(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        return (self.codename, f"{self.codename}-updates")
+
+    @property
+    def security_suite(self) -> str:
+        return f"{self.codename}-security"
+
+
+def _ubuntu(version: str, codename: str, *, deb822: bool) -> Release:
+    return Release(
+        distribution="ubuntu",
+        version=version,
+        codename=codename,
+        deb822=deb822,
+        archive="ubuntu",
+        security="ubuntu",
+        areas="main restricted universe multiverse",
+        keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+        motd_parts=(
+            "10-help-text",
+            "50-motd-news",
+            "85-fwupd",
+            "88-esm-announce",
+            "91-contract-ua-esm-status",
+            "91-release-upgrade",
+            "95-hwe-eol",
+        ),
+    )
+
+
+def _debian(version: str, codename: str, *, deb822: bool) -> Release:
+    return Release(
+        distribution="debian",
+        version=version,
+        codename=codename,
+        deb822=deb822,
+        archive="debian",
+        security="debian-security",
+        areas="main",
+        keyring="/usr/share/keyrings/debian-archive-keyring.gpg",
+        motd_parts=("10-uname",),
+    )
+
+
+RELEASES = (
+    _ubuntu("20.04", "focal", deb822=False),
+    _ubuntu("22.04", "jammy", deb822=False),
+    _ubuntu("24.04", "noble", deb822=True),
+    _ubuntu("26.04", "resolute", deb822=True),
+    _debian("11", "bullseye", deb822=False),
+    _debian("12", "bookworm", deb822=False),
+    _debian("13", "trixie", deb822=True),
+)
+
+
+def of_host(os_release: Mapping[str, str]) -> Release:
+    """The row of the host whose os-release(5) this is. Raises Refused where there is none."""
+    found = f"{os_release.get('ID', 'unknown')} {os_release.get('VERSION_ID', '')}"
+    return named(found.strip())
+
+
+def named(name: str) -> Release:
+    """The row of `ubuntu 24.04`, `24.04` or `noble`. Raises Refused where there is none."""
+    for release in RELEASES:
+        if name.lower() in (release.name, release.version, release.codename):
+            return release
+    known = ", ".join(release.name for release in RELEASES)
+    raise Refused(
+        f"this is {name}; wanted one of {known}",
+        hint="install one of these, or add a row to backend_server/releases.py",
+    )

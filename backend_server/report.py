@@ -1,0 +1,174 @@
+"""What a run has to say, for people and for programs."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from dataclasses import fields
+from typing import Iterable, Iterator
+
+from backend_server.change import Change, Value, octal
+from backend_server.engine import Component, Outcome
+from backend_server.errors import Refused, UserError
+from backend_server.resource import Resource
+
+
+_PAINT = {"added": "32", "changed": "33", "removed": "31", "failed": "31;1"}
+_HINT_LINES = 30
+_GLYPHS = {"added": "+", "changed": "~", "removed": "-"}
+
+
+def kind(outcome: Outcome) -> str:
+    """One word for what became of a resource; `same` where it was as declared."""
+    if outcome.error:
+        return "refused" if isinstance(outcome.error, Refused) else "failed"
+    if not outcome.reached:
+        return "not reached"
+    if not outcome.changes:
+        return "same"
+    if all(change.after is None for change in outcome.changes):
+        return "removed"
+    return "added" if all(c.before is None for c in outcome.changes) else "changed"
+
+
+class Text:
+    """Lines for a person: components as headings, and only what is not as declared."""
+
+    def __init__(self, *, colour: bool = False, whole: bool = False) -> None:
+        self.colour = colour
+        self.whole = whole  # show the text of new files, not only its length
+        self._heading = ""
+
+    def lines(self, outcome: Outcome) -> Iterator[str]:
+        what = kind(outcome)
+        if what == "same":
+            return
+        if outcome.component != self._heading:
+            self._heading = outcome.component
+            yield outcome.component
+        glyph = _GLYPHS.get(what, f"{what}:")
+        yield self._painted(f"  {glyph} {outcome.resource}", what)
+        for change in outcome.changes:
+            yield from (f"      {line}" for line in self._change(change))
+        if outcome.error:
+            yield from (f"      {line}" for line in sentence(outcome.error))
+
+    def _change(self, change: Change) -> Iterator[str]:
+        before, after = change.before, change.after
+        if _is_long(before) or _is_long(after):
+            if before is None and not self.whole:
+                yield f"{change.field}: {str(after).count(chr(10))} lines"
+                return
+            yield f"{change.field}:"
+            yield from (f"  {line}" for line in _diff(before, after))
+        elif isinstance(after, frozenset):
+            yield f"{change.field}: {_difference(before, after)}"
+        elif before is None:
+            yield f"{change.field}: {_shown(after)}"
+        else:
+            yield f"{change.field}: {_shown(before)} -> {_shown(after)}"
+
+    def _painted(self, line: str, what: str) -> str:
+        code = _PAINT.get(what, "31;1")
+        return f"\033[{code}m{line}\033[0m" if self.colour else line
+
+
+def sentence(error: UserError) -> Iterator[str]:
+    """An error and what to do next, as lines; a long hint is a program's own words."""
+    yield from map(printable, str(error).splitlines())
+    hint = [printable(line) for line in error.hint.splitlines()]
+    if len(hint) == 1:
+        yield f"   try: {hint[0]}"
+    else:
+        yield from (f"   | {line}" for line in hint[-_HINT_LINES:])
+
+
+def totals(outcomes: Iterable[Outcome]) -> str:
+    """`61 as declared, 2 changed, 1 failed`: zeros are left out."""
+    counts = Counter(kind(outcome) for outcome in outcomes)
+    order = ("same", "added", "changed", "removed", "failed", "refused", "not reached")
+    names = {"same": "as declared"}
+    return ", ".join(f"{counts[k]} {names.get(k, k)}" for k in order if counts[k])
+
+
+def data(outcomes: Iterable[Outcome]) -> list[dict[str, object]]:
+    """The same for a program: what is not as declared, in order. See docs/json.md."""
+    return [
+        {
+            "component": outcome.component,
+            "resource": outcome.resource.label,
+            "outcome": kind(outcome),
+            "changes": [
+                {"field": c.field, "before": plain(c.before), "after": plain(c.after)}
+                for c in outcome.changes
+            ],
+            "error": str(outcome.error) if outcome.error else None,
+            "hint": outcome.error.hint if outcome.error else None,
+        }
+        for outcome in outcomes
+        if kind(outcome) != "same"
+    ]
+
+
+def plain(value: Value) -> object:
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+def declared(components: Iterable[Component]) -> Iterator[str]:
+    """All that is declared, for `show` and for golden files."""
+    for part in components:
+        needs = f" (needs {', '.join(part.needs)})" if part.needs else ""
+        yield f"{part.name}{needs}"
+        for resource in part.resources:
+            yield from (f"  {line}" for line in _declared(resource))
+
+
+def _declared(resource: Resource) -> Iterator[str]:
+    short, long = [], []
+    first, *rest = fields(resource)
+    for field in rest:
+        value = getattr(resource, field.name)
+        if value is None or value == field.default:
+            continue
+        if _is_long(value):
+            long += [f"    {field.name} | {line}" for line in value.splitlines()]
+        else:
+            short.append(f"{field.name}={_field(field.name, value)}")
+    yield " ".join([resource.label, *short])
+    yield from map(printable, long)
+
+
+def _field(name: str, value: object) -> str:
+    if name == "mode" and isinstance(value, int):
+        return str(octal(value))
+    if isinstance(value, (frozenset, tuple)):
+        return ",".join(sorted(map(str, value))) or "nobody"
+    text = str(value).strip()
+    return repr(text) if " " in text else text
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, str) and "\n" in value.rstrip("\n")
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, frozenset):
+        return " ".join(sorted(value)) or "none"
+    return "absent" if value is None else printable(str(value).strip()) or "empty"
+
+
+def _difference(before: Value, after: frozenset[str]) -> str:
+    was = before if isinstance(before, frozenset) else frozenset()
+    gone = [f"-{name}" for name in sorted(was - after)]
+    return " ".join(gone + [f"+{name}" for name in sorted(after - was)])
+
+
+def _diff(before: Value, after: Value) -> Iterator[str]:
+    old, new = (str(v).splitlines() if v is not None else [] for v in (before, after))
+    lines = difflib.unified_diff(old, new, "before", "after", lineterm="", n=2)
+    return map(printable, lines)
+
+
+def printable(line: str) -> str:
+    """What is on a host may try to drive the terminal it is shown on."""
+    return "".join(c if c.isprintable() or c == "\t" else ascii(c)[1:-1] for c in line)

@@ -1,0 +1,41 @@
+"""What every resource is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from backend_server.change import Changes
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A fact about a host that should be so. Its first field names it."""
+
+    @property
+    def label(self) -> str:
+        return f"{type(self).__name__} {getattr(self, fields(self)[0].name)}"
+
+    def __str__(self) -> str:
+        return self.label
+
+    def owns(self) -> tuple[str, ...]:
+        """The facts this resource decides; no other resource may own one of them."""
+        return (self.label,)
+
+    def notifies(self) -> tuple[str, ...]:
+        """The units that must reload or restart before a change here has any effect."""
+        return ()
+
+    def asks(self) -> tuple[str, ...]:
+        """The units that check will ask systemd about, so that one call can answer for all."""
+        return ()
+
+    def check(self, host: HostReader) -> Changes:
+        """What is not as declared, () when nothing is. Reads only; a bare host is no error."""
+        raise NotImplementedError
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        """Make it so. The engine looks again afterwards: report nothing, swallow nothing."""
+        raise NotImplementedError

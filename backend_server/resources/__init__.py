@@ -1,0 +1,33 @@
+"""The nouns that components are written in."""
+
+from backend_server.resources.directory import Directory
+from backend_server.resources.file import File, FileMode, Link, NoFile
+from backend_server.resources.group import Group, Members, RootEquivalent
+from backend_server.resources.hosts import HostsBlock
+from backend_server.resources.package import NoPackages, PackageLists, Packages
+from backend_server.resources.pam import PamProfile
+from backend_server.resources.setting import LoginDefs
+from backend_server.resources.sysctl import Sysctl
+from backend_server.resources.unit import Unit
+from backend_server.resources.user import User
+
+
+__all__ = [
+    "Directory",
+    "File",
+    "FileMode",
+    "Group",
+    "HostsBlock",
+    "Link",
+    "LoginDefs",
+    "Members",
+    "NoFile",
+    "NoPackages",
+    "PackageLists",
+    "Packages",
+    "PamProfile",
+    "RootEquivalent",
+    "Sysctl",
+    "Unit",
+    "User",
+]

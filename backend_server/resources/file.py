@@ -1,0 +1,148 @@
+"""Files, links, and their absence."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from backend_server.change import Change, Changes, compare, hide, octal
+from backend_server.errors import Refused
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+@dataclass(frozen=True)
+class _AtPath(Resource):
+    """Whatever is at a path: one owner decides it."""
+
+    path: str
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.path,)
+
+
+@dataclass(frozen=True)
+class File(_AtPath):
+    """A file with exactly this text, owner, group and mode.
+
+    `validate` is a command that is given the candidate's path and must end with 0 before the
+    candidate replaces the file. `notify` names the units that read it only at a reload.
+    The text of a secret file is never shown.
+    """
+
+    text: str
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    validate: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    secret: bool = False
+
+    def notifies(self) -> tuple[str, ...]:
+        return self.notify
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.stat(self.path)
+        if found is None:
+            text = compare(text=(None, self.text))
+        else:
+            _refuse_directory(self, found)
+            regular = stat.S_ISREG(found.st_mode)
+            text = compare(text=(host.read(self.path) if regular else None, self.text))
+        return (hide(text) if self.secret else text) + access(
+            host, found, self.owner, self.group, self.mode
+        )
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        def validate(candidate: str) -> None:
+            if self.validate:
+                host.run(*self.validate, candidate)
+
+        host.write(self.path, self.text, self.mode, self.owner, self.group, validate)
+
+
+@dataclass(frozen=True)
+class FileMode(_AtPath):
+    """A file that something else brings has this mode, wherever it is there at all."""
+
+    mode: int
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.stat(self.path)
+        if found is None or not stat.S_ISREG(found.st_mode):
+            return ()
+        return compare(mode=(octal(stat.S_IMODE(found.st_mode)), octal(self.mode)))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        found = host.stat(self.path)
+        if found:
+            owner, group = host.user_name(found.st_uid), host.group_name(found.st_gid)
+            host.set_access(self.path, self.mode, owner, group)
+
+
+@dataclass(frozen=True)
+class Link(_AtPath):
+    """A symbolic link to exactly this target."""
+
+    target: str
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.stat(self.path)
+        if found is not None and not stat.S_ISLNK(found.st_mode):
+            raise Refused(
+                f"{self.path} is there and is no link; wanted a link to {self.target}",
+                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
+            )
+        return compare(target=(host.link(self.path), self.target))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        host.make_link(self.path, self.target)
+
+
+@dataclass(frozen=True)
+class NoFile(_AtPath):
+    """No file or link at this path."""
+
+    notify: tuple[str, ...] = ()
+
+    def notifies(self) -> tuple[str, ...]:
+        return self.notify
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.stat(self.path)
+        if found is None:
+            return ()
+        _refuse_directory(self, found)
+        return (Change("path", self.path, None),)
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        host.remove(self.path)
+
+
+def access(
+    host: HostReader,
+    found: os.stat_result | None,
+    owner: str,
+    group: str,
+    mode: int,
+) -> Changes:
+    """How owner, group and mode of what was found differ from what is wanted."""
+    if found is None:
+        return compare(
+            mode=(None, octal(mode)), owner=(None, owner), group=(None, group)
+        )
+    return compare(
+        mode=(octal(stat.S_IMODE(found.st_mode)), octal(mode)),
+        owner=(host.user_name(found.st_uid), owner),
+        group=(host.group_name(found.st_gid), group),
+    )
+
+
+def _refuse_directory(resource: _AtPath, found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise Refused(
+            f"{resource.path} is a directory; wanted {type(resource).__name__}",
+            hint=f"look inside, then move it away: mv {resource.path} {resource.path}.old",
+        )

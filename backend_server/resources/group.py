@@ -1,0 +1,134 @@
+"""Unix groups, and who is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.errors import Refused
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+_FIRST_PERSON = 1000  # UID_MIN of login.defs(5): below are the system's own accounts
+_NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Group(Resource):
+    """A group. Set gid only where an image or a share has the number baked in."""
+
+    name: str
+    gid: int | None = None
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.groups().get(self.name)
+        if found is None:
+            self._refuse_taken_gid(host)
+            return compare(name=(None, self.name), gid=(None, self.gid))
+        if self.gid not in (None, found.gid):
+            # groupmod renumbers the group but not its files, which nobody would own.
+            raise Refused(
+                f"{self} has gid {found.gid}, not {self.gid}",
+                hint=f"stop its services, groupmod -g {self.gid} {self.name}, "
+                "then chgrp its files",
+            )
+        return ()
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        gid = () if self.gid is None else ("--gid", str(self.gid))
+        host.run("groupadd", *gid, self.name)
+
+    def _refuse_taken_gid(self, host: HostReader) -> None:
+        for other in host.groups().values():
+            if other.gid == self.gid:
+                raise Refused(
+                    f"{self} wants gid {self.gid}, which is {other.name}'s",
+                    hint=f"groupmod -g ANOTHER {other.name}, then chgrp its files",
+                )
+
+
+@dataclass(frozen=True)
+class Members(Resource):
+    """Exactly who is in a group: off this list means out of the group."""
+
+    group: str
+    users: frozenset[str]
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.members(self.group)
+        _refuse_primary(self.group, self.users, host)
+        if found == self.users:
+            return ()
+        return compare(users=(found, self.users))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        found = host.members(self.group)
+        for user in sorted(found - self.users):  # take away before you give
+            host.run("gpasswd", "--delete", user, self.group)
+        for user in sorted(self.users - found):
+            host.run("gpasswd", "--add", user, self.group)
+
+
+@dataclass(frozen=True)
+class RootEquivalent(Resource):
+    """A group whose members can become root holds, of all people, exactly these.
+
+    System accounts and the provider's are left alone. Accounts that carry the `marker` group
+    are ours to take out. Any other person in it is Refused: taking a stranger's root away
+    unasked could be the provider's only way in. A group that is not there is fine.
+    """
+
+    group: str
+    users: frozenset[str]
+    provider: frozenset[str]
+    marker: str
+
+    def owns(self) -> tuple[str, ...]:
+        return (f"Members {self.group}",)
+
+    def check(self, host: HostReader) -> Changes:
+        if self.group not in host.groups():
+            return ()
+        _refuse_primary(self.group, self.users | self.provider, host)
+        found = self._people(host)
+        strangers = found - self.users - host.members(self.marker)
+        if strangers:
+            name = min(strangers)
+            raise Refused(
+                f"{name} is in group {self.group}, which is as good as root, and is "
+                "neither on a roster nor a provider account",
+                hint=f"gpasswd --delete {name} {self.group}, or add {name} to "
+                "provider_accounts in the backend's backend.py",
+            )
+        return compare(users=(found, self.users)) if found != self.users else ()
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        found = self._people(host)
+        for user in sorted(found - self.users):
+            host.run("gpasswd", "--delete", user, self.group)
+        for user in sorted(self.users - found):
+            host.run("gpasswd", "--add", user, self.group)
+
+    def _people(self, host: HostReader) -> frozenset[str]:
+        uids = {name: user.uid for name, user in host.users().items()}
+        people = (
+            name
+            for name in host.members(self.group) - self.provider
+            if name in self.users or _FIRST_PERSON <= uids.get(name, 0) != _NOBODY
+        )
+        return frozenset(people)
+
+
+def _refuse_primary(group: str, users: frozenset[str], host: HostReader) -> None:
+    """Membership by passwd's gid field is no line in /etc/group, and gpasswd cannot end it."""
+    found = host.groups().get(group)
+    for user in host.users().values() if found else ():
+        stray = user.gid == found.gid and user.name not in {*users, group}  # type: ignore[union-attr]
+        if stray and user.uid >= _FIRST_PERSON:
+            raise Refused(
+                f"group {group} is the primary group of {user.name}, who should not be in it",
+                hint=f"give them their own: groupadd {user.name}; "
+                f"usermod -g {user.name} {user.name}",
+            )

@@ -1,0 +1,75 @@
+"""Names that resolve without any name server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.errors import Refused
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.parsers import parse_hosts
+from backend_server.resource import Resource
+
+
+BEGIN = "# BEGIN opensafely: written by backend-server, changes here are lost\n"
+END = "# END opensafely\n"
+
+
+@dataclass(frozen=True)
+class HostsBlock(Resource):
+    """A file in hosts(5) form holds these lines between two markers; the rest is left alone.
+
+    The file keeps its inode, because containers have it bind-mounted. With `optional`, a file
+    that is not there is fine: cloud-init's template is on some hosts only. A line outside the
+    markers that gives one of our names another address is Refused, since the first line wins.
+    """
+
+    path: str
+    text: str
+    optional: bool = False
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.read(self.path)
+        if found is None:
+            return () if self.optional else compare(text=(None, self.text))
+        before, block, after = self._split(found)
+        self._refuse_conflicts(before + after)
+        return compare(text=(block, self.text))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        found = host.read(self.path)
+        if found is None:
+            host.write(self.path, BEGIN + self.text + END, 0o644)
+            return
+        before, _, after = self._split(found)
+        if before and not before.endswith("\n"):
+            before += "\n"
+        host.rewrite(self.path, before + BEGIN + self.text + END + after)
+
+    def _split(self, found: str) -> tuple[str, str | None, str]:
+        """The file before, between (None: no markers) and after the markers."""
+        if (found.count(BEGIN), found.count(END)) == (0, 0):
+            return found, None, ""
+        before, _, rest = found.partition(BEGIN)
+        block, end, after = rest.partition(END)
+        if not end or BEGIN in rest or END in after:
+            raise Refused(
+                f"{self.path} does not have one `{BEGIN.strip()}` before one `{END.strip()}`",
+                hint=f"edit {self.path} by hand: remove these marker lines and our names",
+            )
+        return before, block, after
+
+    def _refuse_conflicts(self, rest: str) -> None:
+        ours, others = parse_hosts(self.text), parse_hosts(rest)
+        wrong = [name for name in ours if others.get(name, ours[name]) != ours[name]]
+        if wrong:
+            name = wrong[0]
+            raise Refused(
+                f"a line of {self.path} that is not ours gives {name} the address "
+                f"{others[name]}; wanted {ours[name]}",
+                hint=f"remove that line: grep -n {name} {self.path}",
+            )

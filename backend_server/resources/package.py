@@ -1,0 +1,124 @@
+"""Packages of the distribution's archive."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.errors import CommandFailed, Refused
+from backend_server.host import apt
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+LISTS = "/var/lib/apt/lists"
+
+
+@dataclass(frozen=True)
+class PackageLists(Resource):
+    """apt's package lists are those of the sources that are configured.
+
+    `releases` are list files without their _InRelease or _Release ending, as apt names them;
+    none means that the host's own sources are used and any list will do.
+    """
+
+    sources: str
+    releases: frozenset[str] = frozenset()
+
+    def check(self, host: HostReader) -> Changes:
+        found = {
+            name.rpartition("_")[0]
+            for name in host.names(LISTS)
+            if name.endswith(("_InRelease", "_Release"))
+        }
+        wanted = self.releases or frozenset({"any"})
+        there = frozenset(found & self.releases if self.releases else {"any"})
+        return compare(releases=(there if found else frozenset(), wanted))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        apt.update(host)
+
+
+@dataclass(frozen=True)
+class Packages(Resource):
+    """These packages are installed. Nothing else is removed or upgraded for it."""
+
+    list: str
+    names: frozenset[str]
+
+    def owns(self) -> tuple[str, ...]:
+        return tuple(f"Package {name}" for name in sorted(self.names))
+
+    def check(self, host: HostReader) -> Changes:
+        there = _installed(self.names, host)
+        missing = self.names - there
+        lists_will_change = host.planned("PackageLists apt")
+        if missing and host.names(LISTS) and not lists_will_change:
+            self._refuse_side_effects(missing, host)
+        return compare(names=(there, self.names))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        missing = self.names - _installed(self.names, host)
+        try:
+            apt.install(host, missing)
+        except CommandFailed:
+            # The lists may be older than the archive, which drops superseded packages.
+            apt.update(host)
+            self._refuse_side_effects(missing, host)
+            apt.install(host, missing)
+
+    def _refuse_side_effects(self, missing: frozenset[str], host: HostReader) -> None:
+        simulation = host.apt_simulation("install", missing).stdout
+        removed, upgraded = _removed(simulation), _upgraded(simulation)
+        if removed or upgraded:
+            verbs = [f"remove {' '.join(sorted(removed))}"] if removed else []
+            verbs += [f"upgrade {' '.join(sorted(upgraded))}"] if upgraded else []
+            raise Refused(
+                f"installing {' '.join(sorted(missing))} would also {' and '.join(verbs)}",
+                hint="do it yourself when it suits: "
+                f"apt-get install {' '.join(sorted(upgraded | missing))}",
+            )
+
+
+@dataclass(frozen=True)
+class NoPackages(Resource):
+    """None of these packages is installed, nor their configuration kept."""
+
+    list: str
+    names: frozenset[str]
+
+    def owns(self) -> tuple[str, ...]:
+        return tuple(f"Package {name}" for name in sorted(self.names))
+
+    def check(self, host: HostReader) -> Changes:
+        there = _installed(self.names, host)
+        if there:
+            more = _removed(host.apt_simulation("purge", there).stdout) - self.names
+            if more:
+                raise Refused(
+                    f"purging {' '.join(sorted(there))} would also remove "
+                    f"{' '.join(sorted(more))}",
+                    hint=f"take it off {self.list}, or apt-get purge it yourself",
+                )
+        return compare(names=(there, frozenset()))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        apt.purge(host, _installed(self.names, host))
+
+
+def _installed(names: frozenset[str], host: HostReader) -> frozenset[str]:
+    states = host.packages()
+    return frozenset(
+        name for name in names if name in states and states[name].installed
+    )
+
+
+def _removed(simulation: str) -> frozenset[str]:
+    return frozenset(re.findall(r"^(?:Remv|Purg) (\S+)", simulation, re.MULTILINE))
+
+
+def _upgraded(simulation: str) -> frozenset[str]:
+    """`Inst NAME [OLD] (NEW …)` is an upgrade, without [OLD] a new package."""
+    return frozenset(re.findall(r"^Inst (\S+) \[", simulation, re.MULTILINE))

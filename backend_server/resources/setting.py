@@ -1,0 +1,39 @@
+"""Single settings in a file that others own too."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+LOGIN_DEFS = "/etc/login.defs"
+
+
+@dataclass(frozen=True)
+class LoginDefs(Resource):
+    """A setting of login.defs(5) has this value; every other line stays as it is."""
+
+    name: str
+    value: str
+
+    def check(self, host: HostReader) -> Changes:
+        text = host.read(LOGIN_DEFS) or ""
+        values = [match.group(1) for match in self._line.finditer(text)]
+        return compare(value=(values[-1] if values else None, self.value))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        text = host.read(LOGIN_DEFS) or ""
+        line = f"{self.name}\t{self.value}"
+        text, replaced = self._line.subn(line, text)
+        if not replaced:
+            text = text.rstrip("\n") + f"\n{line}\n"
+        host.write(LOGIN_DEFS, text.lstrip("\n"), 0o644)
+
+    @property
+    def _line(self) -> re.Pattern[str]:
+        return re.compile(rf"^[ \t]*{self.name}[ \t]+(\S+).*$", re.MULTILINE)

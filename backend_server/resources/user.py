@@ -1,0 +1,97 @@
+"""Accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.errors import Refused
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+@dataclass(frozen=True)
+class User(Resource):
+    """An account with its own group and home, locked from the moment it exists.
+
+    `marker` is a group that the account is in from birth, which says that it is ours; an
+    account of this name without it is somebody else's, and Refused. Only the uid is never
+    changed afterwards: files would be left without an owner.
+    """
+
+    name: str
+    home: str
+    uid: int | None = None
+    comment: str = ""
+    shell: str = "/bin/bash"
+    marker: str | None = None
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.users().get(self.name)
+        if found is None:
+            self._refuse_taken(host)
+            return compare(
+                name=(None, self.name),
+                uid=(None, self.uid),
+                home=(None, self.home),
+                comment=(None, self.comment or None),
+                shell=(None, self.shell),
+            )
+        self._refuse_somebody_else(host, found.uid)
+        return compare(
+            home=(found.home, self.home),
+            comment=(found.comment, self.comment),
+            shell=(found.shell, self.shell),
+        )
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        if self.name not in host.users():
+            self._add(host)
+            return
+        changed = {change.field for change in changes}
+        if "home" in changed:
+            host.run("usermod", "--home", self.home, self.name)
+        if "comment" in changed:
+            host.run("usermod", "--comment", self.comment, self.name)
+        if "shell" in changed:
+            host.run("usermod", "--shell", self.shell, self.name)
+
+    def _add(self, host: Host) -> None:
+        options = ["--create-home", "--home-dir", self.home, "--shell", self.shell]
+        options += ["--comment", self.comment]
+        if self.uid is None:
+            options += ["--user-group"]
+        else:  # its group has a fixed number too, and was made by a Group before
+            options += ["--uid", str(self.uid), "--gid", self.name]
+        if self.marker:
+            options += ["--groups", self.marker]
+        host.run("useradd", *options, self.name)
+
+    def _refuse_taken(self, host: HostReader) -> None:
+        if self.uid is None and self.name in host.groups():
+            raise Refused(
+                f"{self} wants a group of its own, but a group {self.name} is there",
+                hint=f"see who uses it: getent group {self.name}; then groupdel it, "
+                "or take the name off the roster",
+            )
+        for other in host.users().values():
+            if other.uid == self.uid:
+                raise Refused(
+                    f"{self} wants uid {self.uid}, which is {other.name}'s",
+                    hint=f"usermod -u ANOTHER {other.name}, then chown its files",
+                )
+
+    def _refuse_somebody_else(self, host: HostReader, uid: int) -> None:
+        if self.uid not in (None, uid):
+            raise Refused(
+                f"{self} has uid {uid}, not {self.uid}",
+                hint=f"stop its processes, usermod -u {self.uid} {self.name}, "
+                "then chown its files",
+            )
+        if self.marker and self.name not in host.members(self.marker):
+            raise Refused(
+                f"account {self.name} is already on this host and was not made by this tool",
+                hint=f"if it is the same person: usermod -aG {self.marker} {self.name}; "
+                "else take the name off the roster",
+            )

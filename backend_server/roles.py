@@ -1,0 +1,110 @@
+"""Who may do what: the one table that access is rendered from and tested against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+DEVELOPERS = "developers"
+RESEARCHERS = "researchers"
+REVIEWERS = "reviewers"
+OPENSAFELY = "opensafely"  # the service account that runs jobs, and its group
+RELEASE = "opensafely-release"  # the account reviewers release files through
+
+# Accounts we made carry this group for ever, so that leavers are found from the host
+# itself and nobody else's account is touched.
+MARKER = "opensafely-people"
+
+# Container images have these numbers baked in, so they are the same on every host.
+REVIEWERS_GID = 10010
+OPENSAFELY_ID = 10000  # uid and gid
+
+# Being in one of these is being root, or reading what only root should: their members
+# are exactly the declared ones, as for our own groups.
+ROOT_EQUIVALENT_GROUPS = frozenset(
+    {
+        # may become root by asking: sudoers of Debian, Ubuntu, cloud images; run0
+        *("root", "sudo", "admin", "wheel", "google-sudoers", "empower"),
+        # may start a container or machine that mounts the host's /
+        *("docker", "lxd", "incus", "incus-admin", "libvirt", "kvm"),
+        # may read or write below the file system, or password hashes
+        *("disk", "kmem", "shadow"),
+        # may write /usr/local, which comes first in root's PATH
+        "staff",
+        # may read every log, sudo's and the journal included
+        *("adm", "systemd-journal"),
+    }
+)
+
+# Parts of the data trees. metadata is the manifest and metadata/ of a workspace under
+# medium privacy: evidence, so nobody but the service writes it. requests is Airlock's.
+HIGH = "high"
+MEDIUM = "medium"
+METADATA = "metadata"
+REQUESTS = "requests"
+AREAS = (HIGH, MEDIUM, METADATA, REQUESTS)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What the members of a group may do on a host.
+
+    What is not granted here is refused. A person in several groups may do what any of
+    them may, save that no network in one is no network at all.
+    """
+
+    name: str
+    group: str
+    login: Literal["ssh", "rdp", "none"]
+    sudo: bool
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]  # create, change and delete
+    network: bool  # may open connections of their own to other machines
+    roster: str | None  # base name of the file that lists them; None: no people
+
+
+ROLES = (
+    Role(
+        name="developer",
+        group=DEVELOPERS,
+        login="ssh",
+        sudo=True,
+        # Nothing standing: who needs to look uses sudo, and that leaves a line.
+        reads=(),
+        writes=(),
+        network=True,
+        roster="developers",
+    ),
+    Role(
+        name="researcher",
+        group=RESEARCHERS,
+        login="ssh",
+        sudo=False,
+        reads=(HIGH,),
+        writes=(),
+        network=True,
+        roster="researchers",
+    ),
+    Role(
+        name="reviewer",
+        group=REVIEWERS,
+        login="rdp",
+        sudo=False,
+        reads=(MEDIUM, METADATA),
+        writes=(MEDIUM,),
+        # Outputs leave by the release desk only.
+        network=False,
+        roster="reviewers",
+    ),
+    Role(
+        name="service",
+        group=OPENSAFELY,
+        login="none",
+        sudo=False,
+        reads=AREAS,
+        writes=AREAS,
+        network=True,
+        roster=None,
+    ),
+)

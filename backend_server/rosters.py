@@ -1,0 +1,197 @@
+"""Who is on the lists: roster files as frozen values, or everything wrong with them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import date
+from typing import Iterable, Iterator, Mapping, Tuple
+
+from backend_server import names
+from backend_server.errors import Refused
+
+
+# Far above any real roster: what is longer is some other file.
+MAX_BYTES = 256 * 1024
+MAX_LINE = 400
+FORMAT = "a line is one name, then at most one expires=YYYY-MM-DD and one id=NUMBER"
+
+# chage counts days since 1970 and reads -1, the day before that, as "never".
+EARLIEST_EXPIRY = date(2000, 1, 1)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One person on one roster; as a string, the line that says so.
+
+    None: no end date, no GitHub number pinned.
+    """
+
+    name: str
+    expires: date | None
+    github_id: int | None
+    source: str
+    line: int
+
+    def __str__(self) -> str:
+        expires = "" if self.expires is None else f" expires={self.expires}"
+        github_id = "" if self.github_id is None else f" id={self.github_id}"
+        return self.name + expires + github_id
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong with a line; line 0 is the file itself."""
+
+    source: str
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.source}:{self.line}" if self.line else self.source
+        return f"{place}: {self.message}"
+
+
+Entries = Tuple[Entry, ...]
+Problems = Tuple[Problem, ...]
+
+
+def read(checkout: str, sources: Iterable[str]) -> dict[str, Entries]:
+    """The rosters named, as paths below the checkout; a missing one is Refused."""
+    contents: dict[str, bytes] = {}
+    unread: list[Problem] = []
+    for source in sources:
+        try:
+            with open(os.path.join(checkout, source), "rb") as file:
+                contents[source] = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            unread.append(Problem(source, 0, f"cannot be read ({error.strerror})"))
+    return accept(contents, tuple(unread))
+
+
+def accept(contents: Mapping[str, bytes], bad: Problems = ()) -> dict[str, Entries]:
+    """The entries of every roster, or one Refused that lists every problem of all."""
+    rosters: dict[str, Entries] = {}
+    problems = list(bad)
+    for source, content in contents.items():
+        rosters[source], found = parse(source, content)
+        problems += found
+    problems += check(rosters)
+    if problems:
+        listed = "\n".join(map(str, sorted(problems)))
+        hint = "correct these lines and run again (docs/rosters.md has the format)"
+        raise Refused(f"the rosters cannot be used:\n{listed}", hint)
+    return rosters
+
+
+def parse(source: str, content: bytes) -> tuple[Entries, Problems]:
+    """What one roster says, and what is wrong with it taken alone."""
+    if len(content) > MAX_BYTES:
+        return (), (Problem(source, 1, f"the file has more than {MAX_BYTES} bytes"),)
+    # Windows editors begin a file with a byte order mark and end lines with CRLF.
+    text = content[3:] if content.startswith(b"\xef\xbb\xbf") else content
+    firsts: dict[str, Entry] = {}
+    good: list[Entry] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(text.split(b"\n"), start=1):
+        entry, messages = _entry(line, source, number)
+        if entry is not None:
+            first = firsts.setdefault(entry.name, entry)
+            if first is not entry:
+                messages.append(f"{_shown(entry.name)} is already on line {first.line}")
+            elif not messages:
+                good.append(entry)
+        problems += (Problem(source, number, message) for message in messages)
+    return tuple(good), tuple(problems)
+
+
+def check(rosters: Mapping[str, Entries]) -> Problems:
+    """What is wrong between entries; a person on several rosters is spelled alike."""
+    return tuple(_clashes(entry for entries in rosters.values() for entry in entries))
+
+
+def _clashes(entries: Iterable[Entry]) -> Iterator[Problem]:
+    by_name: dict[str, Entry] = {}
+    by_id: dict[int, Entry] = {}
+    pinned: dict[str, Entry] = {}
+    for entry in entries:
+        first = by_name.setdefault(entry.name.lower(), entry)
+        if first.name != entry.name:
+            # GitHub has one account under both spellings, Linux would have two.
+            yield _clash(entry, f"differs only in case from {first.name}", first)
+        if entry.github_id is None:
+            continue
+        pin = pinned.setdefault(entry.name.lower(), entry)
+        if pin.github_id != entry.github_id:
+            yield _clash(entry, f"has id={entry.github_id}, not {pin.github_id}", pin)
+        owner = by_id.setdefault(entry.github_id, entry)
+        if owner.name.lower() != entry.name.lower():
+            yield _clash(entry, f"has the id of {owner.name}", owner)
+
+
+def _clash(entry: Entry, what: str, other: Entry) -> Problem:
+    message = f"{entry.name} {what} ({other.source}:{other.line})"
+    return Problem(entry.source, entry.line, message)
+
+
+def _entry(line: bytes, source: str, number: int) -> tuple[Entry | None, list[str]]:
+    try:
+        words = _words(line[:-1] if line.endswith(b"\r") else line)
+    except ValueError as wrong:
+        return None, [str(wrong)]
+    if not words:
+        return None, []
+    what = names.problem(words[0])
+    messages = [] if what is None else [f"{_shown(words[0])} {what}"]
+    expires: date | None = None
+    github_id: int | None = None
+    for option in words[1:]:
+        key, _, value = option.partition("=")
+        try:
+            if key == "expires" and expires is None:
+                expires = _expires(value)
+            elif key == "id" and github_id is None:
+                github_id = _github_id(value)
+            else:
+                messages.append(f"{_shown(option)} does not belong here; {FORMAT}")
+        except ValueError as wrong:
+            messages.append(str(wrong))
+    return Entry(words[0], expires, github_id, source, number), messages
+
+
+def _words(line: bytes) -> list[str]:
+    """The name and its options, without the comment."""
+    if len(line) > MAX_LINE:
+        raise ValueError(f"the line has {len(line)} bytes; it may have {MAX_LINE}")
+    try:
+        text = line.decode("utf-8").replace("\t", " ")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} of the line is not UTF-8") from None
+    if not text.isprintable():
+        # Comments too: a bidi mark in one makes the whole line lie to its reviewer.
+        unseen = ascii(next(found for found in text if not found.isprintable()))
+        raise ValueError(f"the line contains {unseen}, which nobody can see; remove it")
+    return text.partition("#")[0].split()
+
+
+def _expires(value: str) -> date:
+    try:
+        found = date.fromisoformat(value)
+    except ValueError:
+        found = date.min
+    # Newer Pythons also read 20270331 and 2027-W13-3: one spelling on every host.
+    if found < EARLIEST_EXPIRY or found.isoformat() != value:
+        raise ValueError(f"expires={_shown(value)} is no date like 2027-03-31")
+    return found
+
+
+def _github_id(value: str) -> int:
+    plain = value.isascii() and value.isdigit() and not value.startswith("0")
+    if not plain or len(value) > 18:
+        raise ValueError(f"id={_shown(value)} is no account number like 12345")
+    return int(value)
+
+
+def _shown(text: str) -> str:
+    """Short, and safe on any terminal: look-alikes and escapes stand as numbers."""
+    return ascii(text if len(text) <= 40 else text[:40] + "...")

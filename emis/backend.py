@@ -1,0 +1,18 @@
+"""emis: an Ubuntu machine on AWS where reviewers work too, over a remote desktop."""
+
+from backend_server.backend import Backend
+
+
+BACKEND = Backend(
+    name="emis",
+    title="EMIS",
+    rosters=("developers", "researchers", "reviewers"),
+    provider_accounts=frozenset({"ubuntu"}),
+    endpoints=(
+        "jobs.opensafely.org:443",
+        "docker-proxy.opensafely.org:443",
+        "github-proxy.opensafely.org:443",
+        "archive-ubuntu.opensafely.org:443",
+        "security-ubuntu.opensafely.org:443",
+    ),
+)

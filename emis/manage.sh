@@ -1,0 +1,3 @@
+#!/bin/bash -p
+here=${BASH_SOURCE[0]%/*}
+exec "$here/../scripts/bootstrap.sh" emis "$@"

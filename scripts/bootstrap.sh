@@ -1,0 +1,63 @@
+#!/bin/bash -p
+# Starts the tool for a backend, making sure first that there is a Python to run it.
+# Idempotent. -p: nothing in the caller's environment can make bash run something else.
+set -euo pipefail
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
+cd -P -- "${BASH_SOURCE[0]%/*}/.."
+checkout=$PWD
+cd /
+python=/usr/bin/python3
+
+refuse() {
+    printf 'error: %s\n   try: %s\n' "$1" "$2" >&2
+    exit 2
+}
+
+# The same block that the tool keeps in /etc/hosts: apt may need it to find the mirror.
+pin_addresses() {
+    local begin='# BEGIN opensafely: written by backend-server, changes here are lost'
+    grep -qxF "$begin" /etc/hosts && return
+    { echo "$begin"; cat "$checkout/$1/hosts"; echo '# END opensafely'; } >> /etc/hosts
+}
+
+# The mirror is given to apt in a file of its own; the host's sources are the tool's to change.
+apt() {
+    local options=(-qq -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10)
+    if [ -n "$MIRROR" ]; then
+        options+=(-o "Dir::Etc::SourceList=$sources" -o Dir::Etc::SourceParts=-)
+    fi
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get "${options[@]}" -o DPkg::Lock::Timeout=600 "$@" < /dev/null > /dev/null
+}
+
+install_python() {
+    echo "this host has no $python: installing it" >&2
+    . "$checkout/$1/backend.env"
+    . /etc/os-release
+    pin_addresses "$1"
+    sources=$(mktemp --suffix=.list)
+    trap 'rm -f "$sources"' EXIT
+    chmod 644 "$sources"
+    echo "deb $MIRROR/$ID $VERSION_CODENAME main" > "$sources"
+    if ! { apt update -o APT::Update::Error-Mode=any &&
+        apt install --yes --no-install-recommends --no-remove python3; }; then
+        echo "error: python3 could not be installed; what apt-get said stands above" >&2
+        echo "   try: look at the archive's address and the firewall, then run this again" >&2
+        exit 1
+    fi
+    rm -f "$sources"
+}
+
+if [ ! -x "$python" ]; then
+    [ "$EUID" = 0 ] || refuse "there is no $python" "apt-get install python3"
+    [ -d /run/systemd/system ] || refuse \
+        'systemd does not run this machine; wanted a booted Ubuntu server' \
+        'to see it work here: sudo ./scripts/sandbox.sh test'
+    grep -Eqv '^[[:space:]]*(#|$)' "$checkout/developers" || refuse \
+        'no developer is on the roster developers; wanted at least one' \
+        "echo YOUR-GITHUB-NAME >> $checkout/developers, and commit that"
+    install_python "$1"
+fi
+exec "$python" -I -S "$checkout/backend_server/entry.py" "$@"

@@ -1,0 +1,16 @@
+"""test: dummy data and everything switched on, for newcomers and for tests."""
+
+from backend_server.backend import Backend
+
+
+BACKEND = Backend(
+    name="test",
+    title="dummy data, for trying things out",
+    rosters=("developers", "researchers", "reviewers"),
+    provider_accounts=frozenset({"ubuntu"}),
+    endpoints=(
+        "jobs.opensafely.org:443",
+        "docker-proxy.opensafely.org:443",
+        "github-proxy.opensafely.org:443",
+    ),
+)

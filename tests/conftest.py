@@ -1,0 +1,100 @@
+"""What every test here lives under: options, no skips, and a share of the time for each part."""
+
+import json
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+
+DEFAULT_SHARE = "engine and base"
+MINUTES = {
+    DEFAULT_SHARE: 10,
+    "access": 5,
+    "people": 8,
+    "job-runner": 12,
+    "desktop": 10,
+    "SMB": 12,
+}
+SPENT = pytest.StashKey[Counter]()
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("backend-server")
+    group.addoption("--long", action="store_true", help="run the long tests too")
+    group.addoption("--accept", action="store_true", help="rewrite the golden plans")
+    group.addoption("--times", type=Path, help="add this run's times to this file")
+
+
+def pytest_configure(config):
+    config.stash[SPENT] = Counter()
+    # A machine that is busy is no reason to fail, and what failed once must fail again.
+    settings.register_profile("short", deadline=None, derandomize=True)
+    settings.register_profile("long", deadline=None, max_examples=2000)
+    settings.load_profile("long" if config.getoption("--long") else "short")
+    # An exception, unlike the signal's own end, lets fixtures take down their hosts.
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("stopped by SIGTERM", 1))
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
+    for item in items:
+        if share_of(item) not in MINUTES:
+            raise pytest.UsageError(
+                f"{item.nodeid} is in share {share_of(item)!r}: choose from {', '.join(MINUTES)}"
+            )
+
+
+def share_of(item):
+    marker = item.get_closest_marker("share")
+    return marker.args[0] if marker else DEFAULT_SHARE
+
+
+# Outermost, so that what the skip and xfail marks made of a report comes by here.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    item.config.stash[SPENT][share_of(item)] += call.duration
+    return without_skips((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector):
+    return without_skips((yield))
+
+
+def without_skips(report):
+    """A test that did not run, or may fail, proves nothing: here it is a failure."""
+    if hasattr(report, "wasxfail"):
+        reason = f"Expected to fail: {report.wasxfail}"
+        del report.wasxfail
+    elif report.skipped:
+        reason = report.longrepr[2]
+    else:
+        return report
+    report.outcome = "failed"
+    report.longrepr = (
+        f"{reason}\nNo test here is skipped or excused: make it pass, or delete it."
+    )
+    return report
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    spent = config.stash[SPENT]
+    file = config.getoption("--times")
+    if file:
+        if file.exists():
+            spent.update(json.loads(file.read_text()))
+        file.write_text(json.dumps(spent))
+    terminalreporter.write_sep("=", "time by share")
+    for share, minutes in MINUTES.items():
+        if share in spent:
+            over = spent[share] / 60 - minutes
+            warning = f"   WARNING: {over:.1f} minutes over" if over > 0 else ""
+            terminalreporter.write_line(
+                f"{share:<16} {spent[share] / 60:5.1f} of {minutes:2} minutes{warning}"
+            )

@@ -1,0 +1,19 @@
+"""tpp: a Hyper-V guest on a Windows host that manages researchers and reviewers itself."""
+
+from backend_server.backend import Backend
+
+
+BACKEND = Backend(
+    name="tpp",
+    title="TPP",
+    # Researchers and reviewers have accounts on the Windows side only.
+    rosters=("developers",),
+    provider_accounts=frozenset({"ubuntu"}),
+    endpoints=(
+        "jobs.opensafely.org:443",
+        "docker-proxy.opensafely.org:443",
+        "github-proxy.opensafely.org:443",
+        "archive-ubuntu.opensafely.org:443",
+        "security-ubuntu.opensafely.org:443",
+    ),
+)
