@@ -50,6 +50,6 @@ def brief(value: Value) -> str:
         return "absent"
     if isinstance(value, frozenset):
         return " ".join(sorted(value)) or "nobody"
-    text = str(value)
-    lines = text.count("\n")
-    return f"{lines} lines" if lines else text or "empty"
+    text = str(value).rstrip("\n")
+    lines = text.count("\n") + 1
+    return f"{lines} lines" if lines > 1 else text or "empty"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Sequence
 
-from backend_server.errors import UserError
+from backend_server.commands import apply, plan, show, status
+from backend_server.errors import Refused, UserError
 from backend_server.report import sentence
-from backend_server.run import Options, apply, plan, show, status
+from backend_server.run import Options
 
 
 _COMMANDS = {
@@ -36,16 +38,21 @@ def main(argv: Sequence[str], checkout: str) -> int:
         act, _ = _COMMANDS[options.command]
         return act(_options(options, checkout))
     except UserError as error:
-        print("error: " + "\n".join(sentence(error)), file=sys.stderr)
-        return error.exit_code
+        return _say(error, as_json=options.json)
     except KeyboardInterrupt:
         print("\nstopped; run it again to go on where it ended", file=sys.stderr)
         return 1
 
 
-def _not_root(options: argparse.Namespace) -> UserError:
-    from backend_server.errors import Refused
+def _say(error: UserError, *, as_json: bool) -> int:
+    if as_json:
+        found = {"exit": error.exit_code, "error": str(error), "hint": error.hint}
+        print(json.dumps({"format": 1, **found}))
+    print("error: " + "\n".join(sentence(error)), file=sys.stderr)
+    return error.exit_code
 
+
+def _not_root(options: argparse.Namespace) -> UserError:
     return Refused(
         f"`{options.command}` needs root and this is uid {os.geteuid()}",
         hint=f"sudo ./{options.backend}/manage.sh {options.command}",

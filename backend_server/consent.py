@@ -7,29 +7,28 @@ from typing import Iterator
 
 from backend_server.engine import Outcome
 from backend_server.errors import Refused
-from backend_server.gather import Site
 from backend_server.resources import Members, RootEquivalent, User
+from backend_server.run import Run
 
 
-def first_run(
-    site: Site, planned: list[Outcome], degraded: list[str], *, assume_yes: bool
-) -> None:
+def first_run(run: Run) -> None:
     """Somebody agrees to what this machine becomes, or Refused is raised."""
-    if assume_yes:
+    if run.options.yes:
         return
-    name = site.backend.name
+    backend = run.site.backend
+    name = backend.name
     if not sys.stdin.isatty():
         raise Refused(
             f"this machine is no backend yet, and nobody is here to confirm that it "
             f"becomes {name}",
             hint="run this on a terminal, or answer beforehand with --yes",
         )
-    changing = sum(1 for outcome in planned if outcome.changes)
-    print(f"This machine becomes the OpenSAFELY backend {name}: {site.backend.title}.")
+    changing = sum(1 for outcome in run.outcomes if outcome.changes)
+    print(f"This machine becomes the OpenSAFELY backend {name}: {backend.title}.")
     print(f"{changing} things on it will change. `plan` lists them all. Of people:")
-    for line in gains_and_losses(planned) or ["nobody gains or loses anything"]:
+    for line in gains_and_losses(run.outcomes) or ["nobody gains or loses anything"]:
         print(f"  {line}")
-    for line in degraded:
+    for line in run.degraded:
         print(f"  {line}")
     if input(f"Type {name} to go on: ").strip() != name:
         raise Refused(f"the answer was not {name}; nothing was changed")

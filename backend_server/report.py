@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import fields
 from typing import Iterable, Iterator
 
-from backend_server.change import Change, Value, octal
+from backend_server.change import Change, Value, brief, octal
 from backend_server.engine import Component, Outcome
 from backend_server.errors import Refused, UserError
 from backend_server.resource import Resource
@@ -47,18 +47,18 @@ class Text:
             self._heading = outcome.component
             yield outcome.component
         glyph = _GLYPHS.get(what, f"{what}:")
-        yield self._painted(f"  {glyph} {outcome.resource}", what)
+        new = what == "added"
+        rest = _brief(outcome) if new else ""
+        yield self._painted(f"  {glyph} {outcome.resource}{rest}", what)
         for change in outcome.changes:
-            yield from (f"      {line}" for line in self._change(change))
+            if not new or (self.whole and _is_long(change.after)):
+                yield from (f"      {line}" for line in self._change(change))
         if outcome.error:
             yield from (f"      {line}" for line in sentence(outcome.error))
 
     def _change(self, change: Change) -> Iterator[str]:
         before, after = change.before, change.after
         if _is_long(before) or _is_long(after):
-            if before is None and not self.whole:
-                yield f"{change.field}: {str(after).count(chr(10))} lines"
-                return
             yield f"{change.field}:"
             yield from (f"  {line}" for line in _diff(before, after))
         elif isinstance(after, frozenset):
@@ -71,6 +71,16 @@ class Text:
     def _painted(self, line: str, what: str) -> str:
         code = _PAINT.get(what, "31;1")
         return f"\033[{code}m{line}\033[0m" if self.colour else line
+
+
+def _brief(outcome: Outcome) -> str:
+    """What is new about something new, on its own line, without repeating its name."""
+    shown = (
+        f"{change.field} {brief(change.after)}"
+        for change in outcome.changes
+        if change.after != getattr(outcome.resource, fields(outcome.resource)[0].name)
+    )
+    return "".join(f", {printable(words)}" for words in shown)
 
 
 def sentence(error: UserError) -> Iterator[str]:

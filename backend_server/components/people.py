@@ -6,7 +6,7 @@ from typing import Iterator
 
 from backend_server.gather import Site
 from backend_server.resource import Resource
-from backend_server.resources import Directory, Group, Members, RootEquivalent, User
+from backend_server.resources import Group, Members, RootEquivalent, User
 from backend_server.roles import (
     MARKER,
     OPENSAFELY,
@@ -26,7 +26,6 @@ def people(site: Site) -> Iterator[Resource]:
     yield from _service_account()
     for name in sorted(_everybody(site)):
         yield User(name, home=f"/home/{name}", marker=MARKER)
-        yield Directory(f"/home/{name}", mode=0o750, owner=name, group=name)
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
@@ -43,7 +42,6 @@ def _service_account() -> Iterator[Resource]:
     """Locked, with a shell: developers become it with `sudo -iu`, which keeps their name."""
     home = f"/home/{OPENSAFELY}"
     yield User(OPENSAFELY, home=home, uid=OPENSAFELY_ID, comment="runs the jobs")
-    yield Directory(home, mode=0o750, owner=OPENSAFELY, group=OPENSAFELY)
 
 
 def _everybody(site: Site) -> frozenset[str]:

@@ -34,7 +34,7 @@ class Unit(Resource):
         return compare(
             enabled=(enabled, self.enabled),
             running=(unit.get("ActiveState") == "active", self.running),
-            on_change=("pending" if host.pending(self.name) else "", ""),
+            on_change=("pending" if host.pending(self.name) else "done", "done"),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:

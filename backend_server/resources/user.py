@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 
-from backend_server.change import Changes, compare
+from backend_server.change import Changes, compare, octal
 from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -13,7 +14,7 @@ from backend_server.resource import Resource
 
 @dataclass(frozen=True)
 class User(Resource):
-    """An account with its own group and home, locked from the moment it exists.
+    """An account with its own group and a private home, locked from the moment it exists.
 
     `marker` is a group that the account is in from birth, which says that it is ours; an
     account of this name without it is somebody else's, and Refused. Only the uid is never
@@ -25,7 +26,11 @@ class User(Resource):
     uid: int | None = None
     comment: str = ""
     shell: str = "/bin/bash"
+    home_mode: int = 0o750
     marker: str | None = None
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.label, self.home)
 
     def check(self, host: HostReader) -> Changes:
         found = host.users().get(self.name)
@@ -37,12 +42,16 @@ class User(Resource):
                 home=(None, self.home),
                 comment=(None, self.comment or None),
                 shell=(None, self.shell),
+                home_mode=(None, octal(self.home_mode)),
             )
         self._refuse_somebody_else(host, found.uid)
+        home = host.stat(self.home)
+        mode = home and octal(stat.S_IMODE(home.st_mode))
         return compare(
             home=(found.home, self.home),
             comment=(found.comment, self.comment),
             shell=(found.shell, self.shell),
+            home_mode=(mode, octal(self.home_mode)),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -56,10 +65,18 @@ class User(Resource):
             host.run("usermod", "--comment", self.comment, self.name)
         if "shell" in changed:
             host.run("usermod", "--shell", self.shell, self.name)
+        if "home_mode" in changed:
+            self._close_home(host)
+
+    def _close_home(self, host: Host) -> None:
+        group = host.group_name(host.users()[self.name].gid)
+        settle = host.set_access if host.stat(self.home) else host.make_directory
+        settle(self.home, self.home_mode, self.name, group)
 
     def _add(self, host: Host) -> None:
-        options = ["--create-home", "--home-dir", self.home, "--shell", self.shell]
-        options += ["--comment", self.comment]
+        options = ["--create-home", "--home-dir", self.home]
+        options += ["--key", f"HOME_MODE={octal(self.home_mode)}"]
+        options += ["--shell", self.shell, "--comment", self.comment]
         if self.uid is None:
             options += ["--user-group"]
         else:  # its group has a fixed number too, and was made by a Group before

@@ -19,8 +19,10 @@ LAYERS = [
     ["resource"],
     ["engine", "report", "history", "gather", "lock", "endpoints", "resources"],
     ["components"],
-    ["backends", "status", "preflight", "consent", "progress"],
+    ["backends", "status", "preflight", "progress"],
     ["run"],
+    ["consent"],
+    ["commands"],
     ["cli"],
     ["entry"],
 ]
