@@ -18,11 +18,13 @@ HISTORY = "/var/log/opensafely/history.jsonl"
 def append(host: Host, entry: dict[str, object]) -> None:
     """ENTRY is the last line of the history, on disk, and the journal has it too.
 
+    The folder is made here, closed to others, since a first run is recorded before it begins.
     A line that a full disk cut short is ended first, so that it spoils no other.
     """
     line = json.dumps(entry, sort_keys=True)
     path = str(host.root / HISTORY.lstrip("/"))
-    os.makedirs(os.path.dirname(path), mode=0o750, exist_ok=True)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.chmod(os.path.dirname(path), 0o750)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags, 0o640)
     with os.fdopen(fd, "r+b", buffering=0) as file:

@@ -175,8 +175,9 @@ def _difference(before: Value, after: frozenset[str]) -> str:
 
 def _diff(before: Value, after: Value) -> Iterator[str]:
     old, new = (str(v).splitlines() if v is not None else [] for v in (before, after))
-    lines = difflib.unified_diff(old, new, "before", "after", lineterm="", n=2)
-    return map(printable, lines)
+    lines = list(difflib.unified_diff(old, new, lineterm="", n=2))
+    # The first two lines name files, which is said already; a new text has no place in an old.
+    return map(printable, lines[2:] if old else lines[3:])
 
 
 def printable(line: str) -> str:

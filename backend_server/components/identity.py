@@ -12,7 +12,6 @@ from backend_server.resources import Directory, File
 
 
 BACKEND_FILE = "/etc/opensafely/backend"
-LOG_FOLDER = "/var/log/opensafely"
 
 _COMMAND = Template("""\
 #!/bin/sh
@@ -21,11 +20,10 @@ exec $checkout/$backend/manage.sh "$$@"
 
 
 def identity(site: Site) -> Iterator[Resource]:
-    """The three folders where all state is kept, this host's name, and `sudo backend`."""
+    """The folders where state is kept, this host's name, and `sudo backend`."""
     yield Directory("/etc/opensafely")
     yield File(BACKEND_FILE, f"{site.backend.name}\n")
     yield Directory("/var/lib/opensafely")
-    yield Directory(LOG_FOLDER, mode=0o750)
     command = _COMMAND.substitute(checkout=site.checkout, backend=site.backend.name)
     yield File("/usr/local/sbin/backend", command, mode=0o755)
     yield verbatim(site, "/etc/bash_completion.d/backend")
