@@ -14,7 +14,7 @@ from backend_server.components.logs import logs
 from backend_server.components.names import names
 from backend_server.components.packages import packages
 from backend_server.components.people import people
-from backend_server.engine import Component, component, one_owner_each
+from backend_server.engine import Component, component, well_formed
 from backend_server.errors import Refused
 from backend_server.gather import Site
 
@@ -37,10 +37,10 @@ def load(name: str, checkout: Path) -> Backend:
 def declare(site: Site) -> tuple[Component, ...]:
     """All that should be so, in the order of work. Pure: it looks at no host.
 
-    Raises Refused where two resources decide the same fact.
+    Raises Refused where the declaration contradicts itself.
     """
     components = tuple(_everywhere(site))
-    one_owner_each(components)
+    well_formed(components)
     return components
 
 
@@ -50,5 +50,5 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("names", names(site))
     yield component("packages", packages(site))
     yield component("login", login(site))
-    yield component("logs", logs(site), needs=("identity",))
+    yield component("logs", logs(site))
     yield component("kernel", kernel(site))

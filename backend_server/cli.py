@@ -60,6 +60,8 @@ def _not_root(options: argparse.Namespace) -> UserError:
 
 
 def _with_default_command(argv: Sequence[str]) -> list[str]:
+    if not argv:
+        return []
     backend, *rest = argv
     asks_for_help = rest[:1] in (["-h"], ["--help"])
     if not asks_for_help and (not rest or rest[0].startswith("-")):
@@ -78,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("backend", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (_, says) in _COMMANDS.items():
-        command = commands.add_parser(name, help=says, description=says)
+        command = commands.add_parser(
+            name, help=says, description=says, allow_abbrev=False
+        )
         command.add_argument("--json", action="store_true", help="for programs")
         if name != "status":
             _only(command)

@@ -37,8 +37,27 @@ class Outcome(NamedTuple):
     reached: bool = True
 
 
-def one_owner_each(components: Iterable[Component]) -> None:
-    """Raise Refused, naming them all, where two resources decide the same fact."""
+def well_formed(components: Iterable[Component]) -> None:
+    """Raise Refused where two resources decide one fact, or a folder comes after its content.
+
+    What is written first makes the folders on its way, and then plan would have promised
+    a folder that apply finds there already.
+    """
+    components = tuple(components)
+    _one_owner_each(components)
+    above: dict[str, str] = {}
+    for part in components:
+        for resource in part.resources:
+            for fact in resource.owns():
+                if fact in above:
+                    raise Refused(
+                        f"{resource} is declared after {above[fact]}, which is inside it",
+                        hint="declare the directory first",
+                    )
+                above.setdefault(fact.rpartition("/")[0], str(resource))
+
+
+def _one_owner_each(components: Iterable[Component]) -> None:
     owners: dict[str, list[str]] = {}
     for part in components:
         for resource in part.resources:
@@ -60,14 +79,10 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
     host.forget_plan()
     for part in components:
         for resource in part.resources:
-            try:
-                changes = resource.check(host)
-            except UserError as error:
-                yield Outcome(part.name, resource, error=error)
-                continue
-            if changes:
-                host.expect(resource.label, changes, resource.notifies())
-            yield Outcome(part.name, resource, changes)
+            outcome = _look(part.name, resource, host)
+            if outcome.changes:
+                host.expect(resource.label, outcome.changes, resource.notifies())
+            yield outcome
 
 
 def walk(
@@ -93,6 +108,15 @@ def walk(
             if outcome.error:
                 failed.add(part.name)
             yield outcome
+
+
+def _look(part: str, resource: Resource, host: HostReader) -> Outcome:
+    try:
+        return Outcome(part, resource, resource.check(host))
+    except UserError as error:
+        return Outcome(part, resource, error=error)
+    except OSError as error:
+        return Outcome(part, resource, error=_from_the_kernel(resource, error))
 
 
 def _settle(
@@ -129,8 +153,8 @@ def _second_look(resource: Resource, host: Host) -> None:
 def _from_the_kernel(resource: Resource, error: OSError) -> UserError:
     where = f" ({error.filename})" if error.filename else ""
     return UserError(
-        f"{resource} could not be changed: {error.strerror}{where}",
-        hint="the file is as it was before; look at `df -h` and `mount`",
+        f"{resource} could not be looked at or changed: {error.strerror}{where}",
+        hint="no file is half written; look at `df -h`, `mount` and `journalctl -k`",
     )
 
 

@@ -138,5 +138,5 @@ def _etc(top: Path) -> Mapping[str, str]:
     for folder, _, names in os.walk(top):
         for name in names:
             path = Path(folder) / name
-            files["/etc/" + str(path.relative_to(top))] = path.read_text()
+            files["/etc/" + str(path.relative_to(top))] = path.read_text("utf-8")
     return files

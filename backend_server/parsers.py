@@ -47,8 +47,11 @@ def parse_shadow(text: str) -> dict[str, str]:
 
 
 def _lines(text: str, fields: int) -> list[list[str]]:
-    """Lines that have all their fields; NIS lines (+name) have not, and are nobody's."""
-    rows = (line.split(":") for line in text.splitlines())
+    """Lines that have all their fields; NIS lines (+name) have not, and are nobody's.
+
+    Split at newlines alone: users choose part of their line, and U+2028 must not hide it.
+    """
+    rows = (line.split(":") for line in text.split("\n"))
     return [row for row in rows if len(row) == fields and row[0][:1] not in ("+", "-")]
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import fields
 from typing import Iterable, Iterator
 
-from backend_server.change import Change, Value, brief, octal
+from backend_server.change import HIDDEN, Change, Value, brief, octal
 from backend_server.engine import Component, Outcome
 from backend_server.errors import Refused, UserError
 from backend_server.resource import Resource
@@ -63,8 +63,8 @@ class Text:
             yield from (f"  {line}" for line in _diff(before, after))
         elif isinstance(after, frozenset):
             yield f"{change.field}: {_difference(before, after)}"
-        elif before is None:
-            yield f"{change.field}: {_shown(after)}"
+        elif _shown(before) == _shown(after):  # only white space differs
+            yield f"{change.field}: {before!r} -> {after!r}"
         else:
             yield f"{change.field}: {_shown(before)} -> {_shown(after)}"
 
@@ -136,12 +136,16 @@ def declared(components: Iterable[Component]) -> Iterator[str]:
 def _declared(resource: Resource) -> Iterator[str]:
     short, long = [], []
     first, *rest = fields(resource)
+    secret = getattr(resource, "secret", False)
     for field in rest:
         value = getattr(resource, field.name)
         if value is None or value == field.default:
             continue
+        if secret and isinstance(value, str) and field.name == "text":
+            value = HIDDEN
         if _is_long(value):
-            long += [f"    {field.name} | {line}" for line in value.splitlines()]
+            lines = _text_lines(value)
+            long += [f"    {field.name} | {line}".rstrip() for line in lines]
         else:
             short.append(f"{field.name}={_field(field.name, value)}")
     yield " ".join([resource.label, *short])
@@ -151,9 +155,9 @@ def _declared(resource: Resource) -> Iterator[str]:
 def _field(name: str, value: object) -> str:
     if name == "mode" and isinstance(value, int):
         return str(octal(value))
-    if isinstance(value, (frozenset, tuple)):
+    if isinstance(value, frozenset):
         return ",".join(sorted(map(str, value))) or "nobody"
-    text = str(value).strip()
+    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value).strip()
     return repr(text) if " " in text else text
 
 
@@ -162,22 +166,26 @@ def _is_long(value: object) -> bool:
 
 
 def _shown(value: Value) -> str:
-    if isinstance(value, frozenset):
-        return " ".join(sorted(value)) or "none"
-    return "absent" if value is None else printable(str(value).strip()) or "empty"
+    return printable(brief(value))
 
 
 def _difference(before: Value, after: frozenset[str]) -> str:
     was = before if isinstance(before, frozenset) else frozenset()
     gone = [f"-{name}" for name in sorted(was - after)]
-    return " ".join(gone + [f"+{name}" for name in sorted(after - was)])
+    return printable(" ".join(gone + [f"+{name}" for name in sorted(after - was)]))
 
 
 def _diff(before: Value, after: Value) -> Iterator[str]:
-    old, new = (str(v).splitlines() if v is not None else [] for v in (before, after))
+    old, new = (_text_lines(str(v)) if v is not None else [] for v in (before, after))
     lines = list(difflib.unified_diff(old, new, lineterm="", n=2))
     # The first two lines name files, which is said already; a new text has no place in an old.
     return map(printable, lines[2:] if old else lines[3:])
+
+
+def _text_lines(text: str) -> list[str]:
+    """Lines as they are in the file: a last one without its end says so."""
+    *lines, last = text.split("\n")
+    return [*lines, f"{last} (no newline at end)"] if last else lines
 
 
 def printable(line: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import date
 from typing import Iterable, Iterator, Mapping, Tuple
 
 from backend_server import names
-from backend_server.errors import Refused
 
 
 # Far above any real roster: what is longer is some other file.
@@ -54,34 +52,6 @@ class Problem:
 
 Entries = Tuple[Entry, ...]
 Problems = Tuple[Problem, ...]
-
-
-def read(checkout: str, sources: Iterable[str]) -> dict[str, Entries]:
-    """The rosters named, as paths below the checkout; a missing one is Refused."""
-    contents: dict[str, bytes] = {}
-    unread: list[Problem] = []
-    for source in sources:
-        try:
-            with open(os.path.join(checkout, source), "rb") as file:
-                contents[source] = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            unread.append(Problem(source, 0, f"cannot be read ({error.strerror})"))
-    return accept(contents, tuple(unread))
-
-
-def accept(contents: Mapping[str, bytes], bad: Problems = ()) -> dict[str, Entries]:
-    """The entries of every roster, or one Refused that lists every problem of all."""
-    rosters: dict[str, Entries] = {}
-    problems = list(bad)
-    for source, content in contents.items():
-        rosters[source], found = parse(source, content)
-        problems += found
-    problems += check(rosters)
-    if problems:
-        listed = "\n".join(map(str, sorted(problems)))
-        hint = "correct these lines and run again (docs/rosters.md has the format)"
-        raise Refused(f"the rosters cannot be used:\n{listed}", hint)
-    return rosters
 
 
 def parse(source: str, content: bytes) -> tuple[Entries, Problems]:

@@ -54,6 +54,7 @@ class Run:
         self.outcomes: list[Outcome] = []
         self.degraded: list[str] = []
         self.exit_code: int | None = None  # None until it has ended
+        self.context: dict[str, object] = {}  # who, when, from which commit
 
     def ask_outside(self) -> None:
         """`degraded` names each endpoint of the backend that does not answer."""
@@ -78,13 +79,16 @@ class Run:
 
     def record(self, host: Host) -> None:
         """The history has a line that says what is known of this run by now."""
-        context = history.context(host, str(self.options.checkout))
-        history.append(host, {**self.data(), **context})
+        self.context = history.context(host, str(self.options.checkout))
+        history.append(host, {**self.data(), **self.context})
 
     def last_line(self, what: str) -> str:
         took = time.monotonic() - self.started
         seconds = f"{took:.1f}" if took >= 1 else f"{took:.2f}"
-        return f"{what}: {report.totals(self.outcomes)} ({seconds} s)"
+        dirty = (
+            "" if self.context.get("clean", True) else ", checkout has local changes"
+        )
+        return f"{what}: {report.totals(self.outcomes)} ({seconds} s){dirty}"
 
 
 def site(options: Options, release: Release) -> Site:

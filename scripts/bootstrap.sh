@@ -50,14 +50,30 @@ install_python() {
     rm -f "$sources"
 }
 
-if [ ! -x "$python" ]; then
-    [ "$EUID" = 0 ] || refuse "there is no $python" "apt-get install python3"
+# Nothing is installed for a command that only looks, or where nobody can have agreed to it.
+may_install() {
+    local backend=$1 agreed=
+    shift
+    [ "$EUID" = 0 ] || refuse "there is no $python, and only root can install it" \
+        "sudo ./$backend/manage.sh"
     [ -d /run/systemd/system ] || refuse \
         'systemd does not run this machine; wanted a booted Ubuntu server' \
         'to see it work here: sudo ./scripts/sandbox.sh test'
     grep -Eqv '^[[:space:]]*(#|$)' "$checkout/developers" || refuse \
         'no developer is on the roster developers; wanted at least one' \
         "echo YOUR-GITHUB-NAME >> $checkout/developers, and commit that"
+    case ${1:-apply} in
+        apply | -*) ;;
+        *) refuse "there is no $python yet" "apt-get install python3, or begin with apply" ;;
+    esac
+    [[ " $* " == *' --yes '* ]] && agreed=1
+    [ -t 0 ] || [ "$agreed" ] || refuse \
+        "this machine is no backend yet, and nobody is here to confirm that it becomes $backend" \
+        'run this on a terminal, or answer beforehand with --yes'
+}
+
+if [ ! -x "$python" ]; then
+    may_install "$@"
     install_python "$1"
 fi
 exec "$python" -I -S "$checkout/backend_server/entry.py" "$@"

@@ -49,22 +49,23 @@ def rewrite(root: str, path: str, data: bytes) -> None:
 
     For files that are bind-mounted singly into containers, which pin the inode. Written in
     one go and padded with newlines, so that a kill in between leaves at worst empty lines;
-    a candidate beside it first proves that the disk has room.
+    a candidate beside it first proves that the disk has room, and goes before the file is
+    touched: afterwards no run would have a reason to look for it.
     """
     with parent_of(root, path, make=False) as (folder, name):
         _sweep(folder, name)
         with _candidate(folder, name) as (spare, candidate):
             write_all(spare, data)
             os.fsync(spare)
-            flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(name, flags, dir_fd=folder)
-            try:
-                write_all(fd, data.ljust(os.fstat(fd).st_size, b"\n"))
-                os.ftruncate(fd, len(data))
-                os.fsync(fd)
-            finally:
-                os.close(fd)
             os.unlink(candidate, dir_fd=folder)
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(name, flags, dir_fd=folder)
+        try:
+            write_all(fd, data.ljust(os.fstat(fd).st_size, b"\n"))
+            os.ftruncate(fd, len(data))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def write_all(fd: int, data: bytes) -> None:

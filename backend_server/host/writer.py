@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import stat
 import time
 from pathlib import Path
-from typing import Callable, Mapping
+from typing import Callable, Iterator, Mapping
 
 from backend_server.errors import CommandFailed
 from backend_server.host import command, files
@@ -90,6 +90,12 @@ class Host(HostReader):
         with parent_of(str(self.root), path, make=False) as (folder, name):
             self._set_access(folder, name, mode, owner, group)
 
+    def set_mode(self, path: str, mode: int) -> None:
+        """What is at PATH, which is no link, has this mode, whoever owns it."""
+        at = parent_of(str(self.root), path, make=False)
+        with at as (folder, name), _opened(folder, name) as fd:
+            os.fchmod(fd, mode)
+
     def make_link(self, path: str, target: str) -> None:
         """PATH is a link to TARGET; a file that was there before is replaced in one step."""
         with parent_of(str(self.root), path, make=True) as (folder, name):
@@ -114,15 +120,10 @@ class Host(HostReader):
     def _set_access(
         self, folder: int, name: str, mode: int, owner: str, group: str
     ) -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        fd = os.open(name, flags, dir_fd=folder)
-        try:
+        with _opened(folder, name) as fd:
             # chown first: it clears setuid and setgid, which the mode may contain.
             os.fchown(fd, *self._ids(owner, group))
-            if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
-                os.fchmod(fd, mode)
-        finally:
-            os.close(fd)
+            os.fchmod(fd, mode)
 
     def _ids(self, owner: str, group: str) -> tuple[int, int]:
         user, entry = self.users().get(owner), self.groups().get(group)
@@ -133,3 +134,13 @@ class Host(HostReader):
                 hint="it is made by the `people` component: look at what failed there",
             )
         return user.uid, entry.gid
+
+
+@contextlib.contextmanager
+def _opened(folder: int, name: str) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(name, flags, dir_fd=folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

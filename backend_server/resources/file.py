@@ -76,10 +76,7 @@ class FileMode(_AtPath):
         return compare(mode=(octal(stat.S_IMODE(found.st_mode)), octal(self.mode)))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        found = host.stat(self.path)
-        if found:
-            owner, group = host.user_name(found.st_uid), host.group_name(found.st_gid)
-            host.set_access(self.path, self.mode, owner, group)
+        host.set_mode(self.path, self.mode)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from backend_server.resource import Resource
 
 
 _FIRST_PERSON = 1000  # UID_MIN of login.defs(5): below are the system's own accounts
-_NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class RootEquivalent(Resource):
         people = (
             name
             for name in host.members(self.group) - self.provider
-            if name in self.users or _FIRST_PERSON <= uids.get(name, 0) != _NOBODY
+            if name in self.users or uids.get(name, 0) >= _FIRST_PERSON
         )
         return frozenset(people)
 

@@ -31,8 +31,8 @@ class LoginDefs(Resource):
         line = f"{self.name}\t{self.value}"
         text, replaced = self._line.subn(line, text)
         if not replaced:
-            text = text.rstrip("\n") + f"\n{line}\n"
-        host.write(LOGIN_DEFS, text.lstrip("\n"), 0o644)
+            text += f"{line}\n" if text.endswith("\n") or not text else f"\n{line}\n"
+        host.write(LOGIN_DEFS, text, 0o644)
 
     @property
     def _line(self) -> re.Pattern[str]:

@@ -8,17 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend_server import names
-from backend_server.errors import Refused
 from backend_server.rosters import (
     EARLIEST_EXPIRY,
-    MAX_BYTES,
     MAX_LINE,
     Entry,
     Problem,
-    accept,
     check,
     parse,
-    read,
 )
 
 
@@ -226,59 +222,6 @@ def test_rosters_are_held_against_each_other(case):
     assert [str(problem) for problem in found] == problems
 
 
-def test_every_problem_of_every_roster_is_said_at_once():
-    contents = {
-        "test/reviewers": b"Ada\nbackup\n" + b"\n" * 8 + b"1000\n",
-        "developers": b"grace\n-x\nada\n",
-    }
-    with pytest.raises(Refused) as refused:
-        accept(contents)
-    assert refused.value.exit_code == 2
-    assert "docs/rosters.md" in refused.value.hint
-    first, *lines = str(refused.value).splitlines()
-    assert first == "the rosters cannot be used:"
-    assert [line.rpartition(": ")[0] for line in lines] == [
-        "developers:2",
-        "developers:3",
-        "test/reviewers:2",
-        "test/reviewers:11",
-    ]
-
-
-def test_good_rosters_come_back_by_name():
-    assert accept({"developers": b"ada\n", "test/reviewers": b"# nobody\n"}) == {
-        "developers": (entry("ada"),),
-        "test/reviewers": (),
-    }
-
-
-def test_rosters_are_read_from_the_checkout(tmp_path):
-    (tmp_path / "test").mkdir()
-    (tmp_path / "developers").write_bytes(b"ada\n")
-    (tmp_path / "test/reviewers").write_bytes(b"ada\ngrace")
-    assert read(str(tmp_path), ["developers", "test/reviewers"]) == {
-        "developers": (entry("ada"),),
-        "test/reviewers": (reviewer("ada"), reviewer("grace", line=2)),
-    }
-
-
-def test_a_roster_that_is_not_there_is_a_problem_among_the_others(tmp_path):
-    (tmp_path / "developers").write_bytes(b"1000\n")
-    (tmp_path / "reviewers").mkdir()
-    with pytest.raises(Refused) as refused:
-        read(str(tmp_path), ["researchers", "developers", "reviewers"])
-    first, developers, researchers, reviewers = str(refused.value).splitlines()
-    assert developers.startswith("developers:1: '1000' is a number")
-    assert researchers.startswith("researchers: cannot be read (No such file")
-    assert reviewers.startswith("reviewers: cannot be read (Is a directory)")
-
-
-def test_a_roster_is_not_read_past_its_limit(tmp_path):
-    (tmp_path / "developers").write_bytes(b"#\n" * MAX_BYTES)
-    with pytest.raises(Refused, match="developers:1: the file has more than"):
-        read(str(tmp_path), ["developers"])
-
-
 def test_problems_sort_by_file_and_line():
     problems = [Problem("b", 1, "x"), Problem("a", 10, "x"), Problem("a", 2, "x")]
     assert [str(found) for found in sorted(problems)] == ["a:2: x", "a:10: x", "b:1: x"]
@@ -307,24 +250,6 @@ def test_no_bytes_crash_and_nothing_unsafe_gets_through(content):
         assert found.message.isprintable()
     assert len({found.name for found in entries}) == len(entries)
     assert not {found.line for found in entries} & {found.line for found in problems}
-
-
-@given(st.dictionaries(st.sampled_from(["developers", "test/reviewers"]), CONTENTS))
-def test_rosters_are_accepted_whole_or_refused_with_their_problems(contents):
-    parsed = {source: parse(source, content) for source, content in contents.items()}
-    rosters = {source: entries for source, (entries, _) in parsed.items()}
-    problems = [found for _, bad in parsed.values() for found in bad]
-    problems += check(rosters)
-    if problems:
-        with pytest.raises(Refused) as refused:
-            accept(contents)
-        assert str(refused.value).splitlines()[1:] == [
-            str(found) for found in sorted(problems)
-        ]
-    else:
-        assert accept(contents) == rosters
-        spelled = {found.name for entries in rosters.values() for found in entries}
-        assert len({name.lower() for name in spelled}) == len(spelled)
 
 
 NAMES = st.from_regex(SAFE, fullmatch=True).filter(lambda name: not names.problem(name))

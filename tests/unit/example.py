@@ -1,0 +1,38 @@
+"""A checkout with invented people, and what a backend declares from it."""
+
+import shutil
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from backend_server.backends import load
+from backend_server.gather import gather
+from backend_server.releases import named
+
+
+ROOT = Path(__file__).parents[2]
+BACKENDS = [
+    path.parent.name
+    for path in sorted(ROOT.glob("*/backend.py"))
+    if path.parent.name != "backend_server"
+]
+TODAY = date(2027, 1, 15)
+CHECKOUT = "/srv/backend-server"
+ROSTERS = {"developers": "ada\ngrace\n", "researchers": "rita\n", "reviewers": "gus\n"}
+
+
+def checkout_of(name, place):
+    """PLACE has what the checkout of this backend needs, and people on its rosters."""
+    for folder in ("etc", "packages", name):
+        shutil.copytree(ROOT / folder, place / folder)
+    for roster in load(name, ROOT).rosters:
+        path = place / (roster if roster == "developers" else f"{name}/{roster}")
+        path.write_text(ROSTERS[roster])
+    return place
+
+
+def site_of(name, release, place):
+    """All that the declaration of this backend depends on, as on its host."""
+    checkout = checkout_of(name, place)
+    found = gather(load(name, checkout), named(release), checkout, TODAY)
+    return replace(found, checkout=CHECKOUT)
