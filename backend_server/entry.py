@@ -45,12 +45,17 @@ def writable_by_others(top):
         if open_to_others(os.lstat(above), sticky_is_safe=True):
             return above
     for folder, folders, files in os.walk(top):
-        if folder == os.path.join(top, ".git"):
-            folders.remove("objects")  # named by their hash, and many
-        for path in [folder] + [os.path.join(folder, name) for name in files]:
+        if open_to_others(os.lstat(folder)):
+            return folder
+        for path in [os.path.join(folder, name) for name in folders + files]:
             found = os.lstat(path)
-            if not stat.S_ISLNK(found.st_mode) and open_to_others(found):
+            if stat.S_ISLNK(found.st_mode):
+                if not os.path.realpath(path).startswith(top + "/"):
+                    return path
+            elif open_to_others(found):
                 return path
+        if folder == os.path.join(top, ".git"):
+            folders[:] = [name for name in folders if name != "objects"]  # many
     return ""
 
 
