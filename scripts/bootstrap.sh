@@ -23,13 +23,17 @@ pin_addresses() {
 }
 
 # The mirror is given to apt in a file of its own; the host's sources are the tool's to change.
+# Silent, unless it fails.
 apt() {
-    local options=(-qq -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10)
+    local said options=(-qq -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10)
     if [ -n "$MIRROR" ]; then
         options+=(-o "Dir::Etc::SourceList=$sources" -o Dir::Etc::SourceParts=-)
     fi
-    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-        apt-get "${options[@]}" -o DPkg::Lock::Timeout=600 "$@" < /dev/null > /dev/null
+    said=$(DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get "${options[@]}" -o DPkg::Lock::Timeout=600 "$@" < /dev/null 2>&1) || {
+        echo "$said" >&2
+        return 1
+    }
 }
 
 install_python() {
