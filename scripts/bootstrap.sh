@@ -45,6 +45,8 @@ install_python() {
     trap 'rm -f "$sources"' EXIT
     chmod 644 "$sources"
     echo "deb $MIRROR/$ID $VERSION_CODENAME main" > "$sources"
+    # What a killed run left half-way, apt-get would refuse to build upon.
+    dpkg --force-confdef --force-confold --configure -a > /dev/null 2>&1 || true
     if ! { apt update -o APT::Update::Error-Mode=any &&
         apt install --yes --no-install-recommends --no-remove python3; }; then
         echo "error: python3 could not be installed; what apt-get said stands above" >&2
