@@ -87,6 +87,7 @@ def apply(options: Options) -> int:
             _walk(run, host)
         run.exit_code = _apply_exit(run)
         run.record(host)
+        run.exit_code = _apply_exit(run)  # not being recorded is a failure too
     if options.json:
         print(json.dumps(run.data()))
     else:
@@ -134,10 +135,12 @@ def _apply_exit(run: Run) -> int:
 
 
 def _failed(run: Run) -> bool:
-    return any(outcome.error for outcome in run.outcomes)
+    return any(o.error for o in run.outcomes) or run.unrecorded is not None
 
 
 def _end(run: Run, what: str, host: HostReader) -> None:
+    if run.unrecorded:
+        _print(report.sentence(run.unrecorded))
     _print(f"degraded: {line}" for line in run.degraded)
     if run.options.verbose:
         _print(f"started: {' '.join(argv)}" for argv in host.programs)

@@ -44,6 +44,8 @@ def writable_by_others(top):
         above = os.path.dirname(above)
         if open_to_others(os.lstat(above), sticky_is_safe=True):
             return above
+    # Nothing is run from these: git names objects by their hash, tests have their own Pythons.
+    apart = [os.path.join(top, ".git", "objects"), os.path.join(top, ".venv")]
     for folder, folders, files in os.walk(top):
         if open_to_others(os.lstat(folder)):
             return folder
@@ -54,8 +56,7 @@ def writable_by_others(top):
                     return path
             elif open_to_others(found):
                 return path
-        if folder == os.path.join(top, ".git"):
-            folders[:] = [name for name in folders if name != "objects"]  # many
+        folders[:] = [f for f in folders if os.path.join(folder, f) not in apart]
     return ""
 
 

@@ -8,32 +8,48 @@ import syslog
 import time
 from typing import Iterator
 
+from backend_server.errors import UserError
+from backend_server.host.files import write_all
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
 
 HISTORY = "/var/log/opensafely/history.jsonl"
+_JOURNAL_BYTES = 4000
 
 
 def append(host: Host, entry: dict[str, object]) -> None:
     """ENTRY is the last line of the history, on disk, and the journal has it too.
 
     The folder is made here, closed to others, since a first run is recorded before it begins.
-    A line that a full disk cut short is ended first, so that it spoils no other.
+    A line that a full disk cut short is ended first, so that it spoils no other. Raises
+    UserError where the line could not be written whole.
     """
     line = json.dumps(entry, sort_keys=True)
-    path = str(host.root / HISTORY.lstrip("/"))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    os.chmod(os.path.dirname(path), 0o750)
+    syslog.openlog("backend-server")
+    syslog.syslog(syslog.LOG_NOTICE, line[:_JOURNAL_BYTES])
+    try:
+        _append(str(host.root / HISTORY.lstrip("/")), line.encode())
+    except OSError as error:
+        raise UserError(
+            f"this run is not in the history: {error.strerror} ({HISTORY})",
+            hint="the journal has it: journalctl -t backend-server; look at `df -h`",
+        ) from None
+
+
+def _append(path: str, line: bytes) -> None:
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    os.chmod(folder, 0o750)
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags, 0o640)
-    with os.fdopen(fd, "r+b", buffering=0) as file:
+    try:
         size = os.fstat(fd).st_size
         whole = size == 0 or os.pread(fd, 1, size - 1) == b"\n"
-        file.write(("" if whole else "\n").encode() + line.encode() + b"\n")
+        write_all(fd, (b"" if whole else b"\n") + line + b"\n")
         os.fsync(fd)
-    syslog.openlog("backend-server")
-    syslog.syslog(syslog.LOG_NOTICE, line[:4000])
+    finally:
+        os.close(fd)
 
 
 def entries(host: HostReader) -> Iterator[dict[str, object]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Tuple
 from backend_server import endpoints, history, preflight, report
 from backend_server.backends import declare, load
 from backend_server.engine import Component, Outcome
-from backend_server.errors import Refused
+from backend_server.errors import Refused, UserError
 from backend_server.gather import Site, gather
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -55,6 +55,7 @@ class Run:
         self.degraded: list[str] = []
         self.exit_code: int | None = None  # None until it has ended
         self.context: dict[str, object] = {}  # who, when, from which commit
+        self.unrecorded: UserError | None = None
 
     def ask_outside(self) -> None:
         """`degraded` names each endpoint of the backend that does not answer."""
@@ -78,9 +79,15 @@ class Run:
         }
 
     def record(self, host: Host) -> None:
-        """The history has a line that says what is known of this run by now."""
+        """The history has a line that says what is known of this run by now.
+
+        `unrecorded` is why it has none.
+        """
         self.context = history.context(host, str(self.options.checkout))
-        history.append(host, {**self.data(), **self.context})
+        try:
+            history.append(host, {**self.data(), **self.context})
+        except UserError as error:  # no reason to leave a door open that is to be shut
+            self.unrecorded = error
 
     def last_line(self, what: str) -> str:
         took = time.monotonic() - self.started
