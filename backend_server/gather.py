@@ -13,9 +13,10 @@ from backend_server import rosters
 from backend_server.backend import Backend
 from backend_server.errors import Refused
 from backend_server.parsers import parse_assignments
+from backend_server.problem import Problem
 from backend_server.releases import Release
 from backend_server.roles import ROLES
-from backend_server.rosters import Entries, Problem
+from backend_server.rosters import Entries
 
 
 @dataclass(frozen=True)

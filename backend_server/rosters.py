@@ -7,6 +7,7 @@ from datetime import date
 from typing import Iterable, Iterator, Mapping, Tuple
 
 from backend_server import names
+from backend_server.problem import Problem, Problems
 
 
 # Far above any real roster: what is longer is some other file.
@@ -37,21 +38,7 @@ class Entry:
         return self.name + expires + github_id
 
 
-@dataclass(frozen=True, order=True)
-class Problem:
-    """What is wrong with a line; line 0 is the file itself."""
-
-    source: str
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        place = f"{self.source}:{self.line}" if self.line else self.source
-        return f"{place}: {self.message}"
-
-
 Entries = Tuple[Entry, ...]
-Problems = Tuple[Problem, ...]
 
 
 def parse(source: str, content: bytes) -> tuple[Entries, Problems]:

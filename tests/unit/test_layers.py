@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOOL = "backend_server"
 LAYERS = [
-    ["errors", "change"],
-    ["parsers", "names", "rosters", "roles", "releases", "backend"],
+    ["errors", "change", "problem"],
+    ["parsers", "names", "rosters", "roles", "releases", "backend", "keys", "sshd"],
     ["host"],
     ["resource"],
     ["engine", "report", "history", "gather", "lock", "endpoints", "resources"],

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend_server import names
+from backend_server.problem import Problem
 from backend_server.rosters import (
     EARLIEST_EXPIRY,
     MAX_LINE,
     Entry,
-    Problem,
     check,
     parse,
 )
