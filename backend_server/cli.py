@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Sequence
@@ -35,6 +36,8 @@ def main(argv: Sequence[str], checkout: str) -> int:
     try:
         if options.command != "show" and os.geteuid() != 0:
             raise _not_root(options)
+        if options.command != "apply":  # which goes on when nobody reads its output
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         act, _ = _COMMANDS[options.command]
         return act(_options(options, checkout))
     except UserError as error:

@@ -149,4 +149,8 @@ def _end(run: Run, what: str, host: HostReader) -> None:
 
 def _print(lines: Iterable[str], stream: TextIO | None = None) -> None:
     for line in lines:
-        print(line, flush=True, file=stream)
+        try:
+            print(line, flush=True, file=stream)
+        except OSError:  # nobody reads on: no reason to leave a run half done
+            sys.stdout = sys.stderr = open(os.devnull, "w")
+            return

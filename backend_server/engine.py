@@ -38,37 +38,49 @@ class Outcome(NamedTuple):
 
 
 def well_formed(components: Iterable[Component]) -> None:
-    """Raise Refused where two resources decide one fact, or a folder comes after its content.
+    """Raise Refused where a declaration contradicts itself, naming the resources.
 
-    What is written first makes the folders on its way, and then plan would have promised
-    a folder that apply finds there already.
+    Two resources decide one fact; or one lies inside another that is no directory; or a
+    directory comes after its content, whose way there apply would have made already.
     """
-    components = tuple(components)
-    _one_owner_each(components)
-    above: dict[str, str] = {}
-    for part in components:
-        for resource in part.resources:
-            for fact in resource.owns():
-                if fact in above:
+    resources = [(part, r) for part in components for r in part.resources]
+    _one_owner_each(resources)
+    owners = {fact: r for _, r in resources for fact in r.owns()}
+    above: dict[str, Resource] = {}
+    for _, resource in resources:
+        for fact in resource.owns():
+            if fact in above:
+                raise Refused(
+                    f"{resource} is declared after {above[fact]}, which is inside it",
+                    hint="declare the directory first",
+                )
+            for folder in _ancestors(fact):
+                above.setdefault(folder, resource)
+                if folder in owners and not owners[folder].holds_others():
                     raise Refused(
-                        f"{resource} is declared after {above[fact]}, which is inside it",
-                        hint="declare the directory first",
+                        f"{resource} is inside {owners[folder]}, which is no directory",
+                        hint="declare a Directory there, or another path",
                     )
-                above.setdefault(fact.rpartition("/")[0], str(resource))
 
 
-def _one_owner_each(components: Iterable[Component]) -> None:
+def _one_owner_each(resources: Iterable[tuple[Component, Resource]]) -> None:
     owners: dict[str, list[str]] = {}
-    for part in components:
-        for resource in part.resources:
-            for fact in resource.owns():
-                owners.setdefault(fact, []).append(f"{part.name}: {resource}")
+    for part, resource in resources:
+        for fact in resource.owns():
+            owners.setdefault(fact, []).append(f"{part.name}: {resource}")
     twice = [f"{fact}: {', '.join(who)}" for fact, who in owners.items() if who[1:]]
     if twice:
         raise Refused(
             "two resources decide the same fact\n" + "\n".join(twice),
             hint="declare each fact in one component only",
         )
+
+
+def _ancestors(fact: str) -> Iterator[str]:
+    """The directories above a path; other facts have none."""
+    while fact.startswith("/") and len(fact) > 1:
+        fact = fact.rpartition("/")[0]
+        yield fact or "/"
 
 
 def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]:

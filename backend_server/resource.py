@@ -24,6 +24,10 @@ class Resource:
         """The facts this resource decides; no other resource may own one of them."""
         return (self.label,)
 
+    def holds_others(self) -> bool:
+        """Whether what it owns is a directory, in which other resources may be."""
+        return False
+
     def notifies(self) -> tuple[str, ...]:
         """The units that must reload or restart before a change here has any effect."""
         return ()

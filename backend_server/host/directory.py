@@ -49,6 +49,11 @@ class _Walk:
             found = self._look(name)
             if stat.S_ISLNK(found.st_mode):
                 ahead += self._follow(name, found).split("/")[::-1]
+            elif not stat.S_ISDIR(found.st_mode):
+                raise Refused(
+                    f"{self.path}: {name} on the way is no directory",
+                    hint=f"look at it with `namei -l {self.path}`, then move it away",
+                )
             else:
                 self._enter(os.open(name, _OPEN, dir_fd=self.fd))
 

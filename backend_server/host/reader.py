@@ -9,6 +9,7 @@ from typing import Callable, Iterable, Mapping, TypeVar
 
 from backend_server.change import Changes
 from backend_server.host import command
+from backend_server.host.directory import parent_of
 from backend_server.parsers import (
     GroupEntry,
     PackageState,
@@ -83,6 +84,12 @@ class HostReader:
         with contextlib.suppress(OSError):
             return os.access(self._prefix + path, os.W_OK)
         return False
+
+    def refuse_unreachable(self, path: str) -> None:
+        """Raise Refused where a write to PATH would be: something on the way is in the way."""
+        missing = contextlib.suppress(FileNotFoundError)  # what is missing will be made
+        with missing, parent_of(str(self.root), path, make=False):
+            pass
 
     def parsed(self, path: str, parse: Callable[[str], T]) -> T:
         """PATH parsed, once for as long as the file stays the same; a missing file is empty."""

@@ -25,6 +25,9 @@ class Directory(Resource):
     def owns(self) -> tuple[str, ...]:
         return (self.path,)
 
+    def holds_others(self) -> bool:
+        return True
+
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.path)
         if found is not None and not stat.S_ISDIR(found.st_mode):
@@ -32,7 +35,10 @@ class Directory(Resource):
                 f"{self.path} is there and is no directory",
                 hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
             )
-        return access(host, found, self.owner, self.group, self.mode)
+        changes = access(host, found, self.owner, self.group, self.mode)
+        if changes:
+            host.refuse_unreachable(self.path)
+        return changes
 
     def apply(self, host: Host, changes: Changes) -> None:
         if host.stat(self.path) is None:

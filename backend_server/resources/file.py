@@ -51,9 +51,11 @@ class File(_AtPath):
             _refuse_directory(self, found)
             regular = stat.S_ISREG(found.st_mode)
             text = compare(text=(host.read(self.path) if regular else None, self.text))
-        return (hide(text) if self.secret else text) + access(
-            host, found, self.owner, self.group, self.mode
-        )
+        changes = hide(text) if self.secret else text
+        changes += access(host, found, self.owner, self.group, self.mode)
+        if changes:
+            host.refuse_unreachable(self.path)
+        return changes
 
     def apply(self, host: Host, changes: Changes) -> None:
         def validate(candidate: str) -> None:
@@ -92,7 +94,10 @@ class Link(_AtPath):
                 f"{self.path} is there and is no link; wanted a link to {self.target}",
                 hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
             )
-        return compare(target=(host.link(self.path), self.target))
+        changes = compare(target=(host.link(self.path), self.target))
+        if changes:
+            host.refuse_unreachable(self.path)
+        return changes
 
     def apply(self, host: Host, changes: Changes) -> None:
         host.make_link(self.path, self.target)
@@ -112,6 +117,7 @@ class NoFile(_AtPath):
         if found is None:
             return ()
         _refuse_directory(self, found)
+        host.refuse_unreachable(self.path)
         return (Change("path", self.path, None),)
 
     def apply(self, host: Host, changes: Changes) -> None:

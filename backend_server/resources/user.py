@@ -32,6 +32,9 @@ class User(Resource):
     def owns(self) -> tuple[str, ...]:
         return (self.label, self.home)
 
+    def holds_others(self) -> bool:
+        return True
+
     def check(self, host: HostReader) -> Changes:
         found = host.users().get(self.name)
         if found is None:
