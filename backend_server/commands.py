@@ -152,5 +152,4 @@ def _print(lines: Iterable[str], stream: TextIO | None = None) -> None:
         try:
             print(line, flush=True, file=stream)
         except OSError:  # nobody reads on: no reason to leave a run half done
-            sys.stdout = sys.stderr = open(os.devnull, "w")
-            return
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
