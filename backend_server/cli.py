@@ -10,7 +10,16 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from backend_server.commands import apply, plan, show, status
+from backend_server.commands import (
+    apply,
+    first_password,
+    people_list,
+    people_root,
+    people_who,
+    plan,
+    show,
+    status,
+)
 from backend_server.errors import Refused, UserError
 from backend_server.report import sentence
 from backend_server.run import Options
@@ -21,6 +30,12 @@ _COMMANDS = {
     "plan": (plan, "what apply would change; exit 3 if anything"),
     "show": (show, "all that is declared; needs no root and looks at no host"),
     "status": (status, "what this host is now"),
+}
+_PEOPLE = {
+    "list": (people_list, "everybody with an account of ours, or on a roster here"),
+    "who": (people_who, "what an account can reach, and why"),
+    "root": (people_root, "everybody who can become root, and each way there"),
+    "first-password": (first_password, "your own, once: sudo opensafely-password"),
 }
 _EXIT_CODES = """\
 exit status:
@@ -38,8 +53,8 @@ def main(argv: Sequence[str], checkout: str) -> int:
             raise _not_root(options)
         if options.command != "apply":  # which goes on when nobody reads its output
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        act, _ = _COMMANDS[options.command]
-        return act(_options(options, checkout))
+        exit_code: int = options.act(_options(options, checkout))
+        return exit_code
     except UserError as error:
         return _say(error, as_json=options.json)
     except KeyboardInterrupt:
@@ -82,10 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("backend", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (_, says) in _COMMANDS.items():
+    for name, (act, says) in _COMMANDS.items():
         command = commands.add_parser(
             name, help=says, description=says, allow_abbrev=False
         )
+        command.set_defaults(act=act)
         command.add_argument("--json", action="store_true", help="for programs")
         if name != "status":
             _only(command)
@@ -97,7 +113,18 @@ def _parser() -> argparse.ArgumentParser:
         if name == "show":
             says = "such as `ubuntu 24.04`; this host's if not given"
             command.add_argument("--release", metavar="RELEASE", help=says)
+    _people(commands.add_parser("people", help="who can do what here"))
     return parser
+
+
+def _people(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, (act, says) in _PEOPLE.items():
+        action = actions.add_parser(name, help=says, description=says)
+        action.set_defaults(act=act)
+        action.add_argument("--json", action="store_true", help="for programs")
+        if name == "who":
+            action.add_argument("user", metavar="USER")
 
 
 def _only(command: argparse.ArgumentParser) -> None:
@@ -127,6 +154,7 @@ def _options(options: argparse.Namespace, checkout: str) -> Options:
         yes=given.get("yes", False),
         verbose=given.get("verbose", False),
         release=given.get("release"),
+        user=given.get("user", ""),
     )
 
 

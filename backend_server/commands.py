@@ -7,9 +7,10 @@ import os
 import sys
 from typing import Iterable, TextIO
 
-from backend_server import consent, engine, history, preflight, report
+from backend_server import consent, engine, history, people, preflight, report
 from backend_server import status as host_status
 from backend_server.backends import declare
+from backend_server.first_password import set_first_password
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.lock import only_run
@@ -69,6 +70,52 @@ def plan(options: Options) -> int:
     return run.exit_code
 
 
+def people_list(options: Options) -> int:
+    """Everybody with an account that is ours, or on a roster here."""
+    host = HostReader()
+    found = list(people.listed(site(options, of_host(host.os_release())), host))
+    if options.json:
+        print(json.dumps({"format": 1, "people": found}))
+    for person in [] if options.json else found:
+        rosters = " ".join(people.texts(person["rosters"])) or "on no roster"
+        keys = f"{person['keys']} keys, password {person['password']}"
+        print(f"{person['name']:<16} {rosters}, {keys}")
+    return OK
+
+
+def people_who(options: Options) -> int:
+    """What one account can reach, and why."""
+    host = HostReader()
+    this = site(options, of_host(host.os_release()))
+    found = people.who(this, host, options.user)
+    if options.json:
+        print(json.dumps({"format": 1, **found}))
+    else:
+        _print(people.lines(found))
+    return OK
+
+
+def people_root(options: Options) -> int:
+    """Everybody who can become root, and each way there."""
+    host = HostReader()
+    found = list(people.who_is_root(site(options, of_host(host.os_release())), host))
+    if options.json:
+        print(json.dumps({"format": 1, "people": found}))
+    for person in [] if options.json else found:
+        _print(f"{person['name']:<16} {way}" for way in people.texts(person["ways"]))
+    return OK
+
+
+def first_password(options: Options) -> int:
+    """The person at the terminal has a password, and the history says so."""
+    host = Host()
+    name = set_first_password(host)
+    context = history.context(host, str(options.checkout))
+    history.append(host, {"format": 1, "event": "first password", **context})
+    print(f"{name} has a password now: sudo asks for it")
+    return OK
+
+
 def apply(options: Options) -> int:
     """This host is what it is declared to be, and the history says what that took."""
     host = Host()
@@ -82,6 +129,8 @@ def apply(options: Options) -> int:
         if preflight.is_first_run(host):
             run.ask_outside()
             consent.first_run(run)
+        else:
+            consent.adoption(run)
         if any(outcome.changes or outcome.error for outcome in run.outcomes):
             run.record(host)  # so that a run which is killed is in the history too
             _walk(run, host)

@@ -34,6 +34,38 @@ def first_run(run: Run) -> None:
         raise Refused(f"the answer was not {name}; nothing was changed")
 
 
+def adoption(run: Run) -> None:
+    """Somebody agrees that accounts which are here already become ours, or Refused is raised."""
+    names = adopted(run.outcomes)
+    if not names or run.options.yes:
+        return
+    them = ", ".join(names)
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"{them} would be adopted: an account of that name is on this host already, "
+            "and nobody is here to confirm that it belongs to the person on the roster",
+            hint="run this on a terminal, or answer beforehand with --yes",
+        )
+    print(
+        f"{them}: an account of that name is on this host already. It keeps its files"
+    )
+    print(
+        "and its password, and from now on opens with the keys of the roster's person."
+    )
+    if input("Type yes if it is the same person: ").strip() != "yes":
+        raise Refused("the answer was not yes; nothing was changed")
+
+
+def adopted(planned: list[Outcome]) -> list[str]:
+    """Accounts that are here and will be ours."""
+    return [
+        outcome.resource.name
+        for outcome in planned
+        if isinstance(outcome.resource, User)
+        and [change.field for change in outcome.changes][:1] == ["marker"]
+    ]
+
+
 def gains_and_losses(planned: list[Outcome]) -> list[str]:
     """A line for each person: what they get here, and what they lose."""
     found: dict[str, list[str]] = {}
@@ -48,6 +80,8 @@ def _of(outcome: Outcome) -> Iterator[tuple[str, str]]:
     for change in outcome.changes:
         if isinstance(resource, User) and change.field == "name":
             yield resource.name, "gets an account"
+        if isinstance(resource, User) and change.field == "marker":
+            yield resource.name, "has an account here, which becomes ours"
         if isinstance(resource, (Members, RootEquivalent)):
             before, after = change.before, change.after
             assert isinstance(before, frozenset)

@@ -9,9 +9,10 @@ from datetime import date
 from pathlib import Path
 from typing import Mapping
 
-from backend_server import rosters
+from backend_server import keys, rosters
 from backend_server.backend import Backend
 from backend_server.errors import Refused
+from backend_server.keys import Keys
 from backend_server.parsers import parse_assignments
 from backend_server.problem import Problem
 from backend_server.releases import Release
@@ -29,6 +30,7 @@ class Site:
     people: Mapping[
         str, Entries
     ]  # by roster name; those whose time is over are left out
+    keys: Mapping[str, Keys]  # by person, of those who have a file in keys/
     packages: Mapping[str, frozenset[str]]  # by list: core, extra, purge
     hosts: str  # lines of hosts(5)
     mirror: (
@@ -42,6 +44,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     """Raises Refused with every problem of every file, by file and line."""
     problems: list[Problem] = []
     people = _people(backend, checkout, today, problems)
+    keys_of = _keys(checkout, people, problems)
     packages = {
         name: _packages(checkout, f"packages/{name}.txt", problems)
         for name in ("core", "extra", "purge")
@@ -62,6 +65,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
         release=release,
         checkout=str(checkout),
         people=people,
+        keys=keys_of,
         packages=packages,
         hosts="".join(line + "\n" for line in hosts.splitlines()),
         mirror=settings.get("MIRROR", ""),
@@ -94,6 +98,22 @@ def _people(
         name: tuple(e for e in entries if e.expires is None or e.expires > today)
         for name, entries in people.items()
     }
+
+
+def _keys(
+    checkout: Path, people: Mapping[str, Entries], problems: list[Problem]
+) -> Mapping[str, Keys]:
+    """Only of people on a roster here; a person's keys on another backend are its business."""
+    found = {}
+    for name in sorted({e.name for entries in people.values() for e in entries}):
+        source = f"keys/{name}"
+        if (checkout / source).exists():
+            content = _read(checkout, source, problems).encode(
+                "utf-8", "surrogateescape"
+            )
+            found[name], wrong = keys.parse(source, content)
+            problems += wrong
+    return found
 
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")

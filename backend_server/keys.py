@@ -24,7 +24,12 @@ _FIELDS = {
     "ssh-rsa": ("exponent", "modulus"),
 }
 _POINT_BYTES = {"ssh-ed25519": 32, "sk-ssh-ed25519@openssh.com": 32}
-_REFUSED = ("ssh-dss", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521")
+_REFUSED = (
+    "ssh-dss",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+)
 _WANTED = "wanted one of ssh-ed25519, sk-ssh-ed25519@openssh.com, ssh-rsa"
 
 
@@ -39,6 +44,9 @@ class Key(NamedTuple):
         """As ssh-keygen(1) -l prints it: SHA256 in base64 without padding."""
         digest = hashlib.sha256(base64.b64decode(self.blob)).digest()
         return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.fingerprint}"
 
     def line(self, user: str, source: str) -> str:
         """The line of authorized_keys(5); its comment says whose it is and where it is from."""
@@ -55,7 +63,9 @@ class _Wrong(Exception):
 def parse(source: str, content: bytes) -> tuple[Keys, Problems]:
     """The keys of a file, each once, and what is wrong with it; lines are never mended."""
     if len(content) > MAX_BYTES:
-        why = f"the file has more than {MAX_BYTES} bytes; wanted public keys, one a line"
+        why = (
+            f"the file has more than {MAX_BYTES} bytes; wanted public keys, one a line"
+        )
         return (), (Problem(source, 1, why),)
     if b"PRIVATE KEY" in content:
         why = "this is a private key: it is no secret any more, make a new one"

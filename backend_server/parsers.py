@@ -6,6 +6,9 @@ import re
 from typing import Mapping, NamedTuple
 
 
+FIRST_PERSON = 1000  # UID_MIN of login.defs(5): below are the system's own accounts
+
+
 class PasswdEntry(NamedTuple):
     """A line of passwd(5)."""
 
@@ -41,9 +44,18 @@ def parse_group(text: str) -> dict[str, GroupEntry]:
     return entries
 
 
-def parse_shadow(text: str) -> dict[str, str]:
-    """Password field by account, shadow(5): `!` first means locked, empty means open."""
-    return {line[0]: line[1] for line in _lines(text, fields=9)}
+class ShadowEntry(NamedTuple):
+    """A line of shadow(5): `!` first means locked, an empty password means open to all."""
+
+    password: str
+    expires: int | None  # days since 1970 from which the account is shut
+
+
+def parse_shadow(text: str) -> dict[str, ShadowEntry]:
+    entries = {}
+    for name, password, *_, expires, _ in _lines(text, fields=9):
+        entries[name] = ShadowEntry(password, int(expires) if expires else None)
+    return entries
 
 
 def _lines(text: str, fields: int) -> list[list[str]]:

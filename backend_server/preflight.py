@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend_server.components.identity import BACKEND_FILE
 from backend_server.errors import Refused
-from backend_server.gather import Site, roster_path
+from backend_server.gather import Site
 from backend_server.host.reader import HostReader
 
 
@@ -28,14 +28,4 @@ def same_backend(site: Site, host: HostReader) -> None:
         raise Refused(
             f"this host is the backend {found}; wanted {site.backend.name}",
             hint=f"sudo {site.checkout}/{found}/manage.sh, or start from a new host",
-        )
-
-
-def somebody_remains(site: Site) -> None:
-    """Raises Refused where no developer would be left to look after this host."""
-    roster = roster_path(site.backend.name, "developers")
-    if not site.people.get("developers"):
-        raise Refused(
-            f"no developer is on the roster {roster}; wanted at least one",
-            hint=f"echo YOUR-GITHUB-NAME >> {site.checkout}/{roster}, and commit that",
         )

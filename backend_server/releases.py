@@ -15,16 +15,13 @@ class Release:
     distribution: str  # ID of os-release(5)
     version: str  # VERSION_ID
     codename: str
-    deb822: (
-        bool  # apt's own sources are in sources.list.d/NAME.sources, one-line elsewhere
-    )
+    deb822: bool  # sources are in sources.list.d/NAME.sources; else in sources.list
     archive: str  # path of the archive on a mirror
     security: str  # path of the security archive on its mirror
     areas: str  # parts of the archive that are used
     keyring: str
-    motd_parts: tuple[
-        str, ...
-    ]  # of /etc/update-motd.d: advertising, news, host details
+    sudo_logfile: bool  # sudo-rs writes to the system log only
+    motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
 
     @property
     def name(self) -> str:
@@ -39,7 +36,9 @@ class Release:
         return f"{self.codename}-security"
 
 
-def _ubuntu(version: str, codename: str, *, deb822: bool) -> Release:
+def _ubuntu(
+    version: str, codename: str, *, deb822: bool, sudo_logfile: bool = True
+) -> Release:
     return Release(
         distribution="ubuntu",
         version=version,
@@ -49,6 +48,7 @@ def _ubuntu(version: str, codename: str, *, deb822: bool) -> Release:
         security="ubuntu",
         areas="main restricted universe multiverse",
         keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+        sudo_logfile=sudo_logfile,
         motd_parts=(
             "10-help-text",
             "50-motd-news",
@@ -71,6 +71,7 @@ def _debian(version: str, codename: str, *, deb822: bool) -> Release:
         security="debian-security",
         areas="main",
         keyring="/usr/share/keyrings/debian-archive-keyring.gpg",
+        sudo_logfile=True,
         motd_parts=("10-uname",),
     )
 
@@ -79,7 +80,7 @@ RELEASES = (
     _ubuntu("20.04", "focal", deb822=False),
     _ubuntu("22.04", "jammy", deb822=False),
     _ubuntu("24.04", "noble", deb822=True),
-    _ubuntu("26.04", "resolute", deb822=True),
+    _ubuntu("26.04", "resolute", deb822=True, sudo_logfile=False),
     _debian("11", "bullseye", deb822=False),
     _debian("12", "bookworm", deb822=False),
     _debian("13", "trixie", deb822=True),

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple, Tuple
 
-from backend_server import endpoints, history, preflight, report
+from backend_server import endpoints, guard, history, preflight, report
 from backend_server.backends import declare, load
 from backend_server.engine import Component, Outcome
 from backend_server.errors import Refused, UserError
@@ -32,6 +32,7 @@ class Options(NamedTuple):
     yes: bool = False
     verbose: bool = False
     release: str | None = None
+    user: str = ""
 
 
 class Run:
@@ -43,7 +44,7 @@ class Run:
         self.options = options
         self.site = site(options, of_host(host.os_release()))
         preflight.same_backend(self.site, host)
-        preflight.somebody_remains(self.site)
+        guard.somebody_remains(self.site, host)
         self.components = chosen(declare(self.site), options.only)
         host.watched_units = frozenset(
             unit

@@ -38,7 +38,10 @@ def includes_drop_ins(read: Read) -> bool:
     """Whether the main file reads sshd_config.d before any setting of its own."""
     for line in (read(MAIN) or "").splitlines():
         keyword, value = _split(line)
-        if keyword == "include" and value in (f"{DROP_INS}/*.conf", "sshd_config.d/*.conf"):
+        if keyword == "include" and value in (
+            f"{DROP_INS}/*.conf",
+            "sshd_config.d/*.conf",
+        ):
             return True
         if keyword:
             return False

@@ -8,6 +8,7 @@ BACKEND = Backend(
     title="dummy data, for trying things out",
     rosters=("developers", "researchers", "reviewers"),
     provider_accounts=frozenset({"ubuntu"}),
+    sudo_password=False,
     endpoints=(
         "jobs.opensafely.org:443",
         "docker-proxy.opensafely.org:443",

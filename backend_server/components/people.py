@@ -21,11 +21,11 @@ from backend_server.roles import (
 def people(site: Site) -> Iterator[Resource]:
     """Needs neither network nor packages, so that access can be taken away at any time."""
     yield from _groups()
-    for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
-        yield RootEquivalent(name, frozenset(), site.backend.provider_accounts, MARKER)
     yield from _service_account()
     for name in sorted(_everybody(site)):
         yield User(name, home=f"/home/{name}", marker=MARKER)
+    for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
+        yield RootEquivalent(name, frozenset(), site.backend.provider_accounts, MARKER)
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())

@@ -14,6 +14,7 @@ from backend_server.parsers import (
     GroupEntry,
     PackageState,
     PasswdEntry,
+    ShadowEntry,
     parse_assignments,
     parse_dpkg_status,
     parse_group,
@@ -27,7 +28,9 @@ T = TypeVar("T")
 
 PENDING = "/var/lib/opensafely/pending"
 
-_UNIT_PROPERTIES = "Id,Names,LoadState,ActiveState,UnitFileState,Type,Result"
+_UNIT_PROPERTIES = (
+    "Id,Names,LoadState,ActiveState,UnitFileState,Type,Result,MainPID,ExecStart"
+)
 _QUESTION_S = 60
 
 
@@ -108,9 +111,8 @@ class HostReader:
     def groups(self) -> Mapping[str, GroupEntry]:
         return self.parsed("/etc/group", parse_group)
 
-    def password(self, user: str) -> str | None:
-        """The password field of shadow(5); None where there is none."""
-        return self.parsed("/etc/shadow", parse_shadow).get(user)
+    def shadow(self) -> Mapping[str, ShadowEntry]:
+        return self.parsed("/etc/shadow", parse_shadow)
 
     def members(self, group: str) -> frozenset[str]:
         found = self.groups().get(group)
@@ -179,6 +181,30 @@ class HostReader:
         return self._start(
             argv, deadline_s=_QUESTION_S, environment={"GIT_OPTIONAL_LOCKS": "0"}
         )
+
+    def sshd_test(self) -> str:
+        """What sshd finds wrong with the configuration that is here; empty when nothing."""
+        output = self._start(("sshd", "-t"), deadline_s=_QUESTION_S)
+        # Where a socket starts sshd, this folder is made by the first connection.
+        unknown = "Missing privilege separation directory" in output.stderr
+        return "" if output.status == 0 or unknown else output.stderr.strip()
+
+    def visudo_check(self) -> str:
+        """What sudo finds wrong with the rules that are here; empty when nothing."""
+        output = self._start(("visudo", "-c"), deadline_s=_QUESTION_S)
+        return "" if output.status == 0 else (output.stderr + output.stdout).strip()
+
+    def sudo_rules(self, user: str) -> str:
+        """What sudo says that a user may do."""
+        return self._start(("sudo", "-l", "-U", user), deadline_s=_QUESTION_S).stdout
+
+    def fingerprints(self, keys: str) -> set[str]:
+        """Of public keys, a line each, as ssh-keygen reads them."""
+        argv = ("ssh-keygen", "-l", "-f", "/dev/stdin")
+        output = self._start(argv, stdin=keys, deadline_s=_QUESTION_S)
+        return {
+            line.split()[1] for line in output.stdout.splitlines() if " SHA256:" in line
+        }
 
     def _systemctl_show(self, names: Iterable[str]) -> str:
         argv = ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *names)

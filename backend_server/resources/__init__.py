@@ -4,15 +4,19 @@ from backend_server.resources.directory import Directory
 from backend_server.resources.file import File, FileMode, Link, NoFile
 from backend_server.resources.group import Group, Members, RootEquivalent
 from backend_server.resources.hosts import HostsBlock
+from backend_server.resources.keys import AuthorizedKeys, OnlyTheseKeys
 from backend_server.resources.package import NoPackages, PackageLists, Packages
-from backend_server.resources.pam import PamProfile
+from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.setting import LoginDefs
+from backend_server.resources.sshd import SshdConfig
+from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
 from backend_server.resources.unit import Unit
 from backend_server.resources.user import User
 
 
 __all__ = [
+    "AuthorizedKeys",
     "Directory",
     "File",
     "FileMode",
@@ -23,10 +27,14 @@ __all__ = [
     "Members",
     "NoFile",
     "NoPackages",
+    "OnlyTheseKeys",
     "PackageLists",
     "Packages",
     "PamProfile",
     "RootEquivalent",
+    "SshdConfig",
+    "SuOnlyFor",
+    "Sudoers",
     "Sysctl",
     "Unit",
     "User",

@@ -8,10 +8,8 @@ from backend_server.change import Changes, compare
 from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.parsers import FIRST_PERSON
 from backend_server.resource import Resource
-
-
-_FIRST_PERSON = 1000  # UID_MIN of login.defs(5): below are the system's own accounts
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class RootEquivalent(Resource):
             return ()
         _refuse_primary(self.group, self.users | self.provider, host)
         found = self._people(host)
-        strangers = found - self.users - host.members(self.marker)
+        strangers = found - self.users - self._ours(found, host)
         if strangers:
             name = min(strangers)
             raise Refused(
@@ -110,12 +108,17 @@ class RootEquivalent(Resource):
         for user in sorted(self.users - found):
             host.run("gpasswd", "--add", user, self.group)
 
+    def _ours(self, found: frozenset[str], host: HostReader) -> frozenset[str]:
+        """Accounts that carry the marker, or will after this run."""
+        adopted = (n for n in found if host.planned(f"User {n}"))
+        return host.members(self.marker).union(adopted)
+
     def _people(self, host: HostReader) -> frozenset[str]:
         uids = {name: user.uid for name, user in host.users().items()}
         people = (
             name
             for name in host.members(self.group) - self.provider
-            if name in self.users or uids.get(name, 0) >= _FIRST_PERSON
+            if name in self.users or uids.get(name, 0) >= FIRST_PERSON
         )
         return frozenset(people)
 
@@ -125,7 +128,7 @@ def _refuse_primary(group: str, users: frozenset[str], host: HostReader) -> None
     found = host.groups().get(group)
     for user in host.users().values() if found else ():
         stray = user.gid == found.gid and user.name not in {*users, group}  # type: ignore[union-attr]
-        if stray and user.uid >= _FIRST_PERSON:
+        if stray and user.uid >= FIRST_PERSON:
             raise Refused(
                 f"group {group} is the primary group of {user.name}, who should not be in it",
                 hint=f"give them their own: groupadd {user.name}; "

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend_server.change import Changes
+from backend_server.change import Changes, compare
 from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import Key
+from backend_server.keys import Key, parse
 from backend_server.resource import Resource
-from backend_server.resources.file import File
+from backend_server.resources.file import access
 
 
 KEY_FOLDER = "/etc/ssh/opensafely_keys"  # root's own: nothing is written under a home
@@ -18,33 +18,86 @@ KEY_FOLDER = "/etc/ssh/opensafely_keys"  # root's own: nothing is written under 
 
 @dataclass(frozen=True)
 class AuthorizedKeys(Resource):
-    """Exactly these public keys open an account; one that is off this list does not.
+    """Exactly these public keys open an account, from a file that root alone can write.
 
-    ssh-keygen judges them too, before they land: Refused where it reads other keys.
+    ssh-keygen judges them before they land: Refused where it reads other keys than we do.
     """
 
     user: str
     keys: tuple[Key, ...]
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
 
     @property
-    def _file(self) -> File:
-        text = "".join(key.line(self.user, f"keys/{self.user}") for key in self.keys)
-        return File(f"{KEY_FOLDER}/{self.user}", text)
+    def path(self) -> str:
+        return f"{KEY_FOLDER}/{self.user}"
+
+    @property
+    def text(self) -> str:
+        return "".join(key.line(self.user, f"keys/{self.user}") for key in self.keys)
 
     def owns(self) -> tuple[str, ...]:
-        return (self._file.path,)
+        return (self.path,)
 
     def check(self, host: HostReader) -> Changes:
-        file = self._file
-        changes = file.check(host)
-        if any(change.field == "text" for change in changes) and self.keys:
-            wanted = {key.fingerprint for key in self.keys}
-            if host.fingerprints(file.text) != wanted:
-                raise Refused(
-                    f"ssh-keygen does not read the keys of {self.user} as this tool does",
-                    hint=f"ssh-keygen -l -f keys/{self.user}",
-                )
-        return tuple(change._renamed() for change in changes)
+        found = host.read(self.path)
+        changes = access(host, host.stat(self.path), self.owner, self.group, self.mode)
+        if found == self.text:
+            return changes
+        host.refuse_unreachable(self.path)
+        self._ask_ssh_keygen(host)
+        wanted = frozenset(map(str, self.keys))
+        return compare(keys=(_before(found, wanted), wanted)) + changes
 
     def apply(self, host: Host, changes: Changes) -> None:
-        self._file.apply(host, changes)
+        host.write(self.path, self.text, self.mode, self.owner, self.group)
+
+    def _ask_ssh_keygen(self, host: HostReader) -> None:
+        if host.fingerprints(self.text) != {key.fingerprint for key in self.keys}:
+            raise Refused(
+                f"ssh-keygen does not read the keys of {self.user} as this tool does",
+                hint=f"ssh-keygen -l -f keys/{self.user}",
+            )
+
+
+@dataclass(frozen=True)
+class OnlyTheseKeys(Resource):
+    """The folder of keys is root's, and has files for nobody but these accounts."""
+
+    folder: str
+    users: frozenset[str]
+    mode: int = 0o755
+    owner: str = "root"
+    group: str = "root"
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.folder,)
+
+    def holds_others(self) -> bool:
+        return True
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.stat(self.folder)
+        changes = access(host, found, self.owner, self.group, self.mode)
+        strangers = frozenset(host.names(self.folder)) - self.users
+        if strangers:
+            changes += compare(users=(self.users | strangers, self.users))
+        if changes:
+            host.refuse_unreachable(self.folder)
+        return changes
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        if host.stat(self.folder) is None:
+            host.make_directory(self.folder, self.mode, self.owner, self.group)
+        host.set_access(self.folder, self.mode, self.owner, self.group)
+        for name in frozenset(host.names(self.folder)) - self.users:
+            host.remove(f"{self.folder}/{name}")
+
+
+def _before(text: str | None, wanted: frozenset[str]) -> frozenset[str] | None:
+    if text is None:
+        return None
+    keys, _ = parse("", text.encode("utf-8", "surrogateescape"))
+    found = frozenset(map(str, keys))
+    return found if found != wanted else found | {"lines that are no keys"}

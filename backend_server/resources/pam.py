@@ -10,6 +10,44 @@ from backend_server.host.writer import Host
 from backend_server.resource import Resource
 
 
+_SU = "/etc/pam.d/su"
+
+
+@dataclass(frozen=True)
+class SuOnlyFor(Resource):
+    """su(1) asks for a password of the members of one group only; root needs none.
+
+    The line stands right after root's, so that others are refused before any question.
+    """
+
+    group: str
+
+    @property
+    def _line(self) -> str:
+        return f"auth required pam_wheel.so use_uid group={self.group}"
+
+    def owns(self) -> tuple[str, ...]:
+        return (_SU,)
+
+    def check(self, host: HostReader) -> Changes:
+        lines = (host.read(_SU) or "").splitlines()
+        wheel = [line for line in lines if _is(line, "pam_wheel.so")]
+        found = wheel[0].rpartition("group=")[2] if wheel else None
+        same = [line.split() for line in wheel] == [self._line.split()]
+        return () if same else compare(group=(found, self.group))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        lines = (host.read(_SU) or "").splitlines()
+        lines = [line for line in lines if not _is(line, "pam_wheel.so")]
+        root = [n for n, line in enumerate(lines) if _is(line, "pam_rootok.so")]
+        lines.insert(root[0] + 1 if root else 0, self._line)
+        host.write(_SU, "\n".join(lines) + "\n", 0o644)
+
+
+def _is(line: str, module: str) -> bool:
+    return module in line.split() and not line.startswith("#")
+
+
 @dataclass(frozen=True)
 class PamProfile(Resource):
     """A pam-auth-update(8) profile is there and in force: `line` stands in `used_in`.

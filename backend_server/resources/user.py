@@ -9,6 +9,7 @@ from backend_server.change import Changes, compare, octal
 from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.parsers import FIRST_PERSON, PasswdEntry
 from backend_server.resource import Resource
 
 
@@ -17,8 +18,8 @@ class User(Resource):
     """An account with its own group and a private home, locked from the moment it exists.
 
     `marker` is a group that the account is in from birth, which says that it is ours; an
-    account of this name without it is somebody else's, and Refused. Only the uid is never
-    changed afterwards: files would be left without an owner.
+    person's account without it is adopted, which a person must agree to; a system account
+    is Refused. Uid and home are never changed afterwards: files would be left behind.
     """
 
     name: str
@@ -27,6 +28,7 @@ class User(Resource):
     comment: str = ""
     shell: str = "/bin/bash"
     home_mode: int = 0o750
+    system: bool = False
     marker: str | None = None
 
     def owns(self) -> tuple[str, ...]:
@@ -47,11 +49,12 @@ class User(Resource):
                 shell=(None, self.shell),
                 home_mode=(None, octal(self.home_mode)),
             )
-        self._refuse_somebody_else(host, found.uid)
+        self._refuse_somebody_else(found)
         home = host.stat(self.home)
         mode = home and octal(stat.S_IMODE(home.st_mode))
+        adopted = self.marker and self.name in host.members(self.marker)
         return compare(
-            home=(found.home, self.home),
+            marker=(self.marker if adopted else None, self.marker),
             comment=(found.comment, self.comment),
             shell=(found.shell, self.shell),
             home_mode=(mode, octal(self.home_mode)),
@@ -62,8 +65,8 @@ class User(Resource):
             self._add(host)
             return
         changed = {change.field for change in changes}
-        if "home" in changed:
-            host.run("usermod", "--home", self.home, self.name)
+        if "marker" in changed:
+            host.run("gpasswd", "--add", self.name, str(self.marker))
         if "comment" in changed:
             host.run("usermod", "--comment", self.comment, self.name)
         if "shell" in changed:
@@ -80,7 +83,9 @@ class User(Resource):
         options = ["--create-home", "--home-dir", self.home]
         options += ["--key", f"HOME_MODE={octal(self.home_mode)}"]
         options += ["--shell", self.shell, "--comment", self.comment]
-        if self.uid is None:
+        if self.system:
+            options += ["--system", "--gid", self.name]
+        elif self.uid is None:
             options += ["--user-group"]
         else:  # its group has a fixed number too, and was made by a Group before
             options += ["--uid", str(self.uid), "--gid", self.name]
@@ -89,7 +94,8 @@ class User(Resource):
         host.run("useradd", *options, self.name)
 
     def _refuse_taken(self, host: HostReader) -> None:
-        if self.uid is None and self.name in host.groups():
+        fixed = self.uid is not None or self.system
+        if not fixed and self.name in host.groups():
             raise Refused(
                 f"{self} wants a group of its own, but a group {self.name} is there",
                 hint=f"see who uses it: getent group {self.name}; then groupdel it, "
@@ -102,16 +108,20 @@ class User(Resource):
                     hint=f"usermod -u ANOTHER {other.name}, then chown its files",
                 )
 
-    def _refuse_somebody_else(self, host: HostReader, uid: int) -> None:
-        if self.uid not in (None, uid):
+    def _refuse_somebody_else(self, found: PasswdEntry) -> None:
+        if self.uid not in (None, found.uid):
             raise Refused(
-                f"{self} has uid {uid}, not {self.uid}",
+                f"{self} has uid {found.uid}, not {self.uid}",
                 hint=f"stop its processes, usermod -u {self.uid} {self.name}, "
                 "then chown its files",
             )
-        if self.marker and self.name not in host.members(self.marker):
+        if found.home != self.home:
             raise Refused(
-                f"account {self.name} is already on this host and was not made by this tool",
-                hint=f"if it is the same person: usermod -aG {self.marker} {self.name}; "
-                "else take the name off the roster",
+                f"{self} has its home at {found.home}, not {self.home}",
+                hint=f"usermod --home {self.home} --move-home {self.name}",
+            )
+        if self.marker and found.uid < FIRST_PERSON:
+            raise Refused(
+                f"{self} is an account of the system, with uid {found.uid}",
+                hint="take the name off the roster",
             )

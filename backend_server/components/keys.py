@@ -1,0 +1,19 @@
+"""Which keys open which account."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from backend_server.gather import Site
+from backend_server.host.sshd import CANARY
+from backend_server.resource import Resource
+from backend_server.resources import AuthorizedKeys, OnlyTheseKeys
+from backend_server.resources.keys import KEY_FOLDER
+
+
+def keys(site: Site) -> Iterator[Resource]:
+    """Needs neither network nor packages; whose name is off every roster has no file."""
+    # The canary's file is there only while a changed sshd is tried.
+    yield OnlyTheseKeys(KEY_FOLDER, frozenset(site.keys) | {CANARY})
+    for name in sorted(site.keys):
+        yield AuthorizedKeys(name, site.keys[name])

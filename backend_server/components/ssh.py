@@ -1,0 +1,103 @@
+"""How people come in over ssh: by key, if their role lets them, and to nowhere else."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Iterator
+
+from backend_server.gather import Site
+from backend_server.host.sshd import CANARY
+from backend_server.resource import Resource
+from backend_server.resources import Group, SshdConfig, User
+from backend_server.resources.keys import KEY_FOLDER
+from backend_server.roles import MARKER, ROLES
+from backend_server.sshd import OURS
+
+
+# Read first, and sshd keeps the first value it meets. Unknown names after a minus are no
+# error, so one list of what is too weak serves every release.
+_DROP_IN = Template("""\
+UsePAM yes
+PermitRootLogin $root
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+ChallengeResponseAuthentication no
+PermitEmptyPasswords no
+HostbasedAuthentication no
+PermitUserEnvironment no
+StrictModes yes
+X11Forwarding no
+MaxAuthTries 4
+MaxStartups 10:30:60
+LoginGraceTime 30
+ClientAliveInterval 300
+ClientAliveCountMax 3
+LogLevel VERBOSE
+Banner /etc/issue.net
+AllowGroups $groups
+KexAlgorithms -ecdh-sha2-*,diffie-hellman-group1-*,diffie-hellman-group14-sha1,diffie-hellman-group-exchange-*
+HostKeyAlgorithms -ecdsa-sha2-*,ssh-rsa,ssh-dss
+Ciphers -*-cbc
+MACs -hmac-sha1*,hmac-md5*,umac-64*,hmac-sha2-256,hmac-sha2-512,umac-128@openssh.com
+
+# Accounts of ours have no key but those in root's folder, and no way on from here.
+Match Group $marker,$canary
+    AuthorizedKeysFile $keys/%u
+    AuthorizedKeysCommand none
+    AuthorizedPrincipalsCommand none
+    AuthorizedPrincipalsFile none
+    TrustedUserCAKeys none
+    HostbasedAuthentication no
+    GSSAPIAuthentication no
+    AuthenticationMethods publickey
+    DisableForwarding yes
+""")
+
+# The same, as `sshd -T` answers for one of our people.
+_EXPECT = (
+    ("usepam", "yes"),
+    ("passwordauthentication", "no"),
+    ("kbdinteractiveauthentication", "no"),
+    ("permitemptypasswords", "no"),
+    ("authorizedkeysfile", f"{KEY_FOLDER}/%u"),
+    ("authorizedkeyscommand", "none"),
+    ("authorizedprincipalscommand", "none"),
+    ("authorizedprincipalsfile", "none"),
+    ("trustedusercakeys", "none"),
+    ("hostbasedauthentication", "no"),
+    ("gssapiauthentication", "no"),
+    ("authenticationmethods", "publickey"),
+    ("disableforwarding", "yes"),
+)
+
+
+def ssh(site: Site) -> Iterator[Resource]:
+    """sshd lets in whom the roles let in, and proves it to itself after each change."""
+    yield Group(CANARY)
+    yield User(CANARY, home="/var/lib/opensafely/canary", system=True)
+    text = _DROP_IN.substitute(
+        root="prohibit-password" if "root" in site.backend.provider_accounts else "no",
+        groups=" ".join(_groups(site)),
+        marker=MARKER,
+        canary=CANARY,
+        keys=KEY_FOLDER,
+    )
+    yield SshdConfig(OURS, text, people=tuple(_people(site)), expect=_EXPECT)
+
+
+def _groups(site: Site) -> list[str]:
+    """Of the roles that come by ssh, and the provider's accounts by their own groups."""
+    roles = [role.group for role in ROLES if role.login == "ssh"]
+    return [*roles, *sorted(site.backend.provider_accounts), CANARY]
+
+
+def _people(site: Site) -> Iterator[tuple[str, frozenset[str]]]:
+    """Who must be able to log in afterwards, with the groups that sshd will find them in."""
+    groups: dict[str, set[str]] = {}
+    for role in ROLES:
+        for entry in site.people.get(role.roster or "", ()):
+            if role.login == "ssh":
+                own = {entry.name, MARKER}
+                groups.setdefault(entry.name, own).add(role.group)
+    for name in sorted(groups):
+        yield name, frozenset(groups[name])

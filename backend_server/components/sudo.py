@@ -1,0 +1,54 @@
+"""How developers become root, with a password of their own and a line in the log."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Iterator
+
+from backend_server.components.verbatim import verbatim
+from backend_server.gather import Site
+from backend_server.resource import Resource
+from backend_server.resources import File, Sudoers, SuOnlyFor
+from backend_server.roles import DEVELOPERS, ROLES
+
+
+FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
+
+# Read last, and sudo keeps the last rule that fits: what needs no password comes at the end.
+# A command without arguments lets all arguments through, "" lets none.
+_RULES = Template("""\
+Defaults use_pty, timestamp_timeout=5
+$log$rules
+# A first password, for whoever has none yet: the command itself looks who asks.
+%$developers ALL=(root) NOPASSWD: $first_password ""
+# Looking changes nothing.
+%$developers ALL=(root) NOPASSWD: /usr/local/sbin/backend status
+%$developers ALL=(root) NOPASSWD: /usr/local/sbin/backend plan --offline
+""")
+
+_COMMAND = Template("""\
+#!/bin/sh
+exec $checkout/$backend/manage.sh people first-password
+""")
+
+
+def sudo(site: Site) -> Iterator[Resource]:
+    """Passwords are strong before anybody can set one, and rules hold no wildcard."""
+    yield verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
+    command = _COMMAND.substitute(checkout=site.checkout, backend=site.backend.name)
+    yield File(FIRST_PASSWORD, command, mode=0o755)
+    yield Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
+    yield SuOnlyFor(DEVELOPERS)
+
+
+def _rules(site: Site) -> str:
+    tag = "" if site.backend.sudo_password else "NOPASSWD: "
+    roles = (f"%{role.group} ALL=(ALL:ALL) {tag}ALL\n" for role in ROLES if role.sudo)
+    # sudo-rs has no logfile and writes to the system log.
+    log = "Defaults logfile=/var/log/sudo.log\n" if site.release.sudo_logfile else ""
+    return _RULES.substitute(
+        log=log,
+        rules="".join(roles),
+        developers=DEVELOPERS,
+        first_password=FIRST_PASSWORD,
+    )

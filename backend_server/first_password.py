@@ -1,0 +1,63 @@
+"""The first password of somebody who logged in by key and has none yet."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+
+from backend_server.errors import CommandFailed, Refused, UserError
+from backend_server.host.writer import Host
+from backend_server.roles import ROLES
+
+
+NONE_YET = "!"  # the password field as useradd leaves it, shadow(5)
+
+
+def set_first_password(host: Host) -> str:
+    """The person who logged in has the password they typed; returns their name.
+
+    Only once: whoever has a password changes it with passwd(1), which asks for the old one.
+    The person is the one of the kernel's loginuid, which no nested sudo can change. PAM
+    judges the password, which goes to chpasswd's stdin and nowhere else.
+    """
+    name = _person(host)
+    if host.shadow()[name].password != NONE_YET:
+        raise Refused(
+            f"{name} has a password already, or is locked",
+            hint="to change it: passwd; if it is forgotten, ask another developer",
+        )
+    if not sys.stdin.isatty():
+        raise Refused("a password is typed on a terminal", hint="ssh -t, then again")
+    print("At least 14 characters, of all four kinds, and no words. Nothing is shown.")
+    password = getpass.getpass(f"New password for {name}: ")
+    if password != getpass.getpass("Once more: "):
+        raise Refused("the two were not the same; nothing was changed")
+    if "\n" in password or not password:
+        raise Refused("the password was empty; nothing was changed")
+    _set(host, name, password)
+    return name
+
+
+def _person(host: Host) -> str:
+    login = (host.read("/proc/self/loginuid") or "").strip()
+    if login != os.environ.get("SUDO_UID"):
+        raise Refused(
+            "the person who logged in is not the one who called sudo",
+            hint="log in as yourself and type: sudo opensafely-password",
+        )
+    name = host.user_name(int(login))
+    if not any(name in host.members(role.group) for role in ROLES if role.sudo):
+        raise Refused(f"{name} is in no group that may use sudo")
+    return name
+
+
+def _set(host: Host, name: str, password: str) -> None:
+    try:
+        host.run("chpasswd", stdin=f"{name}:{password}\n")
+    except CommandFailed as error:
+        why = [line for line in error.hint.splitlines() if "BAD PASSWORD" in line]
+        raise UserError(
+            f"the password was not set: {why[0] if why else error}",
+            hint="think of another one and run this again",
+        ) from None

@@ -1,0 +1,118 @@
+"""The ssh daemon that is running here, and whether it lets somebody in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+import time
+from typing import Iterator
+
+from backend_server import sshd
+from backend_server.errors import CommandFailed, UserError
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+
+
+SERVICE = "ssh.service"
+SOCKET = "ssh.socket"
+CANARY = "opensafely-canary"  # an account without any key but for the moment of a test
+GREETING_S = 2.0
+_LOGIN_S = 20
+_SAYS = "opensafely lets the canary in"
+
+
+def reload(host: Host) -> None:
+    """A running daemon has read its configuration; a new one, made by its socket, will."""
+    if host.unit(SERVICE).get("ActiveState") == "active":
+        host.run("systemctl", "reload", SERVICE)
+
+
+def listening(host: HostReader) -> bool:
+    """Whether anything here takes ssh connections at all."""
+    units = (host.unit(SERVICE), host.unit(SOCKET))
+    return any(unit.get("ActiveState") == "active" for unit in units)
+
+
+def options(host: HostReader) -> tuple[str, ...]:
+    """The -o options that sshd runs with: it writes its own argv over its title."""
+    pid = host.unit(SERVICE).get("MainPID", "0")
+    running = host.read(f"/proc/{pid}/cmdline") or ""  # pid 0 has none
+    started = running or host.unit(SERVICE).get("ExecStart", "")
+    return sshd.daemon_options(tuple(started.replace("\0", " ").split()))
+
+
+def prove_login(host: Host, keys: str) -> None:
+    """The daemon greets within two seconds and an account of the marker's kind can log in.
+
+    KEYS is the folder of key files. The canary's key lives for the length of this call and
+    can do nothing but say one sentence. Raises UserError where the canary stays outside.
+    """
+    address, port = _address(host)
+    _greeting(address, port)
+    with _canary_key(host, keys) as private:
+        known = ("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null")
+        quiet = (
+            "-F/dev/null",
+            "-oBatchMode=yes",
+            "-oLogLevel=ERROR",
+            "-oConnectTimeout=5",
+        )
+        only = ("-oIdentitiesOnly=yes", f"-i{private}", f"-p{port}")
+        said = host.run(
+            "ssh", *quiet, *known, *only, f"{CANARY}@{address}", "true",
+            deadline_s=_LOGIN_S,
+        )  # fmt: skip
+    if said.strip() != _SAYS:
+        raise UserError(f"the canary logged in over ssh and heard {said.strip()!r}")
+
+
+def _address(host: HostReader) -> tuple[str, int]:
+    """Where the daemon listens, as its configuration says."""
+    port, address = 22, "127.0.0.1"
+    for setting in sshd.settings(host.read, host.names):
+        if setting.keyword == "port":
+            port = int(setting.value)
+        if setting.keyword == "listenaddress" and setting.value not in (
+            "0.0.0.0",
+            "::",
+        ):
+            address = setting.value.strip("[]")
+    return address, port
+
+
+def _greeting(address: str, port: int) -> None:
+    end = time.monotonic() + GREETING_S
+    while True:
+        with contextlib.suppress(OSError):
+            connection = socket.create_connection((address, port), GREETING_S)
+            with connection:
+                if connection.recv(4) == b"SSH-":
+                    return
+        if time.monotonic() > end:
+            raise UserError(
+                f"nothing on {address} port {port} greets as sshd does",
+                hint="journalctl -u ssh",
+            )
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def _canary_key(host: Host, keys: str) -> Iterator[str]:
+    """Path of a private key that opens the canary's account, and nothing else, for now."""
+    folder = tempfile.mkdtemp(prefix="canary-", dir="/run")  # memory, root's alone
+    try:
+        private = os.path.join(folder, "key")
+        host.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", private)
+        public = host.read(f"{private}.pub") or ""
+        options = f'restrict,from="127.0.0.0/8,::1",command="echo {_SAYS}"'
+        host.write(f"{keys}/{CANARY}", f"{options} {public}", 0o644)
+        yield private
+    except CommandFailed as error:
+        raise UserError(f"no login over ssh: {error}", hint=error.hint) from None
+    finally:
+        if host.stat(f"{keys}/{CANARY}"):
+            host.remove(f"{keys}/{CANARY}")
+        shutil.rmtree(folder)

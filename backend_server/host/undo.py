@@ -1,0 +1,44 @@
+"""A file as it was before a change that could cut the line, until that change is proven."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+from backend_server.host.writer import Host
+
+
+FOLDER = "/var/lib/opensafely/undo"
+
+
+def keep(host: Host, path: str) -> None:
+    """PATH can be brought back as it is now; a copy that a killed run kept is older and stays."""
+    copy = _copy(path)
+    if host.stat(copy):
+        return
+    found = host.stat(path)
+    mode = stat.S_IMODE(found.st_mode) if found else None
+    host.write(copy, json.dumps({"text": host.read(path), "mode": mode}), 0o600)
+
+
+def bring_back(host: Host, path: str) -> None:
+    """PATH is as it was when it was kept: with its old text, or not there."""
+    kept = host.read(_copy(path))
+    if kept is None:
+        return
+    was = json.loads(kept)
+    if was["text"] is not None:
+        host.write(path, was["text"], was["mode"])
+    elif host.stat(path):
+        host.remove(path)
+    forget(host, path)
+
+
+def forget(host: Host, path: str) -> None:
+    """The change has proven itself."""
+    if host.stat(_copy(path)):
+        host.remove(_copy(path))
+
+
+def _copy(path: str) -> str:
+    return f"{FOLDER}/{path.strip('/').replace('/', '_')}"

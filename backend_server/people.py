@@ -1,0 +1,129 @@
+"""Who can do what on this host, and why: as the kernel, sudo and the key files have it."""
+
+from __future__ import annotations
+
+from typing import Iterator, Mapping
+
+from backend_server.gather import Site
+from backend_server.host.access import granted
+from backend_server.host.reader import HostReader
+from backend_server.keys import parse
+from backend_server.parsers import FIRST_PERSON
+from backend_server.resources.keys import KEY_FOLDER
+from backend_server.roles import MARKER, ROOT_EQUIVALENT_GROUPS
+
+
+TREES = (
+    "/srv/high_privacy",
+    "/srv/high_privacy/workspaces",
+    "/srv/medium_privacy",
+    "/srv/medium_privacy/workspaces",
+    "/srv/medium_privacy/requests",
+)
+
+
+def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
+    """Everybody on a roster here, or with an account that is or was ours."""
+    on_roster = {e.name for entries in site.people.values() for e in entries}
+    for name in sorted(on_roster | host.members(MARKER)):
+        yield {
+            "name": name,
+            "rosters": _rosters(site, name),
+            "groups": sorted(_groups(host, name)),
+            "keys": len(fingerprints(host, name)),
+            "password": password(host, name),
+        }
+
+
+def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
+    """What one account can reach, each with its reason."""
+    return {
+        "name": name,
+        "rosters": _rosters(site, name),
+        "groups": sorted(_groups(host, name)),
+        "keys": fingerprints(host, name),
+        "password": password(host, name),
+        "sudo": sudo_rules(host, name),
+        "trees": {tree: granted(host, name, tree) for tree in TREES if host.stat(tree)},
+    }
+
+
+def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
+    """Every account that is root or can become it, with each way there."""
+    for user in host.users().values():
+        ways = []
+        if user.uid == 0:
+            ways.append("uid 0")
+        groups = _groups(host, user.name) & ROOT_EQUIVALENT_GROUPS
+        ways += [f"group {group}" for group in sorted(groups)]
+        if user.uid >= FIRST_PERSON:
+            rules = sudo_rules(host, user.name)
+            ways += [f"sudo: {rule}" for rule in rules if _makes_root(rule)]
+        if ways and (user.uid == 0 or user.uid >= FIRST_PERSON):
+            yield {
+                "name": user.name,
+                "ways": ways,
+                "rosters": _rosters(site, user.name),
+            }
+
+
+def fingerprints(host: HostReader, name: str) -> list[str]:
+    """The keys that open an account of ours; a provider's account keeps its own elsewhere."""
+    text = host.read(f"{KEY_FOLDER}/{name}") or ""
+    return [str(key) for key in parse("", text.encode("utf-8", "surrogateescape"))[0]]
+
+
+def password(host: HostReader, name: str) -> str:
+    """`none yet`, `set` or `locked`; `no account` where there is none."""
+    shadow = host.shadow().get(name)
+    if shadow is None:
+        return "no account"
+    if shadow.password == "!":
+        return "none yet"
+    return "locked" if shadow.password.startswith(("!", "*")) else "set"
+
+
+def sudo_rules(host: HostReader, name: str) -> list[str]:
+    """The rules that sudo itself finds for an account."""
+    if name not in host.users():
+        return []
+    lines = host.sudo_rules(name).splitlines()
+    return [line.strip() for line in lines if line.startswith("    (")]
+
+
+def _rosters(site: Site, name: str) -> list[str]:
+    return [
+        f"{entry.source}:{entry.line}"
+        + (f" until {entry.expires}" if entry.expires else "")
+        for entries in site.people.values()
+        for entry in entries
+        if entry.name == name
+    ]
+
+
+def _groups(host: HostReader, name: str) -> frozenset[str]:
+    user = host.users().get(name)
+    own = {host.group_name(user.gid)} if user else set()
+    return frozenset(
+        own.union(g.name for g in host.groups().values() if name in g.members)
+    )
+
+
+def _makes_root(rule: str) -> bool:
+    """A rule that lets run anything as root; one command with its arguments does not."""
+    return rule.endswith(" ALL") and rule[1:].startswith(("ALL", "root"))
+
+
+def texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def lines(found: Mapping[str, object]) -> Iterator[str]:
+    """One account for a person to read: a fact a line."""
+    for what, value in found.items():
+        if isinstance(value, dict):
+            yield from (f"{what:<9} {key} {granted}" for key, granted in value.items())
+        elif isinstance(value, list):
+            yield from (f"{what:<9} {item}" for item in value or ["none"])
+        else:
+            yield f"{what:<9} {value}"
