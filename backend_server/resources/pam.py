@@ -24,17 +24,15 @@ class SuOnlyFor(Resource):
 
     @property
     def _line(self) -> str:
-        return f"auth required pam_wheel.so use_uid group={self.group}"
+        return f"auth requisite pam_wheel.so use_uid group={self.group}"
 
     def owns(self) -> tuple[str, ...]:
         return (_SU,)
 
     def check(self, host: HostReader) -> Changes:
         lines = (host.read(_SU) or "").splitlines()
-        wheel = [line for line in lines if _is(line, "pam_wheel.so")]
-        found = wheel[0].rpartition("group=")[2] if wheel else None
-        same = [line.split() for line in wheel] == [self._line.split()]
-        return () if same else compare(group=(found, self.group))
+        found = [" ".join(line.split()) for line in lines if _is(line, "pam_wheel.so")]
+        return compare(group=("; ".join(found) or None, self._line))
 
     def apply(self, host: Host, changes: Changes) -> None:
         lines = (host.read(_SU) or "").splitlines()
