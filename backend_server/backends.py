@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Iterator
 
 from backend_server.backend import Backend
+from backend_server.components.hosts import hosts
 from backend_server.components.identity import identity
 from backend_server.components.kernel import kernel
 from backend_server.components.keys import keys
 from backend_server.components.login import login
 from backend_server.components.logs import logs
-from backend_server.components.names import names
 from backend_server.components.packages import packages
 from backend_server.components.people import people
 from backend_server.components.ssh import ssh
@@ -51,7 +51,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("identity", identity(site))
     yield component("people", people(site))
     yield component("keys", keys(site), needs=("people",))
-    yield component("names", names(site))
+    yield component("hosts", hosts(site))
     yield component("packages", packages(site))
     yield component("ssh", ssh(site), needs=("people", "keys"))
     yield component("sudo", sudo(site), needs=("people", "packages"))

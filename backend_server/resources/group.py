@@ -90,7 +90,8 @@ class RootEquivalent(Resource):
             return ()
         _refuse_primary(self.group, self.users | self.provider, host)
         found = self._people(host)
-        strangers = found - self.users - self._ours(found, host)
+        strangers = found.intersection(host.users()) - self.users
+        strangers -= self._ours(found, host)
         if strangers:
             name = min(strangers)
             raise Refused(
@@ -114,13 +115,13 @@ class RootEquivalent(Resource):
         return host.members(self.marker).union(adopted)
 
     def _people(self, host: HostReader) -> frozenset[str]:
-        uids = {name: user.uid for name, user in host.users().items()}
-        people = (
+        """Names without an account count: whoever gets one later would be root at once."""
+        users = host.users()
+        return frozenset(
             name
             for name in host.members(self.group) - self.provider
-            if name in self.users or uids.get(name, 0) >= FIRST_PERSON
+            if name not in users or users[name].uid >= FIRST_PERSON
         )
-        return frozenset(people)
 
 
 def _refuse_primary(group: str, users: frozenset[str], host: HostReader) -> None:
