@@ -11,6 +11,8 @@ from typing import Iterator, NamedTuple, Tuple
 from backend_server.problem import Problem, Problems
 
 
+FOLDER = "/etc/ssh/opensafely_keys"  # root's own: nothing is written under a home
+
 MAX_BYTES = 64 * 1024
 MAX_LINE = 16 * 1024
 MAX_KEYS = 50

@@ -7,9 +7,9 @@ from typing import Iterator, Mapping
 from backend_server.gather import Site
 from backend_server.host.access import granted
 from backend_server.host.reader import HostReader
+from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.keys import parse
 from backend_server.parsers import FIRST_PERSON
-from backend_server.resources.keys import KEY_FOLDER
 from backend_server.roles import MARKER, ROOT_EQUIVALENT_GROUPS
 
 

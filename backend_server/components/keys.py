@@ -6,9 +6,9 @@ from typing import Iterator
 
 from backend_server.gather import Site
 from backend_server.host.sshd import CANARY
+from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.resource import Resource
 from backend_server.resources import AuthorizedKeys, OnlyTheseKeys
-from backend_server.resources.keys import KEY_FOLDER
 
 
 def keys(site: Site) -> Iterator[Resource]:

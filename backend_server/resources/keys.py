@@ -8,12 +8,9 @@ from backend_server.change import Changes, compare
 from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import Key, parse
+from backend_server.keys import FOLDER, Key, parse
 from backend_server.resource import Resource
 from backend_server.resources.file import access
-
-
-KEY_FOLDER = "/etc/ssh/opensafely_keys"  # root's own: nothing is written under a home
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class AuthorizedKeys(Resource):
 
     @property
     def path(self) -> str:
-        return f"{KEY_FOLDER}/{self.user}"
+        return f"{FOLDER}/{self.user}"
 
     @property
     def text(self) -> str:

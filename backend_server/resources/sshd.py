@@ -12,9 +12,9 @@ from backend_server.host import sshd as daemon
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.resource import Resource
 from backend_server.resources.file import File
-from backend_server.resources.keys import KEY_FOLDER
 
 
 _LISTS = ("allowusers", "allowgroups", "denyusers", "denygroups")

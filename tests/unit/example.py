@@ -1,6 +1,8 @@
 """A checkout with invented people, and what a backend declares from it."""
 
+import base64
 import shutil
+import struct
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,6 +23,13 @@ CHECKOUT = "/srv/backend-server"
 ROSTERS = {"developers": "ada\ngrace\n", "researchers": "rita\n", "reviewers": "gus\n"}
 
 
+def public_key(name):
+    """A key that nobody holds the other half of."""
+    point = name.encode().ljust(32, b"-")
+    blob = b"".join(struct.pack(">I", len(p)) + p for p in (b"ssh-ed25519", point))
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()} {name}@laptop\n"
+
+
 def checkout_of(name, place):
     """PLACE has what the checkout of this backend needs, and people on its rosters."""
     for folder in ("etc", "packages", name):
@@ -28,6 +37,9 @@ def checkout_of(name, place):
     for roster in load(name, ROOT).rosters:
         path = place / (roster if roster == "developers" else f"{name}/{roster}")
         path.write_text(ROSTERS[roster])
+        for person in ROSTERS[roster].split():
+            (place / "keys").mkdir(exist_ok=True)
+            (place / "keys" / person).write_text(public_key(person))
     return place
 
 

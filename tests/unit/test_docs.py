@@ -18,6 +18,7 @@ from backend_server.host.reader import HostReader
 from backend_server.resources import Group
 from backend_server.roles import ROLES, ROOT_EQUIVALENT_GROUPS
 from sandbox import __main__ as sandbox_cli
+from tests.unit.example import public_key
 
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,8 @@ def a_run(tmp_path):
     for name in ("etc", "packages", "test"):
         shutil.copytree(ROOT / name, checkout / name)
     (checkout / "developers").write_text("ada\n")
+    (checkout / "keys").mkdir()
+    (checkout / "keys/ada").write_text(public_key("ada"))
     (host / "etc").mkdir(parents=True)
     (host / "etc/os-release").write_text("ID=debian\nVERSION_ID=12\n")
     return run.Run(run.Options("test", checkout), Bookworm(host)), Bookworm(host)

@@ -6,6 +6,7 @@ from backend_server.parsers import (
     GroupEntry,
     PackageState,
     PasswdEntry,
+    ShadowEntry,
     parse_assignments,
     parse_dpkg_status,
     parse_group,
@@ -77,10 +78,10 @@ open::19700:0:99999:7:::
 
 def test_shadow():
     assert parse_shadow(SHADOW) == {
-        "root": "*",
-        "ada": "$y$j9T$abc$def",
-        "grace": "!",
-        "open": "",
+        "root": ShadowEntry("*", None),
+        "ada": ShadowEntry("$y$j9T$abc$def", None),
+        "grace": ShadowEntry("!", 20000),
+        "open": ShadowEntry("", None),
     }
 
 
