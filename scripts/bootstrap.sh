@@ -9,6 +9,7 @@ cd -P -- "${BASH_SOURCE[0]%/*}/.."
 checkout=$PWD
 cd /
 python=/usr/bin/python3
+unfinished=/var/lib/opensafely/installing-python # a killed dpkg may leave half of it
 
 refuse() {
     printf 'error: %s\n   try: %s\n' "$1" "$2" >&2
@@ -36,8 +37,31 @@ apt() {
     }
 }
 
+# The process that holds dpkg's lock, if any: /proc/locks has a lock a line, with pid and inode.
+lock_holder() {
+    local pid where
+    while read -r _ _ _ _ pid where _; do
+        [ "${where##*:}" != "$(stat -c %i "$1" 2> /dev/null)" ] || echo "$pid"
+    done < /proc/locks
+}
+
+# Nobody else is installing packages. Says once for whom it waits.
+wait_for_dpkg() {
+    local lock=/var/lib/dpkg/lock-frontend pid told= tries
+    for ((tries = 0; tries < 600; tries++)); do
+        pid=$(lock_holder "$lock" | head -n 1)
+        [ "$pid" ] || return 0
+        [ "$told" ] || echo "waiting up to 600 s for $(cat "/proc/$pid/comm")" \
+            "(pid $pid), which holds $lock" >&2
+        told=1
+        sleep 1
+    done
+}
+
 install_python() {
     echo "this host has no $python: installing it" >&2
+    mkdir -p "${unfinished%/*}"
+    : > "$unfinished"
     . "$checkout/$1/backend.env"
     . /etc/os-release
     pin_addresses "$1"
@@ -45,6 +69,7 @@ install_python() {
     trap 'rm -f "$sources"' EXIT
     chmod 644 "$sources"
     echo "deb $MIRROR/$ID $VERSION_CODENAME main" > "$sources"
+    wait_for_dpkg
     # What a killed run left half-way, apt-get would refuse to build upon.
     dpkg --force-confdef --force-confold --configure -a > /dev/null 2>&1 || true
     if ! { apt update -o APT::Update::Error-Mode=any &&
@@ -53,7 +78,7 @@ install_python() {
         echo "   try: look at the archive's address and the firewall, then run this again" >&2
         exit 1
     fi
-    rm -f "$sources"
+    rm -f "$sources" "$unfinished"
 }
 
 # Nothing is installed for a command that only looks, or where nobody can have agreed to it.
@@ -78,7 +103,7 @@ may_install() {
         'run this on a terminal, or answer beforehand with --yes'
 }
 
-if [ ! -x "$python" ]; then
+if [ ! -x "$python" ] || [ -e "$unfinished" ]; then
     may_install "$@"
     install_python "$1"
 fi

@@ -119,7 +119,7 @@ def test_while_python_is_installed(bare_host):
     for moment in moments[1:]:
         with in_background(host, *command) as run:
             kill_at(host, moment, run)
-    done = manage(host, "--yes --only identity")
+    done = manage(host, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert host.run("dpkg --audit").stdout == ""
 
