@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass
-from typing import Callable, Iterator, Tuple
+from typing import Callable, Iterator, NamedTuple, Tuple
 
 
 MAIN = "/etc/ssh/sshd_config"
@@ -27,6 +27,16 @@ class Setting:
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}: {self.keyword} {self.value}"
+
+
+class Login(NamedTuple):
+    """Somebody who comes by ssh, with the groups in which sshd will find them."""
+
+    name: str
+    groups: frozenset[str]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def settings(read: Read, names: Names) -> Iterator[Setting]:

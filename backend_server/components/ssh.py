@@ -11,7 +11,7 @@ from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.resource import Resource
 from backend_server.resources import Group, SshdConfig, User
 from backend_server.roles import MARKER, ROLES
-from backend_server.sshd import OURS
+from backend_server.sshd import OURS, Login
 
 
 # Read first, and sshd keeps the first value it meets. Unknown names after a minus are no
@@ -55,19 +55,19 @@ Match Group $marker,$canary
 
 # The same, as `sshd -T` answers for one of our people.
 _EXPECT = (
-    ("usepam", "yes"),
-    ("passwordauthentication", "no"),
-    ("kbdinteractiveauthentication", "no"),
-    ("permitemptypasswords", "no"),
-    ("authorizedkeysfile", f"{KEY_FOLDER}/%u"),
-    ("authorizedkeyscommand", "none"),
-    ("authorizedprincipalscommand", "none"),
-    ("authorizedprincipalsfile", "none"),
-    ("trustedusercakeys", "none"),
-    ("hostbasedauthentication", "no"),
-    ("gssapiauthentication", "no"),
-    ("authenticationmethods", "publickey"),
-    ("disableforwarding", "yes"),
+    "usepam yes",
+    "passwordauthentication no",
+    "kbdinteractiveauthentication no",
+    "permitemptypasswords no",
+    f"authorizedkeysfile {KEY_FOLDER}/%u",
+    "authorizedkeyscommand none",
+    "authorizedprincipalscommand none",
+    "authorizedprincipalsfile none",
+    "trustedusercakeys none",
+    "hostbasedauthentication no",
+    "gssapiauthentication no",
+    "authenticationmethods publickey",
+    "disableforwarding yes",
 )
 
 
@@ -91,8 +91,8 @@ def _groups(site: Site) -> list[str]:
     return [*roles, *sorted(site.backend.provider_accounts), CANARY]
 
 
-def _people(site: Site) -> Iterator[tuple[str, frozenset[str]]]:
-    """Who must be able to log in afterwards, with the groups that sshd will find them in."""
+def _people(site: Site) -> Iterator[Login]:
+    """Who must be able to log in afterwards."""
     groups: dict[str, set[str]] = {}
     for role in ROLES:
         for entry in site.people.get(role.roster or "", ()):
@@ -100,4 +100,4 @@ def _people(site: Site) -> Iterator[tuple[str, frozenset[str]]]:
                 own = {entry.name, MARKER}
                 groups.setdefault(entry.name, own).add(role.group)
     for name in sorted(groups):
-        yield name, frozenset(groups[name])
+        yield Login(name, frozenset(groups[name]))

@@ -24,8 +24,8 @@ _LISTS = ("allowusers", "allowgroups", "denyusers", "denygroups")
 class SshdConfig(Resource):
     """The drop-in that sshd reads first says this, and sshd lets people in with it.
 
-    `people` are those who must be able to log in afterwards, each with their groups; for
-    them sshd must answer what `expect` says. After a change sshd must greet, and a login by a
+    `people` are those who must be able to log in afterwards; for them `sshd -T` must answer
+    the lines of `expect`. After a change sshd must greet, and a login by a
     key of its own must work; else the old file comes back and the change has failed.
 
     Refused where something else would decide instead, or shut out one of the people: sshd
@@ -35,8 +35,8 @@ class SshdConfig(Resource):
 
     path: str
     text: str
-    people: tuple[tuple[str, frozenset[str]], ...] = ()
-    expect: tuple[tuple[str, str], ...] = ()
+    people: tuple[sshd.Login, ...] = ()
+    expect: tuple[str, ...] = ()
     mode: int = 0o644
 
     @property
@@ -87,9 +87,8 @@ class SshdConfig(Resource):
         ):  # where a socket starts sshd, nobody made it yet
             host.make_directory("/run/sshd", 0o755, "root", "root")
         host.run("sshd", "-t")
-        for groups in dict.fromkeys(groups for _, groups in self.people):
-            name = next(name for name, theirs in self.people if theirs == groups)
-            self._prove_effect(host, name)
+        for person in self.people:
+            self._prove_effect(host, person.name)
         daemon.reload(host)
         if daemon.listening(host):
             daemon.prove_login(host, KEY_FOLDER)
@@ -98,12 +97,13 @@ class SshdConfig(Resource):
         """What sshd would do for this person, with the options that the daemon runs with."""
         as_started = (f"-o{option}" for option in daemon.options(host))
         who = f"user={name},host=localhost,addr=127.0.0.1"
-        shown = host.run("sshd", "-T", "-C", who, *as_started).splitlines()
-        found = dict(line.lower().partition(" ")[::2] for line in shown)
-        for keyword, value in self.expect:
-            if found.get(keyword, value) != value.lower():
+        found = host.run("sshd", "-T", "-C", who, *as_started).lower().splitlines()
+        for wanted in self.expect:
+            keyword = wanted.partition(" ")[0]
+            lines = [line for line in found if line.startswith(f"{keyword} ")]
+            if lines and lines != [wanted.lower()]:
                 raise UserError(
-                    f"for {name} sshd would use {keyword} {found[keyword]}; wanted {value}",
+                    f"for {name} sshd would use {', '.join(lines)}; wanted {wanted}",
                     hint=f"find the line that says so: grep -ri {keyword} /etc/ssh",
                 )
 
@@ -161,9 +161,9 @@ class SshdConfig(Resource):
         if setting.keyword == "allowgroups":
             # sshd adds it to our own list, so that it lets in, and never shuts out.
             yield setting, "lets in groups that no role here has"
-        for name, groups in self.people:
-            if sshd.shuts_out(setting, name, groups):
-                yield setting, f"shuts out {name}, who must be able to log in"
+        for person in self.people:
+            if sshd.shuts_out(setting, person.name, person.groups):
+                yield setting, f"shuts out {person}, who must be able to log in"
 
     def _ours(self) -> dict[str, str]:
         """What the drop-in says for everybody."""
