@@ -111,7 +111,8 @@ def first_password(options: Options) -> int:
     host = Host()
     name = set_first_password(host)
     context = history.context(host, str(options.checkout))
-    history.append(host, {"format": 1, "event": "first password", **context})
+    event = {"format": 1, "event": "first password", "began": history.now()}
+    history.append(host, {**event, **context})
     print(f"{name} has a password now: sudo asks for it")
     return OK
 

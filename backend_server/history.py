@@ -52,8 +52,13 @@ def _append(path: str, line: bytes) -> None:
         os.close(fd)
 
 
+def runs(host: HostReader) -> Iterator[dict[str, object]]:
+    """Every run in the history, newest first; what else people did is passed over."""
+    return (entry for entry in entries(host) if "event" not in entry)
+
+
 def entries(host: HostReader) -> Iterator[dict[str, object]]:
-    """Every run in the history, newest first; lines that were cut short are passed over."""
+    """Every line of the history, newest first; those that were cut short are passed over."""
     # logrotate leaves the file before this one as it is.
     text = (host.read(f"{HISTORY}.1") or "") + (host.read(HISTORY) or "")
     for line in reversed(text.splitlines()):

@@ -26,7 +26,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         },
         "pending": waiting,
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
-        "last_run": next(history.entries(host), None),
+        "last_run": next(history.runs(host), None),
     }
 
 
