@@ -14,6 +14,7 @@ from backend_server.components.logs import logs
 from backend_server.components.names import names
 from backend_server.components.packages import packages
 from backend_server.components.people import people
+from backend_server.components.storage import storage
 from backend_server.engine import Component, component, well_formed
 from backend_server.errors import Refused
 from backend_server.gather import Site
@@ -49,6 +50,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("people", people(site))
     yield component("names", names(site))
     yield component("packages", packages(site))
+    yield component("storage", storage(site), needs=("people", "packages"))
     yield component("login", login(site))
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))

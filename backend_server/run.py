@@ -32,6 +32,7 @@ class Options(NamedTuple):
     yes: bool = False
     verbose: bool = False
     release: str | None = None
+    recent: bool = False
 
 
 class Run:

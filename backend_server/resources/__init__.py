@@ -1,5 +1,6 @@
 """The nouns that components are written in."""
 
+from backend_server.resources.acl import Acl
 from backend_server.resources.directory import Directory
 from backend_server.resources.file import File, FileMode, Link, NoFile
 from backend_server.resources.group import Group, Members, RootEquivalent
@@ -9,10 +10,12 @@ from backend_server.resources.pam import PamProfile
 from backend_server.resources.setting import LoginDefs
 from backend_server.resources.sysctl import Sysctl
 from backend_server.resources.unit import Unit
+from backend_server.resources.unitfile import UnitFile
 from backend_server.resources.user import User
 
 
 __all__ = [
+    "Acl",
     "Directory",
     "File",
     "FileMode",
@@ -29,5 +32,6 @@ __all__ = [
     "RootEquivalent",
     "Sysctl",
     "Unit",
+    "UnitFile",
     "User",
 ]

@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[2]
 TOOL = "backend_server"
 LAYERS = [
     ["errors", "change"],
-    ["parsers", "names", "rosters", "roles", "releases", "backend"],
+    ["acl", "parsers", "names", "rosters", "roles", "releases", "backend"],
     ["host"],
     ["resource"],
     ["engine", "report", "history", "gather", "lock", "endpoints", "resources"],
     ["components"],
-    ["backends", "status", "preflight", "progress"],
+    ["backends", "modes", "status", "preflight", "progress"],
     ["run"],
     ["consent"],
     ["commands"],
