@@ -6,10 +6,11 @@ import contextlib
 import json
 import os
 import time
-from typing import Dict, Iterator, Mapping, NamedTuple, TypeVar
+from typing import Container, Dict, Iterator, Mapping, NamedTuple, TypeVar
 
 from backend_server import acl
 from backend_server.components.storage import (
+    HIGH_FOLDERS,
     HIGH_TREE,
     WORKSPACES,
     access_to,
@@ -62,8 +63,7 @@ def repair(host: Host, *, recent: bool) -> Counts:
             known = before if recent else {}
             after.update(_workspaces(fd, area, rules[area], names, known, counts))
     if not recent:
-        for fd in _opened(host, HIGH_TREE):
-            _others(fd, rules[HIGH], counts)
+        _besides_workspaces(host, rules[HIGH], counts)
     if after != before:
         state = {"format": 1, "rules": made_by, "seen": after}
         host.write(STATE, json.dumps(state, indent=1) + "\n", 0o600)
@@ -96,11 +96,26 @@ def _workspaces(
     return done
 
 
-def _others(fd: int, rule: Rule, counts: Counts) -> None:
-    """What is in a tree beside its workspaces: logs, archives, and what jobs work on."""
+def _besides_workspaces(host: Host, rule: Rule, counts: Counts) -> None:
+    """What else is in high privacy: logs, archives, what jobs work on, and other finds.
+
+    The folders that are declared have their own access; what is in them is walked.
+    """
+    declared = {os.path.basename(path) for path in HIGH_FOLDERS}
+    for fd in _opened(host, HIGH_TREE):
+        _all_in(fd, rule, counts, leave_out=declared)
+    for path in HIGH_FOLDERS:
+        if path != WORKSPACES[HIGH]:
+            for fd in _opened(host, path):
+                _all_in(fd, rule, counts)
+
+
+def _all_in(
+    fd: int, rule: Rule, counts: Counts, leave_out: Container[str] = ()
+) -> None:
     walk = Walk(os.fstat(fd).st_dev, counts)
     for name in os.listdir(fd):
-        if name != os.path.basename(WORKSPACES[HIGH]):
+        if name not in leave_out:
             walk.settle(fd, name, rule)
 
 

@@ -16,8 +16,10 @@ HIGH_TREE = "/srv/high_privacy"
 MEDIUM_TREE = "/srv/medium_privacy"
 WORKSPACES = {HIGH: f"{HIGH_TREE}/workspaces", MEDIUM: f"{MEDIUM_TREE}/workspaces"}
 
-# What the agent makes below high privacy besides, by the names it gives them.
-_HIGH_FOLDERS = ("archives", "logs", "volumes", "workspaces")
+# Where the agent puts things, by the names it gives them.
+HIGH_FOLDERS = tuple(
+    f"{HIGH_TREE}/{name}" for name in ("archives", "logs", "volumes", "workspaces")
+)
 
 _CLOSED = 0o2750  # from below for all but the service; setgid hands the group down
 _SHARED = 0o2770
@@ -33,15 +35,14 @@ def storage(site: Site) -> Iterator[Resource]:
     """
     high, medium = people_of(HIGH).group, people_of(MEDIUM).group
     shared = _SHARED if MEDIUM in people_of(MEDIUM).writes else _CLOSED
-    folders = [f"{HIGH_TREE}/{name}" for name in _HIGH_FOLDERS]
-    for path in (HIGH_TREE, *folders):
+    for path in (HIGH_TREE, *HIGH_FOLDERS):
         yield Directory(path, mode=_CLOSED, owner=OPENSAFELY, group=high)
     # Whoever cannot write here cannot move what stands here out of the way.
     yield Directory(MEDIUM_TREE, mode=_CLOSED, owner=OPENSAFELY, group=medium)
     work, requests = WORKSPACES[MEDIUM], f"{MEDIUM_TREE}/requests"
     yield Directory(work, mode=shared, owner=OPENSAFELY, group=medium)
     yield Directory(requests, mode=0o700, owner=OPENSAFELY, group=OPENSAFELY)
-    for path in (HIGH_TREE, *folders):
+    for path in (HIGH_TREE, *HIGH_FOLDERS):
         yield Acl(path, default=access_to(HIGH))
     yield Acl(MEDIUM_TREE)
     yield Acl(work, default=access_to(MEDIUM))

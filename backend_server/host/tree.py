@@ -79,6 +79,7 @@ class Walk:
         """
         if name.endswith(".tmp"):
             return
+        self.counts.seen += 1
         try:
             fd = os.open(name, _LOOK, dir_fd=folder)
         except FileNotFoundError:  # renamed or removed since it was listed
@@ -87,38 +88,45 @@ class Walk:
             self.counts.failed += 1
             return
         try:
-            self._settle(fd, rule, inside, depth)
+            found = os.fstat(fd)
+            if depth > _DEEPEST or not self._is_plain(found, folder, name):
+                self.counts.left += 1
+                return
+            self._give(fd, found, rule)
+            if stat.S_ISDIR(found.st_mode):
+                self._below(fd, rule, inside, depth + 1)
+        except FileNotFoundError:
+            pass
         except OSError:
             self.counts.failed += 1
         finally:
             os.close(fd)
 
-    def _settle(
+    def _below(
         self, fd: int, rule: Rule, inside: Mapping[str, Rule], depth: int
     ) -> None:
-        found = os.fstat(fd)
-        self.counts.seen += 1
-        if depth > _DEEPEST or not self._is_plain(found):
-            self.counts.left += 1
-            return
-        self._give(fd, found, rule)
-        if not stat.S_ISDIR(found.st_mode):
-            return
         listed = os.open(".", _LIST, dir_fd=fd)
         try:
             for name in os.listdir(listed):
-                self.settle(listed, name, inside.get(name, rule), depth=depth + 1)
+                self.settle(listed, name, inside.get(name, rule), depth=depth)
         finally:
             os.close(listed)
 
-    def _is_plain(self, found: os.stat_result) -> bool:
-        """A directory, or a file that has this one name and makes nobody somebody else."""
+    def _is_plain(self, found: os.stat_result, folder: int, name: str) -> bool:
+        """A directory, or a file that has this one name and makes nobody somebody else.
+
+        A hard link that is gone by now leaves a file with one name too, but elsewhere: so
+        the name must lead there still, with no link come or gone meanwhile.
+        """
         if found.st_dev != self.device:
             return False
         if stat.S_ISDIR(found.st_mode):
             return True
         privileged = found.st_mode & (stat.S_ISUID | stat.S_ISGID)
-        return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and not privileged
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or privileged:
+            return False
+        again = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return _identity(again) == _identity(found)
 
     def _give(self, fd: int, found: os.stat_result, rule: Rule) -> None:
         ours = found.st_uid == rule.owner
@@ -138,6 +146,10 @@ class Walk:
             changed = True
         changed |= _set_acls(path, found.st_mode, rule)
         self.counts.given += changed
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_nlink, found.st_ctime_ns)
 
 
 def _set_acls(path: str, mode: int, rule: Rule) -> bool:
