@@ -75,20 +75,30 @@ def purge(host: Host, names: Iterable[str]) -> None:
 def apt_get(host: Host, *argv: str) -> None:
     wait_for_locks(host)
     finish_interrupted(host)
-    host.run(
-        "apt-get", *_OPTIONS, *argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT
-    )
+    _apt_get(host, *argv)
 
 
 def finish_interrupted(host: Host) -> None:
-    """Packages that a killed dpkg left half-way are set up, else apt-get refuses to go on."""
-    broken = [name for name, state in host.packages().items() if not state.whole]
-    if broken or host.names("/var/lib/dpkg/updates"):
+    """Packages that a killed dpkg left half-way are whole, else apt-get refuses to go on."""
+    if _broken(host) or host.names("/var/lib/dpkg/updates"):
         keep = ("--force-confdef", "--force-confold")
         host.run(
             "dpkg", *keep, "--configure", "-a",
             deadline_s=_DEADLINE_S, environment=_ENVIRONMENT,
         )  # fmt: skip
+    unpacked_half = _broken(host)  # which there is nothing to configure of
+    if unpacked_half:
+        _apt_get(host, "--reinstall", "install", *unpacked_half)
+
+
+def _broken(host: Host) -> list[str]:
+    return sorted(name for name, state in host.packages().items() if not state.whole)
+
+
+def _apt_get(host: Host, *argv: str) -> None:
+    host.run(
+        "apt-get", *_OPTIONS, *argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT
+    )
 
 
 class Holder(NamedTuple):

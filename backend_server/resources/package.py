@@ -71,7 +71,8 @@ class Packages(Resource):
 
     def _refuse_side_effects(self, missing: frozenset[str], host: HostReader) -> None:
         simulation = host.apt_simulation("install", missing).stdout
-        removed, upgraded = _removed(simulation), _upgraded(simulation)
+        # What a killed dpkg left half-way counts as an upgrade to itself.
+        removed, upgraded = _removed(simulation), _upgraded(simulation) - missing
         if removed or upgraded:
             verbs = [f"remove {' '.join(sorted(removed))}"] if removed else []
             verbs += [f"upgrade {' '.join(sorted(upgraded))}"] if upgraded else []
