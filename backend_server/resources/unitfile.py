@@ -24,14 +24,12 @@ class UnitFile(File):
         """Each file has a mark of its own, or reloading for one would hide another's."""
         return "daemon-reload." + self.path.rpartition("/")[2]
 
-    def notifies(self) -> tuple[str, ...]:
-        return (self._reload, *self.notify)
-
     def check(self, host: HostReader) -> Changes:
         found = "pending" if host.pending(self._reload) else "done"
         return super().check(host) + compare(loaded=(found, self.loaded))
 
     def apply(self, host: Host, changes: Changes) -> None:
+        host.mark_pending(self._reload, self.label)
         super().apply(host, changes)
         host.run("systemctl", "daemon-reload")
         host.clear_pending(self._reload)
