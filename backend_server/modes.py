@@ -20,10 +20,12 @@ from backend_server.errors import UserError
 from backend_server.host.directory import parent_of
 from backend_server.host.tree import Counts, Rule, Walk
 from backend_server.host.writer import Host
+from backend_server.lock import only_run
 from backend_server.roles import HIGH, MEDIUM, METADATA, OPENSAFELY
 
 
 STATE = "/var/lib/opensafely/modes.json"
+LOCK = "/var/lib/opensafely/modes.lock"
 
 # What a workspace has when a job has ended with its outputs in place.
 _METADATA, _MANIFEST = "metadata", "manifest.json"
@@ -50,8 +52,14 @@ def repair(host: Host, *, recent: bool) -> Counts:
     """Both trees' files have at least the access that is declared for them.
 
     Metadata in medium privacy has exactly that. `recent` leaves out the workspaces that look
-    as they did at the last pass, and all that is in no workspace.
+    as they did at the last pass, and all that is in no workspace. Of two at once the second
+    waits, or each would take the other's unfinished state for a left-over.
     """
+    with only_run("host repair", str(host.root) + LOCK, wait=True):
+        return _repair(host, recent)
+
+
+def _repair(host: Host, recent: bool) -> Counts:
     rules = {area: _rule(host, area) for area in (HIGH, MEDIUM, METADATA)}
     made_by = repr(sorted((area, _digest(rule)) for area, rule in rules.items()))
     before = _read_state(host, made_by)

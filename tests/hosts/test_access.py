@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,19 @@ REQUESTS_TREE = "/srv/medium_privacy/requests"
 HELPERS = "/usr/local/lib/tests"
 ACTIONS = ("list", "read", "write", "create", "delete", "rename", "chmod")
 
-# Whose processes try it: an account for each role, and two that have none.
+
+def as_account(account, command):
+    return f"setpriv --reuid {account} --regid {account} --init-groups -- {command}"
+
+
+# How a process of theirs is started: an account for each role, and two that have none.
 ACTORS = {
-    "developer": "ada",
-    "researcher": "rita",
-    "reviewer": "gus",
-    "service": OPENSAFELY,
-    "provider": "ubuntu",
-    "nobody": "vera",
+    "developer": partial(as_account, "ada"),
+    "researcher": partial(as_account, "rita"),
+    "reviewer": partial(as_account, "gus"),
+    "service": partial(as_account, OPENSAFELY),
+    "provider": partial(as_account, "ubuntu"),
+    "nobody": partial(as_account, "vera"),
 }
 ROLE_OF = {role.name: role for role in ROLES}
 
@@ -50,10 +56,6 @@ def expected(actor, area, action):
     if action == "chmod":
         return role.group == OPENSAFELY
     return area in (role.reads if action in ("list", "read") else role.writes)
-
-
-def as_account(account, command, stdin=""):
-    return f"setpriv --reuid {account} --regid {account} --init-groups -- {command}"
 
 
 def python(script, *words):
@@ -124,15 +126,15 @@ def place(key, actor, folder, file):
 def try_all(host, cells):
     """By actor and key, what came of each action."""
     return {
-        actor: try_as(host, actor, account, cells) for actor, account in ACTORS.items()
+        actor: try_as(host, actor, become, cells) for actor, become in ACTORS.items()
     }
 
 
-def try_as(host, actor, account, cells):
+def try_as(host, actor, become, cells):
     places = {key: place(key, actor, folder, file) for key, _, folder, file in cells}
     used_up = [p[kind] for p in places.values() for kind in ("victim", "moved")]
     host.run(as_account(OPENSAFELY, "xargs touch"), stdin="\n".join(used_up))
-    command = as_account(account, python("probe.py"))
+    command = become(python("probe.py"))
     return json.loads(host.run(command, stdin=json.dumps(places)).stdout)
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from backend_server.errors import UserError
 from backend_server.host import tree
 from backend_server.host.tree import Counts, Rule, Walk
 from backend_server.host.writer import Host
+from backend_server.lock import only_run
 
 
 UID, GID = os.getuid(), os.getgid()
@@ -496,6 +498,20 @@ def test_the_state_names_no_workspace_and_is_written_only_when_it_changes(host):
     before = state.stat().st_ino
     modes.repair(host, recent=True)
     assert state.stat().st_ino == before
+
+
+def test_of_two_repairs_the_second_waits(host):
+    workspace(host, "study")
+    counts = []
+    second = threading.Thread(
+        target=lambda: counts.append(modes.repair(host, recent=False))
+    )
+    with only_run("somebody else", str(host.root) + modes.LOCK):
+        second.start()
+        second.join(0.2)
+        assert not counts
+    second.join()
+    assert counts[0].given > 0
 
 
 def test_other_rules_are_applied_to_all(host):
