@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Iterator
 
 from backend_server.backend import Backend
+from backend_server.components.hosts import hosts
 from backend_server.components.identity import identity
 from backend_server.components.kernel import kernel
 from backend_server.components.login import login
 from backend_server.components.logs import logs
-from backend_server.components.names import names
 from backend_server.components.packages import packages
 from backend_server.components.people import people
 from backend_server.components.storage import storage
@@ -48,7 +48,7 @@ def declare(site: Site) -> tuple[Component, ...]:
 def _everywhere(site: Site) -> Iterator[Component]:
     yield component("identity", identity(site))
     yield component("people", people(site))
-    yield component("names", names(site))
+    yield component("hosts", hosts(site))
     yield component("packages", packages(site))
     yield component("storage", storage(site), needs=("people", "packages"))
     yield component("login", login(site))

@@ -13,10 +13,15 @@ from backend_server.run import Run
 
 def first_run(run: Run) -> None:
     """Somebody agrees to what this machine becomes, or Refused is raised."""
-    if run.options.yes:
-        return
     backend = run.site.backend
     name = backend.name
+    if run.options.only:
+        raise Refused(
+            f"a machine becomes {name} as a whole; --only is for later",
+            hint=f"sudo ./{name}/manage.sh",
+        )
+    if run.options.yes:
+        return
     if not sys.stdin.isatty():
         raise Refused(
             f"this machine is no backend yet, and nobody is here to confirm that it "
@@ -24,14 +29,24 @@ def first_run(run: Run) -> None:
             hint="run this on a terminal, or answer beforehand with --yes",
         )
     changing = sum(1 for outcome in run.outcomes if outcome.changes)
-    print(f"This machine becomes the OpenSAFELY backend {name}: {backend.title}.")
-    print(f"{changing} things on it will change. `plan` lists them all. Of people:")
+    _say(f"This machine becomes the OpenSAFELY backend {name}: {backend.title}.")
+    _say(f"{changing} things on it will change. `plan` lists them all. Of people:")
     for line in gains_and_losses(run.outcomes) or ["nobody gains or loses anything"]:
-        print(f"  {line}")
+        _say(f"  {line}")
     for line in run.degraded:
-        print(f"  {line}")
-    if input(f"Type {name} to go on: ").strip() != name:
-        raise Refused(f"the answer was not {name}; nothing was changed")
+        _say(f"  {line}")
+    if _answer(f"Type {name} to go on: ") != name:
+        raise Refused(f"the answer was not {name}, so this machine stays what it is")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _answer(question: str) -> str:
+    """What was typed; nothing at the end of input. Standard output is left to --json."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
 
 
 def gains_and_losses(planned: list[Outcome]) -> list[str]:

@@ -144,7 +144,8 @@ def _settle(
             resource.apply(host, changes)
             _second_look(resource, host)
     except UserError as error:
-        return Outcome(part, resource, changes, error)
+        # Refused means that nothing was touched, which by now cannot be said.
+        return Outcome(part, resource, changes, UserError(str(error), error.hint))
     except OSError as error:
         return Outcome(part, resource, changes, _from_the_kernel(resource, error))
     return Outcome(part, resource, changes)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import socket
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -47,9 +49,12 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     }
     hosts = _read(checkout, f"{backend.name}/hosts", problems)
     problems += _hosts_problems(f"{backend.name}/hosts", hosts)
-    settings = parse_assignments(
-        _read(checkout, f"{backend.name}/backend.env", problems)
-    )
+    source = f"{backend.name}/backend.env"
+    settings = parse_assignments(_read(checkout, source, problems))
+    mirrors = [settings.get(name, "") for name in ("MIRROR", "SECURITY_MIRROR")]
+    if any(mirrors) and not all(map(_MIRROR.fullmatch, mirrors)):
+        why = "wanted MIRROR and SECURITY_MIRROR both as https://NAME, or both empty"
+        problems.append(Problem(source, 0, why))
     if problems:
         raise Refused(
             "the checkout has mistakes, and nothing was touched\n"
@@ -63,8 +68,8 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
         people=people,
         packages=packages,
         hosts="".join(line + "\n" for line in hosts.splitlines()),
-        mirror=settings.get("MIRROR", ""),
-        security_mirror=settings.get("SECURITY_MIRROR", ""),
+        mirror=mirrors[0],
+        security_mirror=mirrors[1],
         etc=_etc(checkout / "etc"),
     )
 
@@ -95,6 +100,7 @@ def _people(
     }
 
 
+_MIRROR = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?(/[\w.-]+)*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
@@ -109,19 +115,26 @@ def _packages(checkout: Path, source: str, problems: list[Problem]) -> frozenset
     return frozenset(names)
 
 
-_ADDRESS = re.compile(r"[0-9]+(\.[0-9]+){3}|[0-9a-f:]*:[0-9a-f:]+")
-
-
 def _hosts_problems(source: str, text: str) -> list[Problem]:
     problems = []
     for number, line in enumerate(text.splitlines(), start=1):
         address, *names = line.partition("#")[0].split() or [""]
-        if address and not (_ADDRESS.fullmatch(address) and names):
+        if line.startswith(("# BEGIN opensafely", "# END opensafely")):
+            why = "this line marks the block on the host; take it out"
+            problems.append(Problem(source, number, why))
+        if address and not (_is_address(address) and names):
             message = (
                 "wanted an address and then names, such as `192.0.2.7 jobs.example`"
             )
             problems.append(Problem(source, number, message))
     return problems
+
+
+def _is_address(text: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            return bool(socket.inet_pton(family, text))
+    return False
 
 
 def _read(checkout: Path, name: str, problems: list[Problem]) -> str:

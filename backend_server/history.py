@@ -54,7 +54,9 @@ def _append(path: str, line: bytes) -> None:
 
 def entries(host: HostReader) -> Iterator[dict[str, object]]:
     """Every run in the history, newest first; lines that were cut short are passed over."""
-    for line in reversed((host.read(HISTORY) or "").splitlines()):
+    # logrotate leaves the file before this one as it is.
+    text = (host.read(f"{HISTORY}.1") or "") + (host.read(HISTORY) or "")
+    for line in reversed(text.splitlines()):
         try:
             entry = json.loads(line)
         except ValueError:
@@ -69,7 +71,6 @@ def context(host: HostReader, checkout: str) -> dict[str, object]:
     lines = output.stdout.splitlines()
     commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid")]
     return {
-        "time": now(),
         "who": who(host),
         "commit": commits[0][:12] if commits else "unknown",
         "clean": bool(commits) and all(line.startswith("#") for line in lines),

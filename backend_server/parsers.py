@@ -60,6 +60,7 @@ class PackageState(NamedTuple):
 
     installed: bool
     held: bool
+    configured: bool  # its configuration is there, even where it is not installed
     whole: bool  # not left half-installed, unpacked or waiting for triggers
 
 
@@ -74,6 +75,7 @@ def parse_dpkg_status(text: str) -> dict[str, PackageState]:
         state = PackageState(
             installed=status == "installed" and flag == "ok",
             held=want == "hold",
+            configured=status != "not-installed",
             whole=status in ("installed", "config-files", "not-installed"),
         )
         known = packages.get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from dataclasses import fields
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Mapping
 
 from backend_server.change import HIDDEN, Change, Value, brief, octal
 from backend_server.engine import Component, Outcome
@@ -95,10 +95,18 @@ def sentence(error: UserError) -> Iterator[str]:
 
 def totals(outcomes: Iterable[Outcome]) -> str:
     """`61 as declared, 2 changed, 1 failed`: zeros are left out."""
-    counts = Counter(kind(outcome) for outcome in outcomes)
+    return say_counts(counts(outcomes))
+
+
+def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How many resources there are of each kind, without zeros."""
+    return dict(Counter(kind(outcome) for outcome in outcomes))
+
+
+def say_counts(found: Mapping[str, int]) -> str:
     order = ("same", "added", "changed", "removed", "failed", "refused", "not reached")
     names = {"same": "as declared"}
-    return ", ".join(f"{counts[k]} {names.get(k, k)}" for k in order if counts[k])
+    return ", ".join(f"{found[k]} {names.get(k, k)}" for k in order if k in found)
 
 
 def data(outcomes: Iterable[Outcome]) -> list[dict[str, object]]:
@@ -143,22 +151,22 @@ def _declared(resource: Resource) -> Iterator[str]:
             continue
         if secret and isinstance(value, str) and field.name == "text":
             value = HIDDEN
-        if _is_long(value):
-            lines = _text_lines(value)
+        if isinstance(value, str) and "\n" in value:
+            lines = map(printable, _text_lines(value))
             long += [f"    {field.name} | {line}".rstrip() for line in lines]
         else:
             short.append(f"{field.name}={_field(field.name, value)}")
     yield " ".join([resource.label, *short])
-    yield from map(printable, long)
+    yield from long
 
 
 def _field(name: str, value: object) -> str:
-    if name == "mode" and isinstance(value, int):
+    if name.endswith("mode") and isinstance(value, int):
         return str(octal(value))
     if isinstance(value, frozenset):
         return ",".join(sorted(map(str, value))) or "nobody"
-    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value).strip()
-    return repr(text) if " " in text else text
+    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text if text.split() == [text] else repr(text)
 
 
 def _is_long(value: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -40,7 +41,7 @@ class Run:
 
     def __init__(self, options: Options, host: HostReader) -> None:
         """Raises Refused for every mistake in the checkout, and on another backend's host."""
-        self.started = time.monotonic()
+        self.began, self.started = history.now(), time.monotonic()
         self.options = options
         self.site = site(options, of_host(host.os_release()))
         preflight.same_backend(self.site, host)
@@ -72,9 +73,12 @@ class Run:
             "backend": self.site.backend.name,
             "release": self.site.release.name,
             "only": list(self.options.only),
+            "began": self.began,
+            "pid": os.getpid(),
             "exit": self.exit_code,
-            "totals": report.totals(self.outcomes),
+            "totals": report.counts(self.outcomes),
             "degraded": self.degraded,
+            "unrecorded": str(self.unrecorded) if self.unrecorded else None,
             "resources": report.data(self.outcomes),
             "duration_s": round(time.monotonic() - self.started, 3),
         }

@@ -7,6 +7,8 @@ from typing import Iterator
 from backend_server import history
 from backend_server.gather import Site
 from backend_server.host.reader import PENDING, HostReader
+from backend_server.report import say_counts
+from backend_server.roles import ROLES
 
 
 REBOOT_REQUIRED = "/run/reboot-required"
@@ -20,7 +22,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         "release": site.release.name,
         "people": {
             group: sorted(host.members(group))
-            for group in ("developers", "researchers", "reviewers")
+            for group in (role.group for role in ROLES if role.roster)
         },
         "pending": waiting,
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
@@ -48,5 +50,5 @@ def _last(run: object) -> str:
     if run["exit"] is None:
         result = "did not end: run manage.sh again"
     else:
-        result = f"exit {run['exit']}, {run['totals']}"
-    return f"{run['time']} by {run['who']} at {run['commit']}{clean}: {result}"
+        result = f"exit {run['exit']}, {say_counts(run['totals'])}"
+    return f"{run['began']} by {run['who']} at {run['commit']}{clean}: {result}"

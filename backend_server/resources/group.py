@@ -92,7 +92,8 @@ class RootEquivalent(Resource):
             return ()
         _refuse_primary(self.group, self.users | self.provider, host)
         found = self._people(host)
-        strangers = found - self.users - host.members(self.marker)
+        strangers = found.intersection(host.users()) - self.users
+        strangers -= host.members(self.marker)
         if strangers:
             name = min(strangers)
             raise Refused(
@@ -111,13 +112,13 @@ class RootEquivalent(Resource):
             host.run("gpasswd", "--add", user, self.group)
 
     def _people(self, host: HostReader) -> frozenset[str]:
-        uids = {name: user.uid for name, user in host.users().items()}
-        people = (
+        """Names without an account count: whoever gets one later would be root at once."""
+        users = host.users()
+        return frozenset(
             name
             for name in host.members(self.group) - self.provider
-            if name in self.users or uids.get(name, 0) >= _FIRST_PERSON
+            if name not in users or users[name].uid >= _FIRST_PERSON
         )
-        return frozenset(people)
 
 
 def _refuse_primary(group: str, users: frozenset[str], host: HostReader) -> None:

@@ -14,6 +14,7 @@ from backend_server.resource import Resource
 
 
 LISTS = "/var/lib/apt/lists"
+_OWN = "those of the host's own sources"
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class PackageLists(Resource):
             for name in host.names(LISTS)
             if name.endswith(("_InRelease", "_Release"))
         }
-        wanted = self.releases or frozenset({"any"})
-        there = frozenset(found & self.releases if self.releases else {"any"})
+        wanted = self.releases or frozenset({_OWN})
+        there = frozenset(found & self.releases if self.releases else {_OWN})
         return compare(releases=(there if found else frozenset(), wanted))
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -94,9 +95,15 @@ class NoPackages(Resource):
         return tuple(f"Package {name}" for name in sorted(self.names))
 
     def check(self, host: HostReader) -> Changes:
-        there = _installed(self.names, host)
+        there = self._there(host)
         if there:
-            more = _removed(host.apt_simulation("purge", there).stdout) - self.names
+            simulation = host.apt_simulation("purge", there)
+            if simulation.status:
+                raise Refused(
+                    f"apt-get does not purge {' '.join(sorted(there))}",
+                    hint=simulation.stderr.strip(),
+                )
+            more = _removed(simulation.stdout) - self.names
             if more:
                 raise Refused(
                     f"purging {' '.join(sorted(there))} would also remove "
@@ -106,7 +113,12 @@ class NoPackages(Resource):
         return compare(names=(there, frozenset()))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        apt.purge(host, _installed(self.names, host))
+        apt.purge(host, self._there(host))
+
+    def _there(self, host: HostReader) -> frozenset[str]:
+        states = host.packages()
+        known = self.names.intersection(states)
+        return frozenset(name for name in known if states[name].configured)
 
 
 def _installed(names: frozenset[str], host: HostReader) -> frozenset[str]:

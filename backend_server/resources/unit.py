@@ -30,7 +30,7 @@ class Unit(Resource):
         unit = host.unit(self.name)
         # A static unit cannot be enabled: others pull it in, which is all that is wanted.
         state = unit.get("UnitFileState", "")
-        enabled = state.startswith(("enabled", "static", "indirect", "alias"))
+        enabled = state in ("enabled", "static", "indirect", "alias")
         return compare(
             enabled=(enabled, self.enabled),
             running=(unit.get("ActiveState") == "active", self.running),

@@ -37,7 +37,10 @@ class User(Resource):
 
     def check(self, host: HostReader) -> Changes:
         found = host.users().get(self.name)
+        home = host.stat(self.home)
         if found is None:
+            if home and home.st_uid != self.uid:
+                self._refuse_home(host, home.st_uid)
             self._refuse_taken(host)
             return compare(
                 name=(None, self.name),
@@ -48,7 +51,8 @@ class User(Resource):
                 home_mode=(None, octal(self.home_mode)),
             )
         self._refuse_somebody_else(host, found.uid)
-        home = host.stat(self.home)
+        if home and home.st_uid != found.uid:
+            self._refuse_home(host, home.st_uid)
         mode = home and octal(stat.S_IMODE(home.st_mode))
         return compare(
             home=(found.home, self.home),
@@ -87,6 +91,13 @@ class User(Resource):
         if self.marker:
             options += ["--groups", self.marker]
         host.run("useradd", *options, self.name)
+
+    def _refuse_home(self, host: HostReader, uid: int) -> None:
+        raise Refused(
+            f"{self.home} belongs to {host.user_name(uid)}; wanted it to be {self.name}'s",
+            hint=f"look inside; then mv {self.home} {self.home}.old, "
+            f"or chown -hR {self.name}: {self.home}",
+        )
 
     def _refuse_taken(self, host: HostReader) -> None:
         if self.uid is None and self.name in host.groups():

@@ -13,7 +13,7 @@ from backend_server.resources import HostsBlock
 _TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
 
 
-def names(site: Site) -> Iterator[Resource]:
+def hosts(site: Site) -> Iterator[Resource]:
     """The backend's pinned addresses; a file of the provider's keeps all its other lines."""
     yield HostsBlock("/etc/hosts", site.hosts)
     yield HostsBlock(_TEMPLATE, site.hosts, optional=True)

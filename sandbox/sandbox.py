@@ -1,0 +1,138 @@
+"""A sandbox: a lab with the outside world's stand-ins, and hosts with this checkout."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Callable, Sequence
+
+from sandbox import cgroups, layer, packages, people
+from sandbox.authority import Authority
+from sandbox.checkout import HERE, Checkout, commit
+from sandbox.errors import CannotRun
+from sandbox.host import Host
+from sandbox.mirror import own_mirror
+from sandbox.network import Lab, pinned_addresses
+from sandbox.outside import Outside
+from sandbox.overlay import Layer
+from sandbox.people import People
+from sandbox.tree import Tree, bare_tree
+
+
+# Changes a host that is made and not yet booted.
+Shape = Callable[[Host], None]
+
+
+class Sandbox:
+    """Everything disposable of one run: `close` leaves nothing but the cache."""
+
+    def __init__(
+        self, root: Path = HERE, developers: Sequence[str] = (), keep: bool = False
+    ) -> None:
+        check_machine()
+        packages.ensure()
+        self.cache = cache_folder()
+        self.checkout, self.developers = Checkout(root), developers
+        self.mirror, self.authority = own_mirror(), Authority(self.cache / "ca")
+        self._numbers = itertools.count(1)
+        self.hosts: list[Host] = []
+        self.people: People = {}
+        self.lab = Lab(pinned_addresses(root), online=bool(developers), keep=keep)
+        try:
+            self.outside = Outside(self.lab, self.mirror, self.authority)
+            if not developers:
+                self.people = people.make(self.lab.runtime / "keys")
+                self.outside.start()
+        except BaseException:
+            self.lab.close()
+            raise
+
+    def tree(self, release: str = "") -> Tree:
+        """The bare tree of a release, by default this machine's own."""
+        release = self.mirror.release(release)
+        return bare_tree(release, self.mirror, self.authority, self.cache)
+
+    def bare(
+        self, release: str = "", name: str = "", shape: Sequence[Shape] = ()
+    ) -> Host:
+        """A host nobody has touched, booted, with the checkout in its place."""
+        host = self._host(name or f"bare{next(self._numbers)}", self.tree(release))
+        host.people = self.people
+        place = self.checkout.copy(host.root)
+        people.lay_over(place, self.people, self.developers)
+        commit(place)
+        return self._boot(host, shape)
+
+    def warm(
+        self,
+        backend: str,
+        release: str = "",
+        name: str = "",
+        shape: Sequence[Shape] = (),
+        legacy_cgroups: bool = False,
+    ) -> Host:
+        """A host that was managed once as a backend, booted from the cached layer."""
+        self.checkout.require(backend)
+        tree = self.tree(release)
+
+        def make() -> Host:
+            host = self.bare(tree.release, "maker")
+            self.hosts.remove(host)
+            return host
+
+        found = layer.warm(self.cache, backend, tree, self.checkout, make)
+        host = self._host(name or f"warm{next(self._numbers)}", tree, found)
+        return self._boot(host, shape, legacy_cgroups)
+
+    def close(self) -> None:
+        """Hosts, stand-ins and lab are gone."""
+        for host in list(self.hosts):
+            self.destroy(host)
+        self.outside.stop()
+        self.lab.close()
+
+    def destroy(self, host: Host) -> None:
+        """One host is gone; destroying it twice does nothing."""
+        if host in self.hosts:
+            self.hosts.remove(host)
+            host.destroy()
+
+    def _host(self, name: str, tree: Tree, found: Layer | None = None) -> Host:
+        host = Host(self.lab, name, tree, self.cache, found)
+        self.hosts.append(host)
+        return host
+
+    def _boot(
+        self, host: Host, shape: Sequence[Shape], legacy_cgroups: bool = False
+    ) -> Host:
+        for change in shape:
+            change(host)
+        return host.boot(legacy_cgroups)
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def cache_folder() -> Path:
+    """Where trees, layers and packages are kept from one run to the next."""
+    folder = Path(os.environ.get("SANDBOX_CACHE", "/var/cache/backend-sandbox"))
+    # The programs in there run as root and are not kept up to date.
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def check_machine() -> None:
+    """Refuses, before anything is touched, where no host can be booted."""
+    if os.geteuid() != 0:
+        raise CannotRun("a sandbox is made by root", hint="sudo ./scripts/sandbox.sh …")
+    cgroups.check()

@@ -1,0 +1,197 @@
+"""What must hold for every noun, whatever it is, with the commands it really runs.
+
+Nouns that need systemd or apt have their samples in tests/hosts/test_contract.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, fields
+
+import pytest
+
+from backend_server import resources
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+from backend_server.resources import (
+    Acl,
+    Directory,
+    File,
+    FileMode,
+    Group,
+    HostsBlock,
+    Link,
+    LoginDefs,
+    Members,
+    NoFile,
+    RootEquivalent,
+    Sysctl,
+    User,
+)
+
+
+ON_BOOTED_HOSTS = {
+    "NoPackages",
+    "PackageLists",
+    "Packages",
+    "PamProfile",
+    "Unit",
+    "UnitFile",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A resource that differs on a host where GIVEN, and nothing else, was done before."""
+
+    resource: Resource
+    given: tuple[Resource, ...] = ()
+
+
+BLOCK = "192.0.2.7 jobs.example\n"
+FOLDER = "/var/lib/contract"
+MARKER = Group("contract-people")
+ADA = User("ada", home="/home/ada", marker="contract-people")
+GRACE = User("grace", home="/home/grace")
+STAFF = (MARKER, ADA, GRACE)
+
+LIST = frozenset(
+    ("user::rwx", "group::r-x", "group:mail:rwx", "user:daemon:r-x", "mask::rwx")
+    + ("other::---",)
+)
+OTHER_LIST = frozenset(("user::rwx", "group::rwx", "other::r-x"))
+
+ABSENT = [
+    Sample(Acl(FOLDER, default=LIST), (Directory(FOLDER, mode=0o2750),)),
+    Sample(Acl(FOLDER, default=LIST, access=LIST), (Directory(FOLDER),)),
+    Sample(Directory(FOLDER, mode=0o2770, owner="daemon", group="mail")),
+    Sample(Directory(f"{FOLDER}/on/the/way")),
+    Sample(File(f"{FOLDER}/text", "a\nb\n", mode=0o640, owner="daemon", group="mail")),
+    Sample(File(f"{FOLDER}/checked", "a\n", validate=("grep", "a"), notify=("x",))),
+    Sample(File(f"{FOLDER}/secret", "opensesame\n", mode=0o600, secret=True)),
+    Sample(File(f"{FOLDER}/\udce9", "bytes: \udcff\n")),
+    Sample(Group("contract")),
+    Sample(Group("contract", gid=10010)),
+    Sample(HostsBlock("/etc/hosts", BLOCK)),
+    Sample(HostsBlock(f"{FOLDER}/hosts", BLOCK)),
+    Sample(Link(f"{FOLDER}/link", "/etc/hostname")),
+    Sample(LoginDefs("CONTRACT", "yes")),
+    Sample(Members("contract", frozenset({"ada"})), (Group("contract"), *STAFF)),
+    Sample(RootEquivalent("staff", frozenset({"ada"}), frozenset(), "x"), STAFF),
+    Sample(Sysctl("kernel.domainname", "contract.example")),
+    Sample(ADA, (MARKER,)),
+    Sample(
+        User("agent", home="/srv/agent", uid=10000, comment="it runs", shell="/bin/sh"),
+        (Group("agent", gid=10000),),
+    ),
+]
+
+DRIFTED = [
+    Sample(Acl(FOLDER), (Directory(FOLDER), Acl(FOLDER, default=LIST, access=LIST))),
+    Sample(
+        Acl(FOLDER, default=OTHER_LIST),
+        (Directory(FOLDER), Acl(FOLDER, default=LIST, access=LIST)),
+    ),
+    Sample(
+        Directory(FOLDER, mode=0o750),
+        (Directory(FOLDER, mode=0o2777, owner="daemon", group="mail"),),
+    ),
+    Sample(File(f"{FOLDER}/f", "new\n"), (File(f"{FOLDER}/f", "old\n"),)),
+    Sample(
+        File(f"{FOLDER}/f", "same\n"),
+        (File(f"{FOLDER}/f", "same\n", mode=0o777, owner="daemon", group="mail"),),
+    ),
+    Sample(File(f"{FOLDER}/f", "new\n"), (Link(f"{FOLDER}/f", "/etc/hostname"),)),
+    Sample(FileMode("/etc/login.defs", 0o600)),
+    Sample(
+        FileMode(f"{FOLDER}/f", 0o644),
+        (File(f"{FOLDER}/f", "", mode=0o755, owner="daemon", group="mail"),),
+    ),
+    Sample(
+        HostsBlock("/etc/hosts", BLOCK), (HostsBlock("/etc/hosts", "::1 old.example"),)
+    ),
+    Sample(Link(f"{FOLDER}/l", "/etc/hostname"), (Link(f"{FOLDER}/l", "nowhere"),)),
+    Sample(LoginDefs("UMASK", "027"), (LoginDefs("UMASK", "000"),)),
+    Sample(
+        Members("staff", frozenset({"ada"})),
+        (*STAFF, Members("staff", frozenset({"grace", "daemon"}))),
+    ),
+    Sample(NoFile("/etc/login.defs")),
+    Sample(NoFile(f"{FOLDER}/l"), (Link(f"{FOLDER}/l", "nowhere"),)),
+    Sample(
+        RootEquivalent("staff", frozenset(), frozenset({"grace"}), "contract-people"),
+        (*STAFF, Members("contract-people", frozenset({"ada"})))
+        + (Members("staff", frozenset({"ada", "grace", "daemon"})),),
+    ),
+    Sample(
+        User("ada", home="/home/ada", comment="new", shell="/bin/sh"),
+        (User("ada", home="/home/elsewhere", comment="old"),),
+    ),
+]
+
+SAMPLES = ABSENT + DRIFTED
+
+
+def test_every_noun_has_a_sample():
+    here = {type(sample.resource).__name__ for sample in SAMPLES}
+    assert here | ON_BOOTED_HOSTS == set(resources.__all__)
+    assert not here & ON_BOOTED_HOSTS
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: str(sample.resource))
+def test_contract(sample, snapshot):
+    host, resource = Host(), sample.resource
+    for before in sample.given:
+        before.apply(host, before.check(host))
+
+    untouched = snapshot()
+    changes = resource.check(HostReader())
+    assert changes, "it differs, and that is no error"
+    assert resource.check(host) == changes, "what is remembered says the same"
+    assert snapshot() == untouched, "a look touches nothing"
+    assert {c.field for c in changes} <= {f.name for f in fields(resource)}
+    assert all(c.before != c.after or resource.secret for c in changes)
+
+    resource.apply(host, changes)
+    assert resource.check(host) == (), "it converges"
+    assert resource.check(HostReader()) == ()
+    assert left_behind(snapshot()) == []
+
+    again = eval(repr(resource))
+    assert (again, hash(again)) == (resource, hash(resource)), "it is a plain value"
+    assert resource.owns()
+
+
+def left_behind(files):
+    return [path for path in files if path.endswith(".tmp")]
+
+
+def test_a_file_that_nobody_brought_needs_no_mode():
+    assert FileMode("/etc/contract", 0o600).check(HostReader()) == ()
+
+
+def test_a_mode_is_set_whoever_has_the_file(place):
+    """A package that is gone leaves files whose owner has no name any more."""
+    host, path = Host(), place / "orphan"
+    path.touch(mode=0o755)
+    os.chown(path, 4242, 4343)
+    resource = FileMode(str(path), 0o644)
+    resource.apply(host, resource.check(host))
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (4242, 4343, 0o644)
+
+
+def test_a_kernel_that_is_not_this_hosts_is_left_alone():
+    """As in a container, where /proc/sys is read-only."""
+    for options in (["--bind"], ["-o", "remount,bind,ro"]):
+        subprocess.run(["mount", *options, "/proc/sys", "/proc/sys"], check=True)
+    resource = Sysctl("kernel.domainname", "contract.example")
+    assert resource.check(HostReader()) == ()
+    assert Sysctl("no.such.parameter", "1").check(HostReader()) == ()
+
+
+def test_an_optional_hosts_file_may_be_missing():
+    resource = HostsBlock("/etc/contract", BLOCK, optional=True)
+    assert resource.check(HostReader()) == ()

@@ -1,0 +1,139 @@
+"""The command line on a host that is a backend: who may ask what, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.hosts.managing import changed, history, manage, people_of, rests, snapshot
+from tests.hosts.programs import on_terminal
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    return shared_warm_host("test")
+
+
+def test_show_needs_no_root(host):
+    host.run(
+        "id ada && rm -rf /tmp/tool && cp -r --preserve=mode /srv/backend-server /tmp/tool"
+    )
+    show = host.run("runuser -u ada -- /tmp/tool/emis/manage.sh show --release 24.04")
+    assert "  User ada " in show.stdout
+    assert "archive-ubuntu.opensafely.org" in show.stdout
+    found = json.loads(
+        host.run("runuser -u ada -- /tmp/tool/test/manage.sh show --json").stdout
+    )
+    assert set(found) == {"format", "release", "declared"}
+    refused = host.run("runuser -u ada -- /tmp/tool/test/manage.sh plan", check=False)
+    assert refused.returncode == 2
+    assert "needs root" in refused.stderr
+    assert "sudo ./test/manage.sh plan" in refused.stderr
+
+
+def test_sudo_backend_keeps_the_persons_name(host):
+    host.write("/etc/sudoers.d/trial", "ada ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+    plan = host.run("runuser -l ada -c 'sudo backend plan'")
+    assert re.fullmatch(r"test plan: \d+ as declared \(.*\)\n", plan.stdout)
+    host.run("runuser -l ada -c 'sudo backend'")
+    assert history(host)[-1]["who"] == "ada"
+    host.run("rm /etc/sudoers.d/trial")
+
+
+def test_completion(host):
+    with on_terminal(host, "TERM=dumb exec bash --norc -i") as shell:
+        shell.type(". /usr/share/bash-completion/bash_completion; PS1='rea''dy> '\n")
+        shell.until("ready> ")
+        shell.type("sudo backend sta\t--js\t\n")
+        shell.until("backend status --json")
+        shell.until('"format": 1')
+        shell.until("ready> ", times=2)
+        shell.type("sudo backend plan --only \t\t")
+        shell.until("people")
+        said = shell.until("ready> ", times=3).split("ready> ")[2]
+    show = manage(host, "show").stdout
+    components = re.findall(r"^(\w+)", show, re.MULTILINE)
+    offered = set(re.findall("[a-z]+", said)) - {"sudo", "backend", "plan", "only"}
+    assert offered == set(components)
+
+
+def test_drift_is_planned_then_mended(host):
+    host.run(
+        "chmod 600 /etc/motd; echo changed >> /etc/issue.net; rm /etc/sysctl.d/zz-*"
+    )
+    host.run("gpasswd -d ada developers; gpasswd -a rita sudo")
+    before = snapshot(host)
+    plan = manage(host, "plan --json")
+    assert plan.returncode == 3
+    assert changed(before, snapshot(host)) == []
+    planned = json.loads(plan.stdout)
+    assert set(planned) == {
+        *("format", "backend", "release", "only", "began", "pid", "exit"),
+        *("totals", "degraded", "unrecorded", "resources", "duration_s"),
+    }
+    labels = [found["resource"] for found in planned["resources"]]
+    assert labels == [
+        "RootEquivalent sudo",
+        "Members developers",
+        "File /etc/issue.net",
+        "File /etc/motd",
+        "File /etc/sysctl.d/zz-opensafely.conf",
+    ]
+    text = manage(host, "plan").stdout
+    assert "        -changed\n" in text
+    assert "      mode: 0600 -> 0644\n" in text
+    assert "      users: +ada\n" in text
+
+    only = manage(host, "--only login --json")
+    assert only.returncode == 0
+    done = json.loads(only.stdout)
+    assert done["resources"] == planned["resources"][2:4]
+    assert manage(host, "plan").returncode == 3
+    rest = json.loads(manage(host, "apply --json").stdout)
+    assert rest["resources"] == [*planned["resources"][:2], *planned["resources"][4:]]
+    assert people_of(host, "sudo") == set()
+    assert rests(host)
+
+
+def test_status(host):
+    found = json.loads(manage(host, "status --json").stdout)
+    assert found["format"] == 1
+    assert found["backend"] == "test"
+    text = manage(host, "status").stdout
+    assert "developers  ada grace" in text
+    assert "by root at" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ("plan", 0, "as declared"),
+        ("--offline", 0, "as declared"),
+        ("--nonsense", 2, "--nonsense"),
+        ("frobnicate", 2, "frobnicate"),
+        ("plan --only nothing", 2, "there is no component nothing"),
+        ("show --release 18.04", 2, "wanted one of"),
+        ("--help", 0, "exit status"),
+    ],
+)
+def test_exit_status(host, words, status, said):
+    done = manage(host, words)
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
+
+
+def test_outside_world_that_does_not_answer(host, outside):
+    outside.stop()
+    plan = manage(host, "plan")
+    assert plan.returncode == 4
+    names = ("jobs", "docker-proxy", "github-proxy")
+    for name in names:
+        line = (
+            f"degraded: {name}.opensafely.org (157.245.31.108) port 443 does not answer"
+        )
+        assert line in plan.stdout
+    assert manage(host, "plan --offline").returncode == 0
+    found = json.loads(manage(host, "plan --json").stdout)
+    assert (found["exit"], len(found["degraded"])) == (4, len(names))

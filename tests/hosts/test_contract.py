@@ -1,0 +1,167 @@
+"""What must hold for the nouns that need systemd and apt, on one booted host.
+
+All other nouns have their samples in tests/contract/test_contract.py.
+"""
+
+import shlex
+from dataclasses import dataclass
+
+import pytest
+
+from backend_server import resources
+from backend_server.resource import Resource
+from backend_server.resources import (
+    NoPackages,
+    PackageLists,
+    Packages,
+    PamProfile,
+    Unit,
+    UnitFile,
+)
+from sandbox.command import CommandFailed
+from tests.contract.test_contract import ON_BOOTED_HOSTS
+
+
+# Runs on the host, with the repr of a resource as its argument.
+SCRIPT = """\
+import sys
+from dataclasses import fields
+
+sys.path.insert(0, "/srv/backend-server")
+from backend_server import resources
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+
+resource, reader, host = eval(sys.argv[1], vars(resources)), HostReader(), Host()
+changes = resource.check(reader)
+assert changes, "it differs, and that is no error"
+assert resource.check(host) == changes
+asked = {argv[0] for argv in reader.programs}
+assert asked <= {"systemctl", "apt-get"}, asked
+for argv in reader.programs:
+    assert argv[1] in ("show", "--simulate"), argv
+assert {c.field for c in changes} <= {f.name for f in fields(resource)}
+if sys.argv[2:] == ["look"]:
+    sys.exit()
+resource.apply(host, changes)
+left = resource.check(host)
+assert left == (), left
+left = resource.check(HostReader())
+assert left == (), left
+"""
+
+# What a look may not touch.
+SNAPSHOT = """\
+find /etc /usr /var/lib /var/cache /home /root -xdev \\
+    -printf '%p %i %m %U %s %T@ %C@\\n' | sort
+"""
+
+LINE = "session optional pam_umask.so umask=077"
+PROFILE = """\
+Name: contract
+Default: yes
+Priority: 0
+Session-Type: Additional
+Session:
+\toptional\tpam_umask.so umask=077
+"""
+SERVICE = """\
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+[Install]
+WantedBy=multi-user.target
+"""
+UNIT = "contract.service"
+UNIT_PATH = f"/etc/systemd/system/{UNIT}"
+MAKE_UNIT = f"cat >{UNIT_PATH}; systemctl daemon-reload"
+PEND = (
+    "mkdir -p /var/lib/opensafely/pending; echo $(cat /proc/sys/kernel/random/boot_id) "
+    f"now File /x >/var/lib/opensafely/pending/{UNIT}"
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A resource that differs on a host where GIVEN, as a shell line, was done before."""
+
+    given: str
+    resource: Resource
+
+
+# In this order: each finds what the one before left.
+SAMPLES = [
+    Sample("", Packages("a.txt", frozenset({"hello", "less"}))),
+    Sample("", NoPackages("b.txt", frozenset({"hello"}))),
+    Sample(
+        "apt-get install -qq -y nano && apt-get remove -qq -y nano",
+        NoPackages("b.txt", frozenset({"nano"})),
+    ),
+    Sample("rm -r /var/lib/apt/lists/*", PackageLists("apt")),
+    Sample("", PamProfile("contract", PROFILE, line=LINE)),
+    Sample(
+        "sed -i 's/umask=077/umask=000/' /usr/share/pam-configs/contract",
+        PamProfile("contract", PROFILE, line=LINE),
+    ),
+    Sample(MAKE_UNIT, Unit(UNIT)),
+    Sample(f"systemctl stop {UNIT}", Unit(UNIT)),
+    Sample(f"systemctl disable {UNIT}", Unit(UNIT)),
+    Sample(f"systemctl disable {UNIT}; systemctl enable --runtime {UNIT}", Unit(UNIT)),
+    Sample(PEND, Unit(UNIT)),
+    Sample(PEND, Unit(UNIT, enabled=None, running=None, on_change="try-restart")),
+    Sample(f"rm {UNIT_PATH}; systemctl daemon-reload", UnitFile(UNIT_PATH, SERVICE)),
+    Sample(f"echo >>{UNIT_PATH}", UnitFile(UNIT_PATH, SERVICE, notify=(UNIT,))),
+    Sample(PEND.replace(UNIT, f"daemon-reload.{UNIT}"), UnitFile(UNIT_PATH, SERVICE)),
+    Sample("", Unit(UNIT, enabled=False, running=False)),
+    Sample(PEND, Unit(UNIT, enabled=False, running=False)),
+]
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    return shared_warm_host("test")
+
+
+def on_host(host, resource, *words):
+    words = " ".join(map(shlex.quote, [repr(resource), *words]))
+    return host.run(f"python3 -I -S - {words}", stdin=SCRIPT)
+
+
+def test_every_noun_has_a_sample():
+    assert {type(sample.resource).__name__ for sample in SAMPLES} == ON_BOOTED_HOSTS
+    assert set(resources.__all__) >= ON_BOOTED_HOSTS
+
+
+@pytest.mark.parametrize(
+    "sample", SAMPLES, ids=[f"{n}-{s.resource}" for n, s in enumerate(SAMPLES)]
+)
+def test_contract(sample, host):
+    host.run(sample.given or "true", stdin=SERVICE)
+    before = host.run(SNAPSHOT).stdout
+    on_host(host, sample.resource, "look")
+    after = host.run(SNAPSHOT).stdout
+    differing = set(before.splitlines()) ^ set(after.splitlines())
+    assert {line for line in differing if "__pycache__" not in line} == set()
+    on_host(host, sample.resource)
+
+    again = eval(repr(sample.resource))
+    assert (again, hash(again)) == (sample.resource, hash(sample.resource))
+    assert sample.resource.owns()
+
+
+def test_a_unit_is_restarted_once_for_its_mark(host):
+    host.run(MAKE_UNIT, stdin=SERVICE)
+    host.run(f"systemctl enable --now {UNIT}; {PEND}")
+    started = "systemctl show --property=ActiveEnterTimestampMonotonic " + UNIT
+    before = host.run(started).stdout
+    on_host(host, Unit(UNIT))
+    after = host.run(started).stdout
+    assert after != before
+    assert host.run(f"ls /var/lib/opensafely/pending/{UNIT}", check=False).returncode
+
+
+@pytest.mark.parametrize("name", ["python3-minimal", "libc6"])
+def test_what_others_stand_on_is_not_purged(host, name):
+    with pytest.raises(CommandFailed, match=f"Refused: purging {name} would "):
+        on_host(host, NoPackages("b.txt", frozenset({name})), "look")

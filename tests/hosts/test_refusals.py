@@ -1,0 +1,194 @@
+"""What a run refuses with a sentence and exit status 2, before it touches anything."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sandbox.fixtures import ubuntu_user
+from tests.hosts.managing import (
+    CHECKOUT,
+    edited,
+    manage,
+    refused,
+    rests,
+    untouched,
+)
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    host = shared_warm_host("test")
+    assert rests(host)
+    return host
+
+
+# As where systemd does not run the machine: nobody can say otherwise in this namespace.
+WITHOUT_SYSTEMD = (
+    "unshare --mount sh -c 'mount -t tmpfs none /run/systemd; exec \"$@\"' -"
+)
+
+
+def test_bare_host(bare_host):
+    """Where there is no Python yet, the shell that would install it refuses."""
+    host = bare_host("bookworm")
+    with untouched(host):
+        refused(manage(host), "becomes test", "--yes")
+        refused(manage(host, "plan"), "python3")
+        refused(manage(host, "--yes", prefix=WITHOUT_SYSTEMD), "systemd", "sandbox.sh")
+        refused(
+            manage(host, "--yes", prefix="setpriv --reuid=1000"), "only root", "sudo"
+        )
+    host.write(f"{CHECKOUT}/developers", "# nobody\n\n  # really\n")
+    with untouched(host):
+        refused(manage(host, "--yes"), "no developer is on the roster", "developers")
+
+
+def test_no_systemd(host):
+    with untouched(host):
+        refused(
+            manage(host, prefix=WITHOUT_SYSTEMD), "systemd does not run this machine"
+        )
+
+
+def test_not_root(host):
+    host.run("cp -r /srv/backend-server /tmp/copy && chown -R ada: /tmp/copy")
+    done = host.run("runuser -u ada /tmp/copy/test/manage.sh", check=False)
+    refused(done, "needs root and this is uid", "sudo ./test/manage.sh apply")
+
+
+def test_other_backend(host):
+    with untouched(host):
+        done = manage(host, "--yes", backend="tpp")
+        refused(done, "this host is the backend test; wanted tpp", "/test/manage.sh")
+        refused(manage(host, "plan", backend="emis"), "wanted emis")
+
+
+def test_first_run_without_a_terminal(host):
+    with edited(host, "/etc/opensafely/backend", ""):
+        host.run("mv /etc/opensafely/backend /root/backend")
+        with untouched(host):
+            done = manage(host)
+            refused(done, "nobody is here to confirm", "becomes test", "--yes")
+        host.run("mv /root/backend /etc/opensafely/backend")
+    assert rests(host)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend"),
+    [
+        ("chown ada backend_server/change.py", "chown root backend_server/change.py"),
+        ("chmod g+w backend_server/change.py", "chmod g-w backend_server/change.py"),
+        ("chmod o+w packages", "chmod o-w packages"),
+        ("chmod o+w developers", "chmod o-w developers"),
+        ("chown ada .git/config", "chown root .git/config"),
+        ("chmod o+w scripts/bootstrap.sh", "chmod o-w scripts/bootstrap.sh"),
+        ("chmod o+w .", "chmod o-w ."),
+        ("chmod o+w /srv", "chmod o-w /srv"),
+        ("chown ada /srv", "chown root /srv"),
+        ("setfacl -m u:ada:rwx backend_server", "setfacl -b backend_server"),
+        ("ln -s /home/ada/change.py backend_server/other.py", "true"),
+    ],
+)
+def test_checkout_that_a_user_can_change(host, spoil, mend):
+    """Refused before anything in it is run: what would be run here leaves a folder."""
+    planted = "import os; os.mkdir('/root/was-run')"
+    host.run(
+        f'cd {CHECKOUT} && echo "{planted}" >> backend_server/change.py && {spoil}'
+    )
+    try:
+        refused(manage(host), CHECKOUT.split("/")[1], "   try: ")
+        assert host.run("ls /root").stdout == ""
+    finally:
+        host.run(f"cd {CHECKOUT} && {mend}; git checkout -q . && git clean -fdq")
+    assert rests(host)
+
+
+def test_hostile_rosters(host):
+    """Everything wrong with all of the files at once, and nothing is touched."""
+    place = f"{CHECKOUT}/"
+    wrong = {
+        "developers": "ada\nroot\n12345\nwith space\na--b\n"
+        + "x" * 33
+        + "\n$(id)\n../up\n",
+        "test/researchers": "ADA\nrita expires=tomorrow\ngrace\u202e\nrita id=007",
+        "test/reviewers": "gus\r\ngus\r\nsudo\r\nd\u00e9\r\nopensafely",
+        "packages/core.txt": "acl\n--allow-unauthenticated\n",
+        "test/hosts": "jobs.opensafely.org\n",
+    }
+    lines = {
+        "developers": (2, 3, 4, 5, 6, 7, 8),
+        "test/researchers": (1, 2, 3, 4),
+        "test/reviewers": (2, 3, 4, 5),
+        "packages/core.txt": (2,),
+        "test/hosts": (1,),
+    }
+    for path, text in wrong.items():
+        host.run(f"cat > {place}{path}", stdin=text)
+    with untouched(host):
+        done = manage(host, "--yes")
+    host.run(f"cd {CHECKOUT} && git checkout -q .")
+    found = set(re.findall(r"^(?:error: )?(\S+:\d+): ", done.stderr, re.MULTILINE))
+    refused(done, "nothing was touched")
+    assert found == {f"{path}:{n}" for path, numbers in lines.items() for n in numbers}
+    assert done.stderr.isascii()  # nothing that could drive a terminal
+
+
+def test_missing_roster(host):
+    host.run(f"mv {CHECKOUT}/test/reviewers /root/")
+    refused(manage(host), "test/reviewers", "cannot be read")
+    host.run(f"mv /root/reviewers {CHECKOUT}/test/")
+
+
+@pytest.mark.parametrize("text", ["", "# ada\n", "ada expires=2001-01-01\n"])
+def test_no_developer(host, text):
+    with edited(host, f"{CHECKOUT}/developers", text), untouched(host):
+        refused(manage(host), "no developer is on the roster developers", "commit")
+
+
+def test_account_of_somebody_else(host):
+    host.run("useradd -m linus")
+    try:
+        with edited(host, f"{CHECKOUT}/developers", "ada\ngrace\nlinus\n"):
+            with untouched(host):
+                refused(manage(host), "account linus is already on this host")
+            host.run("usermod -aG opensafely-people linus")  # as the sentence says
+            assert manage(host).returncode == 0
+    finally:
+        host.run("gpasswd -d linus developers; userdel -r linus", check=False)
+    assert rests(host)
+
+
+@pytest.mark.parametrize("group", ["sudo", "adm", "disk"])
+def test_stranger_who_is_as_good_as_root(host, group):
+    host.run(f"useradd -m mallory && gpasswd -a mallory {group}")
+    try:
+        with untouched(host):
+            done = manage(host)
+        refused(done, "neither on a roster nor a provider account")
+        command = f"gpasswd --delete mallory {group}"
+        assert f"   try: {command}, or " in done.stderr
+        host.run(command)
+        assert rests(host)
+    finally:
+        host.run("userdel -r mallory", check=False)
+
+
+def test_provider_account_keeps_sudo(warm_host):
+    host = warm_host("test", shape=[ubuntu_user])
+    assert rests(host)
+    assert "sudo" in host.run("id -nG ubuntu").stdout.split()
+    ubuntu = host.people["ubuntu"]
+    assert host.ssh("ubuntu", ubuntu.key, "sudo -n id -u").stdout == "0\n"
+
+
+def test_conflicting_line_in_hosts(host):
+    ours = host.read("/etc/hosts")
+    with edited(host, "/etc/hosts", f"192.0.2.1 jobs.opensafely.org\n{ours}"):
+        with untouched(host):
+            done = manage(host)
+        refused(
+            done, "gives jobs.opensafely.org the address 192.0.2.1", "grep -n jobs."
+        )
+    assert rests(host)

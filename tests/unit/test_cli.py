@@ -1,0 +1,116 @@
+"""The command line: what is understood, and how a mistake ends."""
+
+import json
+import os
+
+import pytest
+
+from backend_server import cli
+from tests.unit.example import BACKENDS, ROOT, checkout_of
+
+
+def asked(*argv):
+    options = cli._parser().parse_args(cli._with_default_command(argv))
+    return cli._options(options, str(ROOT))
+
+
+def test_apply_is_the_default():
+    assert asked("test") == asked("test", "apply")
+    assert asked("test", "--yes", "--offline") == asked(
+        "test", "apply", "--yes", "--offline"
+    )
+    assert asked("test", "-v").verbose
+
+
+def test_every_option():
+    found = asked(
+        "emis", "apply", "--only", "a", "--only", "b", "--json", "--offline", "-v"
+    )
+    assert (found.backend, found.only, found.yes) == ("emis", ("a", "b"), False)
+    assert (found.json, found.offline, found.verbose) == (True, True, True)
+    assert asked("tpp", "show", "--release", "noble").release == "noble"
+
+
+MISTAKES = [
+    [],
+    ["test", "destroy"],
+    ["test", "apply", "more"],
+    ["test", "--ye"],
+    ["test", "apply", "--y"],
+    ["test", "plan", "--off"],
+    ["test", "plan", "--yes"],
+    ["test", "status", "--only", "people"],
+    ["test", "apply", "--only"],
+    ["test", "apply", "--release", "noble"],
+]
+
+
+@pytest.mark.parametrize("argv", MISTAKES, ids=" ".join)
+def test_a_mistake_is_usage_and_2(argv, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(argv, str(ROOT))
+    assert ended.value.code == 2
+    assert "usage: manage.sh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["test", "-h"], ["test", "--help"]])
+def test_help(argv, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(argv, str(ROOT))
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("apply", "plan", "show", "status"))
+    assert "exit status:" in said
+
+
+@pytest.mark.parametrize("command", ["apply", "plan", "status"])
+def test_all_but_show_need_root(command, monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert cli.main(["emis", command], str(ROOT)) == 2
+    assert capsys.readouterr().err == (
+        f"error: `{command}` needs root and this is uid 1000\n"
+        f"   try: sudo ./emis/manage.sh {command}\n"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _this_process_goes_on(monkeypatch):
+    """What main sets for a process that ends soon is not for the one that runs the tests."""
+    monkeypatch.setattr(cli.signal, "signal", lambda number, action: None)
+    monkeypatch.setattr(cli, "_survive_any_locale", lambda: None)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_show(name, tmp_path, capsys):
+    checkout = checkout_of(name, tmp_path / "checkout")
+    assert cli.main([name, "show", "--release", "noble"], str(checkout)) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("identity\n  Directory /etc/opensafely\n")
+    assert cli.main([name, "show", "--release", "24.04", "--json"], str(checkout)) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["format"], found["release"]) == (1, "ubuntu 24.04")
+    assert found["declared"] == text.splitlines()
+
+
+def test_show_only(tmp_path, capsys):
+    checkout = str(checkout_of("test", tmp_path / "checkout"))
+    show = ["test", "show", "--release", "12"]
+    assert cli.main([*show, "--only", "logs", "--only", "hosts"], checkout) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if line[0] != " "]
+    assert [head.split()[0] for head in heads] == ["hosts", "logs"]
+    assert cli.main([*show, "--only", "nothing"], checkout) == 2
+    said = capsys.readouterr().err
+    assert "there is no component nothing" in said
+    assert "try: choose from identity, people, " in said
+
+
+def test_a_refusal_says_the_same_to_programs(tmp_path, capsys):
+    (tmp_path / "test").mkdir()
+    assert (
+        cli.main(["nowhere", "show", "--json", "--release", "12"], str(tmp_path)) == 2
+    )
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (found["format"], found["exit"]) == (1, 2)
+    assert found["error"] in err
+    assert found["hint"] in err

@@ -1,0 +1,42 @@
+"""What a person is told before they say yes."""
+
+from backend_server.change import compare
+from backend_server.consent import gains_and_losses
+from backend_server.engine import Outcome
+from backend_server.errors import UserError
+from backend_server.resources import File, Group, Members, RootEquivalent, User
+
+
+ADA = User("ada", home="/home/ada")
+
+
+def joins(resource, before, after):
+    changes = compare(users=(frozenset(before.split()), frozenset(after.split())))
+    return Outcome("people", resource, changes)
+
+
+def members(group, before, after):
+    return joins(Members(group, frozenset(after.split())), before, after)
+
+
+def test_gains_and_losses():
+    exactly = RootEquivalent("sudo", frozenset(), frozenset(), "people")
+    planned = [
+        joins(exactly, "mallory", ""),
+        Outcome("people", ADA, compare(name=(None, "ada"), home=(None, "/home/ada"))),
+        Outcome("people", User("gus", home="/g"), compare(shell=("/bin/sh", "/bin/x"))),
+        members("developers", "mallory", "ada grace"),
+        members("reviewers", "ada", "ada"),
+        Outcome("people", Group("x"), compare(name=(None, "x"))),
+        Outcome("login", File("/etc/motd", "a"), compare(text=(None, "a"))),
+        Outcome("login", Members("x", frozenset()), error=UserError("no")),
+    ]
+    assert gains_and_losses(planned) == [
+        "ada: gets an account, joins developers",
+        "grace: joins developers",
+        "mallory: leaves sudo, leaves developers",
+    ]
+
+
+def test_nobody_gains_or_loses():
+    assert gains_and_losses([]) == []

@@ -1,0 +1,310 @@
+"""What the documents say is so: tables, keys, links, command lines, and whom they name."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from backend_server import cli, report, run, status
+from backend_server.change import Change
+from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE, WORKSPACES
+from backend_server.engine import Outcome
+from backend_server.errors import UserError
+from backend_server.host.command import Output
+from backend_server.host.reader import HostReader
+from backend_server.host.tree import Counts
+from backend_server.resources import Group
+from backend_server.roles import (
+    AREAS,
+    HIGH,
+    MEDIUM,
+    METADATA,
+    REQUESTS,
+    ROLES,
+    ROOT_EQUIVALENT_GROUPS,
+)
+from sandbox import __main__ as sandbox_cli
+
+
+ROOT = Path(__file__).parents[2]
+NOT_OURS = {".git", ".venv", ".hypothesis", "__pycache__"}
+
+
+def documents():
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [f for f in folders if f not in NOT_OURS and "cache" not in f]
+        yield from (Path(folder, name) for name in names if name.endswith(".md"))
+
+
+DOCUMENTS = sorted(documents())
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+
+
+# ---- docs/access.md is backend_server/roles.py
+
+ACCESS = ROOT / "docs/access.md"
+
+
+RIGHTS = ("group", "login", "sudo", "reads", "writes", "network", "roster")
+
+
+def cell(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "nothing"
+    return value or "none"
+
+
+def table_of_roles():
+    yield f"| role | {' | '.join(RIGHTS)} |"
+    yield "|---" * (1 + len(RIGHTS)) + "|"
+    for role in ROLES:
+        cells = " | ".join(cell(getattr(role, right)) for right in RIGHTS)
+        yield f"| {role.name} | {cells} |"
+
+
+PLACES = {
+    HIGH: f"`{HIGH_TREE}`",
+    MEDIUM: f"`{WORKSPACES[MEDIUM]}`",
+    METADATA: "there, `metadata/` and `manifest.json` of a workspace",
+    REQUESTS: f"`{MEDIUM_TREE}/requests`",
+}
+
+
+def table_of_trees():
+    yield f"| area | where | {' | '.join(role.name for role in ROLES)} |"
+    yield "|---" * (2 + len(ROLES)) + "|"
+    for area in AREAS:
+        cells = " | ".join(rights(role, area) for role in ROLES)
+        yield f"| {area} | {PLACES[area]} | {cells} |"
+
+
+def rights(role, area):
+    reads = ["list, read"] if area in role.reads else []
+    writes = ["write, create, delete, rename"] if area in role.writes else []
+    return ", ".join(reads + writes) or "nothing"
+
+
+def watched_groups():
+    yield ", ".join(f"`{name}`" for name in sorted(ROOT_EQUIVALENT_GROUPS)) + "."
+
+
+@pytest.mark.parametrize(
+    ("mark", "render"),
+    [
+        ("roles", table_of_roles),
+        ("trees", table_of_trees),
+        ("root-equivalent", watched_groups),
+    ],
+    ids=["roles", "trees", "root-equivalent"],
+)
+def test_access_is_the_table_of_roles(mark, render, request):
+    text = ACCESS.read_text()
+    begin, end = f"<!-- {mark} -->\n", "<!-- end -->\n"
+    before, found, rest = text.partition(begin)
+    assert found, f"docs/access.md has no {begin.strip()}"
+    block, found, after = rest.partition(end)
+    assert found, f"docs/access.md has no {end.strip()} after {begin.strip()}"
+    assert "<!--" not in block, f"{begin.strip()} has no end of its own"
+    wanted = "\n".join(["", *render(), "", ""])
+    if request.config.getoption("--accept"):
+        ACCESS.write_text(before + begin + wanted + end + after)
+    else:
+        assert block == wanted, "./scripts/test.sh accept tests/unit/test_docs.py"
+
+
+# ---- docs/json.md has exactly the keys that are printed
+
+
+def documented(mark):
+    """The keys of the table after this mark in docs/json.md, in order."""
+    text = (ROOT / "docs/json.md").read_text()
+    _, found, rest = text.partition(f"<!-- keys: {mark} -->\n\n")
+    assert found, f"docs/json.md has no keys: {mark}"
+    table, _, _ = rest.partition("\n\n")
+    return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+
+class Bookworm(HostReader):
+    """An empty host of a known release, whose checkout is at no commit."""
+
+    def git_status(self, checkout):
+        return Output(0, "", "")
+
+
+@pytest.fixture
+def a_run(tmp_path):
+    checkout, host = tmp_path / "checkout", tmp_path / "host"
+    for name in ("etc", "packages", "test"):
+        shutil.copytree(ROOT / name, checkout / name)
+    (checkout / "developers").write_text("ada\n")
+    (host / "etc").mkdir(parents=True)
+    (host / "etc/os-release").write_text("ID=debian\nVERSION_ID=12\n")
+    return run.Run(run.Options("test", checkout), Bookworm(host)), Bookworm(host)
+
+
+def test_keys_of_plan_and_apply(a_run):
+    assert list(a_run[0].data()) == documented("run")
+
+
+def test_keys_of_a_line_of_the_history(a_run, monkeypatch):
+    lines = []
+    monkeypatch.setattr(run.history, "append", lambda host, line: lines.append(line))
+    a_run[0].record(a_run[1])
+    assert list(lines[0]) == documented("run") + documented("history")
+
+
+def test_keys_of_a_resource_and_of_a_change():
+    changes = (Change("gid", None, 10010),)
+    error = UserError("found and wanted", hint="what next")
+    (found,) = report.data([Outcome("people", Group("x"), changes, error)])
+    assert list(found) == documented("resource")
+    assert list(found["changes"][0]) == documented("change")
+
+
+def test_outcomes_are_the_documented_ones():
+    text = (ROOT / "docs/json.md").read_text()
+    (line,) = re.findall(r"^\| `outcome` .*", text, re.MULTILINE)
+    made, gone = (Change("name", None, "x"),), (Change("name", "x", None),)
+    kinds = [
+        report.kind(Outcome("people", Group("x"), *rest))
+        for rest in [(made,), (gone,), (made + gone,), (made, UserError("no"))]
+    ]
+    kinds.append(report.kind(Outcome("people", Group("x"), reached=False)))
+    assert kinds == ["added", "removed", "changed", "failed", "not reached"]
+    assert {f"`{kind}`" for kind in kinds} <= set(re.findall("`[^`]+`", line))
+
+
+def test_keys_of_status(a_run):
+    ran, host = a_run
+    found = status.status(ran.site, host)
+    assert ["format", *found] == documented("status")
+    assert f"`{'`, `'.join(found['people'])}`" in (ROOT / "docs/json.md").read_text()
+
+
+def test_keys_of_repair():
+    assert ["format", *vars(Counts())] == documented("repair")
+
+
+def test_keys_of_an_error_and_of_show(capsys):
+    assert cli.main(["nowhere", "show", "--json", "--release", "noble"], str(ROOT)) == 2
+    assert list(json.loads(capsys.readouterr().out)) == documented("error")
+    assert cli.main(["test", "show", "--json", "--release", "noble"], str(ROOT)) == 0
+    assert list(json.loads(capsys.readouterr().out)) == documented("show")
+
+
+# ---- links lead somewhere
+
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+
+
+def anchors(path):
+    """The headings of a document, as GitHub makes anchors of them."""
+    for heading in re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE):
+        yield re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@every_document
+def test_links_resolve(path):
+    for link in LINK.findall(path.read_text()):
+        if re.match("[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        there = path.parent / target if target else path
+        assert there.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(there), f"{link}: no such heading"
+
+
+@every_document
+def test_files_that_are_named_are_there(path):
+    for name in re.findall(r"\b(?:tests|backend_server)/[\w/]+\.py", path.read_text()):
+        assert (ROOT / name).exists() or "NAME" in name or "NOUN" in name, name
+
+
+# ---- command lines that are shown can be typed
+
+COMMAND = re.compile(
+    r"(?:sudo )?(\./[\w/]+/manage\.sh|\./scripts/\w+\.sh)([^`#|…\n]*)"
+    r"|sudo (backend)\b([^`#|…\n]*)"
+)
+
+
+def shown_commands(path):
+    """Name and arguments of each command line of ours in code."""
+    code = re.findall("`([^`\n]+)`", path.read_text())
+    code += re.findall(r"^ {4,}(?:\$ )?(.+)$", path.read_text(), re.MULTILINE)
+    for line in code:
+        found = COMMAND.match(line)
+        if found:
+            script, words, backend, more = found.groups()
+            yield script or backend, shlex.split(words if script else more)
+
+
+def parse(script, words):
+    if script.endswith("/manage.sh") or script == "backend":
+        backend = script.split("/")[1] if "/" in script else "test"
+        assert backend == "BACKEND" or (ROOT / backend / "manage.sh").exists()
+        cli._parser().parse_args(cli._with_default_command([backend, *words]))
+    elif script == "./scripts/sandbox.sh":
+        sandbox_cli.parse(words)
+    elif script == "./scripts/test.sh":
+        modes = re.search(r"^case .* in (.+)\) mode=", TEST_SH, re.MULTILINE).group(1)
+        assert not words or words[0] in modes.split(" | "), f"test.sh has no {words[0]}"
+    else:
+        assert (ROOT / script).exists(), f"there is no {script}"
+
+
+def is_understood(script, words):
+    try:
+        parse(script, words)
+    except SystemExit as ended:
+        return ended.code == 0  # help was asked for
+    return True
+
+
+TEST_SH = (ROOT / "scripts/test.sh").read_text()
+
+
+@every_document
+def test_command_lines_can_be_typed(path):
+    for script, words in shown_commands(path):
+        assert is_understood(script, words), f"{script} {' '.join(words)}"
+
+
+def test_the_readme_shows_each_command():
+    shown = {words[0] for script, words in shown_commands(ROOT / "README.md") if words}
+    assert shown >= cli._COMMANDS.keys() - {"apply"}
+
+
+def test_the_readme_stays_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+# ---- nobody is named
+
+NOBODY = {"ada", "grace", "rita", "gus", "opensafely", "ubuntu", "root"}
+PEOPLE = re.compile(
+    r"/home/(\w+)|\b(\w+)@|--(?:delete|add) (\w+)|usermod -aG \S+ (\w+)"
+    r"|\b(?:chage|usermod|pkill|terminate-user|crontab)\b[^\n`;]* (\w+)$"
+    r'|"who": "(\w+)"|last run .* by (\w+)|User (\w+),|^ +users: (.+)$'
+    r'|"(?:developers|researchers|reviewers)": \[([^\]]*)\]',
+    re.MULTILINE,
+)
+
+
+@every_document
+def test_nobody_is_named(path):
+    for groups in PEOPLE.findall(path.read_text()):
+        named = {name.lower() for found in groups for name in re.findall(r"\w+", found)}
+        assert named <= NOBODY, f"{name_of(path)} names {named - NOBODY}"

@@ -1,0 +1,141 @@
+"""The checkout as a whole: all its problems at once, or what a declaration depends on."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from backend_server.backends import load
+from backend_server.errors import Refused
+from backend_server.gather import gather
+from backend_server.releases import named
+from backend_server.resources.hosts import BEGIN, END
+from tests.unit.example import BACKENDS, ROOT, ROSTERS, checkout_of
+
+
+TODAY = date(2027, 1, 15)
+
+
+def gathered(checkout, name="test"):
+    return gather(load(name, checkout), named("debian 12"), checkout, TODAY)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return checkout_of("test", tmp_path / "checkout")
+
+
+def problems(checkout):
+    with pytest.raises(Refused) as refused:
+        gathered(checkout)
+    assert "try" not in refused.value.hint
+    assert refused.value.hint
+    first, *rest = str(refused.value).splitlines()
+    assert "nothing was touched" in first
+    return rest
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_each_backend_has_its_own_rosters(name, tmp_path):
+    site = gathered(checkout_of(name, tmp_path / "checkout"), name)
+    assert set(site.people) == set(site.backend.rosters)
+    assert [e.name for e in site.people["developers"]] == ["ada", "grace"]
+    assert site.backend.name == name
+
+
+def test_what_a_site_holds(checkout):
+    (checkout / "packages/core.txt").write_text("bash less # both\n\ngit\n")
+    (checkout / "test/hosts").write_bytes(b"192.0.2.7 a b\r\n# c\n::1 d")
+    (checkout / "test/backend.env").write_text(
+        "MIRROR=https://a.example\nSECURITY_MIRROR='https://b.example'\n"
+    )
+    (checkout / "etc/ä").write_text("ü\n", "utf-8")
+    site = gathered(checkout)
+    assert site.packages["core"] == {"bash", "less", "git"}
+    assert site.hosts == "192.0.2.7 a b\n# c\n::1 d\n"
+    assert site.mirror == "https://a.example"
+    assert site.security_mirror == "https://b.example"
+    assert site.etc["/etc/ä"] == "ü\n"
+    assert site.checkout == str(checkout)
+
+
+def test_who_is_expired_is_left_out_from_that_day_on(checkout):
+    (checkout / "developers").write_text(
+        "ada expires=2027-01-16\ngrace expires=2027-01-15\nlin expires=2027-01-14\n"
+    )
+    assert [e.name for e in gathered(checkout).people["developers"]] == ["ada"]
+
+
+def test_every_problem_of_every_file_is_listed_at_once(checkout):
+    (checkout / "developers").write_text("ada\nroot\n\na_b\nada\n")
+    (checkout / "test/researchers").write_text("Ada\n")
+    (checkout / "test/reviewers").unlink()
+    (checkout / "packages/core.txt").write_text("bash\nBash --force\n")
+    (checkout / "test/hosts").write_text("::1 a\nexample\n192.0.2.7\n")
+    (checkout / "test/backend.env").unlink()
+    found = [line.partition(": ")[0] for line in problems(checkout)]
+    assert found == [
+        "developers:2",
+        "developers:4",
+        "developers:5",
+        "packages/core.txt:2",
+        "packages/core.txt:2",
+        "test/backend.env",
+        "test/hosts:2",
+        "test/hosts:3",
+        "test/researchers:1",
+        "test/reviewers",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "developers",
+        "test/reviewers",
+        "test/hosts",
+        "test/backend.env",
+        "packages/purge.txt",
+    ],
+)
+def test_a_file_that_is_missing_is_no_empty_list(checkout, name):
+    (checkout / name).unlink()
+    assert problems(checkout) == [f"{name}: cannot be read: No such file or directory"]
+
+
+BAD_ENV = [
+    "MIRROR=ftp://mirror.example\nSECURITY_MIRROR=https://b.example\n",
+    "MIRROR=https://a.example\nSECURITY_MIRROR=\n",
+    "MIRROR=https://a.example/\nSECURITY_MIRROR=https://b.example\n",
+    "MIRROR=https://a b.example\nSECURITY_MIRROR=https://b.example\n",
+]
+
+
+@pytest.mark.parametrize("text", BAD_ENV)
+def test_a_mirror_is_an_https_address_or_empty_and_there_are_two_or_none(
+    checkout, text
+):
+    (checkout / "test/backend.env").write_text(text)
+    assert problems(checkout)[0].startswith("test/backend.env")
+
+
+@pytest.mark.parametrize(
+    "line", ["999.1.1.1 a", BEGIN.strip(), END.strip(), "1.2.3 a", ":::: a", "::2"]
+)
+def test_hosts_that_are_none(checkout, line):
+    (checkout / "test/hosts").write_text(f"::1 a\n{line}\n")
+    assert [p.partition(": ")[0] for p in problems(checkout)] == ["test/hosts:2"]
+
+
+def test_the_shipped_checkout_has_no_problem_but_that_it_names_nobody():
+    for name in BACKENDS:
+        assert not any(gathered(ROOT, name).people.values())
+
+
+def test_a_backend_that_is_not_there(tmp_path):
+    with pytest.raises(Refused, match="there is no backend nowhere"):
+        load("nowhere", Path(tmp_path))
+
+
+def test_the_sample_people_are_those_of_the_rosters():
+    assert set(ROSTERS) == {"developers", "researchers", "reviewers"}

@@ -1,0 +1,127 @@
+"""What each backend declares on each release, word for word: a change of it is read in the diff.
+
+`scripts/test.sh accept` rewrites the files.
+"""
+
+import re
+from argparse import _SubParsersAction
+
+import pytest
+
+from backend_server import report
+from backend_server.backends import declare
+from backend_server.cli import _parser
+from backend_server.releases import RELEASES
+from backend_server.resources import File, Unit
+from tests.unit.example import BACKENDS, ROOT, site_of
+
+
+PLANS = ROOT / "tests" / "plans"
+COMPLETION = (ROOT / "etc/bash_completion.d/backend").read_text()
+
+
+def declared(backend, release, place):
+    return declare(site_of(backend, release.name, place / "checkout"))
+
+
+def golden(backend, release):
+    return PLANS / f"{backend}-{release.distribution}-{release.version}.txt"
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_golden(backend, release, tmp_path, request):
+    lines = report.declared(declared(backend, release, tmp_path))
+    found = "".join(f"{line}\n" for line in lines)
+    file = golden(backend, release)
+    if request.config.getoption("--accept"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(found, "utf-8")
+    assert file.exists(), "there is none yet: scripts/test.sh accept"
+    assert found == file.read_text("utf-8")
+
+
+def test_no_golden_is_left_over():
+    wanted = {golden(backend, release) for backend in BACKENDS for release in RELEASES}
+    assert set(PLANS.iterdir()) == wanted
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+class TestDeclaration:
+    @pytest.fixture
+    def parts(self, backend, tmp_path):
+        return declared(backend, RELEASES[0], tmp_path)
+
+    def test_every_file_under_etc_is_declared(self, parts):
+        paths = {r.path for part in parts for r in part.resources if type(r) is File}
+        verbatim = {
+            f"/{path.relative_to(ROOT)}"
+            for path in (ROOT / "etc").rglob("*")
+            if path.is_file()
+        }
+        assert verbatim <= paths
+
+    def test_component_names_are_unique_and_completed(self, parts):
+        names = [part.name for part in parts]
+        assert len(set(names)) == len(names)
+        assert set(names) == words("--only")
+
+    def test_components_need_what_comes_before_them(self, parts):
+        before = set()
+        for part in parts:
+            assert set(part.needs) <= before, part.name
+            before.add(part.name)
+
+    def test_who_is_told_of_a_change_is_declared_after_it(self, parts):
+        """Else a pending mark would never go, or only with the next run."""
+        waiting = set()
+        for resource in (r for part in parts for r in part.resources):
+            waiting.update(resource.notifies())
+            if type(resource) is Unit:
+                waiting.discard(resource.name)
+        assert waiting == set()
+
+    def test_nothing_in_it_is_secret_or_of_another_place(self, parts, tmp_path):
+        text = "\n".join(report.declared(parts))
+        assert str(tmp_path) not in text
+        assert str(ROOT) not in text
+        assert not re.search(r"\$\w|\$\{", "".join(templates(parts)))
+
+
+def templates(parts):
+    """The texts that were filled in; what is installed verbatim may have dollars."""
+    for resource in (r for part in parts for r in part.resources):
+        if type(resource) is File and not (ROOT / resource.path[1:]).exists():
+            yield resource.text.replace('"$@"', "")
+
+
+# ---- the command line and its completion
+
+
+def commands():
+    return next(a for a in _parser()._actions if type(a) is _SubParsersAction).choices
+
+
+def options():
+    return {
+        option
+        for command in commands().values()
+        for action in command._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+
+
+def words(after):
+    """The words that completion offers: at first, after --only, or for a `-`."""
+    quoted = re.findall(r"(commands|options)='([^']*)'", COMPLETION)
+    first, second, third = ({*text.split()} for _, text in quoted)
+    return {"": first, "-": second, "--only": third}[after]
+
+
+def test_every_command_is_completed():
+    assert words("") == set(commands())
+
+
+def test_every_option_is_completed():
+    assert words("-") == options()

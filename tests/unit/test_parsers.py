@@ -1,0 +1,195 @@
+"""Text of real hosts, as values."""
+
+import pytest
+
+from backend_server.parsers import (
+    GroupEntry,
+    PackageState,
+    PasswdEntry,
+    parse_assignments,
+    parse_dpkg_status,
+    parse_group,
+    parse_hosts,
+    parse_passwd,
+    parse_shadow,
+    parse_units,
+)
+
+
+PASSWD = """\
+root:x:0:0:root:/root:/bin/bash
+daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+_apt:x:42:65534::/nonexistent:/usr/sbin/nologin
+ada:x:1000:1000:Ada,,,:/home/ada:/bin/bash
++::::::
++nisuser::::::
+-nobody::::::
+"""
+
+
+def test_passwd():
+    found = parse_passwd(PASSWD)
+    assert list(found) == ["root", "daemon", "_apt", "ada"]
+    assert found["ada"] == PasswdEntry(
+        "ada", 1000, 1000, "Ada,,,", "/home/ada", "/bin/bash"
+    )
+    assert found["_apt"].comment == ""
+
+
+SEPARATORS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"]
+
+
+@pytest.mark.parametrize("character", SEPARATORS, ids=ascii)
+def test_a_user_cannot_hide_their_line(character):
+    """chfn lets users write into their own line: only a newline ends one."""
+    line = f"mallory:x:1001:1001:a{character}b:/home/mallory:/bin/bash\n"
+    assert parse_passwd(line)["mallory"].uid == 1001
+
+
+def test_passwd_without_its_last_newline():
+    assert "ada" in parse_passwd("ada:x:1000:1000::/home/ada:/bin/sh")
+    assert parse_passwd("") == {}
+
+
+GROUP = """\
+root:x:0:
+adm:x:4:syslog,ubuntu
+users:x:100:
+docker:x:999:opensafely
++:::
+"""
+
+
+def test_group():
+    found = parse_group(GROUP)
+    assert list(found) == ["root", "adm", "users", "docker"]
+    assert found["adm"] == GroupEntry("adm", 4, frozenset({"syslog", "ubuntu"}))
+    assert found["root"].members == frozenset()
+
+
+SHADOW = """\
+root:*:19700:0:99999:7:::
+ada:$y$j9T$abc$def:19700:0:99999:7:::
+grace:!:19700:0:99999:7::20000:
+open::19700:0:99999:7:::
+"""
+
+
+def test_shadow():
+    assert parse_shadow(SHADOW) == {
+        "root": "*",
+        "ada": "$y$j9T$abc$def",
+        "grace": "!",
+        "open": "",
+    }
+
+
+DPKG = """\
+Package: bash
+Essential: yes
+Status: install ok installed
+Priority: required
+
+Package: libc6
+Status: install ok installed
+Architecture: amd64
+Multi-Arch: same
+
+Package: libc6
+Status: deinstall ok config-files
+Architecture: i386
+
+Package: docker.io
+Status: hold ok installed
+Section: admin
+Description: a package
+ Package: nested
+ Status: install ok installed
+
+Package: old
+Status: deinstall ok config-files
+
+Package: broken
+Status: install ok half-configured
+
+Package: bad
+Status: install reinstreq half-installed
+
+Package: waiting
+Status: install ok triggers-pending
+"""
+
+STATES = {
+    "libc6": PackageState(installed=True, held=False, configured=True, whole=True),
+    "docker.io": PackageState(installed=True, held=True, configured=True, whole=True),
+    "old": PackageState(installed=False, held=False, configured=True, whole=True),
+    "broken": PackageState(installed=False, held=False, configured=True, whole=False),
+    "bad": PackageState(installed=False, held=False, configured=True, whole=False),
+    "waiting": PackageState(installed=False, held=False, configured=True, whole=False),
+}
+
+
+@pytest.mark.parametrize(("name", "state"), STATES.items(), ids=STATES)
+def test_dpkg_status(name, state):
+    assert parse_dpkg_status(DPKG)[name] == state
+
+
+def test_dpkg_status_has_no_package_of_a_description():
+    assert "nested" not in parse_dpkg_status(DPKG)
+
+
+OS_RELEASE = """\
+PRETTY_NAME="Ubuntu 24.04.1 LTS"
+NAME='Ubuntu'
+VERSION_ID="24.04"
+ID=ubuntu
+# ID=comment
+
+HOME_URL="https://www.ubuntu.example/?a=b"
+MIRROR=
+"""
+
+
+def test_assignments():
+    assert parse_assignments(OS_RELEASE) == {
+        "PRETTY_NAME": "Ubuntu 24.04.1 LTS",
+        "NAME": "Ubuntu",
+        "VERSION_ID": "24.04",
+        "ID": "ubuntu",
+        "HOME_URL": "https://www.ubuntu.example/?a=b",
+        "MIRROR": "",
+    }
+
+
+UNITS = """\
+Type=notify
+Result=success
+Id=ssh.service
+Names=ssh.service sshd.service
+LoadState=loaded
+ActiveState=active
+UnitFileState=enabled
+
+Type=
+Id=no.service
+Names=no.service
+LoadState=not-found
+ActiveState=inactive
+UnitFileState=
+"""
+
+
+def test_units():
+    found = parse_units(UNITS)
+    assert set(found) == {"ssh.service", "sshd.service", "no.service"}
+    assert found["sshd.service"]["ActiveState"] == "active"
+    assert found["no.service"]["UnitFileState"] == ""
+
+
+def test_hosts():
+    text = "127.0.0.1\tlocalhost  me # not.me\n::1 localhost\n\n# 192.0.2.1 jobs\n192.0.2.2 jobs\n"
+    assert parse_hosts(text) == {
+        "localhost": "127.0.0.1",
+        "me": "127.0.0.1",
+        "jobs": "192.0.2.2",
+    }

@@ -1,0 +1,70 @@
+"""What differs by release, held to what the releases really are."""
+
+import pytest
+
+from backend_server.errors import Refused
+from backend_server.releases import RELEASES, named, of_host
+
+
+# os-release's ID and VERSION_ID; codename; one-line or deb822 sources; archives; suites.
+ROWS = [
+    ("ubuntu", "20.04", "focal", False),
+    ("ubuntu", "22.04", "jammy", False),
+    ("ubuntu", "24.04", "noble", True),
+    ("ubuntu", "26.04", "resolute", True),
+    ("debian", "11", "bullseye", False),
+    ("debian", "12", "bookworm", False),
+    ("debian", "13", "trixie", True),
+]
+ARCHIVES = {
+    "ubuntu": ("ubuntu", "ubuntu", "main restricted universe multiverse"),
+    "debian": ("debian", "debian-security", "main"),
+}
+
+
+def test_every_row_is_here():
+    assert [(r.distribution, r.version, r.codename, r.deb822) for r in RELEASES] == ROWS
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2])
+def test_a_row(row):
+    distribution, version, codename, deb822 = row
+    found = of_host({"ID": distribution, "VERSION_ID": version, "PRETTY_NAME": "?"})
+    assert found.name == f"{distribution} {version}"
+    assert (found.codename, found.deb822) == (codename, deb822)
+    assert (found.archive, found.security, found.areas) == ARCHIVES[distribution]
+    assert found.suites == (codename, f"{codename}-updates")
+    assert found.security_suite == f"{codename}-security"
+    assert found.keyring == f"/usr/share/keyrings/{distribution}-archive-keyring.gpg"
+    assert found.motd_parts
+    assert all("/" not in part for part in found.motd_parts)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2])
+def test_the_names_of_a_row(row):
+    distribution, version, codename, _ = row
+    for name in (f"{distribution} {version}", version, codename, codename.upper()):
+        assert named(name).codename == codename
+
+
+UNKNOWN = [
+    ({}, "this is unknown;"),
+    ({"ID": "debian"}, "this is debian;"),  # testing has no VERSION_ID
+    ({"ID": "ubuntu", "VERSION_ID": "25.10"}, "this is ubuntu 25.10;"),
+    ({"ID": "linuxmint", "VERSION_ID": "22"}, "this is linuxmint 22;"),
+    ({"ID": "fedora", "VERSION_ID": "12"}, "this is fedora 12;"),
+]
+
+
+@pytest.mark.parametrize(("os_release", "what"), UNKNOWN)
+def test_another_release_is_refused(os_release, what):
+    with pytest.raises(Refused, match=what) as refused:
+        of_host(os_release)
+    assert "wanted one of ubuntu 20.04, " in str(refused.value)
+    assert "releases.py" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "ubuntu", "debian", "sid", "1", "ubuntu  24.04"])
+def test_a_name_that_is_none(name):
+    with pytest.raises(Refused):
+        named(name)
