@@ -16,6 +16,7 @@ from backend_server.components.logs import logs
 from backend_server.components.packages import packages
 from backend_server.components.people import people
 from backend_server.components.ssh import ssh
+from backend_server.components.storage import storage
 from backend_server.components.sudo import sudo
 from backend_server.engine import Component, component, well_formed
 from backend_server.errors import Refused
@@ -55,6 +56,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("packages", packages(site))
     yield component("ssh", ssh(site), needs=("people", "keys"))
     yield component("sudo", sudo(site), needs=("people", "packages"))
+    yield component("storage", storage(site), needs=("people", "packages"))
     yield component("login", login(site))
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))

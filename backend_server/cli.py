@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 from backend_server.commands import (
     apply,
@@ -17,6 +17,7 @@ from backend_server.commands import (
     people_root,
     people_who,
     plan,
+    repair,
     show,
     status,
 )
@@ -24,6 +25,9 @@ from backend_server.errors import Refused, UserError
 from backend_server.report import sentence
 from backend_server.run import Options
 
+
+Act = Callable[[Options], int]
+Add = Callable[..., argparse.ArgumentParser]
 
 _COMMANDS = {
     "apply": (apply, "make this host what it is declared to be (the default)"),
@@ -53,8 +57,8 @@ def main(argv: Sequence[str], checkout: str) -> int:
             raise _not_root(options)
         if options.command != "apply":  # which goes on when nobody reads its output
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        exit_code: int = options.act(_options(options, checkout))
-        return exit_code
+        act: Act = options.act
+        return act(_options(options, checkout))
     except UserError as error:
         return _say(error, as_json=options.json)
     except KeyboardInterrupt:
@@ -71,9 +75,10 @@ def _say(error: UserError, *, as_json: bool) -> int:
 
 
 def _not_root(options: argparse.Namespace) -> UserError:
+    command = " ".join(filter(None, (options.command, vars(options).get("action"))))
     return Refused(
-        f"`{options.command}` needs root and this is uid {os.geteuid()}",
-        hint=f"sudo ./{options.backend}/manage.sh {options.command}",
+        f"`{command}` needs root and this is uid {os.geteuid()}",
+        hint=f"sudo ./{options.backend}/manage.sh {command}",
     )
 
 
@@ -98,11 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("backend", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (act, says) in _COMMANDS.items():
-        command = commands.add_parser(
-            name, help=says, description=says, allow_abbrev=False
-        )
-        command.set_defaults(act=act)
-        command.add_argument("--json", action="store_true", help="for programs")
+        command = _command(commands.add_parser, name, act, says)
         if name != "status":
             _only(command)
         if name in ("apply", "plan"):
@@ -113,18 +114,36 @@ def _parser() -> argparse.ArgumentParser:
         if name == "show":
             says = "such as `ubuntu 24.04`; this host's if not given"
             command.add_argument("--release", metavar="RELEASE", help=says)
-    _people(commands.add_parser("people", help="who can do what here"))
+    _people(commands.add_parser)
+    _host(commands.add_parser)
     return parser
 
 
-def _people(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+def _people(add: Add) -> None:
+    says = "who can do what on this host"
+    people = add("people", help=says, description=says, allow_abbrev=False)
+    actions = people.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, (act, says) in _PEOPLE.items():
-        action = actions.add_parser(name, help=says, description=says)
-        action.set_defaults(act=act)
-        action.add_argument("--json", action="store_true", help="for programs")
+        action = _command(actions.add_parser, name, act, says)
         if name == "who":
             action.add_argument("user", metavar="USER")
+
+
+def _command(add: Add, name: str, act: Act, says: str) -> argparse.ArgumentParser:
+    command = add(name, help=says, description=says, allow_abbrev=False)
+    command.set_defaults(act=act)
+    command.add_argument("--json", action="store_true", help="for programs")
+    return command
+
+
+def _host(add: Add) -> None:
+    says = "look after this host: repair"
+    host = add("host", help=says, description=says, allow_abbrev=False)
+    actions = host.add_subparsers(dest="action", metavar="ACTION", required=True)
+    says = "give files in the data trees the access back that they should have"
+    command = _command(actions.add_parser, "repair", repair, says)
+    says = "only in workspaces that changed since the last time"
+    command.add_argument("--recent", action="store_true", help=says)
 
 
 def _only(command: argparse.ArgumentParser) -> None:
@@ -155,6 +174,7 @@ def _options(options: argparse.Namespace, checkout: str) -> Options:
         verbose=given.get("verbose", False),
         release=given.get("release"),
         user=given.get("user", ""),
+        recent=given.get("recent", False),
     )
 
 

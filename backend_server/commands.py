@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Iterable, TextIO
 
-from backend_server import consent, engine, history, people, preflight, report
+from backend_server import consent, engine, history, modes, people, preflight, report
 from backend_server import status as host_status
 from backend_server.backends import declare
 from backend_server.first_password import set_first_password
@@ -51,6 +51,19 @@ def status(options: Options) -> int:
     else:
         _print(host_status.lines(found))
     return OK
+
+
+def repair(options: Options) -> int:
+    """The data trees' files are open to whom they should be.
+
+    Silent where only recent changes were asked for, and there was none.
+    """
+    counts = modes.repair(Host(), recent=options.recent)
+    if options.json:
+        print(json.dumps({"format": 1, **vars(counts)}))
+    elif counts.seen or not options.recent:
+        print(f"{options.backend} host repair: {counts}")
+    return FAILED if counts.failed else OK
 
 
 def plan(options: Options) -> int:

@@ -15,18 +15,18 @@ LOCK = "/run/opensafely/lock"
 
 
 @contextlib.contextmanager
-def only_run(holder: str, path: str = LOCK) -> Iterator[None]:
+def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[None]:
     """No other run is under way while this lasts, even when this one is killed.
 
     The kernel gives the lock back, so there is none to be left over. Root's alone to open:
     whoever could read it could hold it for ever. HOLDER says who holds
-    it and since when, for whoever is Refused.
+    it and since when, for whoever is Refused; with `wait`, its end is waited for instead.
     """
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise Refused(
                 f"another run is under way: {Path(path).read_text('utf-8').strip()}",

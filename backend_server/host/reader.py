@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import Callable, Iterable, Mapping, TypeVar
 
+from backend_server import acl
+from backend_server.acl import Acl
 from backend_server.change import Changes
 from backend_server.host import command
 from backend_server.host.directory import parent_of
@@ -32,6 +35,7 @@ _UNIT_PROPERTIES = (
     "Id,Names,LoadState,ActiveState,UnitFileState,Type,Result,MainPID,ExecStart"
 )
 _QUESTION_S = 60
+_NO_ACL = (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.ENOTDIR)
 
 
 class HostReader:
@@ -81,6 +85,26 @@ class HostReader:
             return os.readlink(self._prefix + path)
         except (FileNotFoundError, NotADirectoryError, OSError):
             return None
+
+    def acl(self, path: str, kind: str) -> Acl:
+        """The access control list at PATH; empty where the mode alone decides."""
+        try:
+            value = os.getxattr(self._prefix + path, kind, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_ACL:
+                raise
+            return frozenset()
+        return acl.decode(value)
+
+    def keeps_acls(self, path: str) -> bool:
+        """Whether the file system that PATH is on, or would be on, has such lists."""
+        while path and self.stat(path) is None:
+            path = path.rpartition("/")[0]
+        try:
+            os.getxattr(self._prefix + (path or "/"), acl.ACCESS)
+        except OSError as error:
+            return error.errno != errno.ENOTSUP
+        return True
 
     def writable(self, path: str) -> bool:
         """Whether the kernel would let us write: not on read-only mounts such as /proc/sys here."""

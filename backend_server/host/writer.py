@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
+from backend_server import acl
 from backend_server.errors import CommandFailed
 from backend_server.host import command, files
 from backend_server.host.directory import parent_of
@@ -82,8 +84,16 @@ class Host(HostReader):
         """A directory is at PATH, closed to others until owner and mode are right."""
         with parent_of(str(self.root), path, make=True) as (folder, name):
             os.mkdir(name, 0o700, dir_fd=folder)
+            _forget_acls(folder, name)
             self._set_access(folder, name, mode, owner, group)
             os.fsync(folder)
+
+    @contextlib.contextmanager
+    def pinned(self, path: str) -> Iterator[str]:
+        """A path for a program that means what is at PATH now, whatever is moved there later."""
+        at = parent_of(str(self.root), path, make=False)
+        with at as (folder, name), _opened(folder, name) as fd:
+            yield f"/proc/{os.getpid()}/fd/{fd}"
 
     def set_access(self, path: str, mode: int, owner: str, group: str) -> None:
         """What is at PATH, which is no link, has this owner, group and mode."""
@@ -144,3 +154,14 @@ def _opened(folder: int, name: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _forget_acls(folder: int, name: str) -> None:
+    """A new directory has nothing but its mode, whatever the one it is in would hand down."""
+    with _opened(folder, name) as fd:
+        for kind in (acl.ACCESS, acl.DEFAULT):
+            try:
+                os.removexattr(fd, kind)
+            except OSError as error:
+                if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+                    raise

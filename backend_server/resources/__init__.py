@@ -1,5 +1,6 @@
 """The nouns that components are written in."""
 
+from backend_server.resources.acl import Acl
 from backend_server.resources.directory import Directory
 from backend_server.resources.file import File, FileMode, Link, NoFile
 from backend_server.resources.group import Group, Members, RootEquivalent
@@ -12,10 +13,12 @@ from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
 from backend_server.resources.unit import Unit
+from backend_server.resources.unitfile import UnitFile
 from backend_server.resources.user import User
 
 
 __all__ = [
+    "Acl",
     "AuthorizedKeys",
     "Directory",
     "File",
@@ -37,5 +40,6 @@ __all__ = [
     "Sudoers",
     "Sysctl",
     "Unit",
+    "UnitFile",
     "User",
 ]

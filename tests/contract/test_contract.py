@@ -16,6 +16,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resource import Resource
 from backend_server.resources import (
+    Acl,
     Directory,
     File,
     FileMode,
@@ -31,7 +32,14 @@ from backend_server.resources import (
 )
 
 
-ON_BOOTED_HOSTS = {"NoPackages", "PackageLists", "Packages", "PamProfile", "Unit"}
+ON_BOOTED_HOSTS = {
+    "NoPackages",
+    "PackageLists",
+    "Packages",
+    "PamProfile",
+    "Unit",
+    "UnitFile",
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,15 @@ ADA = User("ada", home="/home/ada", marker="contract-people")
 GRACE = User("grace", home="/home/grace")
 STAFF = (MARKER, ADA, GRACE)
 
+LIST = frozenset(
+    ("user::rwx", "group::r-x", "group:mail:rwx", "user:daemon:r-x", "mask::rwx")
+    + ("other::---",)
+)
+OTHER_LIST = frozenset(("user::rwx", "group::rwx", "other::r-x"))
+
 ABSENT = [
+    Sample(Acl(FOLDER, default=LIST), (Directory(FOLDER, mode=0o2750),)),
+    Sample(Acl(FOLDER, default=LIST, access=LIST), (Directory(FOLDER),)),
     Sample(Directory(FOLDER, mode=0o2770, owner="daemon", group="mail")),
     Sample(Directory(f"{FOLDER}/on/the/way")),
     Sample(File(f"{FOLDER}/text", "a\nb\n", mode=0o640, owner="daemon", group="mail")),
@@ -73,6 +89,11 @@ ABSENT = [
 ]
 
 DRIFTED = [
+    Sample(Acl(FOLDER), (Directory(FOLDER), Acl(FOLDER, default=LIST, access=LIST))),
+    Sample(
+        Acl(FOLDER, default=OTHER_LIST),
+        (Directory(FOLDER), Acl(FOLDER, default=LIST, access=LIST)),
+    ),
     Sample(
         Directory(FOLDER, mode=0o750),
         (Directory(FOLDER, mode=0o2777, owner="daemon", group="mail"),),

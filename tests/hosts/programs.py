@@ -8,19 +8,19 @@ import pty
 import select
 import subprocess
 import time
-from typing import Iterator
+from typing import ContextManager, Iterator, Sequence
 
 from sandbox.host import Host
 
 
 class Terminal:
-    """A program in the host that has a terminal, and somebody who types."""
+    """A program that has a terminal, and somebody who types."""
 
-    def __init__(self, host: Host, command: str) -> None:
+    def __init__(self, argv: Sequence[str]) -> None:
         self.ours, theirs = pty.openpty()
         self.seen = ""
         self.process = subprocess.Popen(
-            host.machine.enter("bash", "-c", command),
+            argv,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -56,9 +56,14 @@ class Terminal:
         return bool(data)
 
 
+def on_terminal(host: Host, command: str) -> ContextManager[Terminal]:
+    """A program in the host."""
+    return talking(host.machine.enter("bash", "-c", command))
+
+
 @contextlib.contextmanager
-def on_terminal(host: Host, command: str) -> Iterator[Terminal]:
-    terminal = Terminal(host, command)
+def talking(argv: Sequence[str]) -> Iterator[Terminal]:
+    terminal = Terminal(argv)
     try:
         yield terminal
     finally:

@@ -16,6 +16,7 @@ from backend_server.resources import (
     Packages,
     PamProfile,
     Unit,
+    UnitFile,
 )
 from sandbox.command import CommandFailed
 from tests.contract.test_contract import ON_BOOTED_HOSTS
@@ -73,7 +74,8 @@ ExecStart=/bin/true
 WantedBy=multi-user.target
 """
 UNIT = "contract.service"
-MAKE_UNIT = f"cat >/etc/systemd/system/{UNIT}; systemctl daemon-reload"
+UNIT_PATH = f"/etc/systemd/system/{UNIT}"
+MAKE_UNIT = f"cat >{UNIT_PATH}; systemctl daemon-reload"
 PEND = (
     "mkdir -p /var/lib/opensafely/pending; echo $(cat /proc/sys/kernel/random/boot_id) "
     f"now File /x >/var/lib/opensafely/pending/{UNIT}"
@@ -108,6 +110,9 @@ SAMPLES = [
     Sample(f"systemctl disable {UNIT}; systemctl enable --runtime {UNIT}", Unit(UNIT)),
     Sample(PEND, Unit(UNIT)),
     Sample(PEND, Unit(UNIT, enabled=None, running=None, on_change="try-restart")),
+    Sample(f"rm {UNIT_PATH}; systemctl daemon-reload", UnitFile(UNIT_PATH, SERVICE)),
+    Sample(f"echo >>{UNIT_PATH}", UnitFile(UNIT_PATH, SERVICE, notify=(UNIT,))),
+    Sample(PEND.replace(UNIT, f"daemon-reload.{UNIT}"), UnitFile(UNIT_PATH, SERVICE)),
     Sample("", Unit(UNIT, enabled=False, running=False)),
     Sample(PEND, Unit(UNIT, enabled=False, running=False)),
 ]

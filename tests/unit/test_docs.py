@@ -11,12 +11,22 @@ import pytest
 
 from backend_server import cli, report, run, status
 from backend_server.change import Change
+from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE, WORKSPACES
 from backend_server.engine import Outcome
 from backend_server.errors import UserError
 from backend_server.host.command import Output
 from backend_server.host.reader import HostReader
+from backend_server.host.tree import Counts
 from backend_server.resources import Group
-from backend_server.roles import ROLES, ROOT_EQUIVALENT_GROUPS
+from backend_server.roles import (
+    AREAS,
+    HIGH,
+    MEDIUM,
+    METADATA,
+    REQUESTS,
+    ROLES,
+    ROOT_EQUIVALENT_GROUPS,
+)
 from sandbox import __main__ as sandbox_cli
 from tests.unit.example import public_key
 
@@ -65,14 +75,40 @@ def table_of_roles():
         yield f"| {role.name} | {cells} |"
 
 
+PLACES = {
+    HIGH: f"`{HIGH_TREE}`",
+    MEDIUM: f"`{WORKSPACES[MEDIUM]}`",
+    METADATA: "there, `metadata/` and `manifest.json` of a workspace",
+    REQUESTS: f"`{MEDIUM_TREE}/requests`",
+}
+
+
+def table_of_trees():
+    yield f"| area | where | {' | '.join(role.name for role in ROLES)} |"
+    yield "|---" * (2 + len(ROLES)) + "|"
+    for area in AREAS:
+        cells = " | ".join(rights(role, area) for role in ROLES)
+        yield f"| {area} | {PLACES[area]} | {cells} |"
+
+
+def rights(role, area):
+    reads = ["list, read"] if area in role.reads else []
+    writes = ["write, create, delete, rename"] if area in role.writes else []
+    return ", ".join(reads + writes) or "nothing"
+
+
 def watched_groups():
     yield ", ".join(f"`{name}`" for name in sorted(ROOT_EQUIVALENT_GROUPS)) + "."
 
 
 @pytest.mark.parametrize(
     ("mark", "render"),
-    [("roles", table_of_roles), ("root-equivalent", watched_groups)],
-    ids=["roles", "root-equivalent"],
+    [
+        ("roles", table_of_roles),
+        ("trees", table_of_trees),
+        ("root-equivalent", watched_groups),
+    ],
+    ids=["roles", "trees", "root-equivalent"],
 )
 def test_access_is_the_table_of_roles(mark, render, request):
     text = ACCESS.read_text()
@@ -158,6 +194,10 @@ def test_keys_of_status(a_run):
     found = status.status(ran.site, host)
     assert ["format", *found] == documented("status")
     assert f"`{'`, `'.join(found['people'])}`" in (ROOT / "docs/json.md").read_text()
+
+
+def test_keys_of_repair():
+    assert ["format", *vars(Counts())] == documented("repair")
 
 
 def test_keys_of_an_error_and_of_show(capsys):

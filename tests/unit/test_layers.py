@@ -14,13 +14,24 @@ ROOT = Path(__file__).parents[2]
 TOOL = "backend_server"
 LAYERS = [
     ["errors", "change", "problem"],
-    ["parsers", "names", "rosters", "roles", "releases", "backend", "keys", "sshd"],
+    [
+        "acl",
+        "parsers",
+        "names",
+        "rosters",
+        "roles",
+        "releases",
+        "backend",
+        "keys",
+        "sshd",
+    ],
     ["host"],
     ["resource"],
     ["engine", "report", "history", "gather", "lock", "endpoints", "resources"],
     ["components"],
     [
         "backends",
+        "modes",
         "status",
         "preflight",
         "guard",

@@ -1,0 +1,35 @@
+"""Unit files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resources.file import File
+
+
+@dataclass(frozen=True)
+class UnitFile(File):
+    """A file of systemd's with exactly this text, which systemd has read.
+
+    `notify` names the units that must be started anew besides, for a change to have effect.
+    """
+
+    loaded: str = "done"
+
+    @property
+    def _reload(self) -> str:
+        """Each file has a mark of its own, or reloading for one would hide another's."""
+        return "daemon-reload." + self.path.rpartition("/")[2]
+
+    def check(self, host: HostReader) -> Changes:
+        found = "pending" if host.pending(self._reload) else "done"
+        return super().check(host) + compare(loaded=(found, self.loaded))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        host.mark_pending(self._reload, self.label)
+        super().apply(host, changes)
+        host.run("systemctl", "daemon-reload")
+        host.clear_pending(self._reload)
