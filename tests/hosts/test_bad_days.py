@@ -121,6 +121,7 @@ def test_bare_host_without_an_archive(bare_host, lab):
     finally:
         host.plug()
     assert done.returncode == 1
+    assert done.stdout, done.stderr
     found = json.loads(done.stdout)
     assert len(found["degraded"]) == 3
     assert {part["component"] for part in missed(done)} == {"packages"}

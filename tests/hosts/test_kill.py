@@ -101,7 +101,7 @@ $| = 1; print "held\\n"; sleep 600;
 def test_while_python_is_installed(bare_host):
     """Before there is a Python: another who installs is waited for, and each kill is healed."""
     host = bare_host("bookworm")
-    command = (f"{CHECKOUT}/test/manage.sh", "--yes", "--only", "identity")
+    command = (f"{CHECKOUT}/test/manage.sh", "--yes")
     moments = (
         "pgrep -x dpkg",
         "test -e /usr/bin/python3.11",
@@ -122,6 +122,7 @@ def test_while_python_is_installed(bare_host):
     done = manage(host, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert host.run("dpkg --audit").stdout == ""
+    assert rests(host)
 
 
 def kill_at(host, moment, run):
