@@ -10,17 +10,10 @@ import sys
 from pathlib import Path
 from typing import Callable, Sequence
 
-from backend_server.commands import (
-    apply,
-    first_password,
-    people_list,
-    people_root,
-    people_who,
-    plan,
-    repair,
-    show,
-    status,
-)
+from backend_server.commands.host import repair
+from backend_server.commands.look import show, status
+from backend_server.commands.manage import apply, plan
+from backend_server.commands.people import first_password, list_people, who
 from backend_server.errors import Refused, UserError
 from backend_server.report import sentence
 from backend_server.run import Options
@@ -36,9 +29,8 @@ _COMMANDS = {
     "status": (status, "what this host is now"),
 }
 _PEOPLE = {
-    "list": (people_list, "everybody with an account of ours, or on a roster here"),
-    "who": (people_who, "what an account can reach, and why"),
-    "root": (people_root, "everybody who can become root, and each way there"),
+    "list": (list_people, "everybody with an account of ours, or on a roster here"),
+    "who": (who, "what an account can reach, and why"),
     "first-password": (first_password, "your own, once: sudo opensafely-password"),
 }
 _EXIT_CODES = """\
@@ -109,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("apply", "plan"):
             _acting(command)
         if name == "apply":
-            says = "answers yes: first run on this host"
+            says = "answers yes: a first run here, an account that is adopted"
             command.add_argument("--yes", action="store_true", help=says)
         if name == "show":
             says = "such as `ubuntu 24.04`; this host's if not given"
@@ -126,7 +118,9 @@ def _people(add: Add) -> None:
     for name, (act, says) in _PEOPLE.items():
         action = _command(actions.add_parser, name, act, says)
         if name == "who":
-            action.add_argument("user", metavar="USER")
+            action.add_argument("user", metavar="USER", nargs="?", default="")
+            says = "everybody who can become root, and each way there"
+            action.add_argument("--root", action="store_true", help=says)
 
 
 def _command(add: Add, name: str, act: Act, says: str) -> argparse.ArgumentParser:
@@ -174,6 +168,7 @@ def _options(options: argparse.Namespace, checkout: str) -> Options:
         verbose=given.get("verbose", False),
         release=given.get("release"),
         user=given.get("user", ""),
+        root=given.get("root", False),
         recent=given.get("recent", False),
     )
 

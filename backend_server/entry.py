@@ -15,6 +15,7 @@ OLDEST = (3, 8)
 
 def main():
     # type: () -> int
+    open_standard_streams()
     if sys.version_info < OLDEST:
         found = "%d.%d" % sys.version_info[:2]
         return refuse(
@@ -34,6 +35,18 @@ def main():
     from backend_server import cli
 
     return cli.main(sys.argv[1:], CHECKOUT)
+
+
+def open_standard_streams():
+    # type: () -> None
+    """Descriptors 0 to 2 are open: else the next file opened would be taken for one of them."""
+    fd = os.open(os.devnull, os.O_RDWR)
+    while fd <= 2:
+        fd = os.dup(fd)
+    os.close(fd)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def writable_by_others(top):

@@ -114,8 +114,21 @@ def _makes_root(rule: str) -> bool:
     return rule.endswith(" ALL") and rule[1:].startswith(("ALL", "root"))
 
 
-def texts(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
+def line(person: Mapping[str, object]) -> str:
+    """Somebody of `listed`, on one line."""
+    rosters = _words(person["rosters"]) or "on no roster"
+    rest = f"{person['keys']} keys, password {person['password']}"
+    return f"{person['name']:<16} {rosters}, {rest}"
+
+
+def root_lines(person: Mapping[str, object]) -> Iterator[str]:
+    """Somebody of `who_is_root`: a way there a line."""
+    for way in _words(person["ways"], "\n").split("\n"):
+        yield f"{person['name']:<16} {way}"
+
+
+def _words(value: object, between: str = " ") -> str:
+    return between.join(value) if isinstance(value, list) else ""
 
 
 def lines(found: Mapping[str, object]) -> Iterator[str]:

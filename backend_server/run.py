@@ -34,6 +34,7 @@ class Options(NamedTuple):
     verbose: bool = False
     release: str | None = None
     user: str = ""
+    root: bool = False
     recent: bool = False
 
 

@@ -103,6 +103,10 @@ may_install() {
         'run this on a terminal, or answer beforehand with --yes'
 }
 
+if [ -e "$unfinished" ] && dpkg-query --show --showformat='${Status}' python3 2> /dev/null |
+    grep -qx 'install ok installed'; then
+    rm -f "$unfinished" # somebody finished it by hand
+fi
 if [ ! -x "$python" ] || [ -e "$unfinished" ]; then
     may_install "$@"
     install_python "$1"

@@ -100,7 +100,7 @@ class NoPackages(Resource):
             simulation = host.apt_simulation("purge", there)
             if simulation.status:
                 raise Refused(
-                    f"apt-get does not purge {' '.join(sorted(there))}",
+                    f"purging {' '.join(sorted(there))} would be refused by apt-get",
                     hint=simulation.stderr.strip(),
                 )
             more = _removed(simulation.stdout) - self.names

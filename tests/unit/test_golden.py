@@ -114,10 +114,10 @@ def options():
 
 
 def words(after):
-    """The words that completion offers: at first, after --only, or for a `-`."""
-    quoted = re.findall(r"(commands|options)='([^']*)'", COMPLETION)
-    first, second, third = ({*text.split()} for _, text in quoted)
-    return {"": first, "-": second, "--only": third}[after]
+    """The words that completion offers: at first, for a `-`, or after another word."""
+    quoted = re.findall(r"(?:commands|options)='([^']*)'", COMPLETION)
+    moments = ("", "-", "--only", "host", "people")
+    return {*dict(zip(moments, quoted))[after].split()}
 
 
 def test_every_command_is_completed():

@@ -47,7 +47,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What those beside it may import too: in return it imports nothing beside it.
-SHARED = {"names", "engine", "resources.file", "components.verbatim"}
+SHARED = {"names", "engine", "resources.file", "components.verbatim", "commands.output"}
 # Here the files of one folder may lean on each other as they like.
 OPEN_FOLDERS = {"host"}
 

@@ -1,0 +1,44 @@
+"""show and status: what is declared, and what is."""
+
+from __future__ import annotations
+
+import json
+
+from backend_server import preflight, report
+from backend_server import status as host_status
+from backend_server.backends import declare
+from backend_server.commands.output import OK, say_lines
+from backend_server.host.reader import HostReader
+from backend_server.releases import RELEASES, named, of_host
+from backend_server.run import Options, chosen, site
+
+
+def show(options: Options) -> int:
+    """All that is declared, for this release or any other. Looks at nothing else of the host."""
+    os_release = HostReader().os_release()
+    if options.release:
+        release = named(options.release)
+    elif os_release.get("ID") in {known.distribution for known in RELEASES}:
+        release = of_host(os_release)
+    else:  # a laptop
+        release = named("ubuntu 24.04")
+    components = chosen(declare(site(options, release)), options.only)
+    lines = list(report.declared(components))
+    if options.json:
+        print(json.dumps({"format": 1, "release": release.name, "declared": lines}))
+    else:
+        say_lines(lines)
+    return OK
+
+
+def status(options: Options) -> int:
+    """What this host is now."""
+    host = HostReader()
+    this = site(options, of_host(host.os_release()))
+    preflight.same_backend(this, host)
+    found = host_status.status(this, host)
+    if options.json:
+        print(json.dumps({"format": 1, **found}))
+    else:
+        say_lines(host_status.lines(found))
+    return OK

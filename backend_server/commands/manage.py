@@ -1,0 +1,119 @@
+"""plan and apply: what would change, and changing it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from backend_server import consent, engine, history, preflight, report
+from backend_server.commands.output import (
+    CHANGES,
+    DEGRADED,
+    FAILED,
+    OK,
+    REFUSED,
+    say_lines,
+)
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.lock import only_run
+from backend_server.progress import Progress
+from backend_server.run import Options, Run
+
+
+def plan(options: Options) -> int:
+    """What apply would change. Changes nothing."""
+    host = HostReader()
+    run = Run(options, host)
+    run.outcomes = list(engine.plan(run.components, host))
+    run.ask_outside()
+    run.exit_code = _plan_exit(run)
+    if options.json:
+        print(json.dumps(run.data()))
+    else:
+        text = report.Text(colour=sys.stdout.isatty(), whole=True)
+        for outcome in run.outcomes:
+            say_lines(text.lines(outcome))
+        _end(run, f"{options.backend} plan", host)
+    return run.exit_code
+
+
+def apply(options: Options) -> int:
+    """This host is what it is declared to be, and the history says what that took."""
+    host = Host()
+    preflight.can_be_managed(host)
+    who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
+    with only_run(who):
+        run = Run(options, host)
+        run.outcomes = list(engine.plan(run.components, host))
+        if engine.refusals(run.outcomes):
+            return _refuse(run)
+        if preflight.is_first_run(host):
+            run.ask_outside()
+            consent.first_run(run)
+        else:
+            consent.adoption(run)
+        if any(outcome.changes or outcome.error for outcome in run.outcomes):
+            run.record(host)  # so that a run which is killed is in the history too
+            _walk(run, host)
+        run.exit_code = _apply_exit(run)
+        run.record(host)
+        run.exit_code = _apply_exit(run)  # not being recorded is a failure too
+    if options.json:
+        print(json.dumps(run.data()))
+    else:
+        _end(run, options.backend, host)
+    return run.exit_code
+
+
+def _walk(run: Run, host: Host) -> None:
+    progress = Progress(sys.stderr)
+    host.say = progress.say
+    text = report.Text(colour=sys.stdout.isatty(), whole=run.options.verbose)
+    run.outcomes = []
+    for outcome in engine.walk(run.components, host, progress.about_to):
+        progress.clear()
+        run.outcomes.append(outcome)
+        if not run.options.json:
+            say_lines(text.lines(outcome))
+
+
+def _refuse(run: Run) -> int:
+    """Nothing was touched, not even the history: this may not be our host."""
+    run.outcomes = engine.refusals(run.outcomes)
+    run.exit_code = REFUSED
+    if run.options.json:
+        print(json.dumps(run.data()))
+    text = report.Text(colour=sys.stderr.isatty())
+    for outcome in run.outcomes:
+        say_lines(text.lines(outcome), sys.stderr)
+    print(f"nothing was touched: {report.totals(run.outcomes)}", file=sys.stderr)
+    return REFUSED
+
+
+def _plan_exit(run: Run) -> int:
+    if engine.refusals(run.outcomes):
+        return REFUSED
+    if any(outcome.changes for outcome in run.outcomes) and not _failed(run):
+        return CHANGES
+    return _apply_exit(run)
+
+
+def _apply_exit(run: Run) -> int:
+    if _failed(run):
+        return FAILED
+    return DEGRADED if run.degraded else OK
+
+
+def _failed(run: Run) -> bool:
+    return any(o.error for o in run.outcomes) or run.unrecorded is not None
+
+
+def _end(run: Run, what: str, host: HostReader) -> None:
+    if run.unrecorded:
+        say_lines(report.sentence(run.unrecorded))
+    say_lines(f"degraded: {line}" for line in run.degraded)
+    if run.options.verbose:
+        say_lines(f"started: {' '.join(argv)}" for argv in host.programs)
+    print(run.last_line(what))

@@ -1,0 +1,18 @@
+"""What every command has in common: exit statuses, and printing that nobody may read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Iterable, TextIO
+
+
+OK, FAILED, REFUSED, CHANGES, DEGRADED = range(5)  # the first of 2, 1, 3, 4 that holds
+
+
+def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
+    for line in lines:
+        try:
+            print(line, flush=True, file=stream)
+        except OSError:  # nobody reads on: no reason to leave a run half done
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

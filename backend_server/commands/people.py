@@ -1,0 +1,61 @@
+"""people …: who can do what, and one's own first password."""
+
+from __future__ import annotations
+
+import json
+
+from backend_server import history, people
+from backend_server.commands.output import OK, say_lines
+from backend_server.errors import Refused
+from backend_server.first_password import set_first_password
+from backend_server.gather import Site
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.releases import of_host
+from backend_server.run import Options, site
+
+
+def list_people(options: Options) -> int:
+    """Everybody with an account that is ours, or on a roster here."""
+    host = HostReader()
+    found = list(people.listed(_this(options, host), host))
+    if options.json:
+        print(json.dumps({"format": 1, "people": found}))
+    else:
+        say_lines(map(people.line, found))
+    return OK
+
+
+def who(options: Options) -> int:
+    """What one account can reach, and why; or, for root, each account and its ways there."""
+    host = HostReader()
+    this = _this(options, host)
+    if bool(options.user) == options.root:
+        raise Refused("wanted either a USER or --root", hint="backend people who ada")
+    if options.root:
+        found = list(people.who_is_root(this, host))
+        lines = [line for person in found for line in people.root_lines(person)]
+        data: dict[str, object] = {"people": found}
+    else:
+        data = people.who(this, host, options.user)
+        lines = list(people.lines(data))
+    if options.json:
+        print(json.dumps({"format": 1, **data}))
+    else:
+        say_lines(lines)
+    return OK
+
+
+def _this(options: Options, host: HostReader) -> Site:
+    return site(options, of_host(host.os_release()))
+
+
+def first_password(options: Options) -> int:
+    """The person at the terminal has a password, and the history says so."""
+    host = Host()
+    name = set_first_password(host)
+    context = history.context(host, str(options.checkout))
+    event = {"format": 1, "event": "first password", "began": history.now()}
+    history.append(host, {**event, **context})
+    print(f"{name} has a password now: sudo asks for it")
+    return OK
