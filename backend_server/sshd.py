@@ -6,10 +6,14 @@ import fnmatch
 from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple, Tuple
 
+from backend_server.errors import Refused
+
 
 MAIN = "/etc/ssh/sshd_config"
 DROP_INS = "/etc/ssh/sshd_config.d"
 OURS = f"{DROP_INS}/00-opensafely.conf"
+
+_DEPTH = 16  # SERVCONF_MAX_DEPTH of sshd
 
 Read = Callable[[str], "str | None"]
 Names = Callable[[str], Tuple[str, ...]]
@@ -41,7 +45,7 @@ class Login(NamedTuple):
 
 def settings(read: Read, names: Names) -> Iterator[Setting]:
     """Every line in the order in which sshd meets them; of most keywords the first one counts."""
-    yield from _file(MAIN, read, names, match="")
+    yield from _file(MAIN, read, names, match="", depth=0)
 
 
 def includes_drop_ins(read: Read) -> bool:
@@ -58,7 +62,14 @@ def includes_drop_ins(read: Read) -> bool:
     return False
 
 
-def _file(source: str, read: Read, names: Names, match: str) -> Iterator[Setting]:
+def _file(
+    source: str, read: Read, names: Names, match: str, depth: int
+) -> Iterator[Setting]:
+    if depth > _DEPTH:
+        raise Refused(
+            f"{source} is included by itself, or too deeply; sshd would not start",
+            hint=f"grep -rni include {MAIN} {DROP_INS}",
+        )
     for number, line in enumerate((read(source) or "").splitlines(), start=1):
         keyword, value = _split(line)
         if keyword == "match":
@@ -66,7 +77,7 @@ def _file(source: str, read: Read, names: Names, match: str) -> Iterator[Setting
             match = "" if value.lower() == "all" else value
         elif keyword == "include":
             for path in _included(value, names):
-                yield from _file(path, read, names, match)
+                yield from _file(path, read, names, match, depth + 1)
         elif keyword:
             yield Setting(keyword, value, match, source, number)
 
@@ -91,20 +102,30 @@ def _included(value: str, names: Names) -> Iterator[str]:
 
 def shuts_out(setting: Setting, user: str, groups: frozenset[str]) -> bool:
     """Whether a Deny or Allow line, taken alone, keeps this user from logging in."""
-    patterns = [word.partition("@")[0] for word in setting.value.split()]
     names = frozenset({user}) if setting.keyword.endswith("users") else groups
+    patterns = [word.partition("@")[0] for word in setting.value.split()]
     hit = any(fnmatch.fnmatchcase(name, p) for name in names for p in patterns)
     if setting.keyword in ("denyusers", "denygroups"):
         return hit
-    return setting.keyword in ("allowusers", "allowgroups") and not hit
+    but_not = [p[1:] for p in patterns if p.startswith("!")]
+    excepted = any(fnmatch.fnmatchcase(name, p) for name in names for p in but_not)
+    return setting.keyword in ("allowusers", "allowgroups") and (excepted or not hit)
 
 
-def daemon_options(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """The -o options of a running sshd's argv: they count more than any file."""
-    options: list[str] = []
-    for here, following in zip(arguments, (*arguments[1:], "")):
-        if here == "-o":
-            options.append(following)
-        elif here.startswith("-o"):
-            options.append(here[2:])
-    return tuple(options)
+def daemon_options(line: str) -> tuple[str, ...]:
+    """The -o options of a command line of sshd, in which blanks may stand for quoted ones.
+
+    A value goes on until the next option, what sshd says of itself in [brackets], or the
+    semicolon with which systemctl show ends an argv.
+    """
+    options: list[list[str]] = []
+    inside = False
+    for word in line.split():
+        if word.startswith("-o"):
+            options.append([word[2:]] if word[2:] else [])
+            inside = True
+        elif word.startswith(("-", "[", ";", "}")):
+            inside = False
+        elif inside:
+            options[-1].append(word)
+    return tuple(" ".join(words) for words in options if words)

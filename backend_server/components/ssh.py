@@ -82,7 +82,14 @@ def ssh(site: Site) -> Iterator[Resource]:
         canary=CANARY,
         keys=KEY_FOLDER,
     )
-    yield SshdConfig(OURS, text, people=tuple(_people(site)), expect=_EXPECT)
+    others = (*sorted(site.backend.provider_accounts), CANARY)
+    yield SshdConfig(
+        OURS,
+        text,
+        people=tuple(_people(site)),
+        others=tuple(Login(name, frozenset({name})) for name in others),
+        expect=_EXPECT,
+    )
 
 
 def _groups(site: Site) -> list[str]:

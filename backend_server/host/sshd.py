@@ -14,6 +14,7 @@ from backend_server import sshd
 from backend_server.errors import CommandFailed, UserError
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.parsers import parse_assignments
 
 
 SERVICE = "ssh.service"
@@ -40,8 +41,10 @@ def options(host: HostReader) -> tuple[str, ...]:
     """The -o options that sshd runs with: it writes its own argv over its title."""
     pid = host.unit(SERVICE).get("MainPID", "0")
     running = host.read(f"/proc/{pid}/cmdline") or ""  # pid 0 has none
-    started = running or host.unit(SERVICE).get("ExecStart", "")
-    return sshd.daemon_options(tuple(started.replace("\0", " ").split()))
+    if running:
+        return sshd.daemon_options(running.replace("\0", " "))
+    later = host.parsed("/etc/default/ssh", parse_assignments).get("SSHD_OPTS", "")
+    return sshd.daemon_options(f"{later} ; {host.unit(SERVICE).get('ExecStart', '')}")
 
 
 def prove_login(host: Host, keys: str) -> None:

@@ -24,8 +24,8 @@ _LISTS = ("allowusers", "allowgroups", "denyusers", "denygroups")
 class SshdConfig(Resource):
     """The drop-in that sshd reads first says this, and sshd lets people in with it.
 
-    `people` are those who must be able to log in afterwards; for them `sshd -T` must answer
-    the lines of `expect`. After a change sshd must greet, and a login by a
+    `people` must be able to log in afterwards, and so must `others` who have an account; for
+    people `sshd -T` must answer the lines of `expect`. After a change sshd must greet, and a login by a
     key of its own must work; else the old file comes back and the change has failed.
 
     Refused where something else would decide instead, or shut out one of the people: sshd
@@ -36,6 +36,7 @@ class SshdConfig(Resource):
     path: str
     text: str
     people: tuple[sshd.Login, ...] = ()
+    others: tuple[sshd.Login, ...] = ()
     expect: tuple[str, ...] = ()
     mode: int = 0o644
 
@@ -143,25 +144,42 @@ class SshdConfig(Resource):
 
     def _wrong(self, host: HostReader) -> Iterator[tuple[sshd.Setting, str]]:
         ours = self._ours()
-        for setting in sshd.settings(host.read, host.names):
+        before_ours = True
+        for setting in self._as_it_will_be(host):
             if setting.source == self.path:
-                continue
-            first = setting.source < self.path and setting.source != sshd.MAIN
-            if setting.match:
-                if first:
+                before_ours = False
+            elif setting.match:
+                if before_ours:
                     yield setting, "is in a Match that comes before ours and wins"
-                continue
-            wanted = ours.get(setting.keyword, setting.value)
-            if first and setting.value.lower() != wanted.lower():
-                yield setting, f"comes first and wins; wanted {wanted}"
-            if setting.keyword in _LISTS:
-                yield from self._shut_out(setting)
+            else:
+                wanted = ours.get(setting.keyword, setting.value)
+                if before_ours and setting.value.lower() != wanted.lower():
+                    yield setting, f"comes first and wins; wanted {wanted}"
+                yield from self._shut_out(setting, host)
 
-    def _shut_out(self, setting: sshd.Setting) -> Iterator[tuple[sshd.Setting, str]]:
+    def _as_it_will_be(self, host: HostReader) -> Iterator[sshd.Setting]:
+        """All settings in sshd's order, with our file as it is declared."""
+        folder, _, name = self.path.rpartition("/")
+
+        def read(path: str) -> str | None:
+            return self.text if path == self.path else host.read(path)
+
+        def names(path: str) -> tuple[str, ...]:
+            found = host.names(path)
+            return (*found, name) if path == folder and name not in found else found
+
+        return sshd.settings(read, names)
+
+    def _shut_out(
+        self, setting: sshd.Setting, host: HostReader
+    ) -> Iterator[tuple[sshd.Setting, str]]:
+        if setting.keyword not in _LISTS:
+            return
         if setting.keyword == "allowgroups":
             # sshd adds it to our own list, so that it lets in, and never shuts out.
             yield setting, "lets in groups that no role here has"
-        for person in self.people:
+        here = (other for other in self.others if other.name in host.users())
+        for person in (*self.people, *here):
             if sshd.shuts_out(setting, person.name, person.groups):
                 yield setting, f"shuts out {person}, who must be able to log in"
 
