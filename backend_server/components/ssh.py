@@ -9,7 +9,7 @@ from backend_server.gather import Site
 from backend_server.host.sshd import CANARY
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.resource import Resource
-from backend_server.resources import Group, SshdConfig, User
+from backend_server.resources import Group, Proven, SshdConfig, User
 from backend_server.roles import MARKER, ROLES
 from backend_server.sshd import OURS, Login
 
@@ -83,13 +83,15 @@ def ssh(site: Site) -> Iterator[Resource]:
         keys=KEY_FOLDER,
     )
     others = (*sorted(site.backend.provider_accounts), CANARY)
-    yield SshdConfig(
+    config = SshdConfig(
         OURS,
         text,
         people=tuple(_people(site)),
         others=tuple(Login(name, frozenset({name})) for name in others),
         expect=_EXPECT,
     )
+    yield config
+    yield Proven("sshd", changed_by=(config.label,))
 
 
 def _groups(site: Site) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Iterator
 from backend_server.components.verbatim import verbatim
 from backend_server.gather import Site
 from backend_server.resource import Resource
-from backend_server.resources import File, Sudoers, SuOnlyFor
+from backend_server.resources import File, Proven, Sudoers, SuOnlyFor
 from backend_server.roles import DEVELOPERS, ROLES
 
 
@@ -37,7 +37,9 @@ def sudo(site: Site) -> Iterator[Resource]:
     yield verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
     command = _COMMAND.substitute(checkout=site.checkout, backend=site.backend.name)
     yield File(FIRST_PASSWORD, command, mode=0o755)
-    yield Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
+    rules = Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
+    yield rules
+    yield Proven("sudo", changed_by=(rules.label,))
     yield SuOnlyFor(DEVELOPERS)
 
 

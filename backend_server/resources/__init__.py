@@ -8,6 +8,7 @@ from backend_server.resources.hosts import HostsBlock
 from backend_server.resources.keys import AuthorizedKeys, OnlyTheseKeys
 from backend_server.resources.package import NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
+from backend_server.resources.proof import Proven
 from backend_server.resources.setting import LoginDefs
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
@@ -34,6 +35,7 @@ __all__ = [
     "PackageLists",
     "Packages",
     "PamProfile",
+    "Proven",
     "RootEquivalent",
     "SshdConfig",
     "SuOnlyFor",
