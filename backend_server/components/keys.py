@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.gather import Site
-from backend_server.host.sshd import CANARY
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.resource import Resource
 from backend_server.resources import AuthorizedKeys, OnlyTheseKeys
@@ -13,7 +12,6 @@ from backend_server.resources import AuthorizedKeys, OnlyTheseKeys
 
 def keys(site: Site) -> Iterator[Resource]:
     """Needs neither network nor packages; whose name is off every roster has no file."""
-    # The canary's file is there only while a changed sshd is tried.
-    yield OnlyTheseKeys(KEY_FOLDER, frozenset(site.keys) | {CANARY})
+    yield OnlyTheseKeys(KEY_FOLDER, frozenset(site.keys))
     for name in sorted(site.keys):
         yield AuthorizedKeys(name, site.keys[name])

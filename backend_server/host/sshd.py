@@ -31,6 +31,17 @@ def reload(host: Host) -> None:
         host.run("systemctl", "reload", SERVICE)
 
 
+def start(host: Host) -> None:
+    """Something takes ssh connections: the daemon, or its socket where that is enabled.
+
+    What failed is forgotten first, and sessions that are open stay: only the listener starts.
+    """
+    by_socket = host.unit(SOCKET).get("UnitFileState") == "enabled"
+    unit = SOCKET if by_socket else SERVICE
+    host.run("systemctl", "reset-failed", SERVICE)
+    host.run("systemctl", "restart", unit)
+
+
 def listening(host: HostReader) -> bool:
     """Whether anything here takes ssh connections at all."""
     units = (host.unit(SERVICE), host.unit(SOCKET))

@@ -62,8 +62,8 @@ class SshdConfig(Resource):
             for change in self._file.check(host)
             if change.field in ("text", "mode")
         )
-        if not changes and host.pending(daemon.SERVICE):
-            changes = compare(text=("not yet read by sshd", "read by sshd"))
+        if not changes and self._unproven(host):
+            changes = compare(text=("not yet proven", "sshd lets people in with it"))
         if changes and host.stat("/usr/sbin/sshd"):
             self._refuse_broken(host)
         return changes
@@ -76,11 +76,18 @@ class SshdConfig(Resource):
         except UserError as error:
             undo.bring_back(host, self.path)
             daemon.reload(host)
+            if not daemon.listening(host):  # what it was told to do ended it
+                daemon.start(host)
             raise UserError(
                 f"{error}; the old {self.path} is back in force", hint=error.hint
             ) from None
         undo.forget(host, self.path)
         host.clear_pending(daemon.SERVICE)
+
+    def _unproven(self, host: HostReader) -> bool:
+        """A run was killed before sshd had read the file and let somebody in; or sshd is dead."""
+        unread = host.pending(daemon.SERVICE) or undo.kept(host, self.path)
+        return unread or not daemon.listening(host)
 
     def _prove(self, host: Host) -> None:
         if (
@@ -91,8 +98,9 @@ class SshdConfig(Resource):
         for person in self.people:
             self._prove_effect(host, person.name)
         daemon.reload(host)
-        if daemon.listening(host):
-            daemon.prove_login(host, KEY_FOLDER)
+        if not daemon.listening(host):
+            daemon.start(host)
+        daemon.prove_login(host, KEY_FOLDER)
 
     def _prove_effect(self, host: Host, name: str) -> None:
         """What sshd would do for this person, with the options that the daemon runs with."""
