@@ -61,13 +61,11 @@ def adoption(run: Run) -> None:
             "and nobody is here to confirm that it belongs to the person on the roster",
             hint="run this on a terminal, or answer beforehand with --yes",
         )
-    print(
-        f"{them}: an account of that name is on this host already. It keeps its files"
-    )
-    print(
+    _say(f"{them}: an account of that name is on this host already. It keeps its files")
+    _say(
         "and its password, and from now on opens with the keys of the roster's person."
     )
-    if input("Type yes if it is the same person: ").strip() != "yes":
+    if _answer("Type yes if it is the same person: ") != "yes":
         raise Refused("the answer was not yes; nothing was changed")
 
 

@@ -32,7 +32,7 @@ _REFUSED = (
     "ecdsa-sha2-nistp384",
     "ecdsa-sha2-nistp521",
 )
-_WANTED = "wanted one of ssh-ed25519, sk-ssh-ed25519@openssh.com, ssh-rsa"
+_WANTED = f"wanted one of {', '.join(_FIELDS)}"
 
 
 class Key(NamedTuple):
@@ -115,7 +115,7 @@ def _judge_type(kind: str) -> None:
     if "-cert-" in kind:
         raise _Wrong(f"{kind} is a certificate; {_WANTED}")
     if kind in _REFUSED:
-        raise _Wrong(f"{kind} is too weak; {_WANTED}")
+        raise _Wrong(f"{kind} is not accepted; {_WANTED}")
     if "=" in kind or "," in kind or kind in ("cert-authority", "restrict"):
         raise _Wrong("the line begins with options; wanted the key alone")
     raise _Wrong(f"{ascii(kind[:40])} is no type of key; {_WANTED}")

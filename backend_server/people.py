@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping
 
+from backend_server.errors import Refused
 from backend_server.gather import Site
 from backend_server.host.access import granted
 from backend_server.host.reader import HostReader
@@ -29,18 +30,23 @@ def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
         yield {
             "name": name,
             "rosters": _rosters(site, name),
-            "groups": sorted(_groups(host, name)),
+            "groups": sorted(host.groups_of(name)),
             "keys": len(fingerprints(host, name)),
             "password": password(host, name),
         }
 
 
 def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
-    """What one account can reach, each with its reason."""
+    """What one account can reach, each with its reason. Raises Refused for a name of nobody."""
+    if name not in host.users() and not _rosters(site, name):
+        raise Refused(
+            f"{name} has no account here and is on no roster",
+            hint="see who there is: backend people list",
+        )
     return {
         "name": name,
         "rosters": _rosters(site, name),
-        "groups": sorted(_groups(host, name)),
+        "groups": sorted(host.groups_of(name)),
         "keys": fingerprints(host, name),
         "password": password(host, name),
         "sudo": sudo_rules(host, name),
@@ -54,7 +60,7 @@ def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
         ways = []
         if user.uid == 0:
             ways.append("uid 0")
-        groups = _groups(host, user.name) & ROOT_EQUIVALENT_GROUPS
+        groups = host.groups_of(user.name) & ROOT_EQUIVALENT_GROUPS
         ways += [f"group {group}" for group in sorted(groups)]
         if user.uid >= FIRST_PERSON:
             rules = sudo_rules(host, user.name)
@@ -101,14 +107,6 @@ def _rosters(site: Site, name: str) -> list[str]:
     ]
 
 
-def _groups(host: HostReader, name: str) -> frozenset[str]:
-    user = host.users().get(name)
-    own = {host.group_name(user.gid)} if user else set()
-    return frozenset(
-        own.union(g.name for g in host.groups().values() if name in g.members)
-    )
-
-
 def _makes_root(rule: str) -> bool:
     """A rule that lets run anything as root; one command with its arguments does not."""
     return rule.endswith(" ALL") and rule[1:].startswith(("ALL", "root"))
@@ -117,7 +115,8 @@ def _makes_root(rule: str) -> bool:
 def line(person: Mapping[str, object]) -> str:
     """Somebody of `listed`, on one line."""
     rosters = _words(person["rosters"]) or "on no roster"
-    rest = f"{person['keys']} keys, password {person['password']}"
+    keys = f"{person['keys']} key{'' if person['keys'] == 1 else 's'}"
+    rest = f"{keys}, password {person['password']}"
     return f"{person['name']:<16} {rosters}, {rest}"
 
 

@@ -87,7 +87,7 @@ def ssh(site: Site) -> Iterator[Resource]:
         OURS,
         text,
         people=tuple(_people(site)),
-        others=tuple(Login(name, frozenset({name})) for name in others),
+        others=others,
         expect=_EXPECT,
     )
     yield config

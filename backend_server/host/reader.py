@@ -142,6 +142,13 @@ class HostReader:
         found = self.groups().get(group)
         return found.members if found else frozenset()
 
+    def groups_of(self, user: str) -> frozenset[str]:
+        """The groups of an account, its primary one among them."""
+        found = self.users().get(user)
+        own = {self.group_name(found.gid)} if found else set()
+        rest = (g.name for g in self.groups().values() if user in g.members)
+        return frozenset(own.union(rest))
+
     def user_name(self, uid: int) -> str:
         """The account with this uid, or the number where there is none."""
         return next((u.name for u in self.users().values() if u.uid == uid), str(uid))

@@ -17,7 +17,8 @@ _SU = "/etc/pam.d/su"
 class SuOnlyFor(Resource):
     """su(1) asks for a password of the members of one group only; root needs none.
 
-    The line stands right after root's, so that others are refused before any question.
+    The line stands right after root's, so that others are refused before any question. su has
+    a file of its own, which no profile reaches.
     """
 
     group: str
@@ -50,7 +51,7 @@ def _is(line: str, module: str) -> bool:
 class PamProfile(Resource):
     """A pam-auth-update(8) profile is there and in force: `line` stands in `used_in`.
 
-    Nobody edits /etc/pam.d by hand here: pam-auth-update keeps every login path alike.
+    pam-auth-update writes the common files of /etc/pam.d, which keeps every login path alike.
     """
 
     name: str

@@ -36,7 +36,7 @@ class SshdConfig(Resource):
     path: str
     text: str
     people: tuple[sshd.Login, ...] = ()
-    others: tuple[sshd.Login, ...] = ()
+    others: tuple[str, ...] = ()
     expect: tuple[str, ...] = ()
     mode: int = 0o644
 
@@ -57,6 +57,7 @@ class SshdConfig(Resource):
         if host.stat("/usr/sbin/sshd"):
             self._refuse_no_include(host)
             self._refuse_other_lines(host)
+            self._refuse_left_out(host)
         changes = tuple(
             change
             for change in self._file.check(host)
@@ -186,10 +187,24 @@ class SshdConfig(Resource):
         if setting.keyword == "allowgroups":
             # sshd adds it to our own list, so that it lets in, and never shuts out.
             yield setting, "lets in groups that no role here has"
-        here = (other for other in self.others if other.name in host.users())
-        for person in (*self.people, *here):
+        for person in (*self.people, *self._others(host)):
             if sshd.shuts_out(setting, person.name, person.groups):
                 yield setting, f"shuts out {person}, who must be able to log in"
+
+    def _others(self, host: HostReader) -> Iterator[sshd.Login]:
+        for name in self.others:
+            if name in host.users():
+                yield sshd.Login(name, host.groups_of(name))
+
+    def _refuse_left_out(self, host: HostReader) -> None:
+        allowed = self._ours().get("allowgroups", "").split()
+        for other in self._others(host):
+            if allowed and not other.groups.intersection(allowed):
+                raise Refused(
+                    f"{other} would be shut out: it is in none of the groups that may log "
+                    f"in over ssh, {' '.join(allowed)}",
+                    hint=f"groupadd {other}; gpasswd --add {other} {other}",
+                )
 
     def _ours(self) -> dict[str, str]:
         """What the drop-in says for everybody."""

@@ -43,7 +43,6 @@ REFUSED = [
     ([Group("a", gid=4000)], Group("a", gid=4001), "has gid 4000, not 4001"),
     ([Group("a", gid=4000)], Group("b", gid=4000), "gid 4000, which is a's"),
     ([], Group("a", gid=0), "gid 0, which is root's"),
-    ([Group(MARKER), ADA], OURS, "already on this host and was not made by"),
     ([Group(MARKER), Group("ada")], OURS, "a group ada is there"),
     ([ADA], User("ada", home="/home/ada", uid=4000), "has uid 1000, not 4000"),
     ([ADA, Group("b")], User("b", home="/b", uid=1000), "uid 1000, which is ada's"),
@@ -83,10 +82,17 @@ def test_root_equivalent_of_a_group_that_is_not_there():
 def test_an_account_is_locked_from_birth_and_has_its_own_closed_group():
     apply(Group(MARKER), LoginDefs("HOME_MODE", "0750"), OURS)
     host = HostReader()
-    assert host.password("ada") == "!"
+    assert host.shadow()["ada"].password == "!"
     assert host.members(MARKER) == {"ada"}
     assert host.group_name(host.users()["ada"].gid) == "ada"
     assert Path("/home/ada").stat().st_mode & 0o777 == 0o750
+
+
+def test_an_account_that_is_here_already_is_adopted():
+    apply(Group(MARKER), ADA)
+    assert [change.field for change in OURS.check(HostReader())] == ["marker"]
+    apply(OURS)
+    assert HostReader().members(MARKER) == {"ada"}
 
 
 def test_a_home_that_somebody_left_behind_is_not_given_to_a_namesake():

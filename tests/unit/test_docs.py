@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import cli, report, run, status
+from backend_server import cli, people, report, run, status
 from backend_server.change import Change
+from backend_server.commands import people as people_commands
 from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE, WORKSPACES
 from backend_server.engine import Outcome
 from backend_server.errors import UserError
@@ -196,6 +197,39 @@ def test_keys_of_status(a_run):
     assert f"`{'`, `'.join(found['people'])}`" in (ROOT / "docs/json.md").read_text()
 
 
+def test_keys_of_people(a_run):
+    ran, host = a_run
+    (host.root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    (ada,) = people.listed(ran.site, host)
+    assert list(ada) == documented("people list")
+    assert list(people.who(ran.site, host, "ada")) == documented("people who")
+    (root,) = people.who_is_root(ran.site, host)
+    assert list(root) == documented("people who --root")
+
+
+@pytest.mark.parametrize(
+    ("field", "word"),
+    [("!", "none yet"), ("$6$x$x", "set"), ("!$6$x$x", "locked"), (None, "no account")],
+)
+def test_words_for_a_password(a_run, field, word):
+    _, host = a_run
+    line = f"ada:{field}:20000:0:99999:7:::\n" if field else ""
+    (host.root / "etc/shadow").write_text(line)
+    assert people.password(host, "ada") == word
+    assert f"`{word}`" in (ROOT / "docs/json.md").read_text()
+
+
+def test_keys_of_an_event(a_run, monkeypatch, capsys):
+    _, host = a_run
+    lines = []
+    monkeypatch.setattr(people_commands, "Host", lambda: host)
+    monkeypatch.setattr(people_commands, "set_first_password", lambda host: "ada")
+    monkeypatch.setattr(run.history, "append", lambda host, line: lines.append(line))
+    assert people_commands.first_password(run.Options("test", ROOT)) == 0
+    assert list(lines[0]) == documented("event")
+    assert f"`{lines[0]['event']}`" in (ROOT / "docs/json.md").read_text()
+
+
 def test_keys_of_repair():
     assert ["format", *vars(Counts())] == documented("repair")
 
@@ -287,7 +321,7 @@ def test_command_lines_can_be_typed(path):
 
 def test_the_readme_shows_each_command():
     shown = {words[0] for script, words in shown_commands(ROOT / "README.md") if words}
-    assert shown >= cli._COMMANDS.keys() - {"apply"}
+    assert shown >= cli._COMMANDS.keys() - {"apply"} | {"people", "host"}
 
 
 def test_the_readme_stays_short():
@@ -298,7 +332,7 @@ def test_the_readme_stays_short():
 
 NOBODY = {"ada", "grace", "rita", "gus", "opensafely", "ubuntu", "root"}
 PEOPLE = re.compile(
-    r"/home/(\w+)|\b(\w+)@|--(?:delete|add) (\w+)|usermod -aG \S+ (\w+)"
+    r"/home/(\w+)|\b(\w+)@(?!openssh\.com)|--(?:delete|add) (\w+)|usermod -aG \S+ (\w+)"
     r"|\b(?:chage|usermod|pkill|terminate-user|crontab)\b[^\n`;]* (\w+)$"
     r'|"who": "(\w+)"|last run .* by (\w+)|User (\w+),|^ +users: (.+)$'
     r'|"(?:developers|researchers|reviewers)": \[([^\]]*)\]',
