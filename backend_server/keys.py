@@ -132,9 +132,12 @@ def _glued(rest: list[str]) -> bool:
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        blob = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise _Wrong("the key is no base64; copy the whole line again") from None
+        blob = b""
+    if base64.b64encode(blob).decode() != text:  # two spellings would be two keys
+        raise _Wrong("the key is no base64; copy the whole line again")
+    return blob
 
 
 def _judge_blob(kind: str, blob: bytes) -> None:

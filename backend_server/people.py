@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Iterator, Mapping
 
+from backend_server.components.sudo import FIXED_COMMANDS
 from backend_server.errors import Refused
 from backend_server.gather import Site
 from backend_server.host.access import granted
@@ -11,7 +13,7 @@ from backend_server.host.reader import HostReader
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.keys import parse
 from backend_server.parsers import FIRST_PERSON
-from backend_server.roles import MARKER, ROOT_EQUIVALENT_GROUPS
+from backend_server.roles import MARKER, ROLES, ROOT_EQUIVALENT_GROUPS
 
 
 TREES = (
@@ -24,9 +26,11 @@ TREES = (
 
 
 def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
-    """Everybody on a roster here, or with an account that is or was ours."""
-    on_roster = {e.name for entries in site.people.values() for e in entries}
-    for name in sorted(on_roster | host.members(MARKER)):
+    """Everybody on a roster here, in a role's group, or with an account that is or was ours."""
+    names = {e.name for entries in site.people.values() for e in entries}
+    for group in (MARKER, *(role.group for role in ROLES)):
+        names |= host.members(group)
+    for name in sorted(names):
         yield {
             "name": name,
             "rosters": _rosters(site, name),
@@ -108,8 +112,11 @@ def _rosters(site: Site, name: str) -> list[str]:
 
 
 def _makes_root(rule: str) -> bool:
-    """A rule that lets run anything as root; one command with its arguments does not."""
-    return rule.endswith(" ALL") and rule[1:].startswith(("ALL", "root"))
+    """Whether a rule of `sudo -l` lets more be done as root than our own fixed commands."""
+    runas, _, command = rule.rpartition(") ")
+    who = re.split(r"[ :,(]+", runas)
+    fixed = command.replace("NOPASSWD: ", "") in FIXED_COMMANDS
+    return ("root" in who or "ALL" in who) and not fixed
 
 
 def line(person: Mapping[str, object]) -> str:

@@ -14,17 +14,20 @@ from backend_server.roles import DEVELOPERS, ROLES
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
 
+# What developers may do as root without a password: to set their first one, and to look.
+# A command without arguments would let all arguments through, "" lets none.
+FIXED_COMMANDS = (
+    f'{FIRST_PASSWORD} ""',
+    "/usr/local/sbin/backend status",
+    "/usr/local/sbin/backend plan --offline",
+)
+
 # Read last, and sudo keeps the last rule that fits: what needs no password comes at the end.
-# A command without arguments lets all arguments through, "" lets none.
 _RULES = Template("""\
 Defaults use_pty, timestamp_timeout=5
 $log$rules
-# A first password, for whoever has none yet: the command itself looks who asks.
-%$developers ALL=(root) NOPASSWD: $first_password ""
-# Looking changes nothing.
-%$developers ALL=(root) NOPASSWD: /usr/local/sbin/backend status
-%$developers ALL=(root) NOPASSWD: /usr/local/sbin/backend plan --offline
-""")
+# Looking, and a first password for whoever has none: the command itself sees who asks.
+$fixed""")
 
 _COMMAND = Template("""\
 #!/bin/sh
@@ -51,6 +54,8 @@ def _rules(site: Site) -> str:
     return _RULES.substitute(
         log=log,
         rules="".join(roles),
-        developers=DEVELOPERS,
-        first_password=FIRST_PASSWORD,
+        fixed="".join(
+            f"%{DEVELOPERS} ALL=(root) NOPASSWD: {command}\n"
+            for command in FIXED_COMMANDS
+        ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from backend_server.host.reader import HostReader
+from backend_server.parsers import PasswdEntry
 
 
 def granted(host: HostReader, name: str, path: str) -> str:
@@ -19,15 +20,20 @@ def granted(host: HostReader, name: str, path: str) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.initgroups(name, user.gid)
-        os.setgid(user.gid)
-        os.setuid(user.uid)
-        modes = (("r", os.R_OK), ("w", os.W_OK), ("x", os.X_OK))
-        found = "".join(letter for letter, mode in modes if os.access(path, mode))
-        os.write(writing, found.encode() or b"-")
-        os._exit(0)
+        try:
+            os.write(writing, _as_account(name, user, path).encode())
+        finally:
+            os._exit(0)  # whatever happened: this is a copy of the whole tool
     os.close(writing)
     with os.fdopen(reading) as answer:
         found = answer.read()
     os.waitpid(child, 0)
     return found
+
+
+def _as_account(name: str, user: PasswdEntry, path: str) -> str:
+    os.initgroups(name, user.gid)
+    os.setgid(user.gid)
+    os.setuid(user.uid)
+    modes = (("r", os.R_OK), ("w", os.W_OK), ("x", os.X_OK))
+    return "".join(letter for letter, mode in modes if os.access(path, mode)) or "-"

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import socket
-import tempfile
 import time
 from typing import Iterator
 
@@ -116,7 +115,9 @@ def _greeting(address: str, port: int) -> None:
 @contextlib.contextmanager
 def _canary_key(host: Host, keys: str) -> Iterator[str]:
     """Path of a private key that opens the canary's account, and nothing else, for now."""
-    folder = tempfile.mkdtemp(prefix="canary-", dir="/run")  # memory, root's alone
+    folder = "/run/opensafely/canary"  # in memory, and root's alone
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    os.makedirs(folder, mode=0o700)
     try:
         private = os.path.join(folder, "key")
         host.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", private)

@@ -17,6 +17,8 @@ from backend_server.resource import Resource
 class User(Resource):
     """An account with its own group and a private home, locked from the moment it exists.
 
+    An empty password, which lets anybody in, is never left: it is locked instead.
+
     `marker` is a group that the account is in from birth, which says that it is ours; an
     person's account without it is adopted, which a person must agree to; a system account
     is Refused. Uid and home are never changed afterwards: files would be left behind.
@@ -29,6 +31,7 @@ class User(Resource):
     shell: str = "/bin/bash"
     home_mode: int = 0o750
     system: bool = False
+    passwordless: bool = False
     marker: str | None = None
 
     def owns(self) -> tuple[str, ...]:
@@ -62,6 +65,7 @@ class User(Resource):
             comment=(found.comment, self.comment),
             shell=(found.shell, self.shell),
             home_mode=(mode, octal(self.home_mode)),
+            passwordless=(_is_open(host, self.name), self.passwordless),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -75,6 +79,8 @@ class User(Resource):
             host.run("usermod", "--comment", self.comment, self.name)
         if "shell" in changed:
             host.run("usermod", "--shell", self.shell, self.name)
+        if "passwordless" in changed:
+            host.run("usermod", "--password", "!", self.name)
         if "home_mode" in changed:
             self._close_home(host)
 
@@ -136,3 +142,8 @@ class User(Resource):
                 f"{self} is an account of the system, with uid {found.uid}",
                 hint="take the name off the roster",
             )
+
+
+def _is_open(host: HostReader, name: str) -> bool:
+    shadow = host.shadow().get(name)
+    return shadow is not None and not shadow.password
