@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import re
+import shlex
 from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple, Tuple
 
@@ -82,12 +84,22 @@ def _file(
             yield Setting(keyword, value, match, source, number)
 
 
+_LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)")
+
+
 def _split(line: str) -> tuple[str, str]:
-    """Keyword and value: sshd takes blanks or one = between them, and quotes around."""
-    words = line.replace("=", " ", 1).split(None, 1) if line.strip() else []
-    if not words or words[0].startswith("#"):
+    """Keyword and value: sshd takes blanks or one = between them, quotes, and comments."""
+    found = _LINE.match(line)
+    if not found:
         return "", ""
-    return words[0].lower(), words[1].strip().strip('"') if words[1:] else ""
+    keyword, rest = found.groups()
+    try:
+        words = shlex.split(rest, comments=True)
+    except (
+        ValueError
+    ):  # a quote without its end: sshd refuses the line, and so do we later
+        words = [rest]
+    return keyword.lower(), " ".join(words)
 
 
 def _included(value: str, names: Names) -> Iterator[str]:
@@ -101,15 +113,16 @@ def _included(value: str, names: Names) -> Iterator[str]:
 
 
 def shuts_out(setting: Setting, user: str, groups: frozenset[str]) -> bool:
-    """Whether a Deny or Allow line, taken alone, keeps this user from logging in."""
+    """Whether a Deny or Allow line, taken alone, keeps this user from logging in.
+
+    In these lists sshd tries one pattern after the other: a `!` negates nothing.
+    """
     names = frozenset({user}) if setting.keyword.endswith("users") else groups
     patterns = [word.partition("@")[0] for word in setting.value.split()]
     hit = any(fnmatch.fnmatchcase(name, p) for name in names for p in patterns)
     if setting.keyword in ("denyusers", "denygroups"):
         return hit
-    but_not = [p[1:] for p in patterns if p.startswith("!")]
-    excepted = any(fnmatch.fnmatchcase(name, p) for name in names for p in but_not)
-    return setting.keyword in ("allowusers", "allowgroups") and (excepted or not hit)
+    return setting.keyword in ("allowusers", "allowgroups") and not hit
 
 
 def daemon_options(line: str) -> tuple[str, ...]:
