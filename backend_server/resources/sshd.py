@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator
 
 from backend_server import sshd
 from backend_server.change import Changes, compare
@@ -11,13 +10,11 @@ from backend_server.errors import Refused, UserError
 from backend_server.host import sshd as daemon
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
+from backend_server.host.sshd_rivals import logins, rivals
 from backend_server.host.writer import Host
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.resource import Resource
 from backend_server.resources.file import File
-
-
-_LISTS = ("allowusers", "allowgroups", "denyusers", "denygroups")
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,7 @@ class SshdConfig(Resource):
 
     def check(self, host: HostReader) -> Changes:
         if host.stat("/usr/sbin/sshd"):
-            self._refuse_no_include(host)
-            self._refuse_other_lines(host)
-            self._refuse_left_out(host)
+            self._refuse_rivals(host)
         changes = tuple(
             change
             for change in self._file.check(host)
@@ -91,9 +86,7 @@ class SshdConfig(Resource):
         return unread or not daemon.listening(host)
 
     def _prove(self, host: Host) -> None:
-        if (
-            host.stat("/run/sshd") is None
-        ):  # where a socket starts sshd, nobody made it yet
+        if host.stat("/run/sshd") is None:  # made by the first connection to a socket
             host.make_directory("/run/sshd", 0o755, "root", "root")
         host.run("sshd", "-t")
         for person in self.people:
@@ -117,98 +110,20 @@ class SshdConfig(Resource):
                     hint=f"find the line that says so: grep -ri {keyword} /etc/ssh",
                 )
 
-    def _refuse_no_include(self, host: HostReader) -> None:
-        if not sshd.includes_drop_ins(host.read):
+    def _refuse_rivals(self, host: HostReader) -> None:
+        everybody = (*self.people, *logins(host, self.others))
+        found = list(rivals(host, self.path, self.text, everybody))
+        if found:
             raise Refused(
-                f"{sshd.MAIN} does not begin with `Include {sshd.DROP_INS}/*.conf`, so "
-                "nothing that is declared for sshd would be read",
-                hint=f"put that line at the top of {sshd.MAIN}",
+                "something else would decide how people log in over ssh\n"
+                + "\n".join(found),
+                hint="do what stands behind each, then run this again",
             )
 
     def _refuse_broken(self, host: HostReader) -> None:
         said = host.sshd_test()
-        if said and sshd.OURS not in said:
+        if said and self.path not in said:
             raise Refused(
                 "sshd would not start with the configuration that is here already",
                 hint=said,
             )
-
-    def _refuse_other_lines(self, host: HostReader) -> None:
-        for setting, why in self._wrong(host):
-            raise Refused(
-                f"{setting} {why}",
-                hint=f"remove line {setting.line} of {setting.source}",
-            )
-        ours = self._ours()
-        for option in daemon.options(host):
-            keyword, _, value = option.replace("=", " ", 1).partition(" ")
-            wanted = ours.get(keyword.lower(), value)
-            if wanted.lower() != value.strip().lower() or keyword.lower() in _LISTS:
-                raise Refused(
-                    f"sshd was started with -o {option}, which counts more than any file; "
-                    f"wanted {wanted}",
-                    hint="take it out of /etc/default/ssh or ssh.service, then "
-                    "systemctl restart ssh",
-                )
-
-    def _wrong(self, host: HostReader) -> Iterator[tuple[sshd.Setting, str]]:
-        ours = self._ours()
-        before_ours = True
-        for setting in self._as_it_will_be(host):
-            if setting.source == self.path:
-                before_ours = False
-            elif setting.match:
-                if before_ours:
-                    yield setting, "is in a Match that comes before ours and wins"
-            else:
-                wanted = ours.get(setting.keyword, setting.value)
-                if before_ours and setting.value.lower() != wanted.lower():
-                    yield setting, f"comes first and wins; wanted {wanted}"
-                yield from self._shut_out(setting, host)
-
-    def _as_it_will_be(self, host: HostReader) -> Iterator[sshd.Setting]:
-        """All settings in sshd's order, with our file as it is declared."""
-        folder, _, name = self.path.rpartition("/")
-
-        def read(path: str) -> str | None:
-            return self.text if path == self.path else host.read(path)
-
-        def names(path: str) -> tuple[str, ...]:
-            found = host.names(path)
-            return (*found, name) if path == folder and name not in found else found
-
-        return sshd.settings(read, names)
-
-    def _shut_out(
-        self, setting: sshd.Setting, host: HostReader
-    ) -> Iterator[tuple[sshd.Setting, str]]:
-        if setting.keyword not in _LISTS:
-            return
-        if setting.keyword == "allowgroups":
-            # sshd adds it to our own list, so that it lets in, and never shuts out.
-            yield setting, "lets in groups that no role here has"
-        for person in (*self.people, *self._others(host)):
-            if sshd.shuts_out(setting, person.name, person.groups):
-                yield setting, f"shuts out {person}, who must be able to log in"
-
-    def _others(self, host: HostReader) -> Iterator[sshd.Login]:
-        for name in self.others:
-            if name in host.users():
-                yield sshd.Login(name, host.groups_of(name))
-
-    def _refuse_left_out(self, host: HostReader) -> None:
-        allowed = self._ours().get("allowgroups", "").split()
-        for other in self._others(host):
-            if allowed and not other.groups.intersection(allowed):
-                raise Refused(
-                    f"{other} would be shut out: it is in none of the groups that may log "
-                    f"in over ssh, {' '.join(allowed)}",
-                    hint=f"groupadd {other}; gpasswd --add {other} {other}",
-                )
-
-    def _ours(self) -> dict[str, str]:
-        """What the drop-in says for everybody."""
-        texts = {sshd.MAIN: f"Include {self.path}", self.path: self.text}
-        name = self.path.rpartition("/")[2]
-        found = sshd.settings(texts.get, lambda folder: (name,))
-        return {s.keyword: s.value for s in found if not s.match}
