@@ -14,9 +14,12 @@ import pytest
 from backend_server import resources
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.keys import FOLDER as KEYS
+from backend_server.keys import Key
 from backend_server.resource import Resource
 from backend_server.resources import (
     Acl,
+    AuthorizedKeys,
     Directory,
     File,
     FileMode,
@@ -26,7 +29,9 @@ from backend_server.resources import (
     LoginDefs,
     Members,
     NoFile,
+    OnlyTheseKeys,
     RootEquivalent,
+    SuOnlyFor,
     Sysctl,
     User,
 )
@@ -37,6 +42,9 @@ ON_BOOTED_HOSTS = {
     "PackageLists",
     "Packages",
     "PamProfile",
+    "Proven",
+    "SshdConfig",
+    "Sudoers",
     "Unit",
     "UnitFile",
 }
@@ -57,6 +65,16 @@ ADA = User("ada", home="/home/ada", marker="contract-people")
 GRACE = User("grace", home="/home/grace")
 STAFF = (MARKER, ADA, GRACE)
 
+ADAS = Key(
+    "ssh-ed25519",
+    "AAAAC3NzaC1lZDI1NTE5AAAAIKToJWX0fvGLQJZYJEnkl0aWAMt3MpfBnIy5lgjRCxQC",
+)
+GRACES = Key(
+    "ssh-ed25519",
+    "AAAAC3NzaC1lZDI1NTE5AAAAID9nVT1XWkWJFr8b+O94RDOsyypt/Hrk5joP5yPmLGvN",
+)
+KEY_FOLDER = OnlyTheseKeys(KEYS, frozenset({"ada"}))
+
 LIST = frozenset(
     ("user::rwx", "group::r-x", "group:mail:rwx", "user:daemon:r-x", "mask::rwx")
     + ("other::---",)
@@ -66,6 +84,8 @@ OTHER_LIST = frozenset(("user::rwx", "group::rwx", "other::r-x"))
 ABSENT = [
     Sample(Acl(FOLDER, default=LIST), (Directory(FOLDER, mode=0o2750),)),
     Sample(Acl(FOLDER, default=LIST, access=LIST), (Directory(FOLDER),)),
+    Sample(AuthorizedKeys("ada", (ADAS, GRACES)), (KEY_FOLDER,)),
+    Sample(AuthorizedKeys("ada", ()), (KEY_FOLDER,)),
     Sample(Directory(FOLDER, mode=0o2770, owner="daemon", group="mail")),
     Sample(Directory(f"{FOLDER}/on/the/way")),
     Sample(File(f"{FOLDER}/text", "a\nb\n", mode=0o640, owner="daemon", group="mail")),
@@ -79,7 +99,9 @@ ABSENT = [
     Sample(Link(f"{FOLDER}/link", "/etc/hostname")),
     Sample(LoginDefs("CONTRACT", "yes")),
     Sample(Members("contract", frozenset({"ada"})), (Group("contract"), *STAFF)),
+    Sample(KEY_FOLDER),
     Sample(RootEquivalent("staff", frozenset({"ada"}), frozenset(), "x"), STAFF),
+    Sample(SuOnlyFor("staff")),
     Sample(Sysctl("kernel.domainname", "contract.example")),
     Sample(ADA, (MARKER,)),
     Sample(
@@ -93,6 +115,18 @@ DRIFTED = [
     Sample(
         Acl(FOLDER, default=OTHER_LIST),
         (Directory(FOLDER), Acl(FOLDER, default=LIST, access=LIST)),
+    ),
+    Sample(
+        AuthorizedKeys("ada", (ADAS,)),
+        (KEY_FOLDER, AuthorizedKeys("ada", (ADAS, GRACES))),
+    ),
+    Sample(
+        AuthorizedKeys("ada", (ADAS,)),
+        (KEY_FOLDER, File(f"{KEYS}/ada", "no key\n", mode=0o666, owner="daemon")),
+    ),
+    Sample(
+        AuthorizedKeys("ada", (ADAS,)),
+        (KEY_FOLDER, Link(f"{KEYS}/ada", "/home/ada/.ssh/authorized_keys")),
     ),
     Sample(
         Directory(FOLDER, mode=0o750),
@@ -119,6 +153,12 @@ DRIFTED = [
         (*STAFF, Members("staff", frozenset({"grace", "daemon"}))),
     ),
     Sample(NoFile("/etc/login.defs")),
+    Sample(KEY_FOLDER, (Directory(KEYS, mode=0o777, owner="daemon"),)),
+    Sample(
+        KEY_FOLDER,
+        (KEY_FOLDER, File(f"{KEYS}/gone", ""), Link(f"{KEYS}/link", "/etc/shadow")),
+    ),
+    Sample(SuOnlyFor("mail"), (SuOnlyFor("staff"),)),
     Sample(NoFile(f"{FOLDER}/l"), (Link(f"{FOLDER}/l", "nowhere"),)),
     Sample(
         RootEquivalent("staff", frozenset(), frozenset({"grace"}), "contract-people"),
@@ -127,7 +167,7 @@ DRIFTED = [
     ),
     Sample(
         User("ada", home="/home/ada", comment="new", shell="/bin/sh"),
-        (User("ada", home="/home/elsewhere", comment="old"),),
+        (User("ada", home="/home/ada", comment="old"),),
     ),
 ]
 

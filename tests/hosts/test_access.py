@@ -29,6 +29,7 @@ HIGH_WORK = "/srv/high_privacy/workspaces"
 MEDIUM_WORK = "/srv/medium_privacy/workspaces"
 REQUESTS_TREE = "/srv/medium_privacy/requests"
 HELPERS = "/usr/local/lib/tests"
+PASSWORD = "Mend 4 hedges, twice"
 ACTIONS = ("list", "read", "write", "create", "delete", "rename", "chmod")
 
 
@@ -36,9 +37,15 @@ def as_account(account, command):
     return f"setpriv --reuid {account} --regid {account} --init-groups -- {command}"
 
 
+def with_sudo(account, command):
+    asked = f"printf '%s\\n' '{PASSWORD}' | sudo -S -p '' -v; sudo -n {command}; exit"
+    return as_account(account, f"bash -c {shlex.quote(asked)}")
+
+
 # How a process of theirs is started: an account for each role, and two that have none.
 ACTORS = {
     "developer": partial(as_account, "ada"),
+    "sudoer": partial(with_sudo, "ada"),
     "researcher": partial(as_account, "rita"),
     "reviewer": partial(as_account, "gus"),
     "service": partial(as_account, OPENSAFELY),
@@ -50,6 +57,8 @@ ROLE_OF = {role.name: role for role in ROLES}
 
 def expected(actor, area, action):
     """What the table of roles says. Only whose file it is may chmod, and jobs made these."""
+    if actor == "sudoer":  # root, who leaves a line in sudo's log
+        return True
     role = ROLE_OF.get(actor)
     if role is None:
         return False
@@ -150,6 +159,7 @@ def host(shared_warm_host):
     host = shared_warm_host("emis")
     host.run("systemctl stop opensafely-modes.timer")
     host.run("useradd --create-home --groups sudo ubuntu; useradd --create-home vera")
+    host.run("chpasswd", stdin=f"ada:{PASSWORD}\n")
     for script in ("probe.py", "agent.py"):
         host.write(f"{HELPERS}/{script}", (Path(__file__).parent / script).read_text())
     return host

@@ -13,6 +13,10 @@ from tests.hosts.managing import edited, manage, missed, refused, rests
 from tests.hosts.programs import in_background
 
 
+# What cannot be done without packages, with all that needs them.
+AFTER_PACKAGES = {"packages", "sudo", "storage"}
+
+
 HOLD = """
 import fcntl, sys, time
 file = open(sys.argv[1], "a")
@@ -79,7 +83,7 @@ def test_no_network_and_something_to_fetch(host):
     assert "_dists_" not in first["error"]
     assert re.search(r"http\S+", first["error"]), first["error"]
     assert {found["outcome"] for found in rest} <= {"not reached"}
-    assert {found["component"] for found in rest} <= {"packages"}
+    assert {found["component"] for found in rest} <= AFTER_PACKAGES
     assert host.run("test -e /etc/profile.d/opensafely.sh").returncode == 0
     assert manage(host).returncode == 0
     assert rests(host)
@@ -94,7 +98,7 @@ def test_mirror_down(shared_warm_host, outside):
     first, *_ = missed(done)
     assert first["component"] == "packages"
     assert "https://archive-ubuntu.opensafely.org/" in first["error"]
-    assert {found["component"] for found in missed(done)} == {"packages"}
+    assert {found["component"] for found in missed(done)} == AFTER_PACKAGES
     outside.start()
     assert manage(host, backend="emis").returncode == 0
     assert rests(host, "emis")
@@ -124,7 +128,7 @@ def test_bare_host_without_an_archive(bare_host, lab):
     assert done.stdout, done.stderr
     found = json.loads(done.stdout)
     assert len(found["degraded"]) == 3
-    assert {part["component"] for part in missed(done)} == {"packages"}
+    assert {part["component"] for part in missed(done)} == AFTER_PACKAGES
     assert re.search(r"http\S+", missed(done)[0]["error"])
     assert host.run("id ada && sysctl net.ipv4.conf.all.send_redirects").returncode == 0
     assert host.run("su -l ada -c umask").stdout == "0027\n"
