@@ -177,6 +177,7 @@ def test_stranger_who_is_as_good_as_root(host, group):
 
 def test_provider_account_keeps_sudo(warm_host):
     host = warm_host("test", shape=[ubuntu_user])
+    assert manage(host).returncode == 0  # which finds the provider's rules in order
     assert rests(host)
     assert "sudo" in host.run("id -nG ubuntu").stdout.split()
     ubuntu = host.people["ubuntu"]
