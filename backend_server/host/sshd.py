@@ -25,9 +25,14 @@ _SAYS = "opensafely lets the canary in"
 
 
 def reload(host: Host) -> None:
-    """A running daemon has read its configuration; a new one, made by its socket, will."""
+    """A running daemon has read its configuration; a new one, made by its socket, will.
+
+    One that its socket started cannot bind the port anew at a reload, and would die. Sessions
+    that are open outlive a restart as well as a reload.
+    """
     if host.unit(SERVICE).get("ActiveState") == "active":
-        host.run("systemctl", "reload", SERVICE)
+        by_socket = host.unit(SOCKET).get("ActiveState") == "active"
+        host.run("systemctl", "restart" if by_socket else "reload", SERVICE)
 
 
 def start(host: Host) -> None:

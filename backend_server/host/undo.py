@@ -46,4 +46,4 @@ def forget(host: Host, path: str) -> None:
 
 
 def _copy(path: str) -> str:
-    return f"{FOLDER}/{path.strip('/').replace('/', '_')}"
+    return f"{FOLDER}/{path.strip('/').replace('/', '%')}"

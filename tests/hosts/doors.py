@@ -16,7 +16,11 @@ from tests.hosts.programs import Terminal, talking
 
 OURS = "/etc/ssh/sshd_config.d/00-opensafely.conf"
 KEYS = "/etc/ssh/opensafely_keys"
-# Keyword and words: what no login over ssh is offered but by key.
+CANARY = f"{KEYS}/opensafely-canary"
+UNDO = "/var/lib/opensafely/undo"
+# systemd would not start it often in a short time.
+RESTART = "systemctl daemon-reload; systemctl reset-failed ssh; systemctl restart ssh"
+# What sshd says to whom it offers nothing else.
 ONLY_KEYS = "Permission denied (publickey)."
 
 
@@ -76,9 +80,9 @@ def on_host(host: Host, path: str, text: str) -> Iterator[None]:
 def sshd_reads(host: Host, path: str, text: str) -> Iterator[None]:
     """As on_host, and the running sshd goes by it."""
     with on_host(host, path, text):
-        host.run("systemctl restart ssh")
+        host.run(RESTART)
         yield
-    host.run("systemctl restart ssh")
+    host.run(RESTART)
 
 
 @contextlib.contextmanager
@@ -92,7 +96,7 @@ def bent(host: Host, path: str, old: str, new: str) -> Iterator[None]:
 
 def like_new(host: Host) -> None:
     """sshd knows nothing of us, as before a first run."""
-    host.run(f"rm -f {OURS} && systemctl restart ssh")
+    host.run(f"rm -f {OURS}; {RESTART}")
 
 
 def heals(host: Host, backend: str = "emis") -> bool:
@@ -102,3 +106,10 @@ def heals(host: Host, backend: str = "emis") -> bool:
     again = manage(host, backend=backend)
     assert again.returncode == 0, again.stdout + again.stderr
     return len(again.stdout.splitlines()) == 1
+
+
+def nothing_left(host: Host) -> bool:
+    """Whether no copy to bring back and no key of the canary lies about."""
+    found = host.run(f"ls {UNDO} {CANARY}", check=False).stdout
+    print(found)  # shown when it matters
+    return found.split() in ([], [f"{UNDO}:"])

@@ -15,6 +15,9 @@ from backend_server.resources import (
     PackageLists,
     Packages,
     PamProfile,
+    Proven,
+    SshdConfig,
+    Sudoers,
     Unit,
     UnitFile,
 )
@@ -32,14 +35,16 @@ from backend_server import resources
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
+LOOKS = [
+    *(("systemctl", "show"), ("apt-get", "--simulate")),
+    *(("sshd", "-t"), ("visudo", "-c")),
+]
 resource, reader, host = eval(sys.argv[1], vars(resources)), HostReader(), Host()
 changes = resource.check(reader)
 assert changes, "it differs, and that is no error"
 assert resource.check(host) == changes
-asked = {argv[0] for argv in reader.programs}
-assert asked <= {"systemctl", "apt-get"}, asked
 for argv in reader.programs:
-    assert argv[1] in ("show", "--simulate"), argv
+    assert argv[:2] in LOOKS, argv
 assert {c.field for c in changes} <= {f.name for f in fields(resource)}
 if sys.argv[2:] == ["look"]:
     sys.exit()
@@ -82,6 +87,16 @@ PEND = (
 )
 
 
+RULE = "/etc/sudoers.d/zz-contract"
+DROP_IN = "/etc/ssh/sshd_config.d/00-opensafely.conf"
+# Enough for the login by which a change proves itself.
+LETS_IN = """\
+UsePAM yes
+Match Group opensafely-canary
+    AuthorizedKeysFile /etc/ssh/opensafely_keys/%u
+"""
+
+
 @dataclass(frozen=True)
 class Sample:
     """A resource that differs on a host where GIVEN, as a shell line, was done before."""
@@ -113,6 +128,15 @@ SAMPLES = [
     Sample(f"rm {UNIT_PATH}; systemctl daemon-reload", UnitFile(UNIT_PATH, SERVICE)),
     Sample(f"echo >>{UNIT_PATH}", UnitFile(UNIT_PATH, SERVICE, notify=(UNIT,))),
     Sample(PEND.replace(UNIT, f"daemon-reload.{UNIT}"), UnitFile(UNIT_PATH, SERVICE)),
+    Sample("", Sudoers(RULE, "Defaults use_pty\n")),
+    Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
+    Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),
+    Sample(f"chmod 440 {RULE}", Proven("sudo")),
+    Sample("", SshdConfig(DROP_IN, LETS_IN)),
+    Sample("", Proven("sshd")),
+    Sample(f"rm {DROP_IN}", SshdConfig(DROP_IN, LETS_IN)),
+    Sample(f"chmod 666 {DROP_IN}", SshdConfig(DROP_IN, LETS_IN)),
+    Sample(f"echo '# theirs' >>{DROP_IN}", Proven("sshd")),
     Sample("", Unit(UNIT, enabled=False, running=False)),
     Sample(PEND, Unit(UNIT, enabled=False, running=False)),
 ]

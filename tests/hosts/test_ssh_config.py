@@ -10,6 +10,7 @@ from sandbox.command import run
 from sandbox.fixtures import ubuntu_user
 from tests.hosts.doors import (
     OURS,
+    RESTART,
     heals,
     lets_in,
     like_new,
@@ -18,7 +19,7 @@ from tests.hosts.doors import (
     sshd_reads,
     stranger,
 )
-from tests.hosts.managing import edited, manage, refused, rests, untouched
+from tests.hosts.managing import edited, manage, refused, untouched
 
 
 pytestmark = pytest.mark.share("access")
@@ -43,9 +44,9 @@ def started_with(host, options):
     service = f"[Service]\nExecStart=\nExecStart=/usr/sbin/sshd -D {options}\n"
     path = "/etc/systemd/system/ssh.service.d/cloud.conf"
     with on_host(host, path, service):
-        host.run(f"rm -f {OURS}; systemctl daemon-reload; systemctl restart ssh")
+        host.run(f"rm -f {OURS}; {RESTART}")
         yield
-    host.run("systemctl daemon-reload; systemctl restart ssh")
+    host.run(RESTART)
 
 
 # ---- a stranger's way in, which the provider may have opened for its own account
@@ -73,7 +74,7 @@ def test_a_command_that_hands_out_keys(host, mallory, options):
         for name in ("ada", "grace", "rita", "gus", "root"):
             assert not opens(host, name, mallory.key)
         assert opens(host, "ubuntu", mallory.key)
-    assert rests(host, "emis")
+    assert heals(host)
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +103,10 @@ def test_an_authority_in_a_drop_in(host, mallory, certified):
 
 def test_an_authority_in_the_main_file(host, mallory, certified):
     with edited(host, MAIN, host.read(MAIN) + TRUST):
-        host.run("systemctl restart ssh")
-        assert rests(host, "emis")
+        host.run(RESTART)
+        assert heals(host)
         assert_only_the_provider(host, mallory)
-    host.run("systemctl restart ssh")
+    host.run(RESTART)
 
 
 def test_an_authority_in_the_daemons_options(host, mallory, certified):
@@ -163,7 +164,6 @@ SHUTS = [
     ("DenyGroups opensafely-people", "shuts out ada"),
     ("AllowUsers ada grace mallory", "shuts out rita"),
     ("AllowGroups mallory", "lets in groups"),
-    ("AllowUsers * !ada", "shuts out ada"),
     ("AllowUsers ada grace rita", "shuts out ubuntu"),
 ]
 
@@ -211,8 +211,8 @@ def test_what_comes_after_ours_loses(host):
     later = (
         "PasswordAuthentication yes\nKbdInteractiveAuthentication yes\n"
         "PermitRootLogin yes\nAllowTcpForwarding yes\nUsePAM no\n"
-        "AuthorizedKeysFile .ssh/authorized_keys\nAuthenticationMethods any\n"
-        "Match User ada\nDisableForwarding no\nAuthenticationMethods password\n"
+        "AuthorizedKeysFile .ssh/authorized_keys\n"
+        "Match User ada\nDisableForwarding no\n"
         "AuthorizedKeysFile .ssh/authorized_keys\n"
     )
     drop_in = sshd_reads(host, f"{DROP_INS}/50-cloud-init.conf", later)
@@ -242,12 +242,14 @@ def test_a_file_that_includes_itself(host):
         refused(manage(host, backend="emis"))
 
 
-def test_a_broken_drop_in_is_there_already(host):
+@pytest.mark.parametrize("ours", ["as declared", "not there yet"])
+def test_a_broken_drop_in_is_there_already(host, ours):
+    host.run(f"cp {OURS} /root/ours")
     with on_host(host, f"{DROP_INS}/60-broken.conf", "Nonsense yes\n"):
+        if ours == "not there yet":
+            host.run(f"rm {OURS}")
         with untouched(host):
-            refused(manage(host, backend="emis"), "would not start", "Nonsense")
-        host.run(f"mv {OURS} /root/ours")
-        with untouched(host):
-            refused(manage(host, backend="emis"), "would not start", "Nonsense")
-        host.run(f"mv /root/ours {OURS}")
-    assert rests(host, "emis")
+            done = manage(host, backend="emis")
+    host.run(f"mv /root/ours {OURS}")
+    refused(done, "Nonsense")
+    assert heals(host)

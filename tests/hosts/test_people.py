@@ -1,0 +1,229 @@
+"""Somebody can always log in; accounts that are here become ours."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from sandbox.fixtures import ubuntu_user
+from tests.hosts.doors import heals, lets_in, opens, stranger
+from tests.hosts.managing import (
+    CHECKOUT,
+    edited,
+    manage,
+    people_of,
+    refused,
+    untouched,
+)
+from tests.hosts.programs import in_background, on_terminal
+
+
+pytestmark = pytest.mark.share("access")
+
+EMPTY = """
+import sys
+print("looking", flush=True)
+found, rounds = set(), 0
+try:
+    while True:
+        rounds += 1
+        for line in open("/etc/shadow"):
+            name, password = line.split(":")[:2]
+            if not password:
+                found.add(name)
+except BaseException:
+    print("rounds", rounds, "empty", sorted(found), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    return shared_warm_host("emis", shape=[ubuntu_user])
+
+
+@pytest.fixture(scope="module")
+def linus(tmp_path_factory):
+    """A key that is linus's, once he is on a roster."""
+    return stranger(tmp_path_factory.mktemp("linus"))
+
+
+# ---- the guard
+
+
+NO_KEYS = f"mv {CHECKOUT}/keys/ada {CHECKOUT}/keys/grace /root"
+LOCK = "usermod -p '!$y$somehash' ada; usermod -p '*' grace"
+EXPIRE = "chage -E 0 ada; chage -E 2020-01-01 grace"
+GUARDED = [
+    (NO_KEYS, ["ada has no key in keys/ada", "grace has no key in keys/grace"]),
+    (LOCK, ["ada has a locked password", "grace has a locked password"]),
+    (EXPIRE, ["ada has an account that is expired", "chage -E -1 grace"]),
+    (
+        f"mv {CHECKOUT}/keys/ada /root; chage -E 1 grace",
+        ["ada has no key", "grace has an account that is expired"],
+    ),
+    (
+        f": >{CHECKOUT}/keys/ada; echo '# none' >{CHECKOUT}/keys/grace",
+        ["ada has no key", "grace has no key"],
+    ),
+]
+MEND = (
+    f"cd {CHECKOUT} && mv /root/ada /root/grace keys/ 2>/dev/null; git checkout -q .; "
+    "chage -E -1 ada; chage -E -1 grace; usermod -p '!' ada; usermod -p '!' grace"
+)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "whys"), GUARDED, ids=["keys", "lock", "expiry", "mixed", "empty"]
+)
+def test_nobody_would_remain(host, spoil, whys):
+    host.run(spoil)
+    try:
+        with untouched(host):
+            done = manage(host, backend="emis")
+            refused(done, "nobody would be able to log in and become root", *whys)
+            assert manage(host, "plan", backend="emis").returncode == 2
+    finally:
+        host.run(MEND)
+    assert heals(host)
+
+
+def test_one_who_remains_is_enough(host):
+    host.run("chage -E 0 grace; usermod -p '!$y$somehash' grace")
+    assert manage(host, backend="emis").returncode == 0
+    host.run(MEND)
+    assert heals(host)
+
+
+# ---- accounts that are here already
+
+
+@contextlib.contextmanager
+def on_roster(host, *names, key=""):
+    """They are developers too, with this key."""
+    roster = host.read(f"{CHECKOUT}/developers")
+    added = "".join(f"{name}\n" for name in names)
+    with edited(host, f"{CHECKOUT}/developers", roster + added):
+        for name in names if key else ():
+            host.write(f"{CHECKOUT}/keys/{name}", f"{key}\n")
+        try:
+            yield
+        finally:
+            for name in names:
+                host.run(f"rm -f {CHECKOUT}/keys/{name}")
+
+
+@contextlib.contextmanager
+def account(host, options="", name="linus"):
+    host.run(f"useradd -m {options} {name}")
+    try:
+        yield
+    finally:
+        host.run(f"pkill -KILL -u {name}; userdel -rf {name}", check=False)
+        assert manage(host, "--yes", backend="emis").returncode == 0
+
+
+def test_adoption(host, linus):
+    with account(host, "-G sudo,users"):
+        host.run("echo 'linus:Plum7-Kettle_Orbit' | chpasswd")
+        host.run("echo mine > /home/linus/file; chown linus /home/linus/file")
+        shadow = host.run("getent shadow linus").stdout
+        with on_roster(host, "linus", key=linus.public_key):
+            with untouched(host):
+                refused(manage(host, backend="emis"), "linus would be adopted", "--yes")
+                done = manage(host, "plan", backend="emis")
+            assert done.returncode == 3
+            assert "User linus" in done.stdout
+            assert "marker: absent -> opensafely-people" in done.stdout
+            done = manage(host, "--yes", backend="emis")
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "linus" in people_of(host, "opensafely-people")
+            assert "linus" in people_of(host, "developers")
+            assert "linus" not in people_of(host, "sudo")
+            assert host.run("stat -c '%U %s' /home/linus/file").stdout == "linus 5\n"
+            assert host.run("stat -c %a /home/linus").stdout == "750\n"
+            assert host.run("getent shadow linus").stdout == shadow
+            assert opens(host, "linus", linus.key)
+            assert manage(host, backend="emis").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [("yes", 0), ("no", 2), ("\x04", 2), ("", 2)]
+)
+def test_adoption_on_a_terminal(host, linus, answer, status):
+    with account(host), on_roster(host, "linus", key=linus.public_key):
+        with on_terminal(host, f"{CHECKOUT}/emis/manage.sh") as terminal:
+            terminal.until("Type yes")
+            terminal.type(answer if answer == "\x04" else f"{answer}\n")
+            assert terminal.end(timeout_s=60) == status, terminal.seen
+        assert "Traceback" not in terminal.seen
+        assert ("linus" in people_of(host, "opensafely-people")) == (status == 0)
+
+
+def test_an_account_without_any_password(host, linus):
+    """Adopted or not, nobody is to become it by an empty line."""
+    with account(host):
+        host.run("passwd -q -d linus")
+        with on_roster(host, "linus", key=linus.public_key):
+            done = manage(host, "--yes", backend="emis")
+            assert "Traceback" not in done.stderr
+            if done.returncode != 2:
+                assert done.returncode == 0
+                assert host.run("getent shadow linus").stdout.split(":")[1] != ""
+
+
+def test_a_password_that_was_taken_away(host):
+    """passwd -d on an account of ours: drift like any other."""
+    host.run("passwd -q -d rita")
+    done = manage(host, backend="emis")
+    password = host.run("getent shadow rita").stdout.split(":")[1]
+    host.run("usermod -p '!' rita")
+    assert done.returncode == 2 or password
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("-r", "account of the system"),
+        ("-d /home/other", "has its home at /home/other"),
+        ("-g users", ""),
+    ],
+)
+def test_an_account_that_is_not_adopted(host, linus, options, why):
+    with account(host, options), on_roster(host, "linus", key=linus.public_key):
+        done = manage(host, "--yes", backend="emis")
+        if why:
+            refused(done, why)
+            assert "linus" not in people_of(host, "opensafely-people")
+        assert "Traceback" not in done.stderr
+
+
+# ---- accounts that are new
+
+
+def test_no_account_has_an_empty_password_ever(host, linus):
+    host.write("/opt/empty.py", EMPTY)
+    names = ("alan", "barbara", "edsger")
+    try:
+        sampling = in_background(host, "python3", "/opt/empty.py")
+        with on_roster(host, *names, key=linus.public_key), sampling as sampler:
+            assert sampler.line() == "looking\n"
+            assert manage(host, backend="emis").returncode == 0
+            host.run(f"kill -INT {sampler.pid}")
+            said = sampler.end()
+        assert said.endswith("empty []\n")
+        assert int(said.split()[1]) > 100
+        for name in names:
+            assert host.run(f"getent shadow {name}").stdout.split(":")[1] == "!"
+            assert opens(host, name, linus.key)
+        assert heals(host)  # off the roster: no key, no group
+        for name in names:
+            assert not opens(host, name, linus.key)
+            assert host.run(f"id -nG {name}").stdout.split() == [
+                name,
+                "opensafely-people",
+            ]
+    finally:
+        gone = "pkill -KILL -u $name; userdel -rf $name"
+        host.run(f"for name in {' '.join(names)}; do {gone}; done", check=False)
+    assert lets_in(host, "ada", "rita")
