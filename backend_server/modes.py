@@ -25,7 +25,7 @@ from backend_server.roles import HIGH, MEDIUM, METADATA, OPENSAFELY
 
 
 STATE = "/var/lib/opensafely/modes.json"
-LOCK = "/var/lib/opensafely/modes.lock"
+LOCK = "/run/opensafely/modes.lock"
 
 # What a workspace has when a job has ended with its outputs in place.
 _METADATA, _MANIFEST = "metadata", "manifest.json"
