@@ -11,9 +11,6 @@ from backend_server.host.writer import Host
 from backend_server.roles import ROLES
 
 
-NONE_YET = "!"  # the password field as useradd leaves it, shadow(5)
-
-
 def set_first_password(host: Host) -> str:
     """The person who logged in has the password they typed; returns their name.
 
@@ -22,7 +19,7 @@ def set_first_password(host: Host) -> str:
     judges the password, which goes to chpasswd's stdin and nowhere else.
     """
     name = _person(host)
-    if host.shadow()[name].password != NONE_YET:
+    if not host.shadow()[name].never_set:
         raise Refused(
             f"{name} has a password already, or is locked",
             hint="to change it: passwd; if it is forgotten, ask another developer",

@@ -29,15 +29,11 @@ class Site:
     backend: Backend
     release: Release
     checkout: str  # where this tool's files are on the host
-    people: Mapping[
-        str, Entries
-    ]  # by roster name; those whose time is over are left out
+    people: Mapping[str, Entries]  # by roster; those whose time is over are left out
     keys: Mapping[str, Keys]  # by person, of those who have a file in keys/
     packages: Mapping[str, frozenset[str]]  # by list: core, extra, purge
     hosts: str  # lines of hosts(5)
-    mirror: (
-        str  # URL that stands before the archive's path; empty: the host's own sources
-    )
+    mirror: str  # URL before the archive's path; empty: the host's own sources
     security_mirror: str
     etc: Mapping[str, str]  # files installed as they are, by absolute path
 
@@ -79,6 +75,11 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     )
 
 
+def everybody(people: Mapping[str, Entries]) -> frozenset[str]:
+    """The names on all of these rosters."""
+    return frozenset(e.name for entries in people.values() for e in entries)
+
+
 def roster_path(backend: str, roster: str) -> str:
     """Developers are the same people everywhere; other rosters are each backend's own."""
     return roster if roster == "developers" else f"{backend}/{roster}"
@@ -91,9 +92,7 @@ def _people(
     for role in ROLES:
         if role.roster in backend.rosters:
             source = roster_path(backend.name, role.roster)
-            content = _read(checkout, source, problems).encode(
-                "utf-8", "surrogateescape"
-            )
+            content = _read_bytes(checkout, source, problems)
             entries, found = rosters.parse(source, content)
             problems += found
             people[role.roster] = entries
@@ -110,12 +109,10 @@ def _keys(
 ) -> Mapping[str, Keys]:
     """Only of people on a roster here; a person's keys on another backend are its business."""
     found = {}
-    for name in sorted({e.name for entries in people.values() for e in entries}):
+    for name in sorted(everybody(people)):
         source = f"keys/{name}"
         if (checkout / source).exists():
-            content = _read(checkout, source, problems).encode(
-                "utf-8", "surrogateescape"
-            )
+            content = _read_bytes(checkout, source, problems)
             found[name], wrong = keys.parse(source, content)
             problems += wrong
     return found
@@ -159,12 +156,16 @@ def _is_address(text: str) -> bool:
 
 
 def _read(checkout: Path, name: str, problems: list[Problem]) -> str:
+    return _read_bytes(checkout, name, problems).decode("utf-8", "surrogateescape")
+
+
+def _read_bytes(checkout: Path, name: str, problems: list[Problem]) -> bytes:
     try:
-        return (checkout / name).read_bytes().decode("utf-8", "surrogateescape")
+        return (checkout / name).read_bytes()
     except OSError as error:
         # A typing error in a path must not read as an empty list.
         problems.append(Problem(name, 0, f"cannot be read: {error.strerror}"))
-        return ""
+        return b""
 
 
 def _etc(top: Path) -> Mapping[str, str]:

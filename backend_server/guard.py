@@ -16,12 +16,8 @@ _DAY_S = 24 * 60 * 60
 
 def somebody_remains(site: Site, host: HostReader) -> None:
     """Raises Refused where no developer could look after this host after the run."""
-    developers = [
-        entry
-        for role in ROLES
-        if role.sudo
-        for entry in site.people.get(role.roster or "", ())
-    ]
+    rosters = [role.roster for role in ROLES if role.sudo and role.roster]
+    developers = [entry for name in rosters for entry in site.people.get(name, ())]
     if not developers:
         raise Refused(
             "no developer is on the roster developers; wanted at least one",
@@ -48,7 +44,6 @@ def why_not(entry: Entry, site: Site, host: HostReader) -> str:
         return ""
     if shadow.expires is not None and shadow.expires * _DAY_S <= time.time():
         return f"has an account that is expired: chage -E -1 {entry.name}"
-    locked = shadow.password.startswith(("!", "*")) and shadow.password != "!"
-    if site.backend.sudo_password and locked:
+    if site.backend.sudo_password and shadow.locked:
         return f"has a locked password: usermod -p '!' {entry.name}"
     return ""

@@ -86,6 +86,11 @@ def parse(source: str, content: bytes) -> tuple[Keys, Problems]:
     return tuple(keys), tuple(problems)
 
 
+def in_text(text: str) -> Keys:
+    """The keys of a file as HostReader reads it; lines that are none are passed over."""
+    return parse("", text.encode("utf-8", "surrogateescape"))[0]
+
+
 def _key(raw: bytes) -> Iterator[Key]:
     """The key of a line; none for an empty line or a comment."""
     if len(raw) > MAX_LINE:

@@ -50,6 +50,16 @@ class ShadowEntry(NamedTuple):
     password: str
     expires: int | None  # days since 1970 from which the account is shut
 
+    @property
+    def never_set(self) -> bool:
+        """As useradd leaves it: nobody has chosen a password yet."""
+        return self.password == "!"
+
+    @property
+    def locked(self) -> bool:
+        """Shut by somebody, with or without a password behind it."""
+        return self.password.startswith(("!", "*")) and not self.never_set
+
 
 def parse_shadow(text: str) -> dict[str, ShadowEntry]:
     entries = {}

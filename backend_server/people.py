@@ -7,11 +7,11 @@ from typing import Iterator, Mapping
 
 from backend_server.components.sudo import FIXED_COMMANDS
 from backend_server.errors import Refused
-from backend_server.gather import Site
+from backend_server.gather import Site, everybody
 from backend_server.host.access import granted
 from backend_server.host.reader import HostReader
 from backend_server.keys import FOLDER as KEY_FOLDER
-from backend_server.keys import parse
+from backend_server.keys import in_text
 from backend_server.parsers import FIRST_PERSON
 from backend_server.roles import MARKER, ROLES, ROOT_EQUIVALENT_GROUPS
 
@@ -27,7 +27,7 @@ TREES = (
 
 def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
     """Everybody on a roster here, in a role's group, or with an account that is or was ours."""
-    names = {e.name for entries in site.people.values() for e in entries}
+    names = set(everybody(site.people))
     for group in (MARKER, *(role.group for role in ROLES)):
         names |= host.members(group)
     for name in sorted(names):
@@ -80,7 +80,7 @@ def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
 def fingerprints(host: HostReader, name: str) -> list[str]:
     """The keys that open an account of ours; a provider's account keeps its own elsewhere."""
     text = host.read(f"{KEY_FOLDER}/{name}") or ""
-    return [str(key) for key in parse("", text.encode("utf-8", "surrogateescape"))[0]]
+    return [str(key) for key in in_text(text)]
 
 
 def password(host: HostReader, name: str) -> str:
@@ -88,9 +88,9 @@ def password(host: HostReader, name: str) -> str:
     shadow = host.shadow().get(name)
     if shadow is None:
         return "no account"
-    if shadow.password == "!":
+    if shadow.never_set:
         return "none yet"
-    return "locked" if shadow.password.startswith(("!", "*")) else "set"
+    return "locked" if shadow.locked else "set"
 
 
 def sudo_rules(host: HostReader, name: str) -> list[str]:

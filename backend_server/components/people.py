@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.gather import Site
+from backend_server.gather import Site, everybody
 from backend_server.resource import Resource
 from backend_server.resources import Group, Members, RootEquivalent, User
 from backend_server.roles import (
@@ -22,7 +22,7 @@ def people(site: Site) -> Iterator[Resource]:
     """Needs neither network nor packages, so that access can be taken away at any time."""
     yield from _groups()
     yield from _service_account()
-    for name in sorted(_everybody(site)):
+    for name in sorted(everybody(site.people)):
         yield User(name, home=f"/home/{name}", marker=MARKER)
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
         yield RootEquivalent(name, frozenset(), site.backend.provider_accounts, MARKER)
@@ -42,7 +42,3 @@ def _service_account() -> Iterator[Resource]:
     """Locked, with a shell: developers become it with `sudo -iu`, which keeps their name."""
     home = f"/home/{OPENSAFELY}"
     yield User(OPENSAFELY, home=home, uid=OPENSAFELY_ID, comment="runs the jobs")
-
-
-def _everybody(site: Site) -> frozenset[str]:
-    return frozenset(e.name for entries in site.people.values() for e in entries)

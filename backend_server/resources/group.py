@@ -61,11 +61,7 @@ class Members(Resource):
         return compare(users=(found, self.users))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        found = host.members(self.group)
-        for user in sorted(found - self.users):  # take away before you give
-            host.run("gpasswd", "--delete", user, self.group)
-        for user in sorted(self.users - found):
-            host.run("gpasswd", "--add", user, self.group)
+        _settle(host, self.group, host.members(self.group), self.users)
 
 
 @dataclass(frozen=True)
@@ -103,11 +99,7 @@ class RootEquivalent(Resource):
         return compare(users=(found, self.users)) if found != self.users else ()
 
     def apply(self, host: Host, changes: Changes) -> None:
-        found = self._people(host)
-        for user in sorted(found - self.users):
-            host.run("gpasswd", "--delete", user, self.group)
-        for user in sorted(self.users - found):
-            host.run("gpasswd", "--add", user, self.group)
+        _settle(host, self.group, self._people(host), self.users)
 
     def _ours(self, found: frozenset[str], host: HostReader) -> frozenset[str]:
         """Accounts that carry the marker, or will after this run."""
@@ -122,6 +114,15 @@ class RootEquivalent(Resource):
             for name in host.members(self.group) - self.provider
             if name not in users or users[name].uid >= FIRST_PERSON
         )
+
+
+def _settle(
+    host: Host, group: str, found: frozenset[str], wanted: frozenset[str]
+) -> None:
+    for user in sorted(found - wanted):  # take away before you give
+        host.run("gpasswd", "--delete", user, group)
+    for user in sorted(wanted - found):
+        host.run("gpasswd", "--add", user, group)
 
 
 def _refuse_primary(group: str, users: frozenset[str], host: HostReader) -> None:

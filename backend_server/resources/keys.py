@@ -8,7 +8,7 @@ from backend_server.change import Changes, compare
 from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER, Key, parse
+from backend_server.keys import FOLDER, Key, in_text
 from backend_server.resource import Resource
 from backend_server.resources.file import access
 
@@ -95,6 +95,5 @@ class OnlyTheseKeys(Resource):
 def _before(text: str | None, wanted: frozenset[str]) -> frozenset[str] | None:
     if text is None:
         return None
-    keys, _ = parse("", text.encode("utf-8", "surrogateescape"))
-    found = frozenset(map(str, keys))
+    found = frozenset(map(str, in_text(text)))
     return found if found != wanted else found | {"lines that are no keys"}

@@ -22,8 +22,8 @@ class SshdConfig(Resource):
     """The drop-in that sshd reads first says this, and sshd lets people in with it.
 
     `people` must be able to log in afterwards, and so must `others` who have an account; for
-    people `sshd -T` must answer the lines of `expect`. After a change sshd must greet, and a login by a
-    key of its own must work; else the old file comes back and the change has failed.
+    people `sshd -T` must answer the lines of `expect`. After a change sshd must greet, and a
+    login by a key of its own must work; else the old file comes back and the change has failed.
 
     Refused where something else would decide instead, or shut out one of the people: sshd
     keeps the first value it meets, options it was started with before any file, and adds up
