@@ -5,6 +5,12 @@ from __future__ import annotations
 import re
 from typing import Iterator, Mapping
 
+from backend_server.components.storage import (
+    HIGH_TREE,
+    MEDIUM_TREE,
+    REQUESTS_TREE,
+    WORKSPACES,
+)
 from backend_server.components.sudo import FIXED_COMMANDS
 from backend_server.errors import Refused
 from backend_server.gather import Site, everybody
@@ -13,15 +19,15 @@ from backend_server.host.reader import HostReader
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.keys import in_text
 from backend_server.parsers import FIRST_PERSON
-from backend_server.roles import MARKER, ROLES, ROOT_EQUIVALENT_GROUPS
+from backend_server.roles import HIGH, MARKER, MEDIUM, ROLES, ROOT_EQUIVALENT_GROUPS
 
 
 TREES = (
-    "/srv/high_privacy",
-    "/srv/high_privacy/workspaces",
-    "/srv/medium_privacy",
-    "/srv/medium_privacy/workspaces",
-    "/srv/medium_privacy/requests",
+    HIGH_TREE,
+    WORKSPACES[HIGH],
+    MEDIUM_TREE,
+    WORKSPACES[MEDIUM],
+    REQUESTS_TREE,
 )
 
 

@@ -14,6 +14,7 @@ from backend_server.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role
 
 HIGH_TREE = "/srv/high_privacy"
 MEDIUM_TREE = "/srv/medium_privacy"
+REQUESTS_TREE = f"{MEDIUM_TREE}/requests"
 WORKSPACES = {HIGH: f"{HIGH_TREE}/workspaces", MEDIUM: f"{MEDIUM_TREE}/workspaces"}
 
 # Where the agent puts things, by the names it gives them.
@@ -39,14 +40,14 @@ def storage(site: Site) -> Iterator[Resource]:
         yield Directory(path, mode=_CLOSED, owner=OPENSAFELY, group=high)
     # Whoever cannot write here cannot move what stands here out of the way.
     yield Directory(MEDIUM_TREE, mode=_CLOSED, owner=OPENSAFELY, group=medium)
-    work, requests = WORKSPACES[MEDIUM], f"{MEDIUM_TREE}/requests"
+    work = WORKSPACES[MEDIUM]
     yield Directory(work, mode=shared, owner=OPENSAFELY, group=medium)
-    yield Directory(requests, mode=0o700, owner=OPENSAFELY, group=OPENSAFELY)
+    yield Directory(REQUESTS_TREE, mode=0o700, owner=OPENSAFELY, group=OPENSAFELY)
     for path in (HIGH_TREE, *HIGH_FOLDERS):
         yield Acl(path, default=access_to(HIGH))
     yield Acl(MEDIUM_TREE)
     yield Acl(work, default=access_to(MEDIUM))
-    yield Acl(requests)
+    yield Acl(REQUESTS_TREE)
     yield from _modes(site)
 
 
