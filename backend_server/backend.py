@@ -11,8 +11,9 @@ class Backend:
 
     `rosters` names the lists of people that are ours to manage here; where a role has none,
     the provider manages those people elsewhere. `provider_accounts` are never touched.
-    `endpoints` are NAME:PORT that the host must reach. Where `sudo_password` is false,
-    developers become root without being asked for theirs.
+    `endpoints` are NAME:PORT that the host must reach; `github` is the https URL before
+    NAME.keys. Where `sudo_password` is false, developers become root without being asked
+    for theirs.
     """
 
     name: str
@@ -20,4 +21,5 @@ class Backend:
     rosters: tuple[str, ...]
     provider_accounts: frozenset[str]
     endpoints: tuple[str, ...]
+    github: str
     sudo_password: bool = True

@@ -13,6 +13,7 @@ from backend_server.components.kernel import kernel
 from backend_server.components.keys import keys
 from backend_server.components.login import login
 from backend_server.components.logs import logs
+from backend_server.components.narrowing import narrowing
 from backend_server.components.packages import packages
 from backend_server.components.people import people
 from backend_server.components.ssh import ssh
@@ -52,6 +53,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("identity", identity(site))
     yield component("people", people(site))
     yield component("keys", keys(site), needs=("people",))
+    yield component("narrowing", narrowing(site), needs=("people",))
     yield component("hosts", hosts(site))
     yield component("packages", packages(site))
     yield component("ssh", ssh(site), needs=("people", "keys"))

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Sequence
 
+from backend_server.commands.access import narrow, password, readmit, revoke
 from backend_server.commands.host import repair
 from backend_server.commands.look import show, status
 from backend_server.commands.manage import apply, plan
@@ -31,6 +32,10 @@ _COMMANDS = {
 _PEOPLE = {
     "list": (list_people, "everybody with an account of ours, or on a roster here"),
     "who": (who, "what an account can reach, and why"),
+    "narrow": (narrow, "take away what has ended; the timer's, every 15 minutes"),
+    "revoke": (revoke, "shut out an account, or a key by its SHA256:…, now"),
+    "readmit": (readmit, "take back a revoke"),
+    "password": (password, "--reset USER: no password again, as on the first day"),
     "first-password": (first_password, "your own, once: sudo opensafely-password"),
 }
 _EXIT_CODES = """\
@@ -121,6 +126,20 @@ def _people(add: Add) -> None:
             action.add_argument("user", metavar="USER", nargs="?", default="")
             says = "everybody who can become root, and each way there"
             action.add_argument("--root", action="store_true", help=says)
+        if name in ("revoke", "readmit", "password"):
+            action.add_argument(
+                "subject", metavar="USER" if name == "password" else "USER|SHA256:…"
+            )
+        if name in ("revoke", "readmit"):
+            needed = name == "revoke"
+            says = "for the history, and the other developers"
+            action.add_argument("--why", metavar="TEXT", required=needed, help=says)
+        if name == "password":
+            action.add_argument("--reset", action="store_true")
+        if name == "narrow":
+            action.add_argument(
+                "--offline", action="store_true", help="ask nothing of the network"
+            )
 
 
 def _command(add: Add, name: str, act: Act, says: str) -> argparse.ArgumentParser:
@@ -152,6 +171,8 @@ def _only(command: argparse.ArgumentParser) -> None:
 def _acting(command: argparse.ArgumentParser) -> None:
     says = "ask nothing of the network"
     command.add_argument("--offline", action="store_true", help=says)
+    says = "let in the further keys that GitHub has for people here"
+    command.add_argument("--accept-keys", action="store_true", help=says)
     says = "whole text of new files, and every program started"
     command.add_argument("-v", "--verbose", action="store_true", help=says)
 
@@ -165,6 +186,10 @@ def _options(options: argparse.Namespace, checkout: str) -> Options:
         json=options.json,
         offline=given.get("offline", False),
         yes=given.get("yes", False),
+        accept_keys=given.get("accept_keys", False),
+        subject=given.get("subject", ""),
+        why=given.get("why") or "",
+        reset=given.get("reset", False),
         verbose=given.get("verbose", False),
         release=given.get("release"),
         user=given.get("user", ""),

@@ -7,7 +7,8 @@ from typing import Iterator
 
 from backend_server.engine import Outcome
 from backend_server.errors import Refused
-from backend_server.resources import Members, RootEquivalent, User
+from backend_server.offers import Offer, alarm, says
+from backend_server.resources import Leavers, Members, RootEquivalent, User
 from backend_server.run import Run
 
 
@@ -67,6 +68,50 @@ def adoption(run: Run) -> None:
     )
     if _answer("Type yes if it is the same person: ") != "yes":
         raise Refused("the answer was not yes; nothing was changed")
+
+
+def removal(run: Run) -> None:
+    """Somebody agrees that more than one person loses access, or Refused is raised."""
+    names = leaving(run.outcomes)
+    if len(names) < 2 or run.options.yes:
+        return
+    them = ", ".join(names)
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"{them} would all lose their access at once, and nobody is here to confirm that",
+            hint="run this on a terminal, or answer beforehand with --yes",
+        )
+    _say(f"{them} are on no roster any more: each loses access, sessions included.")
+    if _answer("Type yes if all of them left: ") != "yes":
+        raise Refused("the answer was not yes; nothing was changed")
+
+
+def offers(run: Run) -> list[str]:
+    """Whose further keys at GitHub somebody agrees to; nobody's where nobody is asked."""
+    waiting = run.verdict.offers
+    if run.options.accept_keys:
+        return [offer.name for offer in waiting]
+    if not waiting or not sys.stdin.isatty():
+        return []
+    for line in alarm(run.verdict):
+        _say(line)
+    return [offer.name for offer in waiting if _accepted(offer)]
+
+
+def _accepted(offer: Offer) -> bool:
+    _say(f"{says(offer)}.")
+    return _answer(f"Type yes if {offer.name} told you so: ") == "yes"
+
+
+def leaving(planned: list[Outcome]) -> list[str]:
+    """People with doors open that are to be shut."""
+    found: set[str] = set()
+    for outcome in planned:
+        if isinstance(outcome.resource, Leavers):
+            for change in outcome.changes:
+                assert isinstance(change.before, frozenset)
+                found.update(line.partition(":")[0] for line in change.before)
+    return sorted(found)
 
 
 def adopted(planned: list[Outcome]) -> list[str]:

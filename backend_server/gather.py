@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Mapping
@@ -31,6 +31,7 @@ class Site:
     checkout: str  # where this tool's files are on the host
     people: Mapping[str, Entries]  # by roster; those whose time is over are left out
     keys: Mapping[str, Keys]  # by person, of those who have a file in keys/
+    github: Mapping[str, Keys]  # by person: the keys from there that are accepted here
     packages: Mapping[str, frozenset[str]]  # by list: core, extra, purge
     hosts: str  # lines of hosts(5)
     mirror: str  # URL before the archive's path; empty: the host's own sources
@@ -67,12 +68,33 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
         checkout=str(checkout),
         people=people,
         keys=keys_of,
+        github={},
         packages=packages,
         hosts="".join(line + "\n" for line in hosts.splitlines()),
         mirror=mirrors[0],
         security_mirror=mirrors[1],
         etc=_etc(checkout / "etc"),
     )
+
+
+def without(site: Site, revoked: frozenset[str], shut: frozenset[str]) -> Site:
+    """As if no roster named the revoked accounts, and nobody had a key that is shut."""
+    people = {
+        roster: tuple(entry for entry in entries if entry.name not in revoked)
+        for roster, entries in site.people.items()
+    }
+    keys_of = {
+        name: tuple(key for key in found if key.fingerprint not in shut)
+        for name, found in site.keys.items()
+        if name not in revoked
+    }
+    return replace(site, people=people, keys=keys_of)
+
+
+def developers(site: Site) -> Entries:
+    """Those on a roster whose role may become root."""
+    rosters_of = [role.roster for role in ROLES if role.sudo and role.roster]
+    return tuple(e for roster in rosters_of for e in site.people.get(roster, ()))
 
 
 def everybody(people: Mapping[str, Entries]) -> frozenset[str]:
@@ -98,8 +120,7 @@ def _people(
             people[role.roster] = entries
     problems += rosters.check(people)
     return {
-        # Access ends as the day begins, in UTC.
-        name: tuple(e for e in entries if e.expires is None or e.expires > today)
+        name: tuple(entry for entry in entries if not entry.over(today))
         for name, entries in people.items()
     }
 

@@ -1,49 +1,64 @@
-"""That somebody can always log in and become root after a run."""
+"""That enough people can always log in and become root after a run."""
 
 from __future__ import annotations
 
-import time
-
 from backend_server.errors import Refused
-from backend_server.gather import Site
+from backend_server.gather import Site, developers
+from backend_server.host.login import person
 from backend_server.host.reader import HostReader
-from backend_server.roles import ROLES
 from backend_server.rosters import Entry
 
 
-_DAY_S = 24 * 60 * 60
+ENOUGH = 2
 
 
-def somebody_remains(site: Site, host: HostReader) -> None:
-    """Raises Refused where no developer could look after this host after the run."""
-    rosters = [role.roster for role in ROLES if role.sudo and role.roster]
-    developers = [entry for name in rosters for entry in site.people.get(name, ())]
-    if not developers:
+def enough_remain(site: Site, host: HostReader, enough: int = ENOUGH) -> None:
+    """Raises Refused where too few developers could look after this host after the run.
+
+    As many as `enough`, or all where the roster has fewer. And whoever runs this must be able
+    to come back.
+    """
+    listed = developers(site)
+    if not listed:
         raise Refused(
             "no developer is on the roster developers; wanted at least one",
             hint=f"echo YOUR-GITHUB-NAME >> {site.checkout}/developers, and commit that",
         )
-    whys = [why_not(entry, site, host) for entry in developers]
-    if all(whys):
+    whys = {entry.name: why_not(entry, site, host) for entry in listed}
+    wanted = min(enough, len(whys))
+    able = [name for name, why in whys.items() if not why]
+    if len(able) < wanted:
+        who = "nobody" if not able else f"only {able[0]}"
         raise Refused(
-            "nobody would be able to log in and become root after this run\n"
-            + "\n".join(f"{e.name} {why}" for e, why in zip(developers, whys)),
+            f"{who} would be able to log in and become root after this run; wanted "
+            f"{wanted}\n" + "\n".join(f"{n} {why}" for n, why in whys.items() if why),
             hint="mend one of these and run this again",
+        )
+    _not_yourself(site, host, whys)
+
+
+def _not_yourself(site: Site, host: HostReader, whys: dict[str, str]) -> None:
+    """The provider's accounts and root keep the ways that they have."""
+    name = person(host)
+    if not name or name == "root" or name in site.backend.provider_accounts:
+        return
+    why = whys.get(name, "is no developer on a roster, nor a provider account")
+    if why:
+        raise Refused(
+            f"{name}, who runs this, would not be able to come back afterwards: {name} {why}",
+            hint="let somebody run this who stays, or mend that first",
         )
 
 
 def why_not(entry: Entry, site: Site, host: HostReader) -> str:
     """Why this person could not log in and become root; empty where they could.
 
-    Whether sshd would let them is asked where its configuration is declared.
+    Whether sshd would let them is asked where its configuration is declared; an account that
+    is expired comes back by the run.
     """
-    if not site.keys.get(entry.name):
-        return f"has no key in keys/{entry.name}"
+    if not (site.keys.get(entry.name) or site.github.get(entry.name)):
+        return f"has no key: none at GitHub was accepted here, none is in keys/{entry.name}"
     shadow = host.shadow().get(entry.name)
-    if shadow is None:  # an account that this run makes
-        return ""
-    if shadow.expires is not None and shadow.expires * _DAY_S <= time.time():
-        return f"has an account that is expired: chage -E -1 {entry.name}"
-    if site.backend.sudo_password and shadow.locked:
-        return f"has a locked password: usermod -p '!' {entry.name}"
+    if shadow and site.backend.sudo_password and shadow.locked:
+        return f"has a locked password: backend people password --reset {entry.name}"
     return ""

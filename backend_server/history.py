@@ -9,6 +9,7 @@ import time
 from typing import Iterator
 
 from backend_server.errors import UserError
+from backend_server.host import login
 from backend_server.host.files import write_all
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -87,13 +88,9 @@ def now() -> str:
 
 
 def who(host: HostReader) -> str:
-    """The person behind this run, even through sudo and su: the one who logged in.
-
-    loginuid is set once at login and kept by the kernel; it is unset on a console, in
-    cloud-init and in timers, where the account that called sudo is all there is.
-    """
-    login = (host.read("/proc/self/loginuid") or "").strip()
-    unset = str(2**32 - 1)
-    if login.isdigit() and login != unset:
-        return host.user_name(int(login))
-    return os.environ.get("SUDO_USER", "") or host.user_name(os.getuid())
+    """The person behind this run; where nobody logged in, the account that called sudo."""
+    return (
+        login.person(host)
+        or os.environ.get("SUDO_USER", "")
+        or host.user_name(os.getuid())
+    )

@@ -11,6 +11,10 @@ from typing import Iterator
 from backend_server.errors import Refused
 
 
+class Busy(Refused):
+    """Another run is under way."""
+
+
 LOCK = "/run/opensafely/lock"
 
 
@@ -28,7 +32,7 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise Refused(
+            raise Busy(
                 f"another run is under way: {Path(path).read_text('utf-8').strip()}",
                 hint="wait for it to end, then run this again",
             ) from None

@@ -49,6 +49,9 @@ class ShadowEntry(NamedTuple):
 
     password: str
     expires: int | None  # days since 1970 from which the account is shut
+    changed: int | None = (
+        None  # the day of the last change of password; 0: must be changed
+    )
 
     @property
     def never_set(self) -> bool:
@@ -63,9 +66,13 @@ class ShadowEntry(NamedTuple):
 
 def parse_shadow(text: str) -> dict[str, ShadowEntry]:
     entries = {}
-    for name, password, *_, expires, _ in _lines(text, fields=9):
-        entries[name] = ShadowEntry(password, int(expires) if expires else None)
+    for name, password, changed, *_, expires, _ in _lines(text, fields=9):
+        entries[name] = ShadowEntry(password, _day(expires), _day(changed))
     return entries
+
+
+def _day(field: str) -> int | None:
+    return int(field) if field else None
 
 
 def _lines(text: str, fields: int) -> list[list[str]]:

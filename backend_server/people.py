@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Iterator, Mapping
 
+from backend_server import held
 from backend_server.components.storage import (
     HIGH_TREE,
     MEDIUM_TREE,
@@ -13,14 +15,19 @@ from backend_server.components.storage import (
 )
 from backend_server.components.sudo import FIXED_COMMANDS
 from backend_server.errors import Refused
-from backend_server.gather import Site, everybody
+from backend_server.gather import Site, developers, everybody
+from backend_server.host import revoked
 from backend_server.host.access import granted
 from backend_server.host.reader import HostReader
+from backend_server.host.sessions import sessions
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.keys import in_text
 from backend_server.parsers import FIRST_PERSON
 from backend_server.roles import HIGH, MARKER, MEDIUM, ROLES, ROOT_EQUIVALENT_GROUPS
 
+
+PATIENCE_DAYS = 14
+_DAY_S = 24 * 60 * 60
 
 TREES = (
     HIGH_TREE,
@@ -42,7 +49,9 @@ def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
             "rosters": _rosters(site, name),
             "groups": sorted(host.groups_of(name)),
             "keys": len(fingerprints(host, name)),
+            "github_seen": seen(host, name),
             "password": password(host, name),
+            "revoked": _revoked(host, name),
         }
 
 
@@ -58,7 +67,10 @@ def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
         "rosters": _rosters(site, name),
         "groups": sorted(host.groups_of(name)),
         "keys": fingerprints(host, name),
+        "github_seen": seen(host, name),
         "password": password(host, name),
+        "revoked": _revoked(host, name),
+        "sessions": [str(s) for s in sessions(host) if s.user == name],
         "sudo": sudo_rules(host, name),
         "trees": {tree: granted(host, name, tree) for tree in TREES if host.stat(tree)},
     }
@@ -84,9 +96,17 @@ def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
 
 
 def fingerprints(host: HostReader, name: str) -> list[str]:
-    """The keys that open an account of ours; a provider's account keeps its own elsewhere."""
-    text = host.read(f"{KEY_FOLDER}/{name}") or ""
-    return [str(key) for key in in_text(text)]
+    """The keys that open an account of ours, each with its source."""
+    lines = (host.read(f"{KEY_FOLDER}/{name}") or "").splitlines()
+    return [
+        f"{key} {line.rpartition('@')[2]}" for line in lines for key in in_text(line)
+    ]
+
+
+def seen(host: HostReader, name: str) -> str | None:
+    """When GitHub last named keys of theirs; None where it never has."""
+    found = held.read(host).get(name)
+    return found.seen or None if found else None
 
 
 def password(host: HostReader, name: str) -> str:
@@ -97,6 +117,19 @@ def password(host: HostReader, name: str) -> str:
     if shadow.never_set:
         return "none yet"
     return "locked" if shadow.locked else "set"
+
+
+def without_password(site: Site, host: HostReader) -> list[str]:
+    """Developers who have had an account for long, and never chose a password for sudo."""
+    long_ago = int(time.time()) // _DAY_S - PATIENCE_DAYS
+    if not site.backend.sudo_password:
+        return []
+    return sorted(
+        entry.name
+        for entry in developers(site)
+        for shadow in [host.shadow().get(entry.name)]
+        if shadow and shadow.never_set and (shadow.changed or 0) <= long_ago
+    )
 
 
 def sudo_rules(host: HostReader, name: str) -> list[str]:
@@ -115,6 +148,14 @@ def _rosters(site: Site, name: str) -> list[str]:
         for entry in entries
         if entry.name == name
     ]
+
+
+def _revoked(host: HostReader, name: str) -> str | None:
+    """Since when, by whom and why this account is shut out by hand; None where it is not."""
+    for entry in revoked.listed(host):
+        if entry.subject == name:
+            return f"{entry.when} by {entry.who}: {entry.why}"
+    return None
 
 
 def _makes_root(rule: str) -> bool:

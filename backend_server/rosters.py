@@ -32,6 +32,10 @@ class Entry:
     source: str
     line: int
 
+    def over(self, today: date) -> bool:
+        """Access ends as the day begins, in UTC."""
+        return self.expires is not None and self.expires <= today
+
     def __str__(self) -> str:
         expires = "" if self.expires is None else f" expires={self.expires}"
         github_id = "" if self.github_id is None else f" id={self.github_id}"

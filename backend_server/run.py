@@ -6,15 +6,27 @@ import os
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple, Tuple
+from typing import Callable, Iterable, NamedTuple, Tuple
 
-from backend_server import endpoints, guard, history, preflight, report
+from backend_server import (
+    applied,
+    endpoints,
+    engine,
+    guard,
+    history,
+    keyring,
+    offers,
+    preflight,
+    report,
+)
 from backend_server.backends import declare, load
 from backend_server.engine import Component, Outcome
 from backend_server.errors import Refused, UserError
-from backend_server.gather import Site, gather
+from backend_server.gather import Site, gather, without
+from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.offers import Verdict
 from backend_server.parsers import parse_hosts
 from backend_server.releases import Release, of_host
 
@@ -31,42 +43,76 @@ class Options(NamedTuple):
     json: bool = False
     offline: bool = False
     yes: bool = False
+    accept_keys: bool = False
     verbose: bool = False
     release: str | None = None
     user: str = ""
     root: bool = False
     recent: bool = False
+    subject: str = ""
+    why: str = ""
+    reset: bool = False
 
 
 class Run:
     """What was asked, what is declared for it, and, as it goes on, what came of it."""
 
-    def __init__(self, options: Options, host: HostReader) -> None:
-        """Raises Refused for every mistake in the checkout, and on another backend's host."""
+    def __init__(
+        self,
+        options: Options,
+        host: HostReader,
+        site: Site,
+        verdict: Verdict,
+        declare: Callable[[Site], Components] = declare,
+    ) -> None:
         self.began, self.started = history.now(), time.monotonic()
-        self.options = options
-        self.site = site(options, of_host(host.os_release()))
-        preflight.same_backend(self.site, host)
-        guard.somebody_remains(self.site, host)
-        self.components = chosen(declare(self.site), options.only)
-        host.watched_units = frozenset(
+        self.options, self.host, self.site = options, host, site
+        self._declare = declare
+        self._settle(verdict)
+        self.outcomes: list[Outcome] = []
+        self.unanswered: list[str] = []
+        self.exit_code: int | None = None  # None until it has ended
+        self.context: dict[str, object] = {}  # who, when, from which commit
+        self.unrecorded: UserError | None = None
+
+    def _settle(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        shut = revoked.fingerprints(self.host)
+        self.site = keyring.with_keys(self.site, verdict, shut)
+        self.components = chosen(self._declare(self.site), self.options.only)
+        self.host.watched_units = frozenset(
             unit
             for part in self.components
             for resource in part.resources
             for unit in resource.asks()
         )
-        self.outcomes: list[Outcome] = []
-        self.degraded: list[str] = []
-        self.exit_code: int | None = None  # None until it has ended
-        self.context: dict[str, object] = {}  # who, when, from which commit
-        self.unrecorded: UserError | None = None
+
+    def plan(self) -> None:
+        """`outcomes` are what differs from what is declared."""
+        self.outcomes = list(engine.plan(self.components, self.host))
+
+    def accept(self, names: Iterable[str]) -> None:
+        """The keys that GitHub offers for these people are declared, and planned, too."""
+        self._settle(offers.accept(self.verdict, names, history.now()))
+        self.plan()
+
+    def remember(self, host: Host) -> None:
+        """The timer and later runs know the rosters and keys that this run acts on."""
+        if {"people", "keys"} <= {part.name for part in self.components}:
+            keyring.remember(host, self.verdict)
+            applied.keep(host, self.site)
+
+    @property
+    def degraded(self) -> list[str]:
+        """A sentence for each thing of the outside world that is not as it should be."""
+        return [*self.unanswered, *offers.degraded(self.verdict)]
 
     def ask_outside(self) -> None:
-        """`degraded` names each endpoint of the backend that does not answer."""
+        """`unanswered` names each endpoint of the backend that does not answer."""
         if not self.options.offline:
             pinned = parse_hosts(self.site.hosts)
             named = self.site.backend.endpoints
-            self.degraded = endpoints.unanswered(named, pinned)
+            self.unanswered = endpoints.unanswered(named, pinned)
 
     def data(self) -> dict[str, object]:
         """The run for a program; docs/json.md says what each key means."""
@@ -85,14 +131,14 @@ class Run:
             "duration_s": round(time.monotonic() - self.started, 3),
         }
 
-    def record(self, host: Host) -> None:
-        """The history has a line that says what is known of this run by now.
+    def record(self, host: Host, **more: object) -> None:
+        """The history has a line that says what is known of this run by now, and `more`.
 
         `unrecorded` is why it has none.
         """
         self.context = history.context(host, str(self.options.checkout))
         try:
-            history.append(host, {**self.data(), **self.context})
+            history.append(host, {**self.data(), **self.context, **more})
         except UserError as error:  # no reason to leave a door open that is to be shut
             self.unrecorded = error
 
@@ -103,6 +149,22 @@ class Run:
             "" if self.context.get("clean", True) else ", checkout has local changes"
         )
         return f"{what}: {report.totals(self.outcomes)} ({seconds} s){dirty}"
+
+
+def of_checkout(options: Options, host: HostReader) -> Run:
+    """A run for what the checkout declares, without whoever was revoked on this host.
+
+    Raises Refused for every mistake in the checkout, on another backend's host, and where
+    too few could look after this one afterwards.
+    """
+    found = site(options, of_host(host.os_release()))
+    preflight.same_backend(found, host)
+    found = without(found, revoked.names(host), revoked.fingerprints(host))
+    asks = not options.offline and (not options.only or "keys" in options.only)
+    verdict = keyring.asked(found, host) if asks else keyring.remembered(host)
+    run = Run(options, host, found, verdict)
+    guard.enough_remain(run.site, host)
+    return run
 
 
 def site(options: Options, release: Release) -> Site:

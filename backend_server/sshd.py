@@ -14,6 +14,7 @@ from backend_server.errors import Refused
 MAIN = "/etc/ssh/sshd_config"
 DROP_INS = "/etc/ssh/sshd_config.d"
 OURS = f"{DROP_INS}/00-opensafely.conf"
+REVOKED_KEYS = "/etc/ssh/opensafely_revoked_keys"
 
 _DEPTH = 16  # SERVCONF_MAX_DEPTH of sshd
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Iterator
 
-from backend_server import history
-from backend_server.gather import Site
+from backend_server import held, history, people
+from backend_server.gather import Site, everybody
 from backend_server.host.reader import PENDING, HostReader
 from backend_server.report import say_counts
 from backend_server.roles import ROLES
 
 
+MAX_AGE = timedelta(
+    days=7
+)  # after which what GitHub said last is no longer taken as news
 REBOOT_REQUIRED = "/run/reboot-required"
 
 
@@ -24,23 +28,42 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             group: sorted(host.members(group))
             for group in (role.group for role in ROLES if role.roster)
         },
+        "without_password": people.without_password(site, host),
+        "degraded": list(unseen(site, host)),
         "pending": waiting,
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
         "last_run": next(history.runs(host), None),
     }
 
 
+def unseen(site: Site, host: HostReader) -> Iterator[str]:
+    """A sentence for everybody whose keys GitHub has not confirmed for too long."""
+    oldest = (datetime.now(timezone.utc) - MAX_AGE).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for name, (keys, seen) in sorted(held.read(host).items()):
+        if keys and seen < oldest and name in everybody(site.people):
+            yield (
+                f"GitHub has not been heard about the keys of {name} for more than "
+                f"{MAX_AGE.days} days (last: {seen or 'unknown'}); they still open the account"
+            )
+
+
 def lines(found: dict[str, object]) -> Iterator[str]:
     yield f"backend     {found['backend']} on {found['release']}"
-    people = found["people"]
-    assert isinstance(people, dict)
-    for group, names in people.items():
+    groups = found["people"]
+    assert isinstance(groups, dict)
+    for group, names in groups.items():
         yield f"{group:<11} {' '.join(names) or 'nobody'}"
-    pending = found["pending"]
-    assert isinstance(pending, list)
-    yield f"pending     {' '.join(pending) or 'nothing'}"
+    for name in _listed(found["without_password"]):
+        yield f"password    {name} has set none for {people.PATIENCE_DAYS} days or more"
+    yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
+    yield f"pending     {' '.join(_listed(found['pending'])) or 'nothing'}"
     yield f"reboot      {'required' if found['reboot_required'] else 'not required'}"
     yield f"last run    {_last(found['last_run'])}"
+
+
+def _listed(value: object) -> list[str]:
+    assert isinstance(value, list)
+    return value
 
 
 def _last(run: object) -> str:

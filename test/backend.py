@@ -14,4 +14,5 @@ BACKEND = Backend(
         "docker-proxy.opensafely.org:443",
         "github-proxy.opensafely.org:443",
     ),
+    github="https://github-proxy.opensafely.org",
 )

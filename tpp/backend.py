@@ -16,4 +16,5 @@ BACKEND = Backend(
         "archive-ubuntu.opensafely.org:443",
         "security-ubuntu.opensafely.org:443",
     ),
+    github="https://github-proxy.opensafely.org",
 )

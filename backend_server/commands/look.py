@@ -7,7 +7,7 @@ import json
 from backend_server import preflight, report
 from backend_server import status as host_status
 from backend_server.backends import declare
-from backend_server.commands.output import OK, say_lines
+from backend_server.commands.output import DEGRADED, OK, say_lines
 from backend_server.host.reader import HostReader
 from backend_server.releases import RELEASES, named, of_host
 from backend_server.run import Options, chosen, site
@@ -41,4 +41,4 @@ def status(options: Options) -> int:
         print(json.dumps({"format": 1, **found}))
     else:
         say_lines(host_status.lines(found))
-    return OK
+    return DEGRADED if found["degraded"] else OK

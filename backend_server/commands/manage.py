@@ -19,14 +19,16 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.lock import only_run
 from backend_server.progress import Progress
-from backend_server.run import Options, Run
+from backend_server.run import Options, Run, of_checkout
 
 
 def plan(options: Options) -> int:
     """What apply would change. Changes nothing."""
     host = HostReader()
-    run = Run(options, host)
-    run.outcomes = list(engine.plan(run.components, host))
+    run = of_checkout(options, host)
+    run.plan()
+    if options.accept_keys:
+        _accept(run)
     run.ask_outside()
     run.exit_code = _plan_exit(run)
     if options.json:
@@ -45,15 +47,12 @@ def apply(options: Options) -> int:
     preflight.can_be_managed(host)
     who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
     with only_run(who):
-        run = Run(options, host)
-        run.outcomes = list(engine.plan(run.components, host))
+        run = of_checkout(options, host)
+        run.plan()
         if engine.refusals(run.outcomes):
             return _refuse(run)
-        if preflight.is_first_run(host):
-            run.ask_outside()
-            consent.first_run(run)
-        else:
-            consent.adoption(run)
+        _agree(run, host)
+        run.remember(host)
         if any(outcome.changes or outcome.error for outcome in run.outcomes):
             run.record(host)  # so that a run which is killed is in the history too
             _walk(run, host)
@@ -65,6 +64,23 @@ def apply(options: Options) -> int:
     else:
         _end(run, options.backend, host)
     return run.exit_code
+
+
+def _agree(run: Run, host: Host) -> None:
+    """Somebody has said yes to all that needs a person, or Refused is raised."""
+    if preflight.is_first_run(host):
+        run.ask_outside()
+        consent.first_run(run)
+    else:
+        consent.adoption(run)
+        consent.removal(run)
+    _accept(run)
+
+
+def _accept(run: Run) -> None:
+    agreed = consent.offers(run)
+    if agreed:
+        run.accept(agreed)
 
 
 def _walk(run: Run, host: Host) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
-from backend_server import history, people
+from backend_server import people
 from backend_server.commands.output import OK, say_lines
 from backend_server.errors import Refused
 from backend_server.first_password import set_first_password
 from backend_server.gather import Site
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.notices import event
 from backend_server.releases import of_host
 from backend_server.run import Options, site
 
@@ -54,8 +55,7 @@ def first_password(options: Options) -> int:
     """The person at the terminal has a password, and the history says so."""
     host = Host()
     name = set_first_password(host)
-    context = history.context(host, str(options.checkout))
-    event = {"format": 1, "event": "first password", "began": history.now()}
-    history.append(host, {**event, **context})
+    sentence = f"{name} has chosen a first password"
+    event(host, str(options.checkout), "first password", sentence, subject=name)
     print(f"{name} has a password now: sudo asks for it")
     return OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.gather import Site
+from backend_server.gather import Site, everybody
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.resource import Resource
 from backend_server.resources import AuthorizedKeys, OnlyTheseKeys
@@ -12,6 +12,8 @@ from backend_server.resources import AuthorizedKeys, OnlyTheseKeys
 
 def keys(site: Site) -> Iterator[Resource]:
     """Needs neither network nor packages; whose name is off every roster has no file."""
-    yield OnlyTheseKeys(KEY_FOLDER, frozenset(site.keys))
-    for name in sorted(site.keys):
-        yield AuthorizedKeys(name, site.keys[name])
+    have = [name for name, found in (*site.github.items(), *site.keys.items()) if found]
+    people = sorted(everybody(site.people).intersection(have))
+    yield OnlyTheseKeys(KEY_FOLDER, frozenset(people))
+    for name in people:
+        yield AuthorizedKeys(name, site.keys.get(name, ()), site.github.get(name, ()))

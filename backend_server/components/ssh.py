@@ -9,9 +9,9 @@ from backend_server.gather import Site
 from backend_server.host.sshd import CANARY
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.resource import Resource
-from backend_server.resources import Group, Proven, SshdConfig, User
+from backend_server.resources import Group, Proven, RevokedKeys, SshdConfig, User
 from backend_server.roles import MARKER, ROLES
-from backend_server.sshd import OURS, Login
+from backend_server.sshd import OURS, REVOKED_KEYS, Login
 
 
 # Read first, and sshd keeps the first value it meets. Unknown names after a minus are no
@@ -33,6 +33,7 @@ LoginGraceTime 30
 ClientAliveInterval 300
 ClientAliveCountMax 3
 LogLevel VERBOSE
+RevokedKeys $revoked
 Banner /etc/issue.net
 AllowGroups $groups
 KexAlgorithms -ecdh-sha2-*,diffie-hellman-group1-*,diffie-hellman-group14-sha1,diffie-hellman-group-exchange-*
@@ -81,6 +82,7 @@ def ssh(site: Site) -> Iterator[Resource]:
         marker=MARKER,
         canary=CANARY,
         keys=KEY_FOLDER,
+        revoked=REVOKED_KEYS,
     )
     others = (*sorted(site.backend.provider_accounts), CANARY)
     config = SshdConfig(
@@ -90,6 +92,7 @@ def ssh(site: Site) -> Iterator[Resource]:
         others=others,
         expect=_EXPECT,
     )
+    yield RevokedKeys(REVOKED_KEYS)
     yield config
     yield Proven("sshd", changed_by=(config.label,))
 

@@ -3,12 +3,19 @@
 from backend_server.resources.acl import Acl
 from backend_server.resources.directory import Directory
 from backend_server.resources.file import File, FileMode, Link, NoFile
-from backend_server.resources.group import Group, Members, RootEquivalent
+from backend_server.resources.group import (
+    Group,
+    Members,
+    NotMembers,
+    RootEquivalent,
+)
 from backend_server.resources.hosts import HostsBlock
-from backend_server.resources.keys import AuthorizedKeys, OnlyTheseKeys
+from backend_server.resources.keys import AuthorizedKeys, NoOtherKeys, OnlyTheseKeys
+from backend_server.resources.leavers import Leavers
 from backend_server.resources.package import NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.proof import Proven
+from backend_server.resources.revoked import RevokedKeys
 from backend_server.resources.setting import LoginDefs
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
@@ -26,16 +33,20 @@ __all__ = [
     "FileMode",
     "Group",
     "HostsBlock",
+    "Leavers",
     "Link",
     "LoginDefs",
     "Members",
     "NoFile",
+    "NoOtherKeys",
     "NoPackages",
+    "NotMembers",
     "OnlyTheseKeys",
     "PackageLists",
     "Packages",
     "PamProfile",
     "Proven",
+    "RevokedKeys",
     "RootEquivalent",
     "SshdConfig",
     "SuOnlyFor",

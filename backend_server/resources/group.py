@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backend_server.change import Changes, compare
 from backend_server.errors import Refused
+from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.parsers import FIRST_PERSON
@@ -48,20 +49,43 @@ class Group(Resource):
 
 @dataclass(frozen=True)
 class Members(Resource):
-    """Exactly who is in a group: off this list means out of the group."""
+    """Exactly who is in a group: off this list, or revoked, means out of the group."""
 
     group: str
     users: frozenset[str]
 
     def check(self, host: HostReader) -> Changes:
-        found = host.members(self.group)
+        found, wanted = host.members(self.group), self._wanted(host)
         _refuse_primary(self.group, self.users, host)
-        if found == self.users:
-            return ()
-        return compare(users=(found, self.users))
+        return () if found == wanted else compare(users=(found, wanted))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        _settle(host, self.group, host.members(self.group), self.users)
+        wanted = None
+        while wanted != self._wanted(host):  # somebody was revoked meanwhile
+            wanted = self._wanted(host)
+            _settle(host, self.group, host.members(self.group), wanted)
+
+    def _wanted(self, host: HostReader) -> frozenset[str]:
+        return self.users - revoked.names(host)
+
+
+@dataclass(frozen=True)
+class NotMembers(Resource):
+    """None of these is in the group any more; all others are left alone."""
+
+    group: str
+    users: frozenset[str]
+
+    def owns(self) -> tuple[str, ...]:
+        return (f"Members {self.group}",)
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.members(self.group)
+        return compare(users=(found, found - self.users))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        found = host.members(self.group)
+        _settle(host, self.group, found, found - self.users)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from backend_server.change import Changes, compare
 from backend_server.errors import Refused
+from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.keys import FOLDER, Key, in_text
@@ -17,11 +18,14 @@ from backend_server.resources.file import access
 class AuthorizedKeys(Resource):
     """Exactly these public keys open an account, from a file that root alone can write.
 
+    `keys` are those of keys/USER, `github` those accepted from there. What was revoked since
+    is left out: the list is read again right before and after the file is written.
     ssh-keygen judges them before they land: Refused where it reads other keys than we do.
     """
 
     user: str
-    keys: tuple[Key, ...]
+    keys: tuple[Key, ...] = ()
+    github: tuple[Key, ...] = ()
     mode: int = 0o644
     owner: str = "root"
     group: str = "root"
@@ -30,31 +34,46 @@ class AuthorizedKeys(Resource):
     def path(self) -> str:
         return f"{FOLDER}/{self.user}"
 
-    @property
-    def text(self) -> str:
-        return "".join(key.line(self.user, f"keys/{self.user}") for key in self.keys)
-
     def owns(self) -> tuple[str, ...]:
         return (self.path,)
 
     def check(self, host: HostReader) -> Changes:
-        found = host.read(self.path)
+        found, text = host.read(self.path), self._text(host)
+        wanted = frozenset(map(str, in_text(text)))
+        if not text:
+            return (
+                () if found is None else compare(keys=(_before(found, wanted), wanted))
+            )
         changes = access(host, host.stat(self.path), self.owner, self.group, self.mode)
-        if found == self.text:
+        if found == text:
             return changes
         host.refuse_unreachable(self.path)
-        self._ask_ssh_keygen(host)
-        wanted = frozenset(map(str, self.keys))
+        self._ask_ssh_keygen(host, text)
         return compare(keys=(_before(found, wanted), wanted)) + changes
 
     def apply(self, host: Host, changes: Changes) -> None:
-        host.write(self.path, self.text, self.mode, self.owner, self.group)
+        text = None
+        while text != self._text(host):  # somebody was revoked meanwhile
+            text = self._text(host)
+            if text:
+                host.write(self.path, text, self.mode, self.owner, self.group)
+            elif host.stat(self.path):
+                host.remove(self.path)
 
-    def _ask_ssh_keygen(self, host: HostReader) -> None:
-        if host.fingerprints(self.text) != {key.fingerprint for key in self.keys}:
+    def _text(self, host: HostReader) -> str:
+        if self.user in revoked.names(host):
+            return ""
+        source = dict.fromkeys(self.github, "github")
+        source.update(dict.fromkeys(self.keys, f"keys/{self.user}"))
+        shut = revoked.fingerprints(host)
+        left = (key for key in source if key.fingerprint not in shut)
+        return "".join(key.line(self.user, source[key]) for key in left)
+
+    def _ask_ssh_keygen(self, host: HostReader, text: str) -> None:
+        if host.fingerprints(text) != {key.fingerprint for key in in_text(text)}:
             raise Refused(
                 f"ssh-keygen does not read the keys of {self.user} as this tool does",
-                hint=f"ssh-keygen -l -f keys/{self.user}",
+                hint=f"ssh-keygen -l -f keys/{self.user}; then look at GitHub's",
             )
 
 
@@ -90,6 +109,34 @@ class OnlyTheseKeys(Resource):
         host.set_access(self.folder, self.mode, self.owner, self.group)
         for name in frozenset(host.names(self.folder)) - self.users:
             host.remove(f"{self.folder}/{name}")
+
+
+@dataclass(frozen=True)
+class NoOtherKeys(Resource):
+    """Of the keys that open an account, all are among these; none is added."""
+
+    user: str
+    keys: frozenset[Key]
+
+    @property
+    def path(self) -> str:
+        return f"{FOLDER}/{self.user}"
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def check(self, host: HostReader) -> Changes:
+        found = in_text(host.read(self.path) or "")
+        left = frozenset(str(key) for key in found if key in self.keys)
+        return compare(keys=(frozenset(map(str, found)), left))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        lines = (host.read(self.path) or "").splitlines(keepends=True)
+        left = [line for line in lines if self.keys.intersection(in_text(line))]
+        if left:
+            host.write(self.path, "".join(left), 0o644)
+        else:
+            host.remove(self.path)
 
 
 def _before(text: str | None, wanted: frozenset[str]) -> frozenset[str] | None:

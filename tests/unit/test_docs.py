@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import cli, people, report, run, status
+from backend_server import cli, notices, people, report, run, status
 from backend_server.change import Change
 from backend_server.commands import people as people_commands
 from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE, WORKSPACES
@@ -155,7 +155,8 @@ def a_run(tmp_path):
     (checkout / "keys/ada").write_text(public_key("ada"))
     (host / "etc").mkdir(parents=True)
     (host / "etc/os-release").write_text("ID=debian\nVERSION_ID=12\n")
-    return run.Run(run.Options("test", checkout), Bookworm(host)), Bookworm(host)
+    asked = run.of_checkout(run.Options("test", checkout, offline=True), Bookworm(host))
+    return asked, Bookworm(host)
 
 
 def test_keys_of_plan_and_apply(a_run):
@@ -224,6 +225,7 @@ def test_keys_of_an_event(a_run, monkeypatch, capsys):
     lines = []
     monkeypatch.setattr(people_commands, "Host", lambda: host)
     monkeypatch.setattr(people_commands, "set_first_password", lambda host: "ada")
+    monkeypatch.setattr(notices, "tell", lambda host, sentence: None)
     monkeypatch.setattr(run.history, "append", lambda host, line: lines.append(line))
     assert people_commands.first_password(run.Options("test", ROOT)) == 0
     assert list(lines[0]) == documented("event")

@@ -78,10 +78,10 @@ open::19700:0:99999:7:::
 
 def test_shadow():
     assert parse_shadow(SHADOW) == {
-        "root": ShadowEntry("*", None),
-        "ada": ShadowEntry("$y$j9T$abc$def", None),
-        "grace": ShadowEntry("!", 20000),
-        "open": ShadowEntry("", None),
+        "root": ShadowEntry("*", None, 19700),
+        "ada": ShadowEntry("$y$j9T$abc$def", None, 19700),
+        "grace": ShadowEntry("!", 20000, 19700),
+        "open": ShadowEntry("", None, 19700),
     }
 
 

@@ -1,0 +1,72 @@
+"""What the last run by a person acted on: all that the timer may draw conclusions from."""
+
+from __future__ import annotations
+
+import json
+from typing import Iterable
+
+from backend_server import rosters
+from backend_server.backend import Backend
+from backend_server.errors import Refused
+from backend_server.gather import Site
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.keys import in_text
+from backend_server.releases import Release
+
+
+RECORD = "/var/lib/opensafely/applied.json"
+
+
+def keep(host: Host, site: Site) -> None:
+    """Rosters, keys/ and pinned addresses of this run; as they were, they are left alone."""
+    found = {
+        "people": {roster: _lines(entries) for roster, entries in site.people.items()},
+        "keys": {
+            name: [f"{key.type} {key.blob}" for key in keys]
+            for name, keys in sorted(site.keys.items())
+        },
+        "hosts": site.hosts,
+    }
+    text = json.dumps(found, indent=1) + "\n"
+    if host.read(RECORD) != text:
+        host.write(RECORD, text, 0o600)
+
+
+def read(host: HostReader, backend: Backend, release: Release) -> Site | None:
+    """The place as it was then, with those whose time is over by now; None before a first run."""
+    text = host.read(RECORD)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+        people = {
+            roster: rosters.parse(roster, "\n".join(lines).encode())[0]
+            for roster, lines in found["people"].items()
+        }
+        keys = {
+            name: in_text("\n".join(lines)) for name, lines in found["keys"].items()
+        }
+        hosts = str(found["hosts"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise Refused(
+            f"{RECORD} cannot be read; wanted what the last run acted on",
+            hint="run manage.sh: it writes the file anew",
+        ) from None
+    return Site(
+        backend=backend,
+        release=release,
+        checkout="",
+        people=people,
+        keys=keys,
+        github={},
+        packages={},
+        hosts=hosts,
+        mirror="",
+        security_mirror="",
+        etc={},
+    )
+
+
+def _lines(entries: Iterable[object]) -> list[str]:
+    return [str(entry) for entry in entries]

@@ -1,0 +1,117 @@
+"""people revoke, readmit, password, narrow: what a person may do here, and no longer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timezone
+
+from backend_server import applied, engine, history, keyring, report, revoking
+from backend_server.backends import load
+from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
+from backend_server.errors import Refused
+from backend_server.host.writer import Host
+from backend_server.lock import Busy, only_run
+from backend_server.narrowing import narrowing, remaining
+from backend_server.notices import event, tell
+from backend_server.parsers import FIRST_PERSON
+from backend_server.releases import of_host
+from backend_server.run import Options, Run
+
+
+def revoke(options: Options) -> int:
+    """An account or a key is shut out now; each door is named as it is shut."""
+    host = Host()
+    backend = load(options.backend, options.checkout)
+    receipt = []
+    for door, what in revoking.revoke(host, backend, options.subject, options.why):
+        receipt.append({"door": door, "was": what})
+        if not options.json:
+            say_lines([f"{door:<22} {what or 'was shut'}"])
+    sentence = f"{options.subject} was revoked by {history.who(host)}: {options.why}"
+    _event(host, options, "revoked", sentence)
+    if options.json:
+        print(json.dumps({"format": 1, "subject": options.subject, "doors": receipt}))
+    else:
+        print(
+            f"{options.subject} is shut out until: backend people readmit {options.subject}"
+        )
+    return OK
+
+
+def readmit(options: Options) -> int:
+    """Whoever was revoked is as anybody else again."""
+    host = Host()
+    revoking.readmit(host, options.subject)
+    sentence = f"{options.subject} was readmitted by {history.who(host)}"
+    _event(host, options, "readmitted", sentence)
+    print(
+        f"{options.subject} gets back what the rosters say with the next run: sudo backend"
+    )
+    return OK
+
+
+def password(options: Options) -> int:
+    """An account has no password again, and its owner chooses one as on the first day."""
+    host = Host()
+    if not options.reset:
+        raise Refused(
+            "wanted --reset: nobody sets a password for somebody else here",
+            hint=f"backend people password --reset {options.subject}",
+        )
+    found = host.users().get(options.subject)
+    if found is None or found.uid < FIRST_PERSON:
+        raise Refused(
+            f"{options.subject!a} is nobody's account here", hint="backend people list"
+        )
+    host.run("usermod", "--password", "!", options.subject)
+    who = history.who(host)
+    _event(
+        host, options, "password reset", f"{who} took back the password of {found.name}"
+    )
+    print(
+        f"{found.name} has no password now, and sets one with: sudo opensafely-password"
+    )
+    return OK
+
+
+def narrow(options: Options) -> int:
+    """Expiries, revocations and keys that GitHub no longer has are carried out. Silent if none."""
+    host = Host()
+    try:
+        with only_run(f"people narrow, since {history.now()}"):
+            return _narrow(options, host)
+    except Busy as busy:  # a run by a person does all of this too
+        print(f"nothing was done: {busy}")
+        return OK
+
+
+def _narrow(options: Options, host: Host) -> int:
+    backend = load(options.backend, options.checkout)
+    before = applied.read(host, backend, of_host(host.os_release()))
+    if before is None:
+        return OK
+    now = remaining(before, host, datetime.now(timezone.utc).date())
+    asks = not options.offline
+    verdict = keyring.asked(now, host) if asks else keyring.remembered(host)
+    run = Run(options, host, now, verdict, lambda site: narrowing(before, site, host))
+    keyring.remember(host, verdict)
+    run.outcomes = list(engine.walk(run.components, host))
+    failed = any(outcome.error for outcome in run.outcomes)
+    run.exit_code = FAILED if failed else DEGRADED if run.degraded else OK
+    text = report.Text(colour=sys.stdout.isatty())
+    for outcome in run.outcomes:
+        say_lines(text.lines(outcome))
+    if any(outcome.changes for outcome in run.outcomes):
+        run.record(host, event="people narrow")
+        tell(
+            host,
+            "access ended by itself: backend people list, and the history, say whose",
+        )
+    say_lines(f"degraded: {line}" for line in run.degraded)
+    return run.exit_code
+
+
+def _event(host: Host, options: Options, what: str, sentence: str) -> None:
+    more = {"subject": options.subject, "why": options.why}
+    event(host, str(options.checkout), what, sentence, **more)

@@ -1,0 +1,56 @@
+"""Which of GitHub's keys are accepted here: kept on the host, so that GitHub may be away."""
+
+from __future__ import annotations
+
+import json
+from typing import Mapping
+
+from backend_server.errors import Refused
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.keys import FOLDER, in_text
+from backend_server.offers import Held
+
+
+RECORD = "/var/lib/opensafely/github.json"
+
+
+def read(host: HostReader) -> Mapping[str, Held]:
+    """By person. Where the record is gone, what the key files say is from GitHub."""
+    if host.stat(RECORD) is None:
+        return {
+            name: found
+            for name in host.names(FOLDER)
+            if (found := _in_force(host, name)).keys
+        }
+    return host.parsed(RECORD, _parse)
+
+
+def write(host: Host, held: Mapping[str, Held]) -> None:
+    """The record says exactly this; a file that says so already is left alone."""
+    found = {
+        name: {"seen": seen, "keys": [f"{key.type} {key.blob}" for key in keys]}
+        for name, (keys, seen) in sorted(held.items())
+    }
+    text = json.dumps(found, indent=1) + "\n"
+    if host.read(RECORD) != text:
+        host.write(RECORD, text, 0o600)
+
+
+def _in_force(host: HostReader, name: str) -> Held:
+    lines = (host.read(f"{FOLDER}/{name}") or "").splitlines()
+    ours = (line for line in lines if line.endswith(f" {name}@github"))
+    return Held(in_text("\n".join(ours)), "")
+
+
+def _parse(text: str) -> Mapping[str, Held]:
+    try:
+        return {
+            name: Held(in_text("\n".join(found["keys"])), found["seen"])
+            for name, found in json.loads(text).items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise Refused(
+            f"{RECORD} cannot be read; wanted the keys that were accepted from GitHub",
+            hint=f"mv {RECORD} {RECORD}.broken: the key files say what was accepted",
+        ) from None

@@ -1,0 +1,67 @@
+"""The keys of everybody at GitHub, as they stand on this host: asked for, judged, remembered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Mapping
+
+from backend_server import github, held, history, offers
+from backend_server.gather import Site, everybody
+from backend_server.github import Answer
+from backend_server.host import revoked
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.offers import Known, Verdict
+from backend_server.parsers import parse_hosts
+from backend_server.roles import MARKER
+
+
+def remembered(host: HostReader) -> Verdict:
+    """What was accepted before, without asking anybody."""
+    return Verdict(held.read(host))
+
+
+def remember(host: Host, verdict: Verdict) -> None:
+    """What stands is kept for when GitHub does not answer."""
+    held.write(host, verdict.held)
+
+
+def asked(site: Site, host: HostReader) -> Verdict:
+    """What GitHub says now of everybody on a roster, set against what was accepted before."""
+    names = everybody(site.people)
+    answers = github.ask(site.backend.github, names, parse_hosts(site.hosts))
+    shut = revoked.fingerprints(host)
+    known = Known(site.keys, shut, names & _strangers(host))
+    before = held.read(host)
+    return offers.judge(before, _read_alike(answers, host), known, history.now())
+
+
+def with_keys(site: Site, verdict: Verdict, shut: frozenset[str]) -> Site:
+    """The same place, where these keys from GitHub open their accounts, save those shut."""
+    found = {
+        name: tuple(key for key in keys if key.fingerprint not in shut)
+        for name, (keys, _) in verdict.held.items()
+    }
+    return replace(site, github=found)
+
+
+def _strangers(host: HostReader) -> frozenset[str]:
+    """Accounts that are not ours, or not yet."""
+    return frozenset(host.users()) - host.members(MARKER)
+
+
+def _read_alike(answers: Mapping[str, Answer], host: HostReader) -> dict[str, Answer]:
+    """Answers with a key that ssh-keygen reads otherwise than we do tell nothing."""
+    keys = {key for answer in answers.values() for key in answer.keys}
+    known = {key for found in held.read(host).values() for key in found.keys}
+    new = sorted(keys - known)
+    text = "".join(key.line("somebody", "github") for key in new)
+    read = host.fingerprints(text) if new else set()
+    odd = {key for key in new if key.fingerprint not in read}
+    why = "ssh-keygen does not read one of its keys as this tool does"
+    return {
+        name: answer._replace(keys=(), problem=why)
+        if odd.intersection(answer.keys)
+        else answer
+        for name, answer in answers.items()
+    }

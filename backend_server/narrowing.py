@@ -1,0 +1,50 @@
+"""Access that has ended is taken away, with nobody there to ask: never is any given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Iterator
+
+from backend_server.engine import Component, component
+from backend_server.gather import Site, everybody
+from backend_server.host import revoked
+from backend_server.host.reader import HostReader
+from backend_server.resource import Resource
+from backend_server.resources import Leavers, NoOtherKeys, NotMembers
+from backend_server.roles import MARKER, ROLES
+
+
+def remaining(site: Site, host: HostReader, today: date) -> Site:
+    """Of what was applied last: without whose time is over, or who was revoked, since."""
+    out = revoked.names(host)
+    people = {
+        roster: tuple(e for e in entries if not e.over(today) and e.name not in out)
+        for roster, entries in site.people.items()
+    }
+    return replace(site, people=people)
+
+
+def narrowing(before: Site, now: Site, host: HostReader) -> tuple[Component, ...]:
+    """Whoever is in `before` and not in `now` is a leaver; those who stay have no other keys.
+
+    A person who is in neither is left alone: only a run by a person draws conclusions from
+    what a roster does not say.
+    """
+    return (component("narrowing", _resources(before, now, host)),)
+
+
+def _resources(before: Site, now: Site, host: HostReader) -> Iterator[Resource]:
+    stay = everybody(now.people)
+    gone = (everybody(before.people) - stay) | revoked.names(host)
+    yield Leavers(MARKER, host.members(MARKER) - gone)
+    for role in ROLES:
+        entries = before.people.get(role.roster or "", ())
+        left = now.people.get(role.roster or "", ())
+        over = frozenset(e.name for e in entries) - {e.name for e in left}
+        if over & stay:
+            yield NotMembers(role.group, over)
+    shut = revoked.fingerprints(host)
+    for name in sorted(stay):
+        keys = (*now.keys.get(name, ()), *now.github.get(name, ()))
+        yield NoOtherKeys(name, frozenset(k for k in keys if k.fingerprint not in shut))

@@ -1,0 +1,35 @@
+"""What developers are told when they log in: what somebody did to somebody's access."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from backend_server import history
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.roles import DEVELOPERS
+
+
+NOTICES = "/var/lib/opensafely/notices"  # etc/profile.d shows it to whoever can read it
+KEPT = timedelta(days=14)
+
+
+def event(
+    host: Host, checkout: str, what: str, sentence: str, **more: object
+) -> None:
+    """The history has a line of what somebody did, and the other developers read SENTENCE."""
+    entry = {"format": 1, "event": what, "began": history.now(), **more}
+    history.append(host, {**entry, **history.context(host, checkout)})
+    tell(host, sentence)
+
+
+def tell(host: Host, sentence: str) -> None:
+    """Developers read this at each login for fourteen days."""
+    lines = [*recent(host), f"{history.now()} {sentence}"]
+    group = DEVELOPERS if DEVELOPERS in host.groups() else "root"
+    host.write(NOTICES, "".join(f"{line}\n" for line in lines), 0o640, group=group)
+
+
+def recent(host: HostReader) -> list[str]:
+    oldest = (datetime.now(timezone.utc) - KEPT).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [line for line in (host.read(NOTICES) or "").splitlines() if line >= oldest]

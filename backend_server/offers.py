@@ -1,0 +1,152 @@
+"""What GitHub's answers mean for the keys we hold: fewer at once, more with a person's yes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Iterable, Iterator, Mapping, NamedTuple
+
+from backend_server.github import Answer
+from backend_server.keys import Key, Keys
+
+
+MANY = (
+    3  # people whose keys are all new at once: more likely an attack than new laptops
+)
+
+
+class Held(NamedTuple):
+    """A person's keys at GitHub that are accepted here, and when GitHub last named any."""
+
+    keys: Keys
+    seen: str  # time in UTC, with Z; empty where it is not known
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Keys at GitHub that a person has to accept before they open anything.
+
+    `old` stand meanwhile. Of these, `gone` are no longer at GitHub, and wait because without
+    them nothing would open the account.
+    """
+
+    name: str
+    old: Keys
+    further: Keys
+    gone: Keys
+    answer: Keys
+
+    @property
+    def replaces_all(self) -> bool:
+        return bool(self.old and self.further) and not set(self.old) & set(self.answer)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What stands, what waits for a yes, and whose answer tells nothing and why."""
+
+    held: Mapping[str, Held]
+    offers: tuple[Offer, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Known(NamedTuple):
+    """What is known of people beside GitHub's answers."""
+
+    own: Mapping[str, Keys]  # from keys/USER, without the revoked ones
+    revoked: frozenset[str]  # fingerprints
+    adopted: frozenset[str]  # accounts that were here before us: even a first set waits
+
+
+def judge(
+    held: Mapping[str, Held], answers: Mapping[str, Answer], known: Known, now: str
+) -> Verdict:
+    """Keys that a good answer no longer has go, and a first set comes; all else waits."""
+    stands, offers, failed = dict(held), [], {}
+    for name, answer in answers.items():
+        was = held.get(name, Held((), ""))
+        first = not (was.keys or known.own.get(name) or name in known.adopted)
+        if answer.problem or (was.keys and not answer.keys):
+            failed[name] = answer.problem or "it names no key any more"
+        elif first:
+            stands[name] = Held(answer.keys, now)
+        else:
+            offer = _offer(name, was, answer.keys, known)
+            left = (key for key in was.keys if key in answer.keys or key in offer.gone)
+            stands[name] = Held(tuple(left), now)
+            if offer.further or offer.gone:
+                offers.append(offer)
+    left_out = {name: answer.left_out for name, answer in answers.items()}
+    return Verdict(stands, tuple(offers), failed, left_out)
+
+
+def accept(verdict: Verdict, names: Iterable[str], now: str) -> Verdict:
+    """The offers to these people are accepted: GitHub's set stands."""
+    yes = {offer.name: offer for offer in verdict.offers if offer.name in set(names)}
+    held = {name: Held(offer.answer, now) for name, offer in yes.items()}
+    return Verdict(
+        {**verdict.held, **held},
+        tuple(offer for offer in verdict.offers if offer.name not in yes),
+        verdict.failed,
+        verdict.left_out,
+    )
+
+
+def _offer(name: str, was: Held, answer: Keys, known: Known) -> Offer:
+    own = known.own.get(name, ())
+    further = _without((*was.keys, *own), answer, known.revoked)
+    gone = _without(answer, was.keys, frozenset())
+    stays = _without(gone, (*was.keys, *own), known.revoked)
+    return Offer(name, was.keys, further, () if stays else gone, answer)
+
+
+def _without(out: Iterable[Key], keys: Keys, revoked: frozenset[str]) -> Keys:
+    shut = set(out)
+    return tuple(k for k in keys if k not in shut and k.fingerprint not in revoked)
+
+
+# ---- for people to read
+
+
+def degraded(verdict: Verdict) -> Iterator[str]:
+    """A line for each offer and each reason for which an answer tells nothing."""
+    whose: dict[str, list[str]] = {}
+    for name, why in verdict.failed.items():
+        whose.setdefault(why, []).append(name)
+    for why, names in whose.items():
+        seen = min(
+            (
+                verdict.held[n].seen or "an unknown time"
+                if n in verdict.held
+                else "never"
+            )
+            for n in names
+        )
+        yield (
+            f"the keys of {', '.join(sorted(names))} at GitHub: {why}; "
+            f"what was accepted before stands (last seen: {seen})"
+        )
+    yield from alarm(verdict)
+    for offer in verdict.offers:
+        yield f"{says(offer)}; until a person accepts that (--accept-keys), the old set stands"
+
+
+def alarm(verdict: Verdict) -> Iterator[str]:
+    replaced = [offer.name for offer in verdict.offers if offer.replaces_all]
+    if len(replaced) >= MANY:
+        yield (
+            f"ALL keys of {len(replaced)} people were replaced at GitHub at once: "
+            f"{', '.join(replaced)}. Ask each of them by voice before you accept any"
+        )
+
+
+def says(offer: Offer) -> str:
+    """Who has which keys, and which are at GitHub instead, by fingerprint."""
+    old = ", ".join(map(str, offer.old)) or "none"
+    words = [f"{offer.name} holds {old}"]
+    if offer.further:
+        words.append(f"GitHub has further {', '.join(map(str, offer.further))}")
+    if offer.gone:
+        gone = ", ".join(key.fingerprint for key in offer.gone)
+        words.append(f"GitHub no longer has {gone}, without which nobody could log in")
+    return "; ".join(words)

@@ -1,0 +1,67 @@
+"""The keys that sshd refuses, whoever has them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import tempfile
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.host import revoked
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+_MAGIC = b"SSHKRL\n\0"
+_VERSION_AT = 12  # behind the magic and the format, a 64-bit number of ours
+
+
+@dataclass(frozen=True)
+class RevokedKeys(Resource):
+    """sshd has a list of exactly the keys that are revoked on this host, and refuses them.
+
+    A key revocation list of ssh-keygen(1), which holds fingerprints. It carries a digest of
+    these as its version, since ssh-keygen writes the time into it. sshd must not name it
+    before it is there: without it, it would refuse every key.
+    """
+
+    path: str
+
+    def check(self, host: HostReader) -> Changes:
+        found, wanted = self._found(host), _version(revoked.fingerprints(host))
+        return compare(path=(None if found is None else str(found), str(wanted)))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        while self.check(host):  # somebody was revoked meanwhile
+            keys = revoked.fingerprints(host)
+            host.write(self.path, _krl(host, keys) if keys else "", 0o644)
+
+    def _found(self, host: HostReader) -> int | None:
+        text = host.read(self.path)
+        if text is None:
+            return None
+        data = text.encode("utf-8", "surrogateescape")
+        if not data.startswith(_MAGIC) or len(data) < _VERSION_AT + 8:
+            return -1 if data else 0
+        return int(struct.unpack_from(">Q", data, _VERSION_AT)[0])
+
+
+def _version(fingerprints: frozenset[str]) -> int:
+    """0 for an empty list, which is an empty file."""
+    if not fingerprints:
+        return 0
+    digest = hashlib.sha256(" ".join(sorted(fingerprints)).encode()).digest()
+    return int(struct.unpack(">Q", digest[:8])[0]) or 1
+
+
+def _krl(host: Host, fingerprints: frozenset[str]) -> str:
+    spec = "".join(f"hash: {fingerprint}\n" for fingerprint in sorted(fingerprints))
+    with tempfile.TemporaryDirectory(dir="/run") as folder:
+        path = os.path.join(folder, "krl")
+        version = str(_version(fingerprints))
+        host.run("ssh-keygen", "-q", "-k", "-z", version, "-f", path, "-", stdin=spec)
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8", "surrogateescape")

@@ -1,0 +1,122 @@
+"""Shutting an account or a key out of this host now, and letting it back in."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterator
+
+from backend_server import applied, guard, held, history
+from backend_server.backend import Backend
+from backend_server.errors import Refused
+from backend_server.gather import without
+from backend_server.host import doors, revoked
+from backend_server.host.reader import HostReader
+from backend_server.host.revoked import Revocation
+from backend_server.host.writer import Host
+from backend_server.keyring import remembered, with_keys
+from backend_server.keys import FOLDER, Keys, in_text
+from backend_server.lock import only_run
+from backend_server.releases import of_host
+from backend_server.resources import NoOtherKeys, RevokedKeys
+from backend_server.roles import MARKER
+from backend_server.sshd import REVOKED_KEYS
+
+
+_LOCK = "/run/opensafely/revoked.lock"  # its own: a run that hangs holds nobody up
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+
+
+def revoke(
+    host: Host, backend: Backend, subject: str, why: str
+) -> Iterator[tuple[str, str]]:
+    """Each door and what was open there, when it is shut; all of them stay shut.
+
+    The list is written first, so that a run which goes on meanwhile opens none again. Raises
+    Refused where too few developers would be left, or it would be whoever asks for it.
+    """
+    keys = _keys_meant(host, backend, subject)
+    _refuse_last(host, backend, subject, keys)
+    entry = Revocation(
+        subject, tuple(sorted(keys)), history.now(), history.who(host), why
+    )
+    with only_run("revoke", _LOCK, wait=True):
+        others = [e for e in revoked.listed(host) if e.subject != subject]
+        revoked.write(host, (*others, entry))
+        RevokedKeys(REVOKED_KEYS).apply(host, ())
+    yield (
+        "sshd",
+        f"refuses {len(keys)} key{'' if len(keys) == 1 else 's'}, anywhere here",
+    )
+    if not _FINGERPRINT.fullmatch(subject):
+        yield from doors.shut_out(host, subject)
+        return
+    for name in _opened_by(host, subject):
+        left = (k for k in _in_force(host, name) if k.fingerprint != subject)
+        NoOtherKeys(name, frozenset(left)).apply(host, ())
+        yield f"keys of {name}", "the key is gone"
+        yield f"sessions of {name}", doors.end_sessions(host, name)
+
+
+def readmit(host: Host, subject: str) -> None:
+    """Nothing here keeps it out any more; the next run gives back what the rosters say."""
+    with only_run("readmit", _LOCK, wait=True):
+        entries = revoked.listed(host)
+        left = tuple(entry for entry in entries if entry.subject != subject)
+        if left == entries:
+            who = ", ".join(entry.subject for entry in entries) or "nobody"
+            raise Refused(
+                f"{subject} is not revoked on this host; these are: {who}",
+                hint="backend people list",
+            )
+        revoked.write(host, left)
+        RevokedKeys(REVOKED_KEYS).apply(host, ())
+
+
+def _keys_meant(host: HostReader, backend: Backend, subject: str) -> frozenset[str]:
+    """The fingerprint itself, or those of an account of ours, from wherever they are known."""
+    if subject.startswith("SHA256:"):
+        if not _FINGERPRINT.fullmatch(subject):
+            raise Refused(
+                f"{subject!a} is no fingerprint; wanted SHA256: and 43 characters",
+                hint="backend people who USER lists them; or ssh-keygen -l -f FILE",
+            )
+        return frozenset({subject})
+    if subject not in host.members(MARKER) or subject not in host.users():
+        raise Refused(
+            f"{subject!a} is no account of ours on this host",
+            hint="backend people list; the key of a provider's account is revoked by its "
+            "fingerprint",
+        )
+    site = applied.read(host, backend, of_host(host.os_release()))
+    found = {*_in_force(host, subject), *(site.keys.get(subject, ()) if site else ())}
+    if subject in held.read(host):
+        found.update(held.read(host)[subject].keys)
+    before = (e.fingerprints for e in revoked.listed(host) if e.subject == subject)
+    return frozenset(key.fingerprint for key in found).union(*before)
+
+
+def _refuse_last(
+    host: HostReader, backend: Backend, subject: str, keys: frozenset[str]
+) -> None:
+    site = applied.read(host, backend, of_host(host.os_release()))
+    if site is None:
+        raise Refused(
+            "no run has ended here yet, so nobody knows who would be left",
+            hint=f"sudo ./{backend.name}/manage.sh",
+        )
+    names = revoked.names(host) | {subject}
+    site = without(site, names, revoked.fingerprints(host) | keys)
+    site = with_keys(site, remembered(host), revoked.fingerprints(host) | keys)
+    guard.enough_remain(site, host, enough=1)
+
+
+def _in_force(host: HostReader, name: str) -> Keys:
+    return in_text(host.read(f"{FOLDER}/{name}") or "")
+
+
+def _opened_by(host: HostReader, fingerprint: str) -> list[str]:
+    return [
+        name
+        for name in host.names(FOLDER)
+        if any(key.fingerprint == fingerprint for key in _in_force(host, name))
+    ]
