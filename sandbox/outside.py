@@ -3,51 +3,64 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Sequence
 
+from sandbox.answer import NOT_FOUND, Answer, keys
 from sandbox.authority import Authority
 from sandbox.errors import SandboxError
 from sandbox.mirror import Mirror
 from sandbox.network import INTERNET, Lab
+from sandbox.people import People
 
 
 DOMAIN = "opensafely.org"
+GITHUB = f"github-proxy.{DOMAIN}"
 ARCHIVES = (f"archive-ubuntu.{DOMAIN}", f"security-ubuntu.{DOMAIN}")
-NAMES = (
-    *(f"{n}.{DOMAIN}" for n in ("jobs", "docker-proxy", "github-proxy")),
-    *ARCHIVES,
-)
+NAMES = (f"jobs.{DOMAIN}", f"docker-proxy.{DOMAIN}", GITHUB, *ARCHIVES)
 PORTS = (22, 25, 53, 445)
+PROXY_PORT = 3128
+PROXY = f"http://{INTERNET}:{PROXY_PORT}"
+HERE = Path(__file__).resolve().parent.parent
 
 
 class Outside:
     """What answers at the lab's own addresses; a test can take it down in part.
 
-    The archives pass on to this machine's mirror. The other names answer 200 at /,
-    with what `put` gave them elsewhere, and 404 else.
+    The archives pass on to this machine's mirror. GitHub has the keys of each host's
+    people, for that host. Everybody answers 200 at /, with what a test asked for
+    elsewhere, and 404 else. PROXY leads to these names, and nowhere else.
     """
 
     def __init__(self, lab: Lab, mirror: Mirror, authority: Authority) -> None:
-        self.lab, self.mirror = lab, mirror
+        self.lab, self.mirror, self.authority = lab, mirror, authority
         self.folder = lab.runtime / "outside"
-        self.files, self.log = self.folder / "files", self.folder / "log"
-        self.files.mkdir(parents=True)
-        self.certificate, self.key = authority.issue(NAMES, self.folder)
+        self.folder.mkdir(parents=True)
+        self.log, self.settings = self.folder / "log", self.folder / "settings.json"
+        self.certificate = authority.issue(NAMES, self.folder)
         self.process: subprocess.Popen[bytes] | None = None
+        self._known: dict[str, Answer] = {}
+        self._answers: dict[str, Answer] = {}
+        self._certificates: dict[str, list[str]] = {}
+        self._down: list[str] = []
+        self._silent: list[str] = []
 
     def start(self, names: Sequence[str] = NAMES) -> None:
-        """These names answer, and no others of ours."""
-        self.stop()
-        settings = self.folder / "settings.json"
-        settings.write_text(json.dumps(self._settings(names)))
-        server = Path(__file__).with_name("standins.py")
-        with self.log.open("wb") as log:
+        """These names answer, and no others of ours; nothing has been asked yet."""
+        self._down = [name for name in NAMES if name not in names]
+        self._save()
+        if self.process:
+            os.truncate(self.log, 0)
+            return
+        argv = (sys.executable, "-sE", "-m", "sandbox.standins", self.settings)
+        with self.log.open("wb"), self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.lab.inside(sys.executable, "-I", server, settings),
+                self.lab.inside(*argv),
+                cwd=HERE,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -65,29 +78,81 @@ class Outside:
             self.process.wait()
             self.process = None
 
+    def reset(self) -> None:
+        """All names answer, and nothing that was asked for here counts any more."""
+        for asked in (self._answers, self._certificates, self._silent):
+            asked.clear()
+        self.start()
+
     def put(self, name: str, path: str, text: str) -> None:
         """https://NAME/PATH answers 200 with this text."""
-        file = self.files / name / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        self.answer(name, path, Answer(text.encode()))
+
+    def answer(self, name: str, path: str, answer: Answer) -> None:
+        """https://NAME/PATH, or http, says this until the reset; at path * all others do."""
+        self._answers[f"{name}/{path.lstrip('/')}".lower()] = answer
+        self._save()
+
+    def github(self, name: str, *public_keys: str) -> None:
+        """The account has these keys at GitHub, whichever host asks; given none, no key."""
+        self.answer(GITHUB, f"{name}.keys", keys(*public_keys))
+
+    def no_account(self, name: str) -> None:
+        """GitHub knows nobody of this name."""
+        self.answer(GITHUB, f"{name}.keys", NOT_FOUND)
+
+    def know(self, address: str, people: People) -> None:
+        """The host at this address hears of its own people's keys when it asks GitHub."""
+        for name, person in people.items():
+            question = f"{address} {GITHUB}/{name}.keys"
+            self._known[question] = keys(person.public_key)
+        self._save()
+
+    def hang(self, names: Sequence[str]) -> None:
+        """Whoever connects to these names waits for the end of the TLS handshake."""
+        self._silent = list(names)
+        self._save()
+
+    def wrong_authority(self, names: Sequence[str]) -> None:
+        """These names show a certificate of an authority that nobody trusts."""
+        authority = Authority(self.folder / "stranger")
+        self._show(names, authority.issue(NAMES, authority.folder))
+
+    def wrong_name(self, names: Sequence[str]) -> None:
+        """These names show a good certificate that is somebody else's."""
+        folder = self.folder / "another"
+        folder.mkdir(exist_ok=True)
+        self._show(names, self.authority.issue([f"another.{DOMAIN}"], folder))
 
     def requests(self) -> list[str]:
         """What was asked since the start: NAME "METHOD PATH PROTOCOL" STATUS."""
         return [line for line in self.log.read_text().splitlines() if '"' in line]
 
-    def _settings(self, names: Sequence[str]) -> dict[str, object]:
-        return {
+    def _show(self, names: Sequence[str], certificate: tuple[Path, Path]) -> None:
+        shown = [str(path) for path in certificate]
+        self._certificates.update(dict.fromkeys(names, shown))
+        self._save()
+
+    def _save(self) -> None:
+        """The stand-ins read this anew at each question."""
+        answers = {**self._known, **self._answers}
+        settings = {
             "addresses": list(self.lab.pinned),
             "internet": INTERNET,
             "ports": PORTS,
+            "proxy": PROXY_PORT,
             "names": NAMES,
-            "up": list(names),
+            "down": self._down,
+            "silent": self._silent,
             "mirrors": ARCHIVES,
             "locations": self.mirror.locations,
-            "files": str(self.files),
-            "certificate": str(self.certificate),
-            "key": str(self.key),
+            "answers": {where: answer.note() for where, answer in answers.items()},
+            "certificate": [str(path) for path in self.certificate],
+            "certificates": self._certificates,
         }
+        new = self.settings.with_suffix(".new")
+        new.write_text(json.dumps(settings))
+        new.rename(self.settings)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 10

@@ -107,6 +107,7 @@ class Sandbox:
     def _boot(
         self, host: Host, shape: Sequence[Shape], legacy_cgroups: bool = False
     ) -> Host:
+        self.outside.know(host.address, host.people)
         for change in shape:
             change(host)
         return host.boot(legacy_cgroups)

@@ -1,95 +1,36 @@
 """The program that answers for the outside world; started by outside.py in a lab.
 
-It is run as a file of its own and imports nothing of ours. It speaks https on every
-given address under names with a certificate, passes two of them on to the package
-mirror, and greets on the ports that the internet stands for.
+It speaks https on every given address under names with a certificate, passes two of
+them on to the package mirror, tunnels to them as a proxy, and greets on the ports that
+the internet stands for.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import socket
 import socketserver
 import ssl
 import sys
 import threading
-import urllib.error
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import time
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
+
+from sandbox.answering import GREETING, Answering
 
 
-# Asked for by apt, and told to it, unchanged.
-ASKED = ("Range", "If-Range", "If-Modified-Since")
-TOLD = ("Content-Length", "Content-Range", "Content-Type", "Last-Modified", "ETag")
-GREETING = b"sandbox\n"
-
-
-class Answer(BaseHTTPRequestHandler):
-    """One connection: the mirror's files, files put there by a test, or 404."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = 60
-    settings: dict[str, Any]
-
-    def do_GET(self) -> None:
-        name = (self.headers.get("Host") or "").partition(":")[0]
-        top = "/" + self.path.lstrip("/").partition("/")[0]
-        if name in self.settings["mirrors"] and top in self.settings["locations"]:
-            self._pass_on(self.settings["locations"][top] + self.path[len(top) :])
-            return
-        folder = Path(self.settings["files"]) / name
-        path = (folder / self.path.partition("?")[0].lstrip("/")).resolve()
-        if path.is_file() and folder.resolve() in path.parents:
-            self._say(200, path.read_bytes())
-        elif self.path == "/":
-            self._say(200, GREETING)
-        else:
-            self._say(404, b"not found\n")
-
-    do_HEAD = do_GET
-
-    def _say(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def _pass_on(self, url: str) -> None:
-        wanted = {name: self.headers[name] for name in ASKED if name in self.headers}
-        request = urllib.request.Request(url, headers=wanted, method=self.command)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            reply = opener.open(request, timeout=30)
-        except urllib.error.HTTPError as error:
-            reply = error
-        except OSError as error:
-            self._say(502, f"{error}\n".encode())
-            return
-        with reply:
-            self.send_response(reply.status if hasattr(reply, "status") else reply.code)
-            for name in TOLD:
-                if name in reply.headers:
-                    self.send_header(name, reply.headers[name])
-            if "Content-Length" not in reply.headers:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            if self.command != "HEAD":
-                shutil.copyfileobj(reply, self.wfile, 1 << 16)
-
-    def log_message(self, text: str, *args: Any) -> None:
-        name = self.headers.get("Host", "-") if hasattr(self, "headers") else "-"
-        print(name, text % args, flush=True)
+# Longer than anybody waits for a handshake.
+PATIENCE_S = 120
 
 
 class Web(ThreadingHTTPServer):
     """http, or https with the handshake made by the thread that answers."""
 
     daemon_threads = True
+    # Hosts that are given up at once may leave many questions behind.
+    request_queue_size = 128
     context: ssl.SSLContext | None = None
 
     def server_bind(self) -> None:
@@ -117,17 +58,22 @@ class Greeting(socketserver.BaseRequestHandler):
             reply.sendto(data, self.client_address)
 
 
-def tls(settings: dict[str, Any]) -> ssl.SSLContext:
-    """Answers for the names that are up, and hangs up on the others."""
+def showing(certificate: Sequence[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(settings["certificate"], settings["key"])
-
-    def choose(connection: Any, name: str | None, _: Any) -> int | None:
-        down = name in settings["names"] and name not in settings["up"]
-        return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME if down else None
-
-    context.sni_callback = choose
+    context.load_cert_chain(*certificate)
     return context
+
+
+def choose(connection: Any, name: str | None, _: Any) -> int | None:
+    """Hangs up where a name is down, and shows the certificate that is wanted of it."""
+    settings = Answering.settings()
+    if name in settings["silent"]:
+        time.sleep(PATIENCE_S)
+    if name in settings["down"] or name in settings["silent"]:
+        return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+    if name in settings["certificates"]:
+        connection.context = showing(settings["certificates"][name])
+    return None
 
 
 def serve(server: socketserver.BaseServer) -> None:
@@ -137,17 +83,20 @@ def serve(server: socketserver.BaseServer) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("settings", type=Path)
-    settings = json.loads(parser.parse_args().settings.read_text())
-    Answer.settings = settings
+    Answering.settings_file = parser.parse_args().settings
+    settings = Answering.settings()
+    internet = settings["internet"]
     Web.allow_reuse_address = socketserver.ThreadingTCPServer.allow_reuse_address = True
-    for address in [*settings["addresses"], settings["internet"]]:
-        web = Web((address, 443), Answer)
-        web.context = tls(settings)
+    for address in [*settings["addresses"], internet]:
+        web = Web((address, 443), Answering)
+        web.context = showing(settings["certificate"])
+        web.context.sni_callback = choose
         serve(web)
-    serve(Web((settings["internet"], 80), Answer))
+    for port in (80, settings["proxy"]):
+        serve(Web((internet, port), Answering))
     for port in settings["ports"]:
-        serve(socketserver.ThreadingTCPServer((settings["internet"], port), Greeting))
-    serve(socketserver.ThreadingUDPServer((settings["internet"], 53), Greeting))
+        serve(socketserver.ThreadingTCPServer((internet, port), Greeting))
+    serve(socketserver.ThreadingUDPServer((internet, 53), Greeting))
     print("- ready", flush=True)
     threading.Event().wait()
 

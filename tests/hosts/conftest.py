@@ -37,9 +37,10 @@ def lab(sandbox: Sandbox) -> Lab:
 
 @pytest.fixture
 def outside(sandbox: Sandbox) -> Iterator[Outside]:
-    """The stand-ins: `stop()`, `start()`, `put()`; all of them are up again after."""
+    """The stand-ins, with nothing asked yet; after the test they are as they were."""
+    sandbox.outside.reset()
     yield sandbox.outside
-    sandbox.outside.start()
+    sandbox.outside.reset()
 
 
 @pytest.fixture(scope="session")

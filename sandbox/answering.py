@@ -1,0 +1,131 @@
+"""How the stand-ins answer: from the mirror, as a test asked for, or as a proxy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Dict
+
+from sandbox.answer import NOT_FOUND, Answer
+
+
+# Asked for by apt, and told to it, unchanged.
+ASKED = ("Range", "If-Range", "If-Modified-Since")
+TOLD = ("Content-Length", "Content-Range", "Content-Type", "Last-Modified", "ETag")
+GREETING = b"sandbox\n"
+Settings = Dict[str, Any]
+
+
+class Answering(BaseHTTPRequestHandler):
+    """One connection, over which one question may follow another."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+    settings_file: Path
+
+    @classmethod
+    def settings(cls) -> Settings:
+        """What the lab and its tests want by now."""
+        found: Settings = json.loads(cls.settings_file.read_text())
+        return found
+
+    def do_GET(self) -> None:
+        settings = self.settings()
+        name = (self.headers.get("Host") or "").partition(":")[0]
+        top = "/" + self.path.lstrip("/").partition("/")[0]
+        if name in settings["mirrors"] and top in settings["locations"]:
+            self._pass_on(settings["locations"][top] + self.path[len(top) :])
+        else:
+            path = self.path.partition("?")[0].lstrip("/")
+            self._say(self._answer(settings["answers"], name, path))
+
+    do_HEAD = do_GET
+
+    def do_CONNECT(self) -> None:
+        """A tunnel to one of the names, for those who come through the proxy."""
+        settings = self.settings()
+        name, _, port = self.path.rpartition(":")
+        if name not in settings["names"] or not settings["addresses"]:
+            self._say(Answer(b"not ours\n", 403))
+            return
+        address = settings["addresses"][0]
+        with socket.create_connection((address, int(port)), self.timeout) as there:
+            self.send_response(200, "Connection established")
+            self.end_headers()
+            back = threading.Thread(target=pour, args=(there, self.connection))
+            back.start()
+            pour(self.connection, there)
+            back.join()
+        self.close_connection = True
+
+    def _answer(self, answers: Settings, name: str, path: str) -> Answer:
+        asker = self.client_address[0]
+        for where in (f"{name}/{path}", f"{name}/*", f"{asker} {name}/{path}"):
+            if where.lower() in answers:  # GitHub takes capitals for small letters
+                return Answer.noted(answers[where.lower()])
+        return NOT_FOUND if path else Answer(GREETING)
+
+    def _say(self, answer: Answer) -> None:
+        if answer.status:
+            self.send_response(answer.status, answer.reason or None)
+            for name, value in answer.all_headers().items():
+                self.send_header(name, value)
+            self.end_headers()
+        else:
+            self.log_request("-")
+        if self.command != "HEAD":
+            self._write(answer)
+        self.close_connection = self.close_connection or not answer.regular
+        if not answer.ends:
+            self.connection.recv(1)
+
+    def _write(self, answer: Answer) -> None:
+        if not answer.pause_s:
+            self.wfile.write(answer.body)
+            return
+        for byte in answer.body:
+            time.sleep(answer.pause_s)
+            self.wfile.write(bytes([byte]))
+
+    def _pass_on(self, url: str) -> None:
+        wanted = {name: self.headers[name] for name in ASKED if name in self.headers}
+        request = urllib.request.Request(url, headers=wanted, method=self.command)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            reply = opener.open(request, timeout=30)
+        except urllib.error.HTTPError as error:
+            reply = error
+        except OSError as error:
+            self._say(Answer(f"{error}\n".encode(), 502))
+            return
+        with reply:
+            self.send_response(reply.status if hasattr(reply, "status") else reply.code)
+            for name in TOLD:
+                if name in reply.headers:
+                    self.send_header(name, reply.headers[name])
+            if "Content-Length" not in reply.headers:
+                self.send_header("Connection", "close")
+            self.end_headers()
+            if self.command != "HEAD":
+                shutil.copyfileobj(reply, self.wfile, 1 << 16)
+
+    def log_message(self, text: str, *args: Any) -> None:
+        name = self.headers.get("Host", "-") if hasattr(self, "headers") else "-"
+        print(name, text % args, flush=True)
+
+
+def pour(source: socket.socket, target: socket.socket) -> None:
+    """What comes in on one side goes out on the other, until one of them ends."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
