@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TOOL = "backend_server"
 LAYERS = [
-    ["errors", "change", "problem"],
+    ["errors", "change", "problem", "blob"],
     [
         "acl",
         "parsers",
@@ -25,9 +25,18 @@ LAYERS = [
         "keys",
         "sshd",
     ],
-    ["host"],
+    ["host", "https"],
     ["resource"],
-    ["engine", "report", "history", "gather", "lock", "endpoints", "resources"],
+    [
+        "engine",
+        "report",
+        "history",
+        "gather",
+        "lock",
+        "endpoints",
+        "github",
+        "resources",
+    ],
     ["components"],
     [
         "backends",
