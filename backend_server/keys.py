@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import struct
 from typing import Iterator, NamedTuple, Tuple
 
+from backend_server.blob import FIELDS, Wrong, fields
 from backend_server.problem import Problem, Problems
 
 
@@ -16,23 +16,15 @@ FOLDER = "/etc/ssh/opensafely_keys"  # root's own: nothing is written under a ho
 MAX_BYTES = 64 * 1024
 MAX_LINE = 16 * 1024
 MAX_KEYS = 50
-RSA_BITS = 3072
+RSA_BITS = range(3072, 16384 + 1)  # OpenSSH reads no longer ones
 
-# Types of sshd(8) that are accepted, with what their blob holds after the type's own name.
-_FIELDS = {
-    "ssh-ed25519": ("point",),
-    "sk-ssh-ed25519@openssh.com": ("point", "application"),
-    "sk-ecdsa-sha2-nistp256@openssh.com": ("curve", "point", "application"),
-    "ssh-rsa": ("exponent", "modulus"),
-}
-_POINT_BYTES = {"ssh-ed25519": 32, "sk-ssh-ed25519@openssh.com": 32}
-_REFUSED = (
-    "ssh-dss",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
+ACCEPTED = (
+    "ssh-ed25519",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+    "ssh-rsa",
 )
-_WANTED = f"wanted one of {', '.join(_FIELDS)}"
+_WANTED = f"wanted one of {', '.join(ACCEPTED)}"
 
 
 class Key(NamedTuple):
@@ -58,32 +50,58 @@ class Key(NamedTuple):
 Keys = Tuple[Key, ...]
 
 
-class _Wrong(Exception):
-    """Why a line is no good."""
+class _Judged(NamedTuple):
+    """What the lines of a file hold; numbers are those of lines, from 1."""
+
+    keys: Keys
+    left_out: dict[Key, tuple[int, str]]  # whole keys, but none that we let in
+    wrong: list[tuple[int, str]]  # what is no key at all
 
 
 def parse(source: str, content: bytes) -> tuple[Keys, Problems]:
     """The keys of a file, each once, and what is wrong with it; lines are never mended."""
+    keys, left_out, wrong = _judged(content)
+    found = sorted([*wrong, *left_out.values()])
+    return keys, tuple(Problem(source, number, why) for number, why in found)
+
+
+def offered(content: bytes) -> tuple[Keys, tuple[str, ...], str]:
+    """The keys of an answer, a sentence for each that is left out, and why nothing counts.
+
+    A line that is no key says that this is not, or not all of, what was sent: then there
+    are no keys.
+    """
+    keys, left_out, wrong = _judged(content)
+    for number, why in wrong:
+        return (), (), f"line {number} of the answer: {why}"
+    sentences = (f"{key.fingerprint}: {why}" for key, (_, why) in left_out.items())
+    return keys, tuple(sentences), ""
+
+
+def _judged(content: bytes) -> _Judged:
     if len(content) > MAX_BYTES:
-        why = (
-            f"the file has more than {MAX_BYTES} bytes; wanted public keys, one a line"
-        )
-        return (), (Problem(source, 1, why),)
+        why = f"there are more than {MAX_BYTES} bytes; wanted public keys, one a line"
+        return _Judged((), {}, [(1, why)])
     if b"PRIVATE KEY" in content:
         why = "this is a private key: it is no secret any more, make a new one"
-        return (), (Problem(source, 1, why),)
-    keys: dict[Key, int] = {}
-    problems: list[Problem] = []
+        return _Judged((), {}, [(1, why)])
+    keys: dict[Key, None] = {}
+    left_out: dict[Key, tuple[int, str]] = {}
+    wrong: list[tuple[int, str]] = []
     for number, line in enumerate(content.split(b"\n"), start=1):
         try:
             for key in _key(line):
-                keys.setdefault(key, number)
-        except _Wrong as wrong:
-            problems.append(Problem(source, number, str(wrong)))
-    if len(keys) > MAX_KEYS:
-        why = f"the file has {len(keys)} keys; at most {MAX_KEYS} are let in"
-        problems.append(Problem(source, 1, why))
-    return tuple(keys), tuple(problems)
+                why = _unwelcome(key)
+                if why:
+                    left_out.setdefault(key, (number, why))
+                else:
+                    keys[key] = None
+        except Wrong as error:
+            wrong.append((number, str(error)))
+    count = len(keys) + len(left_out)
+    if count > MAX_KEYS:
+        wrong.append((1, f"there are {count} keys; at most {MAX_KEYS} are let in"))
+    return _Judged(tuple(keys), left_out, wrong)
 
 
 def in_text(text: str) -> Keys:
@@ -94,45 +112,42 @@ def in_text(text: str) -> Keys:
 def _key(raw: bytes) -> Iterator[Key]:
     """The key of a line; none for an empty line or a comment."""
     if len(raw) > MAX_LINE:
-        raise _Wrong(f"the line has {len(raw)} bytes; a key has at most {MAX_LINE}")
+        raise Wrong(f"the line has {len(raw)} bytes; a key has at most {MAX_LINE}")
     try:
         line = raw[:-1].decode() if raw.endswith(b"\r") else raw.decode()
     except UnicodeDecodeError:
-        raise _Wrong("the line is no text; wanted `TYPE BASE64 COMMENT`") from None
+        raise Wrong("the line is no text; wanted `TYPE BASE64 COMMENT`") from None
     if not all(c.isprintable() or c == "\t" for c in line):
-        raise _Wrong("the line holds a character that no one can see")
+        raise Wrong("the line holds a character that no one can see")
     words = line.split()
     if not words or words[0].startswith("#"):
         return
     kind, *rest = words
     _judge_type(kind)
     if not rest:
-        raise _Wrong(f"after {kind} comes no key; wanted `TYPE BASE64 COMMENT`")
+        raise Wrong(f"after {kind} comes no key; wanted `TYPE BASE64 COMMENT`")
     if _glued(rest):
-        raise _Wrong("two keys stand on this line; wanted one a line")
-    _judge_blob(kind, _decoded(rest[0]))
+        raise Wrong("two keys stand on this line; wanted one a line")
+    fields(kind, _decoded(rest[0]))
     yield Key(kind, rest[0])
 
 
 def _judge_type(kind: str) -> None:
-    if kind in _FIELDS:
+    if kind in FIELDS:
         return
     if "-cert-" in kind:
-        raise _Wrong(f"{kind} is a certificate; {_WANTED}")
-    if kind in _REFUSED:
-        raise _Wrong(f"{kind} is not accepted; {_WANTED}")
+        raise Wrong(f"{ascii(kind[:40])} is a certificate; {_WANTED}")
     if "=" in kind or "," in kind or kind in ("cert-authority", "restrict"):
-        raise _Wrong("the line begins with options; wanted the key alone")
-    raise _Wrong(f"{ascii(kind[:40])} is no type of key; {_WANTED}")
+        raise Wrong("the line begins with options; wanted the key alone")
+    raise Wrong(f"{ascii(kind[:40])} is no type of key; {_WANTED}")
 
 
 def _glued(rest: list[str]) -> bool:
     """A missing newline: another type at the end of the key, or in the comment before a key."""
-    kinds = (*_FIELDS, *_REFUSED)
-    if any(kind in rest[0] for kind in kinds):
+    if any(kind in rest[0] for kind in FIELDS):
         return True
     pairs = zip(rest[1:], rest[2:])
-    return any(a.endswith(kinds) and b.startswith("AAAA") for a, b in pairs)
+    return any(a.endswith(tuple(FIELDS)) and b.startswith("AAAA") for a, b in pairs)
 
 
 def _decoded(text: str) -> bytes:
@@ -141,34 +156,20 @@ def _decoded(text: str) -> bytes:
     except (binascii.Error, ValueError):
         blob = b""
     if base64.b64encode(blob).decode() != text:  # two spellings would be two keys
-        raise _Wrong("the key is no base64; copy the whole line again")
+        raise Wrong("the key is no base64; copy the whole line again")
     return blob
 
 
-def _judge_blob(kind: str, blob: bytes) -> None:
-    """The blob is exactly the strings that its type has, RFC 4253 section 6.6."""
-    inner, *fields = _strings(blob)
-    if inner != kind.encode():
-        raise _Wrong(f"the key is not the {kind} that its line says")
-    if len(fields) != len(_FIELDS[kind]):
-        raise _Wrong("the key is cut short or too long; copy the whole line again")
-    found = dict(zip(_FIELDS[kind], fields))
-    if kind in _POINT_BYTES and len(found["point"]) != _POINT_BYTES[kind]:
-        raise _Wrong("the key is cut short or too long; copy the whole line again")
-    if kind == "ssh-rsa":
-        bits = int.from_bytes(found["modulus"], "big").bit_length()
-        if bits < RSA_BITS:
-            raise _Wrong(f"an RSA key of {bits} bits is too weak; wanted {RSA_BITS}")
-
-
-def _strings(blob: bytes) -> list[bytes]:
-    strings = []
-    while blob:
-        if len(blob) < 4:
-            raise _Wrong("the key is cut short; copy the whole line again")
-        length = struct.unpack(">I", blob[:4])[0]
-        if length > len(blob) - 4:
-            raise _Wrong("the key is cut short; copy the whole line again")
-        strings.append(blob[4 : 4 + length])
-        blob = blob[4 + length :]
-    return strings or [b""]
+def _unwelcome(key: Key) -> str:
+    """Why a whole key opens nothing here."""
+    if key.type not in ACCEPTED:
+        return f"{key.type} is not accepted; {_WANTED}"
+    if key.type != "ssh-rsa":
+        return ""
+    modulus = fields(key.type, base64.b64decode(key.blob))[-1]
+    bits = int.from_bytes(modulus, "big").bit_length()
+    if bits < RSA_BITS.start:
+        return f"an RSA key of {bits} bits is too weak; wanted {RSA_BITS.start}"
+    if bits not in RSA_BITS:
+        return f"an RSA key of {bits} bits is too long; wanted {RSA_BITS.start}"
+    return ""

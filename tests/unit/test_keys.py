@@ -1,13 +1,14 @@
 """Public keys as they are sent in: only whole lines of accepted types, never mended."""
 
 import base64
+import hashlib
 import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.keys import MAX_BYTES, parse
+from backend_server.keys import MAX_BYTES, offered, parse
 
 
 # Made by ssh-keygen for nobody; the private halves are gone.
@@ -85,8 +86,15 @@ def line_of(kind, *parts):
 
 
 def rsa(bits):
-    modulus = b"\0" + (1 << (bits - 1) | 1).to_bytes((bits + 7) // 8, "big")
+    modulus = (1 << (bits - 1) | 1).to_bytes(bits // 8 + 1, "big")
     return line_of("ssh-rsa", b"\1\0\1", modulus)
+
+
+P256 = base64.b64decode(ECDSA.split()[1])[-65:]
+
+
+def sk_ecdsa(curve, point):
+    return line_of("sk-ecdsa-sha2-nistp256@openssh.com", curve, point, b"ssh:")
 
 
 @pytest.mark.parametrize(("line", "fingerprint"), GOOD)
@@ -151,10 +159,22 @@ BAD = [
     (f"{KIND} {BLOB}=", "no base64"),
     (f"{KIND} {BLOB}AAAA", "cut short"),
     (f"{KIND} {BLOB[:30]}*{BLOB[30:]}", "no base64"),
-    (line_of(KIND, b"x" * 32, b""), "cut short or too long"),
-    (line_of(KIND, b"x" * 31), "cut short or too long"),
-    (line_of(KIND), "cut short or too long"),
-    (line_of("ssh-rsa", b"\1\0\1"), "cut short or too long"),
+    (rsa(16385), "16385 bits is too long"),
+    (line_of("ssh-rsa", b"\1", b"\1" * 500), "damaged"),
+    (line_of("ssh-rsa", b"\1\0\1", b"\1" * 499 + b"\2"), "damaged"),
+    (line_of("ssh-rsa", b"\1\0\1", b"\xff" * 500), "damaged"),
+    (line_of("ssh-rsa", b"\1\0\1", b"\0\0" + b"\xff" * 500), "damaged"),
+    (line_of("ssh-rsa", b"\1\0\1", b"\0" + b"\1" * 500), "damaged"),
+    (line_of("ssh-rsa", b"", b"\1" * 500), "damaged"),
+    (line_of(KIND, b"x" * 32, b""), "cut short, too long"),
+    (line_of(KIND, b"x" * 31), "cut short, too long"),
+    (line_of(f"sk-{KIND}@openssh.com", b"x" * 32, b"ssh:\0"), "damaged"),
+    (sk_ecdsa(b"nistp384", P256), "damaged"),
+    (sk_ecdsa(b"nistp256", P256[:-1] + b"x"), "damaged"),
+    (sk_ecdsa(b"nistp256", b"\2" + P256[1:33]), "damaged"),
+    (sk_ecdsa(b"nistp256", b"\4" + b"\0" * 64), "damaged"),
+    (line_of(KIND), "cut short, too long"),
+    (line_of("ssh-rsa", b"\1\0\1"), "cut short, too long"),
     (f"{KIND} {BLOB} {'x' * 17000}", "has at most 16384"),
     ("<!DOCTYPE html>", "no type of key"),
     ("Not Found", "no type of key"),
@@ -220,6 +240,125 @@ def test_a_private_key():
 def test_empty():
     assert parse("k", b"") == ((), ())
     assert parse("k", b"\n# nothing\n") == ((), ())
+
+
+ANSWER = "".join(f"{' '.join(line.split()[:2])}\n" for line, _ in GOOD).encode()
+NOT_LET_IN = [
+    (RSA_2048, "2048 bits is too weak"),
+    (rsa(3071), "3071 bits is too weak"),
+    (rsa(16385), "too long"),
+    (ECDSA, "ecdsa-sha2-nistp256 is not accepted"),
+    (DSA, "ssh-dss is not accepted"),
+]
+
+
+def test_an_answer():
+    keys, left_out, problem = offered(ANSWER + ANSWER)
+    assert [key.fingerprint for key in keys] == [found for _, found in GOOD]
+    assert (left_out, problem) == ((), "")
+    assert offered(ANSWER[:-1]) == (keys, (), "")
+    assert offered(b"") == ((), (), "")
+
+
+@pytest.mark.parametrize(("line", "why"), NOT_LET_IN, ids=range(len(NOT_LET_IN)))
+def test_whole_keys_that_are_not_let_in_leave_the_others(line, why):
+    keys, (sentence,), problem = offered(f"{line}\n{ED25519}\n{line}\n".encode())
+    assert ([key.type for key in keys], problem) == ([KIND], "")
+    digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
+    assert sentence.startswith(f"SHA256:{base64.b64encode(digest).decode()[:43]}: ")
+    assert why in sentence
+
+
+HOSTILE = [line for line, _ in BAD if line not in dict(NOT_LET_IN)]
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("end", ["", "\n"], ids=["cut", "whole"])
+def test_a_line_that_is_no_key_spoils_the_answer(line, end):
+    keys, left_out, problem = offered(ANSWER + f"{line}{end}".encode())
+    assert (keys, left_out) == ((), ())
+    assert problem.startswith("line 5 of the answer: ")
+    assert problem.isascii()
+    assert problem.isprintable()
+
+
+SPOILED = {
+    "UTF-16": ANSWER.decode().encode("utf-16"),
+    "UTF-16 without its mark": ANSWER.decode().encode("utf-16-le"),
+    "byte order mark": b"\xef\xbb\xbf" + ANSWER,
+    "CR only": ANSWER.replace(b"\n", b"\r"),
+    "one line": ANSWER.replace(b"\n", b""),
+    "spaces for newlines": ANSWER.replace(b"\n", b" "),
+    "10 MB": ANSWER * (10 * 1024 * 1024 // len(ANSWER)),
+    "10 MB of NUL": bytes(10 * 1024 * 1024),
+    "a page": b"<!DOCTYPE html>\n<title>Sign in</title>\n",
+    "JSON": b'{"message": "API rate limit exceeded"}\n',
+    "too many": "".join(map(numbered, range(51))).encode(),
+    "too many that are left out": "".join(
+        line_of("ssh-dss", *[bytes([n])] * 4) + "\n" for n in range(1, 52)
+    ).encode(),
+    "a private key": ANSWER + b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
+}
+
+
+@pytest.mark.parametrize("content", SPOILED.values(), ids=SPOILED)
+def test_spoiled_answers(content):
+    keys, left_out, problem = offered(content)
+    assert (keys, left_out) == ((), ())
+    assert problem.isascii()
+    assert problem.isprintable()
+    assert problem
+
+
+def blobs(keys):
+    return {key.blob for key in keys}
+
+
+FILE = ANSWER + f"{ECDSA}\n{RSA_2048}\n{DSA}\n".encode()
+WHOLE, LEFT_OUT, _ = offered(FILE)
+PLACES = st.integers(0, len(FILE) - 1)
+BYTES = st.integers(0, 255).map(lambda byte: bytes([byte]))
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_cutting_anywhere_is_seen_or_leaves_whole_lines(line_end):
+    content = FILE.replace(b"\n", line_end)
+    for length in range(len(content)):
+        keys, left_out, problem = offered(content[:length])
+        lines = content[:length].count(b"\n")
+        assert problem or keys in (WHOLE[:lines], WHOLE[: lines + 1])
+        assert left_out == LEFT_OUT[: len(left_out)]
+
+
+def test_gluing_two_lines_is_seen():
+    for at in [at for at, byte in enumerate(ANSWER[:-1]) if byte == ord("\n")]:
+        assert offered(ANSWER[:at] + ANSWER[at + 1 :])[2]
+
+
+@given(PLACES, BYTES)
+def test_a_byte_more_makes_no_key(at, byte):
+    keys, _, problem = offered(FILE[:at] + byte + FILE[at:])
+    assert blobs(keys) <= blobs(WHOLE)
+    assert problem or byte in (b"\n", b"\r", b" ", b"\t", b"#") or at == len(FILE) - 1
+
+
+def test_a_byte_fewer_makes_no_key():
+    for at in range(len(FILE)):
+        keys, _, _ = offered(FILE[:at] + FILE[at + 1 :])
+        assert blobs(keys) <= blobs(WHOLE)
+
+
+@given(PLACES, BYTES)
+def test_another_byte_makes_at_most_another_key_of_that_type(at, byte):
+    keys, left_out, problem = offered(FILE[:at] + byte + FILE[at + 1 :])
+    new = [key for key in keys if key not in WHOLE]
+    gone = [key for key in WHOLE if key not in keys]
+    if new:
+        assert not problem
+        assert [(k.type, len(k.blob)) for k in new] == [
+            (k.type, len(k.blob)) for k in gone
+        ]
+    assert len(new) <= 1
 
 
 LINES = st.sampled_from([line.encode() for line, _ in GOOD] + [DSA.encode()])

@@ -1,0 +1,65 @@
+"""The public keys that people show on GitHub."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.parse
+from typing import Iterable, Mapping, NamedTuple
+
+from backend_server.https import NoText, Site
+from backend_server.keys import MAX_BYTES, Keys, offered
+
+
+AT_ONCE = 16
+
+
+class Answer(NamedTuple):
+    """What GitHub says of a person; where there is a problem, nothing follows for their keys."""
+
+    keys: Keys
+    left_out: tuple[str, ...]  # a sentence for each key that is not let in
+    problem: str
+
+
+def ask(
+    base: str,
+    names: Iterable[str],
+    pinned: Mapping[str, str],
+    deadline_s: float = 10.0,
+) -> dict[str, Answer]:
+    """An answer for every name, in time, whatever the other side does.
+
+    Nobody may take more than half the time, so that some who hang leave time for the rest.
+    A thread that a name server holds is left behind, and ends with the process.
+    """
+    site = Site(base, pinned)
+    end = time.monotonic() + deadline_s
+    answers = dict.fromkeys(names, Answer((), (), f"no answer in {deadline_s:g} s"))
+    waiting = iter(list(answers))
+
+    def work() -> None:
+        for name in waiting:
+            patience_s = min(end - time.monotonic(), deadline_s / 2)
+            if patience_s > 0:
+                answers[name] = _answer(site, name, patience_s)
+
+    threads = [
+        threading.Thread(target=work, daemon=True)
+        for _ in range(min(AT_ONCE, len(answers)))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return dict(answers)
+
+
+def _answer(site: Site, name: str, patience_s: float) -> Answer:
+    page = f"{urllib.parse.quote(name, safe='')}.keys"
+    try:
+        return Answer(*offered(site.text(page, MAX_BYTES, patience_s)))
+    except NoText as why:
+        if why.status == 404:
+            return Answer((), (), "GitHub says that there is no such account (404)")
+        return Answer((), (), str(why))
