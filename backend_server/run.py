@@ -36,6 +36,7 @@ class Options(NamedTuple):
     user: str = ""
     root: bool = False
     recent: bool = False
+    confirm_within: int = 300
 
 
 class Run:
@@ -60,6 +61,8 @@ class Run:
         self.exit_code: int | None = None  # None until it has ended
         self.context: dict[str, object] = {}  # who, when, from which commit
         self.unrecorded: UserError | None = None
+        self.confirmed_by: str | None = None
+        self.taken_back: UserError | None = None
 
     def ask_outside(self) -> None:
         """`degraded` names each endpoint of the backend that does not answer."""
@@ -81,6 +84,8 @@ class Run:
             "totals": report.counts(self.outcomes),
             "degraded": self.degraded,
             "unrecorded": str(self.unrecorded) if self.unrecorded else None,
+            "confirmed": self.confirmed_by,
+            "taken_back": str(self.taken_back) if self.taken_back else None,
             "resources": report.data(self.outcomes),
             "duration_s": round(time.monotonic() - self.started, 3),
         }

@@ -6,6 +6,7 @@ from typing import Iterator
 
 from backend_server import history
 from backend_server.gather import Site
+from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
 from backend_server.report import say_counts
 from backend_server.roles import ROLES
@@ -25,6 +26,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             for group in (role.group for role in ROLES if role.roster)
         },
         "pending": waiting,
+        "unconfirmed": list(undo.differing(host)),
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
         "last_run": next(history.runs(host), None),
     }
@@ -39,6 +41,9 @@ def lines(found: dict[str, object]) -> Iterator[str]:
     pending = found["pending"]
     assert isinstance(pending, list)
     yield f"pending     {' '.join(pending) or 'nothing'}"
+    unconfirmed = found["unconfirmed"]
+    if isinstance(unconfirmed, list) and unconfirmed:
+        yield f"unconfirmed {' '.join(unconfirmed)}: log in anew, or `host undo`"
     yield f"reboot      {'required' if found['reboot_required'] else 'not required'}"
     yield f"last run    {_last(found['last_run'])}"
 

@@ -31,6 +31,7 @@ LAYERS = [
     ["components"],
     [
         "backends",
+        "confirm",
         "modes",
         "status",
         "preflight",
