@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from backend_server.commands.access import narrow, password, readmit, revoke
-from backend_server.commands.host import repair
+from backend_server.commands.host import repair, undo
 from backend_server.commands.look import show, status
 from backend_server.commands.manage import apply, plan
 from backend_server.commands.people import first_password, list_people, who
@@ -108,6 +108,16 @@ def _parser() -> argparse.ArgumentParser:
         if name == "apply":
             says = "answers yes: a first run here, an account that is adopted"
             command.add_argument("--yes", action="store_true", help=says)
+            says = (
+                "how long a change to sshd or PAM waits for a new login; default: 300"
+            )
+            command.add_argument(
+                "--confirm-within",
+                metavar="SECONDS",
+                type=_seconds,
+                default=argparse.SUPPRESS,
+                help=says,
+            )
         if name == "show":
             says = "such as `ubuntu 24.04`; this host's if not given"
             command.add_argument("--release", metavar="RELEASE", help=says)
@@ -150,13 +160,26 @@ def _command(add: Add, name: str, act: Act, says: str) -> argparse.ArgumentParse
 
 
 def _host(add: Add) -> None:
-    says = "look after this host: repair"
+    says = "look after this host: repair, undo"
     host = add("host", help=says, description=says, allow_abbrev=False)
     actions = host.add_subparsers(dest="action", metavar="ACTION", required=True)
     says = "give files in the data trees the access back that they should have"
     command = _command(actions.add_parser, "repair", repair, says)
     says = "only in workspaces that changed since the last time"
     command.add_argument("--recent", action="store_true", help=says)
+    says = (
+        "bring back what a change to sshd or PAM replaced, if nobody confirmed it yet"
+    )
+    _command(actions.add_parser, "undo", undo, says)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; wanted a number of seconds from 1 on. "
+            "A run without a terminal waits for nobody"
+        )
+    return int(text)
 
 
 def _only(command: argparse.ArgumentParser) -> None:
@@ -178,24 +201,9 @@ def _acting(command: argparse.ArgumentParser) -> None:
 
 
 def _options(options: argparse.Namespace, checkout: str) -> Options:
-    given = vars(options)
-    return Options(
-        backend=options.backend,
-        checkout=Path(checkout),
-        only=tuple(given.get("only") or ()),
-        json=options.json,
-        offline=given.get("offline", False),
-        yes=given.get("yes", False),
-        accept_keys=given.get("accept_keys", False),
-        subject=given.get("subject", ""),
-        why=given.get("why") or "",
-        reset=given.get("reset", False),
-        verbose=given.get("verbose", False),
-        release=given.get("release"),
-        user=given.get("user", ""),
-        root=given.get("root", False),
-        recent=given.get("recent", False),
-    )
+    given = {name: x for name, x in vars(options).items() if name in Options._fields}
+    only = tuple(given.pop("only", None) or ())
+    return Options(checkout=Path(checkout), only=only, **given)
 
 
 def _survive_any_locale() -> None:

@@ -14,9 +14,7 @@ NOTICES = "/var/lib/opensafely/notices"  # etc/profile.d shows it to whoever can
 KEPT = timedelta(days=14)
 
 
-def event(
-    host: Host, checkout: str, what: str, sentence: str, **more: object
-) -> None:
+def event(host: Host, checkout: str, what: str, sentence: str, **more: object) -> None:
     """The history has a line of what somebody did, and the other developers read SENTENCE."""
     entry = {"format": 1, "event": what, "began": history.now(), **more}
     history.append(host, {**entry, **history.context(host, checkout)})

@@ -32,6 +32,10 @@ class Resource:
         """The units that must reload or restart before a change here has any effect."""
         return ()
 
+    def at_stake(self) -> tuple[str, ...]:
+        """The files by which a wrong change here could shut everybody out of the host."""
+        return ()
+
     def asks(self) -> tuple[str, ...]:
         """The units that check will ask systemd about, so that one call can answer for all."""
         return ()

@@ -52,6 +52,7 @@ class Options(NamedTuple):
     subject: str = ""
     why: str = ""
     reset: bool = False
+    confirm_within: int = 300
 
 
 class Run:
@@ -74,6 +75,8 @@ class Run:
         self.exit_code: int | None = None  # None until it has ended
         self.context: dict[str, object] = {}  # who, when, from which commit
         self.unrecorded: UserError | None = None
+        self.confirmed_by: str | None = None
+        self.taken_back: UserError | None = None
 
     def _settle(self, verdict: Verdict) -> None:
         self.verdict = verdict
@@ -127,6 +130,8 @@ class Run:
             "totals": report.counts(self.outcomes),
             "degraded": self.degraded,
             "unrecorded": str(self.unrecorded) if self.unrecorded else None,
+            "confirmed": self.confirmed_by,
+            "taken_back": str(self.taken_back) if self.taken_back else None,
             "resources": report.data(self.outcomes),
             "duration_s": round(time.monotonic() - self.started, 3),
         }

@@ -7,14 +7,14 @@ from typing import Iterator
 
 from backend_server import held, history, people
 from backend_server.gather import Site, everybody
+from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
 from backend_server.report import say_counts
 from backend_server.roles import ROLES
 
 
-MAX_AGE = timedelta(
-    days=7
-)  # after which what GitHub said last is no longer taken as news
+# After that long, what GitHub said last is no longer news.
+MAX_AGE = timedelta(days=7)
 REBOOT_REQUIRED = "/run/reboot-required"
 
 
@@ -31,6 +31,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         "without_password": people.without_password(site, host),
         "degraded": list(unseen(site, host)),
         "pending": waiting,
+        "unconfirmed": list(undo.differing(host)),
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
         "last_run": next(history.runs(host), None),
     }
@@ -57,6 +58,9 @@ def lines(found: dict[str, object]) -> Iterator[str]:
         yield f"password    {name} has set none for {people.PATIENCE_DAYS} days or more"
     yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
     yield f"pending     {' '.join(_listed(found['pending'])) or 'nothing'}"
+    unconfirmed = _listed(found["unconfirmed"])
+    if unconfirmed:
+        yield f"unconfirmed {' '.join(unconfirmed)}: log in anew, or `host undo`"
     yield f"reboot      {'required' if found['reboot_required'] else 'not required'}"
     yield f"last run    {_last(found['last_run'])}"
 

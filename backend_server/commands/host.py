@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from backend_server import modes
+from backend_server import confirm, modes
 from backend_server.commands.output import FAILED, OK
 from backend_server.host.writer import Host
 from backend_server.run import Options
@@ -21,3 +21,14 @@ def repair(options: Options) -> int:
     elif counts.seen or not options.recent:
         print(f"{options.backend} host repair: {counts}")
     return FAILED if counts.failed else OK
+
+
+def undo(options: Options) -> int:
+    """What nobody has confirmed yet is as before, at once, though a run may wait for it."""
+    paths = confirm.take_back(Host(), str(options.checkout))
+    if options.json:
+        print(json.dumps({"format": 1, "brought_back": paths}))
+    else:
+        found = ", ".join(paths) or "nothing to bring back"
+        print(f"{options.backend} host undo: {found}")
+    return OK

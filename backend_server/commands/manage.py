@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-from backend_server import consent, engine, history, preflight, report
+from backend_server import confirm, consent, engine, history, preflight, report
 from backend_server.commands.output import (
     CHANGES,
     DEGRADED,
@@ -15,10 +15,13 @@ from backend_server.commands.output import (
     REFUSED,
     say_lines,
 )
+from backend_server.errors import UserError
+from backend_server.host import undo
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.lock import only_run
 from backend_server.progress import Progress
+from backend_server.resource import Resource
 from backend_server.run import Options, Run, of_checkout
 
 
@@ -53,9 +56,10 @@ def apply(options: Options) -> int:
             return _refuse(run)
         _agree(run, host)
         run.remember(host)
-        if any(outcome.changes or outcome.error for outcome in run.outcomes):
+        changes = any(outcome.changes or outcome.error for outcome in run.outcomes)
+        if changes or undo.kept_together(host):
             run.record(host)  # so that a run which is killed is in the history too
-            _walk(run, host)
+            _change(run, host)
         run.exit_code = _apply_exit(run)
         run.record(host)
         run.exit_code = _apply_exit(run)  # not being recorded is a failure too
@@ -83,12 +87,31 @@ def _accept(run: Run) -> None:
         run.accept(agreed)
 
 
-def _walk(run: Run, host: Host) -> None:
+def _change(run: Run, host: Host) -> None:
+    """What could shut everybody out stays only if somebody comes in afterwards."""
     progress = Progress(sys.stderr)
     host.say = progress.say
+    stakes = confirm.AtStake(run.site, host, run.options.confirm_within)
+    try:
+        _walk(run, host, progress, stakes)
+    except BaseException:
+        if confirm.take_back(host, run.site.checkout):
+            host.say("the old files of sshd and PAM are back")
+        raise
+    try:
+        run.confirmed_by = stakes.settle()
+    except UserError as error:
+        run.taken_back = error
+
+
+def _walk(run: Run, host: Host, progress: Progress, stakes: confirm.AtStake) -> None:
+    def about_to(resource: Resource) -> None:
+        progress.about_to(resource)
+        stakes.about_to(resource)
+
     text = report.Text(colour=sys.stdout.isatty(), whole=run.options.verbose)
     run.outcomes = []
-    for outcome in engine.walk(run.components, host, progress.about_to):
+    for outcome in engine.walk(run.components, host, about_to):
         progress.clear()
         run.outcomes.append(outcome)
         if not run.options.json:
@@ -123,12 +146,13 @@ def _apply_exit(run: Run) -> int:
 
 
 def _failed(run: Run) -> bool:
-    return any(o.error for o in run.outcomes) or run.unrecorded is not None
+    unwell = run.unrecorded or run.taken_back
+    return any(o.error for o in run.outcomes) or unwell is not None
 
 
 def _end(run: Run, what: str, host: HostReader) -> None:
-    if run.unrecorded:
-        say_lines(report.sentence(run.unrecorded))
+    for error in filter(None, (run.taken_back, run.unrecorded)):
+        say_lines(report.sentence(error))
     say_lines(f"degraded: {line}" for line in run.degraded)
     if run.options.verbose:
         say_lines(f"started: {' '.join(argv)}" for argv in host.programs)

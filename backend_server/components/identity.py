@@ -7,11 +7,29 @@ from typing import Iterator
 
 from backend_server.components.verbatim import verbatim
 from backend_server.gather import Site
+from backend_server.host.undo import TOGETHER
 from backend_server.resource import Resource
-from backend_server.resources import Directory, File
+from backend_server.resources import Directory, File, Unit, UnitFile
 
 
 BACKEND_FILE = "/etc/opensafely/backend"
+
+_UNDO = "opensafely-undo-at-boot.service"
+_UNDO_TEXT = Template("""\
+[Unit]
+Description=Bring back what a change to sshd or PAM replaced, if nobody had confirmed it
+ConditionPathExists=$kept
+RequiresMountsFor=$checkout
+Before=ssh.service systemd-user-sessions.service
+
+[Service]
+Type=oneshot
+ExecStart=$checkout/$backend/manage.sh host undo
+TimeoutStartSec=60
+
+[Install]
+WantedBy=multi-user.target
+""")
 
 _COMMAND = Template("""\
 #!/bin/sh
@@ -20,10 +38,14 @@ exec $checkout/$backend/manage.sh "$$@"
 
 
 def identity(site: Site) -> Iterator[Resource]:
-    """The folders where state is kept, this host's name, and `sudo backend`."""
+    """Folders for state, this host's name, `sudo backend`, and a way back at each boot."""
     yield Directory("/etc/opensafely")
     yield File(BACKEND_FILE, f"{site.backend.name}\n")
     yield Directory("/var/lib/opensafely")
-    command = _COMMAND.substitute(checkout=site.checkout, backend=site.backend.name)
+    checkout, name = site.checkout, site.backend.name
+    at_boot = _UNDO_TEXT.substitute(checkout=checkout, backend=name, kept=TOGETHER)
+    yield UnitFile(f"/etc/systemd/system/{_UNDO}", at_boot)
+    yield Unit(_UNDO, running=None)
+    command = _COMMAND.substitute(checkout=checkout, backend=name)
     yield File("/usr/local/sbin/backend", command, mode=0o755)
     yield verbatim(site, "/etc/bash_completion.d/backend")

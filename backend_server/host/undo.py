@@ -1,24 +1,29 @@
-"""A file as it was before a change that could cut the line, until that change is proven."""
+"""Files as they were before a change that could cut the line, until that change is proven.
+
+A resource keeps its own file, alone, until it has proven the change itself. A run keeps all
+that it puts at stake, together, until somebody has come in: those come back as one.
+"""
 
 from __future__ import annotations
 
 import json
 import stat
+from typing import Iterable, Mapping
 
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
 
 FOLDER = "/var/lib/opensafely/undo"
+TOGETHER = "/var/lib/opensafely/unconfirmed"  # one file: all is kept, or nothing
+
+State = Mapping[str, object]  # text and mode, both None where no file is
 
 
 def keep(host: Host, path: str) -> None:
     """PATH can be brought back as it is now; a copy that a killed run kept is older and stays."""
-    if kept(host, path):
-        return
-    found = host.stat(path)
-    mode = stat.S_IMODE(found.st_mode) if found else None
-    host.write(_copy(path), json.dumps({"text": host.read(path), "mode": mode}), 0o600)
+    if not kept(host, path):
+        host.write(_copy(path), json.dumps(_state(host, path)), 0o600)
 
 
 def kept(host: HostReader, path: str) -> bool:
@@ -31,11 +36,7 @@ def bring_back(host: Host, path: str) -> None:
     text = host.read(_copy(path))
     if text is None:
         return
-    was = json.loads(text)
-    if was["text"] is not None:
-        host.write(path, was["text"], was["mode"])
-    elif host.stat(path):
-        host.remove(path)
+    _restore(host, path, json.loads(text))
     forget(host, path)
 
 
@@ -43,6 +44,57 @@ def forget(host: Host, path: str) -> None:
     """The change has proven itself."""
     if kept(host, path):
         host.remove(_copy(path))
+
+
+def keep_together(host: Host, paths: Iterable[str]) -> None:
+    """As keep, for files that come back together with all that are kept so already."""
+    found = _together(host)
+    new = {path: _state(host, path) for path in paths if path not in found}
+    host.write(TOGETHER, json.dumps({**new, **found}), 0o600)
+
+
+def kept_together(host: HostReader) -> bool:
+    """Whether nobody has confirmed yet what was put at stake."""
+    return host.stat(TOGETHER) is not None
+
+
+def differing(host: HostReader) -> tuple[str, ...]:
+    """Of the files that are kept together, those that are another by now."""
+    found = _together(host)
+    return tuple(sorted(p for p, was in found.items() if _state(host, p) != was))
+
+
+def bring_back_together(host: Host) -> None:
+    """Each is as it was. They stay kept, for whoever reads them has yet to notice."""
+    found = _together(host)
+    for path in differing(host):
+        _restore(host, path, found[path])
+
+
+def forget_together(host: Host) -> None:
+    """The change is confirmed, or undone."""
+    if kept_together(host):
+        host.remove(TOGETHER)
+
+
+def _together(host: HostReader) -> dict[str, State]:
+    found: dict[str, State] = json.loads(host.read(TOGETHER) or "{}")
+    return found
+
+
+def _state(host: HostReader, path: str) -> State:
+    found = host.stat(path)
+    mode = stat.S_IMODE(found.st_mode) if found else None
+    return {"text": host.read(path), "mode": mode}
+
+
+def _restore(host: Host, path: str, was: State) -> None:
+    """As root's, whoever had it: anybody else who can change such a file is root."""
+    text, mode = was["text"], was["mode"]
+    if isinstance(text, str) and isinstance(mode, int):
+        host.write(path, text, mode)
+    elif host.stat(path):
+        host.remove(path)
 
 
 def _copy(path: str) -> str:

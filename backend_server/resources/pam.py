@@ -11,6 +11,12 @@ from backend_server.resource import Resource
 
 
 _SU = "/etc/pam.d/su"
+# What pam-auth-update(8) writes, and where it notes what it has enabled.
+_STACKS = ("account", "auth", "password", "session", "session-noninteractive")
+_WRITTEN = (
+    *(f"/etc/pam.d/common-{stack}" for stack in _STACKS),
+    *(f"/var/lib/pam/{name}" for name in (*_STACKS, "seen")),
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,9 @@ class SuOnlyFor(Resource):
         return f"auth requisite pam_wheel.so use_uid group={self.group}"
 
     def owns(self) -> tuple[str, ...]:
+        return (_SU,)
+
+    def at_stake(self) -> tuple[str, ...]:
         return (_SU,)
 
     def check(self, host: HostReader) -> Changes:
@@ -65,6 +74,9 @@ class PamProfile(Resource):
 
     def owns(self) -> tuple[str, ...]:
         return (self._path,)
+
+    def at_stake(self) -> tuple[str, ...]:
+        return (self._path, *_WRITTEN)
 
     def check(self, host: HostReader) -> Changes:
         stack = (host.read(self.used_in) or "").splitlines()

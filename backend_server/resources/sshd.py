@@ -47,6 +47,9 @@ class SshdConfig(Resource):
     def notifies(self) -> tuple[str, ...]:
         return (daemon.SERVICE,)
 
+    def at_stake(self) -> tuple[str, ...]:
+        return (self.path,)
+
     def asks(self) -> tuple[str, ...]:
         return (daemon.SERVICE, daemon.SOCKET)
 

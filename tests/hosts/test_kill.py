@@ -16,7 +16,7 @@ KILLED = Path(__file__).with_name("killed.py")
 UNMANAGE = rf"""
 for user in ada grace gus rita opensafely opensafely-canary; do userdel -fr $user; done
 for group in developers researchers reviewers opensafely-people opensafely; do groupdel $group; done
-systemctl disable --now opensafely-modes.timer
+systemctl disable --now opensafely-modes.timer opensafely-undo-at-boot.service
 {CHECKOUT}/test/manage.sh show --release 12 |
     sed -nE 's,^  (File|UnitFile|Sudoers|SshdConfig|Directory|OnlyTheseKeys) (/[^ ]+).*,\2,p' | xargs rm -rf
 rm /usr/share/pam-configs/opensafely-*

@@ -28,6 +28,8 @@ def test_every_option():
     )
     assert (found.backend, found.only, found.yes) == ("emis", ("a", "b"), False)
     assert (found.json, found.offline, found.verbose) == (True, True, True)
+    assert asked("tpp").confirm_within == 300
+    assert asked("tpp", "--confirm-within", "5").confirm_within == 5
     assert asked("tpp", "show", "--release", "noble").release == "noble"
 
 
@@ -42,6 +44,9 @@ MISTAKES = [
     ["test", "status", "--only", "people"],
     ["test", "apply", "--only"],
     ["test", "apply", "--release", "noble"],
+    ["test", "apply", "--confirm-within", "0"],
+    ["test", "apply", "--confirm-within", "-5"],
+    ["test", "plan", "--confirm-within", "5"],
 ]
 
 

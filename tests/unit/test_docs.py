@@ -11,6 +11,7 @@ import pytest
 
 from backend_server import cli, notices, people, report, run, status
 from backend_server.change import Change
+from backend_server.commands import host as host_commands
 from backend_server.commands import people as people_commands
 from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE, WORKSPACES
 from backend_server.engine import Outcome
@@ -230,6 +231,12 @@ def test_keys_of_an_event(a_run, monkeypatch, capsys):
     assert people_commands.first_password(run.Options("test", ROOT)) == 0
     assert list(lines[0]) == documented("event")
     assert f"`{lines[0]['event']}`" in (ROOT / "docs/json.md").read_text()
+
+
+def test_keys_of_undo(a_run, monkeypatch, capsys):
+    monkeypatch.setattr(host_commands, "Host", lambda: a_run[1])
+    assert host_commands.undo(run.Options("test", ROOT, json=True)) == 0
+    assert list(json.loads(capsys.readouterr().out)) == documented("undo")
 
 
 def test_keys_of_repair():

@@ -44,6 +44,7 @@ LAYERS = [
     ["components", "applied", "keyring", "notices"],
     [
         "backends",
+        "confirm",
         "modes",
         "preflight",
         "guard",

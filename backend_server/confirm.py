@@ -1,0 +1,141 @@
+"""Changes that could cut the line stay only if somebody comes in after them."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from backend_server import history
+from backend_server.errors import UserError
+from backend_server.gather import Site, developers
+from backend_server.host import sshd as daemon
+from backend_server.host import undo
+from backend_server.host.sessions import at_work, sessions
+from backend_server.host.writer import Host
+from backend_server.keys import FOLDER as KEY_FOLDER
+from backend_server.resource import Resource
+from backend_server.sshd import OURS
+
+
+_NAME = "opensafely-undo"
+_TIMER = f"{_NAME}.timer"
+_WALK_S = 3600  # longer than any run takes to come to its end
+_GRACE_S = 3  # for a run that is alive to bring back itself what nobody confirmed
+_POLL_S = 0.01
+
+
+class AtStake:
+    """What a run changes that could shut everybody out, until it is settled.
+
+    On a terminal a developer's new login settles it, elsewhere the canary's. Until then a
+    timer of systemd's own brings the old files back, whatever becomes of the run.
+    """
+
+    def __init__(self, site: Site, host: Host, within_s: int) -> None:
+        self.site, self.host, self.within_s = site, host, within_s
+        self.armed = False
+
+    def about_to(self, resource: Resource) -> None:
+        """Before a resource is changed: what it puts at stake can be brought back."""
+        paths = resource.at_stake()
+        if not paths:
+            return
+        undo.keep_together(self.host, paths)
+        if not self.armed:
+            self._arm(_WALK_S)
+            self.armed = True
+
+    def settle(self) -> str | None:
+        """Who has confirmed the changes; None where it took nobody.
+
+        What a killed run left unsettled is settled too. Raises UserError where the old files
+        had to come back.
+        """
+        if not undo.kept_together(self.host):
+            return None
+        name = None
+        if undo.differing(self.host):
+            try:
+                if sys.stdin.isatty():
+                    name = self._a_login()
+                else:
+                    self._the_canary()
+            except KeyboardInterrupt:
+                self._give_up(UserError("stopped by Ctrl-C"))
+            except UserError as error:
+                self._give_up(error)
+        undo.forget_together(self.host)  # first: from now on the timer finds nothing
+        _disarm(self.host)
+        return name
+
+    def _give_up(self, error: UserError) -> None:
+        take_back(self.host, self.site.checkout)
+        raise UserError(
+            f"{error}; the old files of sshd and PAM are back", hint=error.hint
+        ) from None
+
+    def _the_canary(self) -> None:
+        if self.host.stat(OURS) and daemon.listening(self.host):
+            daemon.prove_login(self.host, KEY_FOLDER)
+
+    def _a_login(self) -> str:
+        began = time.monotonic()
+        names = sorted({entry.name for entry in developers(self.site)})
+        self._arm(self.within_s + _GRACE_S)
+        span = _span(self.within_s)
+        self.host.say(
+            f"sshd or PAM changed: log in from another terminal as "
+            f"{' or '.join(names)} within {span}, which confirms it. "
+            "Ctrl-C puts the old files back."
+        )
+        while time.monotonic() < began + self.within_s:
+            if not undo.kept_together(self.host):
+                raise UserError("somebody else did not wait: `host undo`, or the timer")
+            for session in sessions(self.host):
+                new = session.since > began and session.service == "sshd"
+                wanted = new and session.remote and session.user in names
+                if wanted and at_work(self.host, session):
+                    self.host.say(f"confirmed by {session.user}")
+                    return session.user
+            time.sleep(_POLL_S)
+        raise UserError(
+            f"no developer logged in within {span}",
+            hint="look at `journalctl -u ssh`, then run this again",
+        )
+
+    def _arm(self, seconds: int) -> None:
+        _disarm(self.host)
+        manage = f"{self.site.checkout}/{self.site.backend.name}/manage.sh"
+        again = ("--property=Restart=on-failure", "--property=RestartSec=60")
+        self.host.run(
+            *("systemd-run", "--quiet", "--collect", f"--unit={_NAME}", *again),
+            *(f"--on-active={seconds}", "--timer-property=AccuracySec=1s"),
+            *(manage, "host", "undo"),
+        )
+
+
+def take_back(host: Host, checkout: str) -> tuple[str, ...]:
+    """What was put at stake is as before, and sshd goes by it; the files that differed."""
+    if not undo.kept_together(host):
+        return ()
+    paths = undo.differing(host)
+    undo.bring_back_together(host)
+    daemon.reload(host)
+    if host.unit(daemon.SERVICE).get("ActiveState") == "failed":
+        daemon.start(host)
+    undo.forget_together(host)
+    _disarm(host)
+    event = {"format": 1, "event": "undo", "began": history.now()}
+    if paths:
+        history.append(host, {**event, **history.context(host, checkout)})
+    return paths
+
+
+def _disarm(host: Host) -> None:
+    if host.unit(_TIMER).get("ActiveState") == "active":
+        host.run("systemctl", "stop", _TIMER)
+
+
+def _span(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{seconds} seconds" if rest or minutes < 2 else f"{minutes} minutes"

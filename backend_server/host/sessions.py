@@ -1,0 +1,72 @@
+"""Who is logged in, as systemd-logind notes it for whoever looks. Nothing is started."""
+
+from __future__ import annotations
+
+from typing import Iterator, NamedTuple
+
+from backend_server.host.reader import HostReader
+from backend_server.parsers import parse_assignments
+
+
+FOLDER = "/run/systemd/sessions"
+_MICRO = 1e-6
+
+
+class Session(NamedTuple):
+    """A login of somebody, on a console or from afar, from its beginning to its end."""
+
+    id: str
+    user: str
+    service: str  # the PAM service that let them in: sshd, login, cron
+    remote: str  # the address that they come from; empty: none
+    leader: int  # pid of what let them in
+    since: float  # seconds, as time.monotonic() counts them
+
+    def __str__(self) -> str:
+        place = f" from {self.remote}" if self.remote else ""
+        return f"session {self.id}: {self.user} by {self.service}{place}"
+
+
+def sessions(host: HostReader) -> Iterator[Session]:
+    """Everybody's, by id; those that end while we look are left out."""
+    for name in host.names(FOLDER):
+        if name.isalnum():  # beside a session, NAME.ref is a pipe
+            found = parse_assignments(host.read(f"{FOLDER}/{name}") or "")
+            if found.get("CLASS", "").startswith("user") and "USER" in found:
+                yield Session(
+                    name,
+                    found["USER"],
+                    found.get("SERVICE", ""),
+                    found.get("REMOTE_HOST", ""),
+                    int(found.get("LEADER", "0")),
+                    int(found.get("MONOTONIC", "0")) * _MICRO,
+                )
+
+
+def at_work(host: HostReader, session: Session) -> bool:
+    """Whether a program of the user's runs in a session over ssh, so that they are inside.
+
+    A session is noted before PAM has agreed to it, and what sshd itself runs in it is no
+    proof that it has.
+    """
+    user = host.users().get(session.user)
+    return user is not None and any(
+        _is_program(host, pid, f"/session-{session.id}.scope")
+        for pid in host.names("/proc")
+        if pid.isdigit() and _owner(host, pid) == user.uid
+    )
+
+
+def _owner(host: HostReader, pid: str) -> int | None:
+    found = host.stat(f"/proc/{pid}")
+    return found.st_uid if found else None
+
+
+def _is_program(host: HostReader, pid: str, scope: str) -> bool:
+    try:
+        name = host.read(f"/proc/{pid}/comm") or "sshd"
+        return not name.startswith("sshd") and scope in (
+            host.read(f"/proc/{pid}/cgroup") or ""
+        )
+    except ProcessLookupError:  # ended while we looked
+        return False
