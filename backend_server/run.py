@@ -12,7 +12,7 @@ from backend_server import endpoints, guard, history, preflight, report
 from backend_server.backends import declare, load
 from backend_server.engine import Component, Outcome
 from backend_server.errors import Refused, UserError
-from backend_server.gather import Site, gather
+from backend_server.gather import Site, everybody, gather
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.parsers import parse_hosts
@@ -55,6 +55,7 @@ class Run:
             for resource in part.resources
             for unit in resource.asks()
         )
+        host.watched_names = everybody(self.site.people)
         self.outcomes: list[Outcome] = []
         self.degraded: list[str] = []
         self.exit_code: int | None = None  # None until it has ended
