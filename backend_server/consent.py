@@ -34,7 +34,7 @@ def first_run(run: Run) -> None:
     _say(f"{changing} things on it will change. `plan` lists them all. Of people:")
     for line in gains_and_losses(run.outcomes) or ["nobody gains or loses anything"]:
         _say(f"  {line}")
-    for line in run.degraded:
+    for line in (*run.remarks, *run.degraded):
         _say(f"  {line}")
     if _answer(f"Type {name} to go on: ") != name:
         raise Refused(f"the answer was not {name}, so this machine stays what it is")
