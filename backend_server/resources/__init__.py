@@ -6,6 +6,7 @@ from backend_server.resources.file import File, FileMode, Link, NoFile
 from backend_server.resources.group import Group, Members, RootEquivalent
 from backend_server.resources.hosts import HostsBlock
 from backend_server.resources.keys import AuthorizedKeys, OnlyTheseKeys
+from backend_server.resources.leavers import Leavers
 from backend_server.resources.package import NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.proof import Proven
@@ -26,6 +27,7 @@ __all__ = [
     "FileMode",
     "Group",
     "HostsBlock",
+    "Leavers",
     "Link",
     "LoginDefs",
     "Members",

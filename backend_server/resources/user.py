@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from backend_server.change import Changes, compare, octal
 from backend_server.errors import Refused
@@ -11,6 +12,9 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.parsers import FIRST_PERSON, PasswdEntry
 from backend_server.resource import Resource
+
+
+_NEVER = "never"
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class User(Resource):
     `marker` is a group that the account is in from birth, which says that it is ours; an
     person's account without it is adopted, which a person must agree to; a system account
     is Refused. Uid and home are never changed afterwards: files would be left behind.
+    `expires` is the day from which on it is shut, as 2027-01-31, or "never".
     """
 
     name: str
@@ -33,6 +38,7 @@ class User(Resource):
     system: bool = False
     passwordless: bool = False
     marker: str | None = None
+    expires: str | None = None
 
     def owns(self) -> tuple[str, ...]:
         return (self.label, self.home)
@@ -54,6 +60,7 @@ class User(Resource):
                 comment=(None, self.comment or None),
                 shell=(None, self.shell),
                 home_mode=(None, octal(self.home_mode)),
+                expires=(None, self.expires),
             )
         self._refuse_somebody_else(found)
         if home and home.st_uid != found.uid:
@@ -66,6 +73,7 @@ class User(Resource):
             shell=(found.shell, self.shell),
             home_mode=(mode, octal(self.home_mode)),
             passwordless=(_is_open(host, self.name), self.passwordless),
+            expires=(_expiry(host, self.name), self.expires),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -81,6 +89,9 @@ class User(Resource):
             host.run("usermod", "--shell", self.shell, self.name)
         if "passwordless" in changed:
             host.run("usermod", "--password", "!", self.name)
+        if "expires" in changed:
+            day = "-1" if self.expires == _NEVER else str(self.expires)
+            host.run("chage", "--expiredate", day, self.name)
         if "home_mode" in changed:
             self._close_home(host)
 
@@ -99,6 +110,9 @@ class User(Resource):
             options += ["--user-group"]
         else:  # its group has a fixed number too, and was made by a Group before
             options += ["--uid", str(self.uid), "--gid", self.name]
+        if self.expires:  # useradd's own default may be another
+            day = "" if self.expires == _NEVER else self.expires
+            options += ["--expiredate", day]
         if self.marker:
             options += ["--groups", self.marker]
         host.run("useradd", *options, self.name)
@@ -147,3 +161,13 @@ class User(Resource):
 def _is_open(host: HostReader, name: str) -> bool:
     shadow = host.shadow().get(name)
     return shadow is not None and not shadow.password
+
+
+def _expiry(host: HostReader, name: str) -> str:
+    shadow = host.shadow().get(name)
+    if shadow is None or shadow.expires is None:
+        return _NEVER
+    try:
+        return str(date(1970, 1, 1) + timedelta(days=shadow.expires))
+    except OverflowError:
+        return f"day {shadow.expires}"
