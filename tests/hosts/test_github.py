@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import subprocess
 import time
 
@@ -256,6 +257,17 @@ def test_a_first_run_without_github(host, github):
     assert opens(host, "vera", host.people["vera"].key)
 
 
+def test_what_was_long_not_confirmed_is_shown(host, github):
+    record = "/var/lib/opensafely/github.json"
+    host.run(f'sed -i \'s/"seen": "20../"seen": "2001/\' {record}')
+    github.stop([GITHUB])
+    waits(manage(host), "2001", name="vera")
+    assert re.search("degraded .*vera.*2001", manage(host, "status").stdout)
+    github.start()
+    assert manage(host).returncode == 0
+    assert "degraded" not in manage(host, "status").stdout
+
+
 # ---- more keys than are accepted
 
 
@@ -320,14 +332,49 @@ def test_the_same_key_at_both_places(host, github):
         assert rests(host)
 
 
+def test_a_key_that_waits_does_not_come_by_itself(host, github, other):
+    """Whoever takes a line out of keys/ says nothing about the keys at GitHub."""
+    ada, foreign = host.people["ada"], other["vera"]
+    github.github("ada", bare(ada), bare(foreign))
+    waits(manage(host), fingerprint(foreign), name="ada")
+    host.run(f"mv {CHECKOUT}/keys/ada /root/")
+    try:
+        for words in ("", ""):
+            manage(host, words)
+            assert not opens(host, "ada", foreign.key)
+            assert opens(host, "ada", ada.key)
+    finally:
+        host.run(f"mv /root/ada {CHECKOUT}/keys/")
+        github.reset()
+        manage(host)
+
+
+def test_the_first_keys_of_an_adopted_account_wait(host, github, other):
+    """They wait for as long as nobody says yes, not only in the run that adopts."""
+    newcomer, roster = other["vera"], host.read(ROSTER)
+    github.github("newcomer", bare(newcomer))
+    host.run(f"useradd -m newcomer; echo newcomer >> {ROSTER}")
+    try:
+        for words in ("--yes", "", "people narrow", ""):
+            waits(manage(host, words), fingerprint(newcomer), name="newcomer")
+            assert not opens(host, "newcomer", newcomer.key)
+        assert manage(host, "--accept-keys").returncode == 0
+        assert opens(host, "newcomer", newcomer.key)
+    finally:
+        host.write(ROSTER, roster)
+        assert manage(host).returncode == 0
+
+
 # ---- fewer keys
 
 
-@pytest.mark.parametrize("words", ["", "people narrow"])
-def test_a_key_gone_from_github_is_gone(host, github, spare, words):
+TIMER = "systemctl start opensafely-people.service"
+
+
+@pytest.mark.parametrize("command", [f"{CHECKOUT}/test/manage.sh", TIMER])
+def test_a_key_gone_from_github_is_gone(host, github, spare, command):
     github.github("vera", bare(host.people["vera"]))
-    done = manage(host, words)
-    assert done.returncode == 0, done.stdout + done.stderr
+    host.run(command)
     assert not opens(host, "vera", spare["vera"].key)
     assert opens(host, "vera", host.people["vera"].key)
 
