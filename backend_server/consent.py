@@ -34,7 +34,7 @@ def first_run(run: Run) -> None:
     _say(f"{changing} things on it will change. `plan` lists them all. Of people:")
     for line in gains_and_losses(run.outcomes) or ["nobody gains or loses anything"]:
         _say(f"  {line}")
-    for line in run.degraded:
+    for line in (*run.remarks, *run.degraded):
         _say(f"  {line}")
     if _answer(f"Type {name} to go on: ") != name:
         raise Refused(f"the answer was not {name}, so this machine stays what it is")
@@ -63,9 +63,10 @@ def adoption(run: Run) -> None:
             hint="run this on a terminal, or answer beforehand with --yes",
         )
     _say(f"{them}: an account of that name is on this host already. It keeps its files")
-    _say(
-        "and its password, and from now on opens with the keys of the roster's person."
-    )
+    _say("and its password, and from now on opens with these keys of keys/ alone:")
+    for name in names:
+        keys = ", ".join(map(str, run.site.keys.get(name, ()))) or "none"
+        _say(f"  {name}: {keys}")
     if _answer("Type yes if it is the same person: ") != "yes":
         raise Refused("the answer was not yes; nothing was changed")
 

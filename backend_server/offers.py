@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Mapping, NamedTuple
 
-from backend_server.github import Answer
 from backend_server.keys import Key, Keys
 
 
 MANY = (
     3  # people whose keys are all new at once: more likely an attack than new laptops
 )
+
+
+class Answer(NamedTuple):
+    """What GitHub says of a person; where there is a problem, nothing follows for their keys."""
+
+    keys: Keys
+    left_out: tuple[str, ...]  # a sentence for each key that is not let in
+    problem: str
 
 
 class Held(NamedTuple):

@@ -44,6 +44,24 @@ def parse_group(text: str) -> dict[str, GroupEntry]:
     return entries
 
 
+def parse_getent(text: str) -> frozenset[str]:
+    """The names of what getent(1) found in passwd or group, in lower case.
+
+    Directories differ in how they spell a name: NAME, NAME@DOMAIN and DOMAIN\\NAME all count.
+    """
+    names = {line.partition(":")[0].lower() for line in text.split("\n")} - {""}
+    return frozenset(names.union(*(re.split(r"[@\\]", name) for name in names)))
+
+
+def parse_nsswitch(text: str) -> dict[str, list[str]]:
+    """The sources of each database, of nsswitch.conf(5); what to do between them is left out."""
+    found = {}
+    for line in text.splitlines():
+        database, _, sources = line.partition("#")[0].partition(":")
+        found[database.strip()] = re.sub(r"\[[^]]*\]", " ", sources).split()
+    return found
+
+
 class ShadowEntry(NamedTuple):
     """A line of shadow(5): `!` first means locked, an empty password means open to all."""
 

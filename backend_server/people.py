@@ -171,6 +171,7 @@ def line(person: Mapping[str, object]) -> str:
     rosters = _words(person["rosters"]) or "on no roster"
     keys = f"{person['keys']} key{'' if person['keys'] == 1 else 's'}"
     rest = f"{keys}, password {person['password']}"
+    rest += f", revoked {person['revoked']}" if person["revoked"] else ""
     return f"{person['name']:<16} {rosters}, {rest}"
 
 
@@ -186,10 +187,13 @@ def _words(value: object, between: str = " ") -> str:
 
 def lines(found: Mapping[str, object]) -> Iterator[str]:
     """One account for a person to read: a fact a line."""
-    for what, value in found.items():
+    for key, value in found.items():
+        what = key.replace("_", " ")
         if isinstance(value, dict):
-            yield from (f"{what:<9} {key} {granted}" for key, granted in value.items())
+            yield from (
+                f"{what:<11} {tree} {granted}" for tree, granted in value.items()
+            )
         elif isinstance(value, list):
-            yield from (f"{what:<9} {item}" for item in value or ["none"])
+            yield from (f"{what:<11} {item}" for item in value or ["none"])
         else:
-            yield f"{what:<9} {value}"
+            yield f"{what:<11} {'no' if value is None else value}"

@@ -22,13 +22,14 @@ from backend_server import (
 from backend_server.backends import declare, load
 from backend_server.engine import Component, Outcome
 from backend_server.errors import Refused, UserError
-from backend_server.gather import Site, gather, without
+from backend_server.gather import Site, everybody, gather, without
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.offers import Verdict
 from backend_server.parsers import parse_hosts
 from backend_server.releases import Release, of_host
+from backend_server.remarks import remarks
 
 
 Components = Tuple[Component, ...]
@@ -89,6 +90,7 @@ class Run:
             for resource in part.resources
             for unit in resource.asks()
         )
+        self.host.watched_names = everybody(self.site.people)
 
     def plan(self) -> None:
         """`outcomes` are what differs from what is declared."""
@@ -110,6 +112,11 @@ class Run:
         """A sentence for each thing of the outside world that is not as it should be."""
         return [*self.unanswered, *offers.degraded(self.verdict)]
 
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences that a person should read before anything changes."""
+        return list(remarks(self.site, self.host, self.verdict))
+
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""
         if not self.options.offline:
@@ -128,6 +135,7 @@ class Run:
             "pid": os.getpid(),
             "exit": self.exit_code,
             "totals": report.counts(self.outcomes),
+            "remarks": self.remarks,
             "degraded": self.degraded,
             "unrecorded": str(self.unrecorded) if self.unrecorded else None,
             "confirmed": self.confirmed_by,

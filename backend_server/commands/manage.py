@@ -153,6 +153,8 @@ def _failed(run: Run) -> bool:
 def _end(run: Run, what: str, host: HostReader) -> None:
     for error in filter(None, (run.taken_back, run.unrecorded)):
         say_lines(report.sentence(error))
+    if any(outcome.changes for outcome in run.outcomes):
+        say_lines(f"note: {line}" for line in run.remarks)
     say_lines(f"degraded: {line}" for line in run.degraded)
     if run.options.verbose:
         say_lines(f"started: {' '.join(argv)}" for argv in host.programs)

@@ -6,11 +6,12 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import Callable, Iterable, Mapping, TypeVar
+from typing import Callable, Iterable, Literal, Mapping, TypeVar
 
 from backend_server import acl
 from backend_server.acl import Acl
 from backend_server.change import Changes
+from backend_server.errors import CommandFailed
 from backend_server.host import command
 from backend_server.host.directory import parent_of
 from backend_server.parsers import (
@@ -20,7 +21,9 @@ from backend_server.parsers import (
     ShadowEntry,
     parse_assignments,
     parse_dpkg_status,
+    parse_getent,
     parse_group,
+    parse_nsswitch,
     parse_passwd,
     parse_shadow,
     parse_units,
@@ -28,6 +31,7 @@ from backend_server.parsers import (
 
 
 T = TypeVar("T")
+Directory = Literal["passwd", "group"]  # of getent(1)
 
 PENDING = "/var/lib/opensafely/pending"
 
@@ -35,6 +39,7 @@ _UNIT_PROPERTIES = (
     "Id,Names,LoadState,ActiveState,UnitFileState,Type,Result,MainPID,ExecStart"
 )
 _QUESTION_S = 60
+_DIRECTORY_S = 10
 _NO_ACL = (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.ENOTDIR)
 
 
@@ -49,9 +54,11 @@ class HostReader:
         self.root = root
         self.programs: list[tuple[str, ...]] = []  # every program started, in order
         self.watched_units: frozenset[str] = frozenset()
+        self.watched_names: frozenset[str] = frozenset()
         self._prefix = str(root).rstrip("/")
         self._parsed: dict[str, tuple[object, object]] = {}
         self._units: dict[str, Mapping[str, str]] | None = None
+        self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
         self._planned: dict[str, Changes] = {}
         self._planned_notices: set[str] = set()
 
@@ -156,6 +163,25 @@ class HostReader:
     def group_name(self, gid: int) -> str:
         return next((g.name for g in self.groups().values() if g.gid == gid), str(gid))
 
+    def known_elsewhere(self, kind: Directory, name: str) -> bool:
+        """Whether a source other than our files has it (nsswitch.conf(5)), or none can say.
+
+        For names that our files have not. One call asks about all `watched_names`.
+        """
+        found = self._elsewhere[kind]
+        if self._prefix:  # other sources are the machine's, not of a tree of files
+            return False
+        if name not in found:
+            here = self.users() if kind == "passwd" else self.groups()
+            names = sorted({name, *self.watched_names} - here.keys())
+            found.update(self._ask_directory(kind, names))
+        return found[name]
+
+    def has_directory(self) -> bool:
+        """Whether people also come from a source that may be away for a while, such as sssd."""
+        sources = self.parsed("/etc/nsswitch.conf", parse_nsswitch).get("passwd", ())
+        return not {"files", "compat", "systemd"}.issuperset(sources)
+
     # ---- packages and units
 
     def packages(self) -> Mapping[str, PackageState]:
@@ -236,6 +262,14 @@ class HostReader:
         return {
             line.split()[1] for line in output.stdout.splitlines() if " SHA256:" in line
         }
+
+    def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
+        argv = ("getent", kind, "--", *names)
+        try:
+            known = parse_getent(self._start(argv, deadline_s=_DIRECTORY_S).stdout)
+        except CommandFailed:  # an answer that is not known is no leave to go on
+            return dict.fromkeys(names, True)
+        return {name: name.lower() in known for name in names}
 
     def _systemctl_show(self, names: Iterable[str]) -> str:
         argv = ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *names)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from backend_server.change import Changes, compare
 from backend_server.errors import Refused
 from backend_server.host import revoked
+from backend_server.host.elsewhere import refuse_known_elsewhere
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.parsers import FIRST_PERSON
@@ -24,6 +25,7 @@ class Group(Resource):
         found = host.groups().get(self.name)
         if found is None:
             self._refuse_taken_gid(host)
+            refuse_known_elsewhere(host, "group", self.name)
             return compare(name=(None, self.name), gid=(None, self.gid))
         if self.gid not in (None, found.gid):
             # groupmod renumbers the group but not its files, which nobody would own.
@@ -93,8 +95,9 @@ class RootEquivalent(Resource):
     """A group whose members can become root holds, of all people, exactly these.
 
     System accounts and the provider's are left alone. Accounts that carry the `marker` group
-    are ours to take out. Any other person in it is Refused: taking a stranger's root away
-    unasked could be the provider's only way in. A group that is not there is fine.
+    are ours to take out. Any other person in it, one that sssd or LDAP knows too, is Refused:
+    taking a stranger's root away unasked could be the provider's only way in. A group that is
+    not there is fine.
     """
 
     group: str
@@ -110,8 +113,8 @@ class RootEquivalent(Resource):
             return ()
         _refuse_primary(self.group, self.users | self.provider, host)
         found = self._people(host)
-        strangers = found.intersection(host.users()) - self.users
-        strangers -= self._ours(found, host)
+        strangers = found - self.users - self._ours(found, host)
+        strangers = frozenset(n for n in strangers if _is_somebody(n, host))
         if strangers:
             name = min(strangers)
             raise Refused(
@@ -138,6 +141,12 @@ class RootEquivalent(Resource):
             for name in host.members(self.group) - self.provider
             if name not in users or users[name].uid >= FIRST_PERSON
         )
+
+
+def _is_somebody(name: str, host: HostReader) -> bool:
+    """A name that no source knows may be one whose source is away."""
+    known = name in host.users() or host.has_directory()
+    return known or host.known_elsewhere("passwd", name)
 
 
 def _settle(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from backend_server.change import Changes, compare, octal
 from backend_server.errors import Refused
+from backend_server.host.elsewhere import refuse_known_elsewhere
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.parsers import FIRST_PERSON, PasswdEntry
@@ -47,6 +48,9 @@ class User(Resource):
             if home and home.st_uid != self.uid:
                 self._refuse_home(host, home.st_uid)
             self._refuse_taken(host)
+            refuse_known_elsewhere(host, "passwd", self.name)
+            if self.name not in host.groups():
+                refuse_known_elsewhere(host, "group", self.name)
             return compare(
                 name=(None, self.name),
                 uid=(None, self.uid),

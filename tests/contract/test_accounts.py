@@ -131,12 +131,31 @@ def test_a_home_that_is_a_link_is_a_persons_business():
     assert Path("/etc").stat().st_mode == before
 
 
-def test_a_name_without_an_account_waits_in_no_root_equivalent_group():
+@pytest.mark.parametrize("sources", ["", "passwd: files systemd\n"])
+def test_a_name_without_an_account_waits_in_no_root_equivalent_group(sources):
     """The next account of that name would be root at once."""
-    text = Path("/etc/group").read_text()
-    Path("/etc/group").write_text(text.replace("staff:x:50:", "staff:x:50:mallory"))
+    mallory_in_staff(sources)
     apply(exactly("staff"))
     assert "mallory" not in HostReader().members("staff")
+
+
+def test_a_name_whose_source_may_be_away_is_a_person_s_business():
+    """There is no sssd here to answer; its people would be locked out while it is down."""
+    mallory_in_staff("passwd: files sss\n")
+    with pytest.raises(Refused, match="mallory is in group staff"):
+        exactly("staff").check(HostReader())
+    assert (
+        RootEquivalent("staff", frozenset(), frozenset({"mallory"}), MARKER).check(
+            HostReader()
+        )
+        == ()
+    )
+
+
+def mallory_in_staff(sources):
+    Path("/etc/nsswitch.conf").write_text(sources)
+    text = Path("/etc/group").read_text()
+    Path("/etc/group").write_text(text.replace("staff:x:50:", "staff:x:50:mallory"))
 
 
 @pytest.mark.parametrize("name", ["emis", "test", "tpp"])

@@ -5,6 +5,7 @@ Nouns that need systemd or apt have their samples in tests/hosts/test_contract.p
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass, fields
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields
 import pytest
 
 from backend_server import resources
+from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.keys import FOLDER as KEYS
@@ -29,7 +31,10 @@ from backend_server.resources import (
     LoginDefs,
     Members,
     NoFile,
+    NoOtherKeys,
+    NotMembers,
     OnlyTheseKeys,
+    RevokedKeys,
     RootEquivalent,
     SuOnlyFor,
     Sysctl,
@@ -75,6 +80,20 @@ GRACES = Key(
 )
 KEY_FOLDER = OnlyTheseKeys(KEYS, frozenset({"ada"}))
 
+REVOKED = File(
+    revoked.LIST,
+    json.dumps(
+        {
+            "subject": "grace",
+            "fingerprints": [GRACES.fingerprint],
+            "when": "2027-01-15T00:00:00Z",
+            "who": "ada",
+            "why": "a laptop was stolen",
+        }
+    )
+    + "\n",
+)
+
 LIST = frozenset(
     ("user::rwx", "group::r-x", "group:mail:rwx", "user:daemon:r-x", "mask::rwx")
     + ("other::---",)
@@ -85,7 +104,7 @@ ABSENT = [
     Sample(Acl(FOLDER, default=LIST), (Directory(FOLDER, mode=0o2750),)),
     Sample(Acl(FOLDER, default=LIST, access=LIST), (Directory(FOLDER),)),
     Sample(AuthorizedKeys("ada", (ADAS, GRACES)), (KEY_FOLDER,)),
-    Sample(AuthorizedKeys("ada", ()), (KEY_FOLDER,)),
+    Sample(AuthorizedKeys("ada", (ADAS,), github=(ADAS, GRACES)), (KEY_FOLDER,)),
     Sample(Directory(FOLDER, mode=0o2770, owner="daemon", group="mail")),
     Sample(Directory(f"{FOLDER}/on/the/way")),
     Sample(File(f"{FOLDER}/text", "a\nb\n", mode=0o640, owner="daemon", group="mail")),
@@ -100,6 +119,7 @@ ABSENT = [
     Sample(LoginDefs("CONTRACT", "yes")),
     Sample(Members("contract", frozenset({"ada"})), (Group("contract"), *STAFF)),
     Sample(KEY_FOLDER),
+    Sample(RevokedKeys(f"{FOLDER}/revoked")),
     Sample(RootEquivalent("staff", frozenset({"ada"}), frozenset(), "x"), STAFF),
     Sample(SuOnlyFor("staff")),
     Sample(Sysctl("kernel.domainname", "contract.example")),
@@ -120,6 +140,29 @@ DRIFTED = [
         AuthorizedKeys("ada", (ADAS,)),
         (KEY_FOLDER, AuthorizedKeys("ada", (ADAS, GRACES))),
     ),
+    Sample(AuthorizedKeys("ada"), (KEY_FOLDER, AuthorizedKeys("ada", (ADAS,)))),
+    Sample(
+        AuthorizedKeys("ada", (ADAS,), github=(GRACES,)),
+        (KEY_FOLDER, AuthorizedKeys("ada", (GRACES,)), REVOKED),
+    ),
+    Sample(
+        NoOtherKeys("ada", frozenset({ADAS})),
+        (KEY_FOLDER, AuthorizedKeys("ada", (ADAS, GRACES))),
+    ),
+    Sample(
+        NoOtherKeys("ada", frozenset()),
+        (KEY_FOLDER, AuthorizedKeys("ada", (ADAS, GRACES))),
+    ),
+    Sample(
+        NotMembers("contract", frozenset({"ada", "rita"})),
+        (Group("contract"), *STAFF, Members("contract", frozenset({"ada", "grace"}))),
+    ),
+    Sample(
+        Members("contract", frozenset({"ada"})),
+        (Group("contract"), *STAFF, Members("contract", frozenset({"grace"})), REVOKED),
+    ),
+    Sample(RevokedKeys(f"{FOLDER}/r"), (RevokedKeys(f"{FOLDER}/r"), REVOKED)),
+    Sample(RevokedKeys(f"{FOLDER}/r"), (File(f"{FOLDER}/r", "something else\n"),)),
     Sample(
         AuthorizedKeys("ada", (ADAS,)),
         (KEY_FOLDER, File(f"{KEYS}/ada", "no key\n", mode=0o666, owner="daemon")),

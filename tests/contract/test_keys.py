@@ -5,12 +5,13 @@ import subprocess
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
-from backend_server.keys import Key, parse
+from backend_server.keys import Key, offered, parse
 from backend_server.resources import AuthorizedKeys
-from tests.unit.test_keys import GOOD, mutated
+from tests.unit.test_keys import ANSWER, BYTES, GOOD, mutated
 
 
 def told_by_ssh_keygen(text):
@@ -44,6 +45,22 @@ def test_mutated_keys():
 
     collect()
     assert len(accepted) > len(GOOD)
+    text = "".join(key.line("ada", "k") for key in accepted)
+    assert told_by_ssh_keygen(text) == [key.fingerprint for key in accepted]
+
+
+def test_a_byte_changed_on_the_way():
+    """What still passes for a key is one for ssh-keygen too, and the same one."""
+    accepted = {}
+
+    @settings(max_examples=2000, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.integers(0, len(ANSWER) - 1), BYTES)
+    def collect(at, byte):
+        text = ANSWER[:at] + byte + ANSWER[at + 1 :]
+        accepted.update(dict.fromkeys(offered(text)[0]))
+
+    collect()
+    assert len(accepted) > 10 * len(GOOD)
     text = "".join(key.line("ada", "k") for key in accepted)
     assert told_by_ssh_keygen(text) == [key.fingerprint for key in accepted]
 

@@ -29,6 +29,7 @@ from backend_server.roles import (
     ROLES,
     ROOT_EQUIVALENT_GROUPS,
 )
+from review import __main__ as review_cli
 from sandbox import __main__ as sandbox_cli
 from tests.unit.example import public_key
 
@@ -304,6 +305,8 @@ def parse(script, words):
         cli._parser().parse_args(cli._with_default_command([backend, *words]))
     elif script == "./scripts/sandbox.sh":
         sandbox_cli.parse(words)
+    elif script == "./scripts/roster.sh":
+        review_cli.parse(words)
     elif script == "./scripts/test.sh":
         modes = re.search(r"^case .* in (.+)\) mode=", TEST_SH, re.MULTILINE).group(1)
         assert not words or words[0] in modes.split(" | "), f"test.sh has no {words[0]}"

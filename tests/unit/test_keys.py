@@ -242,7 +242,11 @@ def test_empty():
     assert parse("k", b"\n# nothing\n") == ((), ())
 
 
-ANSWER = "".join(f"{' '.join(line.split()[:2])}\n" for line, _ in GOOD).encode()
+def as_github_sends(*lines):
+    return "".join(f"{' '.join(line.split()[:2])}\n" for line in lines).encode()
+
+
+ANSWER = as_github_sends(*[line for line, _ in GOOD])
 NOT_LET_IN = [
     (RSA_2048, "2048 bits is too weak"),
     (rsa(3071), "3071 bits is too weak"),
@@ -314,7 +318,7 @@ def blobs(keys):
     return {key.blob for key in keys}
 
 
-FILE = ANSWER + f"{ECDSA}\n{RSA_2048}\n{DSA}\n".encode()
+FILE = ANSWER + as_github_sends(ECDSA, RSA_2048, DSA)
 WHOLE, LEFT_OUT, _ = offered(FILE)
 PLACES = st.integers(0, len(FILE) - 1)
 BYTES = st.integers(0, 255).map(lambda byte: bytes([byte]))
@@ -339,7 +343,7 @@ def test_gluing_two_lines_is_seen():
 def test_a_byte_more_makes_no_key(at, byte):
     keys, _, problem = offered(FILE[:at] + byte + FILE[at:])
     assert blobs(keys) <= blobs(WHOLE)
-    assert problem or byte in (b"\n", b"\r", b" ", b"\t", b"#") or at == len(FILE) - 1
+    assert problem or byte in (b"\n", b"\r", b" ", b"\t", b"#")
 
 
 def test_a_byte_fewer_makes_no_key():

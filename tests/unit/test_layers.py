@@ -27,8 +27,8 @@ LAYERS = [
         "sshd",
     ],
     ["keys"],
-    ["github"],
     ["offers"],
+    ["github"],
     ["host"],
     ["resource"],
     [
@@ -48,11 +48,13 @@ LAYERS = [
         "modes",
         "preflight",
         "guard",
+        "lookalikes",
         "people",
         "first_password",
         "narrowing",
         "progress",
     ],
+    ["remarks"],
     ["run", "status", "revoking"],
     ["consent"],
     ["commands"],
@@ -154,7 +156,7 @@ def test_backend_files_import_components_and_what_is_below(path):
         assert level(there) < LEVEL["backends"], f"{path} imports {there}"
 
 
-@pytest.mark.parametrize("path", files(TOOL, "sandbox"), ids=dotted)
+@pytest.mark.parametrize("path", files(TOOL, "sandbox", "review"), ids=dotted)
 def test_only_the_standard_library(path):
     own = {TOOL, path.relative_to(ROOT).parts[0]}
     for name in {name.split(".")[0] for name in imports(path)} - own:

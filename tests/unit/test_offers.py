@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.github import Answer
 from backend_server.keys import parse
-from backend_server.offers import Held, Known, Verdict, accept, degraded, judge, says
+from backend_server.offers import (
+    Answer,
+    Held,
+    Known,
+    Verdict,
+    accept,
+    degraded,
+    judge,
+    says,
+)
 from tests.unit.example import public_key
 
 

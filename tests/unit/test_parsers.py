@@ -9,8 +9,10 @@ from backend_server.parsers import (
     ShadowEntry,
     parse_assignments,
     parse_dpkg_status,
+    parse_getent,
     parse_group,
     parse_hosts,
+    parse_nsswitch,
     parse_passwd,
     parse_shadow,
     parse_units,
@@ -35,6 +37,35 @@ def test_passwd():
         "ada", 1000, 1000, "Ada,,,", "/home/ada", "/bin/bash"
     )
     assert found["_apt"].comment == ""
+
+
+def test_getent():
+    """Of files, of sssd with and without the domain, and of winbind."""
+    text = """\
+root:x:0:0:root:/root:/bin/bash
+Grace@example.org:*:1601:1601:Grace:/home/grace:/bin/bash
+EXAMPLE\\gus:*:1602:1602::/home/gus:/bin/bash
+"""
+    found = parse_getent(text)
+    assert {"root", "grace@example.org", "grace", "example\\gus", "gus"} <= found
+    assert parse_getent("") == frozenset()
+
+
+def test_nsswitch():
+    text = """\
+# /etc/nsswitch.conf
+passwd:         files systemd sss # people
+group: files [SUCCESS=merge] systemd [!UNAVAIL=return NOTFOUND=continue] ldap
+hosts :files
+
+gshadow:
+"""
+    found = parse_nsswitch(text)
+    assert found["passwd"] == ["files", "systemd", "sss"]
+    assert found["group"] == ["files", "systemd", "ldap"]
+    assert found["hosts"] == ["files"]
+    assert found["gshadow"] == []
+    assert parse_nsswitch("").get("passwd") is None
 
 
 SEPARATORS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"]

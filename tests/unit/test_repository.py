@@ -135,7 +135,9 @@ def docstring(node):
         yield from range(node.body[0].lineno, node.body[0].end_lineno + 1)
 
 
-@pytest.mark.parametrize("path", under("backend_server", "sandbox"), ids=name_of)
+@pytest.mark.parametrize(
+    "path", under("backend_server", "sandbox", "review"), ids=name_of
+)
 def test_files_and_functions_stay_short(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 300

@@ -1,0 +1,29 @@
+"""What a person should know of the people here, though nothing of it is wrong."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from backend_server import lookalikes
+from backend_server.gather import Site, developers
+from backend_server.host.login import person
+from backend_server.host.reader import HostReader
+from backend_server.offers import Verdict
+
+
+def remarks(site: Site, host: HostReader, verdict: Verdict) -> Iterator[str]:
+    """Sentences: names that look alike, keys that are left out, and ways in that hang by one key."""
+    yield from lookalikes.notes(site, host)
+    for name, left_out in sorted(verdict.left_out.items()):
+        yield from (
+            f"{name} has a key at GitHub that is not let in: {why}" for why in left_out
+        )
+    single = sorted(e.name for e in developers(site) if _keys(site, e.name) == 1)
+    if single:
+        yield f"one key only: {', '.join(single)}; who loses it cannot log in any more"
+    if person(host) == "root" and "root" not in site.backend.provider_accounts:
+        yield "you logged in as root, which is no longer possible after this run"
+
+
+def _keys(site: Site, name: str) -> int:
+    return len({*site.keys.get(name, ()), *site.github.get(name, ())})
