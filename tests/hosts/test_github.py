@@ -136,13 +136,13 @@ def bad_answers(host):
         },
         "page": {
             "linus": (Answer(page % linus, 502, html), "502"),
-            "mallory": (Answer(page % mallory, 200, html), ""),
-            "vera": (Answer(b""), "no key"),
+            "mallory": (Answer(page % mallory, 200, html), "text/html"),
+            "vera": (Answer(b""), "names none"),
         },
         "size": {
-            "linus": (Answer(linus, headers={"Content-Length": "1600"}), ""),
-            "mallory": (Answer(mallory * 120_000), ""),
-            "vera": (Answer(vera + b"# " + b"a" * 10_000_000), ""),
+            "linus": (Answer(linus, headers={"Content-Length": "1600"}), "cut short"),
+            "mallory": (Answer(mallory * 2000), "too large"),
+            "vera": (Answer(vera + b"# " + b"a" * 10_000_000), "too large"),
         },
         "elsewhere": {
             "linus": (Answer(linus, 302, {"Location": f"http://{INTERNET}/x"}), "302"),
@@ -150,14 +150,14 @@ def bad_answers(host):
             "vera": (Answer(vera, 204), "204"),
         },
         "lines": {
-            "linus": (Answer(forced + linus), ""),
-            "mallory": (Answer(b"cert-authority " + mallory), ""),
-            "vera": (Answer(vera[:-1] + b"\0\n"), ""),
+            "linus": (Answer(forced + linus), "options"),
+            "mallory": (Answer(b"cert-authority " + mallory), "options"),
+            "vera": (Answer(vera[:-1] + b"\0\n"), "no one can see"),
         },
         "glue": {
-            "linus": (Answer(linus[:-1] + linus), ""),
-            "mallory": (Answer(mallory + mallory[:-20] + b"\n"), ""),
-            "vera": (Answer(vera[:-30]), ""),
+            "linus": (Answer(linus[:-1] + linus), "two keys"),
+            "mallory": (Answer(mallory + mallory[:-20] + b"\n"), "line 2"),
+            "vera": (Answer(vera[:-30]), "line 1"),
         },
         "form": {
             "linus": (Answer(gzip.compress(linus)), ""),
@@ -411,6 +411,7 @@ def test_keys_that_are_not_accepted_are_left_out(host, github, tmp_path):
     done = manage(host, "--accept-keys")
     assert done.returncode == 0, done.stdout + done.stderr
     assert opens(host, "linus", host.people["linus"].key)
+    assert all(fingerprint(person) in done.stdout for person in weak)
     assert opens(host, "linus", good.key)
     assert not any(opens(host, "linus", person.key) for person in weak)
     assert rests(host)
