@@ -27,8 +27,8 @@ LAYERS = [
         "sshd",
     ],
     ["keys"],
-    ["github"],
     ["offers"],
+    ["github"],
     ["host"],
     ["resource"],
     [
@@ -58,6 +58,7 @@ LAYERS = [
     ["run", "status", "revoking"],
     ["consent"],
     ["commands"],
+    ["arguments"],
     ["cli"],
     ["entry"],
 ]
