@@ -5,21 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import urllib.parse
-from typing import Iterable, Mapping, NamedTuple
+from typing import Iterable, Mapping
 
 from backend_server.https import NoText, Site
-from backend_server.keys import MAX_BYTES, Keys, offered
+from backend_server.keys import MAX_BYTES, offered
+from backend_server.offers import Answer
 
 
 AT_ONCE = 16
-
-
-class Answer(NamedTuple):
-    """What GitHub says of a person; where there is a problem, nothing follows for their keys."""
-
-    keys: Keys
-    left_out: tuple[str, ...]  # a sentence for each key that is not let in
-    problem: str
 
 
 def ask(

@@ -16,14 +16,10 @@ RECORD = "/var/lib/opensafely/github.json"
 
 
 def read(host: HostReader) -> Mapping[str, Held]:
-    """By person. Where the record is gone, what the key files say is from GitHub."""
-    if host.stat(RECORD) is None:
-        return {
-            name: found
-            for name in host.names(FOLDER)
-            if (found := _in_force(host, name)).keys
-        }
-    return host.parsed(RECORD, _parse)
+    """By person. Of whom the record does not know, what their key file has from GitHub."""
+    known = host.parsed(RECORD, _parse)
+    lost = (name for name in host.names(FOLDER) if name not in known)
+    return {**{name: _in_force(host, name) for name in lost}, **known}
 
 
 def write(host: Host, held: Mapping[str, Held]) -> None:
@@ -47,7 +43,7 @@ def _parse(text: str) -> Mapping[str, Held]:
     try:
         return {
             name: Held(in_text("\n".join(found["keys"])), found["seen"])
-            for name, found in json.loads(text).items()
+            for name, found in json.loads(text or "{}").items()
         }
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused(

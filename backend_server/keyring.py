@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Mapping
 
-from backend_server import github, held, history, offers
+from backend_server import held, history, offers
 from backend_server.gather import Site, everybody
-from backend_server.github import Answer
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.offers import Known, Verdict
+from backend_server.offers import Answer, Known, Verdict
 from backend_server.parsers import parse_hosts
 from backend_server.roles import MARKER
 
@@ -28,6 +27,8 @@ def remember(host: Host, verdict: Verdict) -> None:
 
 def asked(site: Site, host: HostReader) -> Verdict:
     """What GitHub says now of everybody on a roster, set against what was accepted before."""
+    from backend_server import github  # TLS takes long to load: not for runs offline
+
     names = everybody(site.people)
     answers = github.ask(site.backend.github, names, parse_hosts(site.hosts))
     shut = revoked.fingerprints(host)

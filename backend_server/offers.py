@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Mapping, NamedTuple
 
-from backend_server.github import Answer
 from backend_server.keys import Key, Keys
 
 
 MANY = (
     3  # people whose keys are all new at once: more likely an attack than new laptops
 )
+
+
+class Answer(NamedTuple):
+    """What GitHub says of a person; where there is a problem, nothing follows for their keys."""
+
+    keys: Keys
+    left_out: tuple[str, ...]  # a sentence for each key that is not let in
+    problem: str
 
 
 class Held(NamedTuple):
@@ -61,23 +68,38 @@ class Known(NamedTuple):
 def judge(
     held: Mapping[str, Held], answers: Mapping[str, Answer], known: Known, now: str
 ) -> Verdict:
-    """Keys that a good answer no longer has go, and a first set comes; all else waits."""
+    """Keys that a good answer no longer has go, and a first set comes; all else waits.
+
+    Whoever is held, be it with no key, has had a first set: what comes later waits for a yes.
+    """
     stands, offers, failed = dict(held), [], {}
     for name, answer in answers.items():
-        was = held.get(name, Held((), ""))
-        first = not (was.keys or known.own.get(name) or name in known.adopted)
-        if answer.problem or (was.keys and not answer.keys):
-            failed[name] = answer.problem or "it names no key any more"
-        elif first:
+        own = known.own.get(name, ())
+        if own or name in known.adopted:
+            stands.setdefault(name, Held((), ""))
+        was = stands.get(name)
+        why = answer.problem or _lost(was, answer)
+        if why:
+            failed[name] = why
+        elif was is None and answer.keys:
             stands[name] = Held(answer.keys, now)
-        else:
-            offer = _offer(name, was, answer.keys, known)
-            left = (key for key in was.keys if key in answer.keys or key in offer.gone)
-            stands[name] = Held(tuple(left), now)
+        elif was is not None and answer.keys:
+            offer = _offer(name, was.keys, answer.keys, known)
+            accepted = dict.fromkeys((*was.keys, *own))
+            waits = {*answer.keys, *offer.gone}
+            stands[name] = Held(tuple(key for key in accepted if key in waits), now)
             if offer.further or offer.gone:
                 offers.append(offer)
     left_out = {name: answer.left_out for name, answer in answers.items()}
     return Verdict(stands, tuple(offers), failed, left_out)
+
+
+def _lost(was: Held | None, answer: Answer) -> str:
+    if answer.keys or not (was and was.keys):
+        return ""
+    return (
+        "none of those it names is let in" if answer.left_out else "it names none now"
+    )
 
 
 def accept(verdict: Verdict, names: Iterable[str], now: str) -> Verdict:
@@ -92,12 +114,12 @@ def accept(verdict: Verdict, names: Iterable[str], now: str) -> Verdict:
     )
 
 
-def _offer(name: str, was: Held, answer: Keys, known: Known) -> Offer:
+def _offer(name: str, old: Keys, answer: Keys, known: Known) -> Offer:
     own = known.own.get(name, ())
-    further = _without((*was.keys, *own), answer, known.revoked)
-    gone = _without(answer, was.keys, frozenset())
-    stays = _without(gone, (*was.keys, *own), known.revoked)
-    return Offer(name, was.keys, further, () if stays else gone, answer)
+    further = _without((*old, *own), answer, known.revoked)
+    gone = _without(answer, old, frozenset())
+    stays = _without(gone, old, known.revoked) or _without((), own, known.revoked)
+    return Offer(name, old, further, () if stays else gone, answer)
 
 
 def _without(out: Iterable[Key], keys: Keys, revoked: frozenset[str]) -> Keys:
@@ -124,11 +146,15 @@ def degraded(verdict: Verdict) -> Iterator[str]:
         )
         yield (
             f"the keys of {', '.join(sorted(names))} at GitHub: {why}; "
-            f"what was accepted before stands (last seen: {seen})"
+            f"what was accepted before stands (last heard of: {seen})"
         )
     yield from alarm(verdict)
     for offer in verdict.offers:
         yield f"{says(offer)}; until a person accepts that (--accept-keys), the old set stands"
+
+
+def _seen(found: Held | None) -> str:
+    return found.seen or "unknown" if found and found.keys else "never"
 
 
 def alarm(verdict: Verdict) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server import lookalikes
-from backend_server.gather import Site, developers
+from backend_server.gather import Site, developers, everybody
 from backend_server.host.login import person
 from backend_server.host.reader import HostReader
 from backend_server.offers import Verdict
@@ -18,6 +18,9 @@ def remarks(site: Site, host: HostReader, verdict: Verdict) -> Iterator[str]:
         yield from (
             f"{name} has a key at GitHub that is not let in: {why}" for why in left_out
         )
+    none = sorted(name for name in everybody(site.people) if not _keys(site, name))
+    if none:
+        yield f"no key at all: {', '.join(none)}; nobody can log in as them"
     single = sorted(e.name for e in developers(site) if _keys(site, e.name) == 1)
     if single:
         yield f"one key only: {', '.join(single)}; who loses it cannot log in any more"

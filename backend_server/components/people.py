@@ -6,7 +6,7 @@ from typing import Iterator
 
 from backend_server.gather import Site, everybody
 from backend_server.resource import Resource
-from backend_server.resources import Group, Members, RootEquivalent, User
+from backend_server.resources import Group, Leavers, Members, RootEquivalent, User
 from backend_server.roles import (
     MARKER,
     OPENSAFELY,
@@ -20,16 +20,28 @@ from backend_server.roles import (
 
 def people(site: Site) -> Iterator[Resource]:
     """Needs neither network nor packages, so that access can be taken away at any time."""
+    people = everybody(site.people)
     yield from _groups()
+    # Neither the service nor the provider leaves, whatever groups somebody put them in.
+    stay = people | site.backend.provider_accounts | {OPENSAFELY}
+    yield Leavers(MARKER, stay)
     yield from _service_account()
-    for name in sorted(everybody(site.people)):
-        yield User(name, home=f"/home/{name}", marker=MARKER)
+    for name in sorted(people):
+        expires = _expiry(site, name)
+        yield User(name, home=f"/home/{name}", marker=MARKER, expires=expires)
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
         yield RootEquivalent(name, frozenset(), site.backend.provider_accounts, MARKER)
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
         yield Members(role.group, frozenset(entry.name for entry in entries))
+
+
+def _expiry(site: Site, name: str) -> str:
+    """The last day on any roster; whoever left and is back has no end of the past."""
+    entries = [e for roster in site.people.values() for e in roster if e.name == name]
+    dates = [str(entry.expires) for entry in entries if entry.expires]
+    return max(dates) if len(dates) == len(entries) else "never"
 
 
 def _groups() -> Iterator[Resource]:

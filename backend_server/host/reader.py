@@ -263,6 +263,12 @@ class HostReader:
             line.split()[1] for line in output.stdout.splitlines() if " SHA256:" in line
         }
 
+    def folders_with_files_of(self, uid: int, tops: Iterable[str]) -> list[str]:
+        """Of each file that is this uid's the folder it is in, on these file systems."""
+        of_uid = ("-xdev", "-uid", str(uid), "!", "-type", "d")
+        argv = ("find", *tops, *of_uid, "-printf", r"%h\0")
+        return self._start(argv, deadline_s=_QUESTION_S).stdout.split("\0")[:-1]
+
     def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
         argv = ("getent", kind, "--", *names)
         try:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import stat
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 from backend_server.change import Changes, compare, octal
 from backend_server.errors import Refused
+from backend_server.host import revoked
 from backend_server.host.elsewhere import refuse_known_elsewhere
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.parsers import FIRST_PERSON, PasswdEntry
 from backend_server.resource import Resource
+
+
+_NEVER = "never"
+_LONG_AGO = "1970-01-01"  # day 0 of shadow(5)
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,8 @@ class User(Resource):
     `marker` is a group that the account is in from birth, which says that it is ours; an
     person's account without it is adopted, which a person must agree to; a system account
     is Refused. Uid and home are never changed afterwards: files would be left behind.
+    `expires` is the day from which on it is shut, as 2027-01-31, or "never"; whoever is
+    revoked stays shut.
     """
 
     name: str
@@ -34,6 +42,7 @@ class User(Resource):
     system: bool = False
     passwordless: bool = False
     marker: str | None = None
+    expires: str | None = None
 
     def owns(self) -> tuple[str, ...]:
         return (self.label, self.home)
@@ -58,6 +67,7 @@ class User(Resource):
                 comment=(None, self.comment or None),
                 shell=(None, self.shell),
                 home_mode=(None, octal(self.home_mode)),
+                expires=(None, self.expires),
             )
         self._refuse_somebody_else(found)
         if home and home.st_uid != found.uid:
@@ -70,11 +80,14 @@ class User(Resource):
             shell=(found.shell, self.shell),
             home_mode=(mode, octal(self.home_mode)),
             passwordless=(_is_open(host, self.name), self.passwordless),
+            expires=(_expiry(host, self.name), self._until(host)),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
         if self.name not in host.users():
             self._add(host)
+            if self._until(host) != self.expires:
+                self._settle_expiry(host)
             return
         changed = {change.field for change in changes}
         if "marker" in changed:
@@ -85,8 +98,22 @@ class User(Resource):
             host.run("usermod", "--shell", self.shell, self.name)
         if "passwordless" in changed:
             host.run("usermod", "--password", "!", self.name)
+        if "expires" in changed:
+            self._settle_expiry(host)
         if "home_mode" in changed:
             self._close_home(host)
+
+    def _until(self, host: HostReader) -> str | None:
+        """The day from which on it is shut: long ago for whoever is revoked."""
+        shut = self.expires and self.name in revoked.names(host)
+        return _LONG_AGO if shut else self.expires
+
+    def _settle_expiry(self, host: Host) -> None:
+        day = None
+        while day != self._until(host):  # somebody was revoked meanwhile
+            day = self._until(host)
+            until = "-1" if day == _NEVER else str(day)
+            host.run("chage", "--expiredate", until, self.name)
 
     def _close_home(self, host: Host) -> None:
         group = host.group_name(host.users()[self.name].gid)
@@ -103,6 +130,9 @@ class User(Resource):
             options += ["--user-group"]
         else:  # its group has a fixed number too, and was made by a Group before
             options += ["--uid", str(self.uid), "--gid", self.name]
+        if self.expires:  # useradd's own default may be another
+            day = "" if self.expires == _NEVER else self.expires
+            options += ["--expiredate", day]
         if self.marker:
             options += ["--groups", self.marker]
         host.run("useradd", *options, self.name)
@@ -151,3 +181,13 @@ class User(Resource):
 def _is_open(host: HostReader, name: str) -> bool:
     shadow = host.shadow().get(name)
     return shadow is not None and not shadow.password
+
+
+def _expiry(host: HostReader, name: str) -> str:
+    shadow = host.shadow().get(name)
+    if shadow is None or shadow.expires is None:
+        return _NEVER
+    try:
+        return str(date(1970, 1, 1) + timedelta(days=shadow.expires))
+    except OverflowError:
+        return f"day {shadow.expires}"

@@ -1,7 +1,8 @@
 """Real commands, as root, on a copy: nothing here reaches the machine's own accounts or files.
 
-Each test runs in a process of its own, in its own mount and UTS namespaces. There /etc is a copy
-with the accounts of a fresh Debian, and what is written to /home and /var is kept in memory.
+Each test runs in a process of its own, in its own mount, UTS and PID namespaces. There /etc is a
+copy with the accounts of a fresh Debian, what is written to /home and /var is kept in memory, and
+no process of the machine is seen or can be reached, neither by number nor through /run.
 """
 
 import ctypes
@@ -19,6 +20,7 @@ MASTERS = Path("/usr/share/base-passwd")  # passwd and group before anybody was 
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
+CLONE_NEWPID = 0x20000000
 
 
 @pytest.fixture
@@ -75,6 +77,7 @@ def _has_a_place(tmp_path):
 def run_and_exit(place, report, test):
     try:
         enter_a_copy(place)
+        be_the_first_process()
         test()
     except BaseException:
         text = str(pytest.ExceptionInfo.from_current().getrepr(style="long"))
@@ -86,12 +89,11 @@ def run_and_exit(place, report, test):
 
 
 def enter_a_copy(place):
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS | CLONE_NEWUTS):
-        raise OSError(ctypes.get_errno(), "unshare: these tests need root")
+    unshare(CLONE_NEWNS | CLONE_NEWUTS)
     place.mkdir()
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "tmpfs", place)
+    mount("-t", "tmpfs", "tmpfs", "/run")
     for name in ("home", "var"):
         upper, work = place / f"{name}.upper", place / f"{name}.work"
         upper.mkdir()
@@ -101,6 +103,23 @@ def enter_a_copy(place):
     subprocess.run(["cp", "--archive", "/etc", place], check=True)
     mount("--bind", place / "etc", "/etc")
     fresh_accounts()
+
+
+def be_the_first_process():
+    """All that is started from here on ends with the test, and sees nobody else."""
+    unshare(CLONE_NEWPID)
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        os._exit(1 if status else 0)
+    assert os.getpid() == 1
+    mount("-t", "proc", "proc", "/proc")
+
+
+def unshare(flags):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(flags):
+        raise OSError(ctypes.get_errno(), "unshare: these tests need root")
 
 
 def fresh_accounts():

@@ -43,6 +43,7 @@ from backend_server.resources import (
 
 
 ON_BOOTED_HOSTS = {
+    "Leavers",
     "NoPackages",
     "PackageLists",
     "Packages",
@@ -124,6 +125,8 @@ ABSENT = [
     Sample(SuOnlyFor("staff")),
     Sample(Sysctl("kernel.domainname", "contract.example")),
     Sample(ADA, (MARKER,)),
+    Sample(User("ada", home="/home/ada", expires="2999-12-31")),
+    Sample(User("ada", home="/home/ada", expires="never")),
     Sample(
         User("agent", home="/srv/agent", uid=10000, comment="it runs", shell="/bin/sh"),
         (Group("agent", gid=10000),),
@@ -211,6 +214,14 @@ DRIFTED = [
     Sample(
         User("ada", home="/home/ada", comment="new", shell="/bin/sh"),
         (User("ada", home="/home/ada", comment="old"),),
+    ),
+    Sample(
+        User("ada", home="/home/ada", expires="never"),
+        (User("ada", home="/home/ada", expires="1970-01-01"),),
+    ),
+    Sample(
+        User("ada", home="/home/ada", expires="2999-12-31"),
+        (User("ada", home="/home/ada", expires="never"),),
     ),
 ]
 

@@ -11,6 +11,7 @@ import pytest
 from backend_server import resources
 from backend_server.resource import Resource
 from backend_server.resources import (
+    Leavers,
     NoPackages,
     PackageLists,
     Packages,
@@ -21,6 +22,7 @@ from backend_server.resources import (
     Unit,
     UnitFile,
 )
+from backend_server.roles import MARKER
 from sandbox.command import CommandFailed
 from tests.contract.test_contract import ON_BOOTED_HOSTS
 
@@ -78,6 +80,11 @@ ExecStart=/bin/true
 [Install]
 WantedBy=multi-user.target
 """
+LEAVERS = Leavers(MARKER, frozenset({"ada", "grace", "gus", "rita"}))
+LEAVE = (
+    f"useradd -mG {MARKER},mail linus; "
+    "setsid runuser -u linus -- sleep 600 >/dev/null 2>&1 &"
+)
 UNIT = "contract.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 MAKE_UNIT = f"cat >{UNIT_PATH}; systemctl daemon-reload"
@@ -137,6 +144,8 @@ SAMPLES = [
     Sample(f"rm {DROP_IN}", SshdConfig(DROP_IN, LETS_IN)),
     Sample(f"chmod 666 {DROP_IN}", SshdConfig(DROP_IN, LETS_IN)),
     Sample(f"echo '# theirs' >>{DROP_IN}", Proven("sshd")),
+    Sample(LEAVE, LEAVERS),
+    Sample("chage -E 2999-12-31 linus; usermod -p '*' linus", LEAVERS),
     Sample("", Unit(UNIT, enabled=False, running=False)),
     Sample(PEND, Unit(UNIT, enabled=False, running=False)),
 ]

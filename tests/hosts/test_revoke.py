@@ -164,17 +164,18 @@ def test_a_reason_is_wanted(host):
 
 
 POINTS = [
+    ("run", "chage"),
     ("write", f"{KEYS}/grace"),  # looked at and about to be given
     ("run", "gpasswd"),
     ("mark_pending", "UnitFile /etc/systemd/system/opensafely-modes.timer"),
 ]
 
 
-@pytest.mark.parametrize(("method", "word"), POINTS, ids=["keys", "groups", "later"])
+@pytest.mark.parametrize(("method", "word"), POINTS, ids=["expiry", "keys", "groups", "later"])
 def test_a_run_that_was_stopped_lets_nobody_back_in(host, method, word):
     """Stopped between gathering and giving, revoked, and gone on with: the door stays shut."""
     host.run(
-        f"rm {KEYS}/grace; gpasswd -d grace developers; "
+        f"chage -E 5 grace; rm {KEYS}/grace; gpasswd -d grace developers; "
         "echo '# x' >>/etc/systemd/system/opensafely-modes.timer"
     )
     host.write("/root/stopped.py", STOPPED.read_text())

@@ -27,8 +27,8 @@ LAYERS = [
         "sshd",
     ],
     ["keys"],
-    ["github"],
     ["offers"],
+    ["github"],
     ["host"],
     ["resource"],
     [

@@ -4,9 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.github import Answer
 from backend_server.keys import parse
-from backend_server.offers import Held, Known, Verdict, accept, degraded, judge, says
+from backend_server.offers import (
+    Answer,
+    Held,
+    Known,
+    Verdict,
+    accept,
+    degraded,
+    judge,
+    says,
+)
 from tests.unit.example import public_key
 
 
@@ -42,18 +50,21 @@ def offered(verdict):
     ("held", "said", "about", "left", "offers", "failed"),
     [
         (None, answer(A, B), known(), {A, B}, [], False),  # a first set
-        (None, answer(), known(), set(), [], False),
-        ([], answer(A), known(), {A}, [], False),  # whoever had none gets their first
+        (None, answer(), known(), None, [], False),  # may still come
+        ([], answer(A), known(), set(), [({A}, set())], False),  # has had its first
         (None, answer(A), known(adopted=["ada"]), set(), [({A}, set())], False),
+        (None, answer(), known(adopted=["ada"]), set(), [], False),
+        (None, answer(problem="502"), known(adopted=["ada"]), set(), [], True),
         (None, answer(A), known(own=[B]), set(), [({A}, set())], False),
-        (None, answer(B), known(own=[B]), set(), [], False),
+        (None, answer(problem="502"), known(own=[B]), set(), [], True),
+        (None, answer(B), known(own=[B]), {B}, [], False),
         ([A], answer(A), known(), {A}, [], False),
         ([A, B], answer(B), known(), {B}, [], False),  # fewer at once
         ([A], answer(A, B), known(), {A}, [({B}, set())], False),  # more with a yes
         ([A, B], answer(B, C), known(), {B}, [({C}, set())], False),
         ([A], answer(B), known(), {A}, [({B}, {A})], False),  # the last one waits
         ([A], answer(B), known(own=[C]), set(), [({B}, set())], False),
-        ([A], answer(B), known(own=[B]), set(), [], False),
+        ([A], answer(B), known(own=[B]), {B}, [], False),
         ([A], answer(), known(), {A}, [], True),  # empty where there were keys
         ([A], answer(), known(own=[C]), {A}, [], True),
         ([A], answer(problem="502"), known(), {A}, [], True),
@@ -119,18 +130,33 @@ SETS = st.lists(st.sampled_from(list(KEYS.values())), unique=True, max_size=4)
 @given(held=SETS, said=SETS, own=SETS, revoked=SETS, bad=st.booleans())
 def test_nobody_gains_a_key_and_nobody_loses_the_last(held, said, own, revoked, bad):
     about = known(own=own, revoked=revoked)
-    verdict = of_ada(held, answer(*said, problem="502" if bad else ""), about)
+    said_of = answer(*said, problem="502" if bad else "")
+    verdict = of_ada(held or None, said_of, about)
     found = stands(verdict) or set()
     usable = {*found, *own} - set(revoked)
     if held or own:
-        assert found <= set(held)
+        assert found <= {*held, *own}
     if {*held, *own} - set(revoked):
         assert usable, "the last key was taken by an answer of GitHub"
     if bad or (held and not said):
         assert found == set(held)
     agreed = accept(verdict, ["ada"], NOW)
     assert not agreed.offers
-    assert (stands(agreed) or set()) <= {*held, *said}
+    assert (stands(agreed) or set()) <= {*held, *said, *own}
+
+
+@given(first=SETS, own=SETS, said=SETS, adopted=st.booleans())
+def test_what_waits_does_not_come_by_itself_in_the_next_run(first, own, said, adopted):
+    """Not even when the account became ours meanwhile, or keys/ lost its lines."""
+    before = of_ada(
+        None, answer(*first), known(own, adopted=["ada"] if adopted else [])
+    )
+    waits = {key for offer in before.offers for key in offer.further}
+    after = judge(before.held, {"ada": answer(*first)}, known(), NOW)
+    assert not waits & (stands(after) or set())
+    later = judge(after.held, {"ada": answer(*said)}, known(), NOW)
+    if adopted or own:
+        assert (stands(later) or set()) <= set(own)
 
 
 def test_nothing_asked_nothing_said():

@@ -102,11 +102,11 @@ def test_who(site, host):
     assert [key.split()[0] for key in found["keys"]] == ["ssh-ed25519"] * 2
     assert found["trees"] == {}
     lines = list(people.lines(found))
-    assert "name      ada" in lines
-    assert "sudo      (ALL : ALL) ALL" in lines
+    assert "name        ada" in lines
+    assert "sudo        (ALL : ALL) ALL" in lines
 
 
 def test_who_has_nothing(site, host):
     found = people.who(site, host, "left")
     assert (found["sudo"], found["keys"], found["rosters"]) == ([], [], [])
-    assert "sudo      none" in list(people.lines(found))
+    assert "sudo        none" in list(people.lines(found))

@@ -1,0 +1,167 @@
+"""The ways in which an account can act on a host, and shutting them for good."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Callable, Iterator, NamedTuple
+
+from backend_server.errors import CommandFailed, UserError
+from backend_server.host import jobs, processes
+from backend_server.host.jobs import count
+from backend_server.host.processes import Processes
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.keys import FOLDER as KEYS
+from backend_server.keys import in_text
+from backend_server.parsers import FIRST_PERSON
+from backend_server.roles import MARKER
+
+
+_ASK_S = 10
+
+
+class Door(NamedTuple):
+    """`still_open` says what is open in a few words, "" when nothing is."""
+
+    name: str
+    still_open: Callable[[HostReader, str], str]
+    shut: Callable[[Host, str], None]
+
+
+def open_doors(host: HostReader, *names: str) -> frozenset[str]:
+    """What is open to these accounts, as `ada: 2 keys`."""
+    found = [(n, door.still_open(host, n)) for n in names for door in DOORS[:-1]]
+    running = processes.running(host) if names else {}  # for all of them, as it is slow
+    found += [(name, _sessions_in(running, host, name)) for name in names]
+    return frozenset(f"{name}: {what}" for name, what in found if what)
+
+
+def shut_out(host: Host, name: str) -> Iterator[tuple[str, str]]:
+    """Every door is shut; each is named with what was found open, "" when nothing was.
+
+    Raises UserError at the end for those that are open still: no trouble with one keeps the
+    others from being tried, and all are tried twice, for what runs until the last of them
+    is shut may have opened another.
+    """
+    whys = []
+    for number, door in enumerate(DOORS * 2):
+        found, why = _try(door, host, name)
+        whys += [f"{door.name}: {why}"] if why else []
+        if found or number < len(DOORS):
+            yield door.name, found
+    left = open_doors(host, name)
+    if left:
+        raise UserError(
+            f"still open after every door was tried: {'; '.join(sorted(left))}",
+            hint="\n".join(whys) or f"see what opens them again, as {name} or as root",
+        )
+
+
+def end_sessions(host: Host, name: str) -> str:
+    """Nothing that the account started runs any more; what did."""
+    found = _sessions(host, name)
+    if found:
+        _end_sessions(host, name)
+    return found
+
+
+def _try(door: Door, host: Host, name: str) -> tuple[str, str]:
+    """What was found open, and why it could not be shut."""
+    found = "unknown"
+    try:
+        found = door.still_open(host, name)
+        if found:
+            door.shut(host, name)
+    except (UserError, OSError) as error:
+        return found, f"{error} {getattr(error, 'hint', '')}".strip()
+    return found, ""
+
+
+def _expiry(host: HostReader, name: str) -> str:
+    # Only expiry stops sudo, su, cron and at, in sessions that are open too.
+    entry = host.shadow().get(name)
+    shut = name not in host.users() or (entry and entry.expires == 0)
+    return "" if shut else "no expiry"
+
+
+def _expire(host: Host, name: str) -> None:
+    host.run("chage", "--expiredate", "0", name)
+
+
+def _password(host: HostReader, name: str) -> str:
+    entry = host.shadow().get(name)
+    return "" if entry is None or entry.never_set else "a password"
+
+
+def _forget_password(host: Host, name: str) -> None:
+    host.run("usermod", "--password", "!", name)
+
+
+def _keys(host: HostReader, name: str) -> str:
+    path = f"{KEYS}/{name}"
+    keys = in_text(host.read(path) or "")
+    return count(len(keys), "key") if host.stat(path) else ""
+
+
+def _remove_keys(host: Host, name: str) -> None:
+    host.remove(f"{KEYS}/{name}")
+
+
+def _groups_to_leave(host: HostReader, name: str) -> list[str]:
+    stays = {MARKER}
+    if name in host.users():
+        stays.add(host.group_name(host.users()[name].gid))
+    return sorted(host.groups_of(name) - stays)
+
+
+def _groups(host: HostReader, name: str) -> str:
+    groups = _groups_to_leave(host, name)
+    return f"group{'s' if groups[1:] else ''} {' '.join(groups)}" if groups else ""
+
+
+def _leave_groups(host: Host, name: str) -> None:
+    for group in _groups_to_leave(host, name):
+        host.run("gpasswd", "--delete", name, group)
+
+
+def _sessions(host: HostReader, name: str) -> str:
+    return _sessions_in(processes.running(host), host, name)
+
+
+def _sessions_in(running: Processes, host: HostReader, name: str) -> str:
+    user = host.users().get(name)
+    if user is None or user.uid < FIRST_PERSON:  # whose processes are the system's
+        return ""
+    alive = [p for p in processes.of(running, user.uid) if not p.doomed]
+    return count(len(alive), "process") if alive else ""
+
+
+def _end_sessions(host: Host, name: str) -> None:
+    uid = host.users()[name].uid
+    line = processes.ours(processes.running(host)).values()
+    if not any(
+        uid in process.uids for process in line
+    ):  # logind would end this run too
+        _ask(host, "loginctl", "terminate-user", name)
+    processes.end(host, uid)
+    for verb in ("stop", "reset-failed"):  # a manager that was killed counts as failed
+        _ask(host, "systemctl", verb, f"user@{uid}.service")
+
+
+def _ask(host: Host, *argv: str) -> None:
+    """Where there is no such program, or nothing to end, what we do ourselves has to do."""
+    with contextlib.suppress(CommandFailed):
+        host.run(*argv, deadline_s=_ASK_S)
+
+
+# In the order in which they are shut. What can open a door again goes after it.
+DOORS = (
+    Door("expiry", _expiry, _expire),
+    Door("password", _password, _forget_password),
+    Door("keys", _keys, _remove_keys),
+    Door("groups", _groups, _leave_groups),
+    Door("linger", jobs.lingers, jobs.end_linger),
+    Door("crontab", jobs.crontab, jobs.put_crontab_away),
+    Door("at", jobs.at_jobs, jobs.put_at_jobs_away),
+    Door("sessions", _sessions, _end_sessions),
+)
