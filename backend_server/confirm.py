@@ -6,7 +6,6 @@ import sys
 import time
 from typing import Iterator
 
-from backend_server import history
 from backend_server.errors import UserError
 from backend_server.gather import Site, developers
 from backend_server.host import sshd as daemon
@@ -14,6 +13,7 @@ from backend_server.host import undo
 from backend_server.host.sessions import Session, at_work, sessions
 from backend_server.host.writer import Host
 from backend_server.keys import FOLDER as KEY_FOLDER
+from backend_server.notices import event
 from backend_server.resource import Resource
 from backend_server.sshd import OURS
 
@@ -136,9 +136,9 @@ def take_back(host: Host, checkout: str) -> tuple[str, ...]:
         daemon.start(host)
     undo.forget_together(host)
     _disarm(host)
-    event = {"format": 1, "event": "undo", "began": history.now()}
     if paths:
-        history.append(host, {**event, **history.context(host, checkout)})
+        sentence = "a change to sshd or PAM that nobody had confirmed was undone"
+        event(host, checkout, "undo", sentence, subject=" ".join(paths))
     return paths
 
 

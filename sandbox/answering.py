@@ -30,6 +30,8 @@ class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
     settings_file: Path
+    # Who asks through the proxy, by the address that the tunnel has here.
+    askers: dict[Any, str] = {}
 
     @classmethod
     def settings(cls) -> Settings:
@@ -58,6 +60,7 @@ class Answering(BaseHTTPRequestHandler):
             return
         address = settings["addresses"][0]
         with socket.create_connection((address, int(port)), self.timeout) as there:
+            self.askers[there.getsockname()] = self.client_address[0]
             self.send_response(200, "Connection established")
             self.end_headers()
             back = threading.Thread(target=pour, args=(there, self.connection))
@@ -67,7 +70,7 @@ class Answering(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _answer(self, answers: Settings, name: str, path: str) -> Answer:
-        asker = self.client_address[0]
+        asker = self.askers.get(self.client_address, self.client_address[0])
         for where in (f"{name}/{path}", f"{name}/*", f"{asker} {name}/{path}"):
             if where.lower() in answers:  # GitHub takes capitals for small letters
                 return Answer.noted(answers[where.lower()])

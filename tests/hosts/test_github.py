@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import re
 import subprocess
 import time
 
@@ -134,13 +136,13 @@ def bad_answers(host):
         },
         "page": {
             "linus": (Answer(page % linus, 502, html), "502"),
-            "mallory": (Answer(page % mallory, 200, html), ""),
-            "vera": (Answer(b""), "no key"),
+            "mallory": (Answer(page % mallory, 200, html), "text/html"),
+            "vera": (Answer(b""), "names none"),
         },
         "size": {
-            "linus": (Answer(linus, headers={"Content-Length": "1600"}), ""),
-            "mallory": (Answer(mallory + b"# " + b"a" * 10_000_000), ""),
-            "vera": (Answer(vera * 900_000), ""),
+            "linus": (Answer(linus, headers={"Content-Length": "1600"}), "cut short"),
+            "mallory": (Answer(mallory * 2000), "too large"),
+            "vera": (Answer(vera + b"# " + b"a" * 10_000_000), "too large"),
         },
         "elsewhere": {
             "linus": (Answer(linus, 302, {"Location": f"http://{INTERNET}/x"}), "302"),
@@ -148,18 +150,18 @@ def bad_answers(host):
             "vera": (Answer(vera, 204), "204"),
         },
         "lines": {
-            "linus": (Answer(forced + linus), ""),
-            "mallory": (Answer(b"cert-authority " + mallory), ""),
-            "vera": (Answer(vera[:-1] + b"\0\n"), ""),
+            "linus": (Answer(forced + linus), "options"),
+            "mallory": (Answer(b"cert-authority " + mallory), "options"),
+            "vera": (Answer(vera[:-1] + b"\0\n"), "no one can see"),
         },
         "glue": {
-            "linus": (Answer(linus[:-1] + linus), ""),
-            "mallory": (Answer(mallory + mallory[:-20] + b"\n"), ""),
-            "vera": (Answer(vera[:-30]), ""),
+            "linus": (Answer(linus[:-1] + linus), "two keys"),
+            "mallory": (Answer(mallory + mallory[:-20] + b"\n"), "line 2"),
+            "vera": (Answer(vera[:-30]), "line 1"),
         },
-        "no length": {
-            "linus": (Answer(linus, headers={"Content-Encoding": "gzip"}), ""),
-            "mallory": (Answer(mallory, headers={"Content-Type": "text/html"}), ""),
+        "form": {
+            "linus": (Answer(gzip.compress(linus)), ""),
+            "mallory": (Answer(mallory, headers={"Content-Length": ""}), "length"),
             "vera": (Answer(b"HTTP/1.1 200 OK\r\n", 0), ""),
         },
         "time": {
@@ -170,7 +172,7 @@ def bad_answers(host):
     }
 
 
-KINDS = ("status", "page", "size", "elsewhere", "lines", "glue", "no length", "time")
+KINDS = ("status", "page", "size", "elsewhere", "lines", "glue", "form", "time")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -195,9 +197,8 @@ def test_a_bad_answer(host, github, spare, kind):
 def packets_lost(lab):
     """What is sent to the address of GitHub is never heard of again."""
     rule = f"ip daddr {lab.pinned[0]} tcp dport 443 drop"
-    lab.nft(
-        f"table inet lost {{ chain in {{ type filter hook input priority 0; {rule}; }} }}"
-    )
+    hook = "type filter hook input priority 0"
+    lab.nft(f"table inet lost {{\n chain in {{\n {hook}\n {rule}\n }}\n}}\n")
     try:
         yield
     finally:
@@ -221,7 +222,7 @@ DEAD = ("refused", "stop", "hang", "lost", "wrong_authority", "wrong_name")
 @pytest.mark.parametrize("way", DEAD)
 def test_github_is_dead(host, github, lab, way):
     before = files(host)
-    host.run(f"rm {DRIFT}")
+    host.run(f"rm -f {DRIFT}")
     with dead(github, lab, way):
         began = time.monotonic()
         done = manage(host)
@@ -254,6 +255,17 @@ def test_a_first_run_without_github(host, github):
     done = manage(host, "--accept-keys")
     assert done.returncode == 0, done.stdout + done.stderr
     assert opens(host, "vera", host.people["vera"].key)
+
+
+def test_what_was_long_not_confirmed_is_shown(host, github):
+    record = "/var/lib/opensafely/github.json"
+    host.run(f'sed -i \'s/"seen": "20../"seen": "2001/\' {record}')
+    github.stop([GITHUB])
+    waits(manage(host), "2001", name="vera")
+    assert re.search("degraded .*vera.*2001", manage(host, "status").stdout)
+    github.start()
+    assert manage(host).returncode == 0
+    assert "degraded" not in manage(host, "status").stdout
 
 
 # ---- more keys than are accepted
@@ -320,14 +332,49 @@ def test_the_same_key_at_both_places(host, github):
         assert rests(host)
 
 
+def test_a_key_that_waits_does_not_come_by_itself(host, github, other):
+    """Whoever takes a line out of keys/ says nothing about the keys at GitHub."""
+    ada, foreign = host.people["ada"], other["vera"]
+    github.github("ada", bare(ada), bare(foreign))
+    waits(manage(host), fingerprint(foreign), name="ada")
+    host.run(f"mv {CHECKOUT}/keys/ada /root/")
+    try:
+        for words in ("", ""):
+            manage(host, words)
+            assert not opens(host, "ada", foreign.key)
+            assert opens(host, "ada", ada.key)
+    finally:
+        host.run(f"mv /root/ada {CHECKOUT}/keys/")
+        github.reset()
+        manage(host)
+
+
+def test_the_first_keys_of_an_adopted_account_wait(host, github, other):
+    """They wait for as long as nobody says yes, not only in the run that adopts."""
+    newcomer, roster = other["vera"], host.read(ROSTER)
+    github.github("newcomer", bare(newcomer))
+    host.run(f"useradd -m newcomer; echo newcomer >> {ROSTER}")
+    try:
+        for words in ("--yes", "", "people narrow", ""):
+            waits(manage(host, words), fingerprint(newcomer), name="newcomer")
+            assert not opens(host, "newcomer", newcomer.key)
+        assert manage(host, "--accept-keys").returncode == 0
+        assert opens(host, "newcomer", newcomer.key)
+    finally:
+        host.write(ROSTER, roster)
+        assert manage(host).returncode == 0
+
+
 # ---- fewer keys
 
 
-@pytest.mark.parametrize("words", ["", "people narrow"])
-def test_a_key_gone_from_github_is_gone(host, github, spare, words):
+TIMER = "systemctl start opensafely-people.service"
+
+
+@pytest.mark.parametrize("command", [f"{CHECKOUT}/test/manage.sh", TIMER])
+def test_a_key_gone_from_github_is_gone(host, github, spare, command):
     github.github("vera", bare(host.people["vera"]))
-    done = manage(host, words)
-    assert done.returncode == 0, done.stdout + done.stderr
+    host.run(command)
     assert not opens(host, "vera", spare["vera"].key)
     assert opens(host, "vera", host.people["vera"].key)
 
@@ -364,6 +411,7 @@ def test_keys_that_are_not_accepted_are_left_out(host, github, tmp_path):
     done = manage(host, "--accept-keys")
     assert done.returncode == 0, done.stdout + done.stderr
     assert opens(host, "linus", host.people["linus"].key)
+    assert all(fingerprint(person) in done.stdout for person in weak)
     assert opens(host, "linus", good.key)
     assert not any(opens(host, "linus", person.key) for person in weak)
     assert rests(host)

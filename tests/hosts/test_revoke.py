@@ -171,7 +171,9 @@ POINTS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "word"), POINTS, ids=["expiry", "keys", "groups", "later"])
+@pytest.mark.parametrize(
+    ("method", "word"), POINTS, ids=["expiry", "keys", "groups", "later"]
+)
 def test_a_run_that_was_stopped_lets_nobody_back_in(host, method, word):
     """Stopped between gathering and giving, revoked, and gone on with: the door stays shut."""
     host.run(

@@ -6,11 +6,12 @@ import os
 import pytest
 
 from backend_server import cli
+from backend_server.arguments import parser
 from tests.unit.example import BACKENDS, ROOT, checkout_of
 
 
 def asked(*argv):
-    options = cli._parser().parse_args(cli._with_default_command(argv))
+    options = parser().parse_args(cli._with_default_command(argv))
     return cli._options(options, str(ROOT))
 
 

@@ -9,8 +9,8 @@ from argparse import _SubParsersAction
 import pytest
 
 from backend_server import report
+from backend_server.arguments import parser
 from backend_server.backends import declare
-from backend_server.cli import _parser
 from backend_server.releases import RELEASES
 from backend_server.resources import File, Unit
 from tests.unit.example import BACKENDS, ROOT, site_of
@@ -100,7 +100,7 @@ def templates(parts):
 
 
 def commands():
-    return next(a for a in _parser()._actions if type(a) is _SubParsersAction).choices
+    return next(a for a in parser()._actions if type(a) is _SubParsersAction).choices
 
 
 def options():

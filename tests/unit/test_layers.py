@@ -58,6 +58,7 @@ LAYERS = [
     ["run", "status", "revoking"],
     ["consent"],
     ["commands"],
+    ["arguments"],
     ["cli"],
     ["entry"],
 ]

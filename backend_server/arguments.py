@@ -1,0 +1,198 @@
+"""The command line as a table: each command, what it does, and its options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
+
+from backend_server.commands.access import narrow, password, readmit, revoke
+from backend_server.commands.host import repair, undo
+from backend_server.commands.look import show, status
+from backend_server.commands.manage import apply, plan
+from backend_server.commands.people import first_password, list_people, who
+from backend_server.run import Options
+
+
+Act = Callable[[Options], int]
+
+
+class Argument(NamedTuple):
+    """An argument of add_argument(), by its name."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+
+class Command(NamedTuple):
+    name: str
+    act: Act
+    says: str
+    arguments: tuple[Argument, ...] = ()
+    looks: bool = False  # and changes nothing: may end when nobody reads on
+
+
+def _flag(name: str, says: str, **more: Any) -> Argument:
+    return Argument(name, {"action": "store_true", "help": says, **more})
+
+
+def _argument(name: str, **settings: Any) -> Argument:
+    # What is not given has the default of Options.
+    return Argument(name, {"default": argparse.SUPPRESS, **settings})
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; wanted a number of seconds from 1 on. "
+            "A run without a terminal waits for nobody"
+        )
+    return int(text)
+
+
+_ONLY = _argument(
+    "--only",
+    action="append",
+    metavar="COMPONENT",
+    help="leave the others alone; may be given again",
+)
+_OFFLINE = _flag("--offline", "ask nothing of the network")
+_ACCEPT = _flag(
+    "--accept-keys", "let in the further keys that GitHub has for people here"
+)
+_VERBOSE = _flag("--verbose", "whole text of new files, and every program started")
+_YES = _flag(
+    "--yes",
+    "answers yes: a first run here, an account that is adopted, several people who leave",
+)
+_CONFIRM = _argument(
+    "--confirm-within",
+    metavar="SECONDS",
+    type=_seconds,
+    help="how long a change to sshd or PAM waits for a new login; default: 300",
+)
+_WHOM = _argument("subject", metavar="USER|SHA256:…")
+_WHY = "for the history, and the other developers"
+_ACTING = (_ONLY, _OFFLINE, _ACCEPT, _VERBOSE)
+
+COMMANDS = (
+    Command(
+        "apply",
+        apply,
+        "make this host what it is declared to be (the default)",
+        (*_ACTING, _YES, _CONFIRM),
+    ),
+    Command("plan", plan, "what apply would change; exit 3 if anything", _ACTING, True),
+    Command(
+        "show",
+        show,
+        "all that is declared; needs no root and looks at no host",
+        (
+            _ONLY,
+            _argument(
+                "--release",
+                metavar="RELEASE",
+                help="such as `ubuntu 24.04`; this host's if not given",
+            ),
+        ),
+        looks=True,
+    ),
+    Command("status", status, "what this host is now", looks=True),
+)
+PEOPLE = (
+    Command(
+        "list",
+        list_people,
+        "everybody with an account of ours, or on a roster here",
+        looks=True,
+    ),
+    Command(
+        "who",
+        who,
+        "what an account can reach, and why",
+        (
+            _argument("user", metavar="USER", nargs="?"),
+            _flag("--root", "everybody who can become root, and each way there"),
+        ),
+        looks=True,
+    ),
+    Command(
+        "revoke",
+        revoke,
+        "shut out an account, or a key by its SHA256:…, now",
+        (_WHOM, _argument("--why", metavar="TEXT", required=True, help=_WHY)),
+    ),
+    Command(
+        "readmit",
+        readmit,
+        "take back a revoke",
+        (_WHOM, _argument("--why", metavar="TEXT", help=_WHY)),
+    ),
+    Command(
+        "password",
+        password,
+        "--reset USER: no password again, as on the first day",
+        (_argument("subject", metavar="USER"), _flag("--reset", "take it back")),
+    ),
+    Command(
+        "first-password", first_password, "your own, once: sudo opensafely-password"
+    ),
+    Command(
+        "narrow",
+        narrow,
+        "take away what has ended; the timer's, every 15 minutes",
+        (_OFFLINE,),
+    ),
+)
+HOST = (
+    Command(
+        "repair",
+        repair,
+        "give files in the data trees the access back that they should have",
+        (_flag("--recent", "only in workspaces that changed since the last time"),),
+    ),
+    Command(
+        "undo",
+        undo,
+        "bring back what a change to sshd or PAM replaced, if nobody confirmed it yet",
+    ),
+)
+GROUPS = (
+    ("people", "who can do what on this host", PEOPLE),
+    ("host", "look after this host", HOST),
+)
+_EXIT_CODES = """\
+exit status:
+  0  as declared          1  something failed       2  usage, or refused
+  3  plan found changes   4  as declared, but degraded
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="manage.sh",
+        description="Makes this host an OpenSAFELY backend and keeps it one.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("backend", help=argparse.SUPPRESS)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add(commands, COMMANDS)
+    for name, says, group in GROUPS:
+        actions = commands.add_parser(
+            name, help=says, description=says, allow_abbrev=False
+        ).add_subparsers(dest="action", metavar="ACTION", required=True)
+        _add(actions, group)
+    return top
+
+
+def _add(parsers: Any, commands: Sequence[Command]) -> None:
+    for name, act, says, arguments, looks in commands:
+        command = parsers.add_parser(
+            name, help=says, description=says, allow_abbrev=False
+        )
+        command.set_defaults(act=act, looks=looks)
+        command.add_argument("--json", action="store_true", help="for programs")
+        for argument in arguments:
+            short = ("-v",) if argument is _VERBOSE else ()
+            command.add_argument(*short, argument.name, **argument.settings)
