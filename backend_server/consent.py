@@ -8,7 +8,14 @@ from typing import Iterator
 from backend_server.engine import Outcome
 from backend_server.errors import Refused
 from backend_server.offers import Offer, alarm, says
-from backend_server.resources import Leavers, Members, RootEquivalent, User
+from backend_server.resources import (
+    Leavers,
+    Members,
+    NoOtherKeys,
+    NotMembers,
+    RootEquivalent,
+    User,
+)
 from backend_server.run import Run
 
 
@@ -136,12 +143,19 @@ def gains_and_losses(planned: list[Outcome]) -> list[str]:
 
 def _of(outcome: Outcome) -> Iterator[tuple[str, str]]:
     resource = outcome.resource
+    for person in leaving([outcome]):
+        yield person, "loses every way in"
     for change in outcome.changes:
+        if isinstance(resource, NoOtherKeys):
+            assert isinstance(change.before, frozenset)
+            assert isinstance(change.after, frozenset)
+            for key in sorted(change.before - change.after):
+                yield resource.user, f"loses {key}"
         if isinstance(resource, User) and change.field == "name":
             yield resource.name, "gets an account"
         if isinstance(resource, User) and change.field == "marker":
             yield resource.name, "has an account here, which becomes ours"
-        if isinstance(resource, (Members, RootEquivalent)):
+        if isinstance(resource, (Members, NotMembers, RootEquivalent)):
             before, after = change.before, change.after
             assert isinstance(before, frozenset)
             assert isinstance(after, frozenset)

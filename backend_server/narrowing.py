@@ -30,9 +30,9 @@ def narrowing(before: Site, now: Site, host: HostReader) -> tuple[Component, ...
     """Whoever is in `before` and not in `now` is a leaver; those who stay have no other keys.
 
     A person who is in neither is left alone: only a run by a person draws conclusions from
-    what a roster does not say.
+    what a roster does not say. What one resource cannot take away keeps no other back.
     """
-    return (component("narrowing", _resources(before, now, host)),)
+    return tuple(component(r.label, (r,)) for r in _resources(before, now, host))
 
 
 def _resources(before: Site, now: Site, host: HostReader) -> Iterator[Resource]:

@@ -22,8 +22,9 @@ def event(host: Host, checkout: str, what: str, sentence: str, **more: object) -
 
 
 def tell(host: Host, sentence: str) -> None:
-    """Developers read this at each login for fourteen days."""
-    lines = [*recent(host), f"{history.now()} {sentence}"]
+    """Developers read this at each login for fourteen days; of what happens again, the last."""
+    before = (line for line in recent(host) if not line.endswith(f"Z {sentence}"))
+    lines = [*before, f"{history.now()} {sentence}"]
     group = DEVELOPERS if DEVELOPERS in host.groups() else "root"
     host.write(NOTICES, "".join(f"{line}\n" for line in lines), 0o640, group=group)
 

@@ -6,7 +6,15 @@ import json
 import sys
 from datetime import datetime, timezone
 
-from backend_server import applied, engine, history, keyring, report, revoking
+from backend_server import (
+    applied,
+    consent,
+    engine,
+    history,
+    keyring,
+    report,
+    revoking,
+)
 from backend_server.backends import load
 from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
 from backend_server.errors import Refused
@@ -98,18 +106,19 @@ def _narrow(options: Options, host: Host) -> int:
     verdict = keyring.asked(now, host) if asks else keyring.remembered(host)
     run = Run(options, host, now, verdict, lambda site: narrowing(before, site, host))
     keyring.remember(host, verdict)
+    run.plan()
+    whose = consent.gains_and_losses(run.outcomes)
+    if whose:
+        run.record(host, event="people narrow")  # before, as it may be killed
     run.outcomes = list(engine.walk(run.components, host))
     failed = any(outcome.error for outcome in run.outcomes)
     run.exit_code = FAILED if failed else DEGRADED if run.degraded else OK
     text = report.Text(colour=sys.stdout.isatty())
     for outcome in run.outcomes:
         say_lines(text.lines(outcome))
-    if any(outcome.changes for outcome in run.outcomes):
+    if whose:
         run.record(host, event="people narrow")
-        tell(
-            host,
-            "access ended by itself: backend people list, and the history, say whose",
-        )
+        tell(host, f"access has ended: {'; '.join(whose)}")
     say_lines(f"degraded: {line}" for line in run.degraded)
     return run.exit_code
 
