@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Iterator
 
-from backend_server import history
 from backend_server.errors import UserError
 from backend_server.gather import Site, developers
 from backend_server.host import sshd as daemon
 from backend_server.host import undo
-from backend_server.host.sessions import at_work, sessions
+from backend_server.host.sessions import Session, at_work, sessions
 from backend_server.host.writer import Host
 from backend_server.keys import FOLDER as KEY_FOLDER
+from backend_server.notices import event
 from backend_server.resource import Resource
 from backend_server.sshd import OURS
 
@@ -22,6 +23,7 @@ _TIMER = f"{_NAME}.timer"
 _WALK_S = 3600  # longer than any run takes to come to its end
 _GRACE_S = 3  # for a run that is alive to bring back itself what nobody confirmed
 _POLL_S = 0.01
+_FRESH_S = 1.0  # what `ssh HOST true` runs is gone in a moment: then look all the time
 
 
 class AtStake:
@@ -79,29 +81,38 @@ class AtStake:
             daemon.prove_login(self.host, KEY_FOLDER)
 
     def _a_login(self) -> str:
-        began = time.monotonic()
-        names = sorted({entry.name for entry in developers(self.site)})
+        began, span = time.monotonic(), _span(self.within_s)
         self._arm(self.within_s + _GRACE_S)
-        span = _span(self.within_s)
         self.host.say(
             f"sshd or PAM changed: log in from another terminal as "
-            f"{' or '.join(names)} within {span}, which confirms it. "
+            f"{' or '.join(self._developers())} within {span}, which confirms it. "
             "Ctrl-C puts the old files back."
         )
         while time.monotonic() < began + self.within_s:
             if not undo.kept_together(self.host):
-                raise UserError("somebody else did not wait: `host undo`, or the timer")
-            for session in sessions(self.host):
-                new = session.since > began and session.service == "sshd"
-                wanted = new and session.remote and session.user in names
-                if wanted and at_work(self.host, session):
+                raise UserError(
+                    "`host undo` was run meanwhile, by somebody or its timer"
+                )
+            new = list(self._new_sessions(began))
+            for session in new:
+                if at_work(self.host, session):
                     self.host.say(f"confirmed by {session.user}")
                     return session.user
-            time.sleep(_POLL_S)
+            fresh = any(time.monotonic() - s.since < _FRESH_S for s in new)
+            time.sleep(0 if fresh else _POLL_S)
         raise UserError(
             f"no developer logged in within {span}",
             hint="look at `journalctl -u ssh`, then run this again",
         )
+
+    def _new_sessions(self, began: float) -> Iterator[Session]:
+        for session in sessions(self.host):
+            by_ssh = session.service == "sshd" and session.remote
+            if session.since > began and by_ssh and session.user in self._developers():
+                yield session
+
+    def _developers(self) -> list[str]:
+        return sorted({entry.name for entry in developers(self.site)})
 
     def _arm(self, seconds: int) -> None:
         _disarm(self.host)
@@ -125,9 +136,9 @@ def take_back(host: Host, checkout: str) -> tuple[str, ...]:
         daemon.start(host)
     undo.forget_together(host)
     _disarm(host)
-    event = {"format": 1, "event": "undo", "began": history.now()}
     if paths:
-        history.append(host, {**event, **history.context(host, checkout)})
+        sentence = "a change to sshd or PAM that nobody had confirmed was undone"
+        event(host, checkout, "undo", sentence, subject=" ".join(paths))
     return paths
 
 

@@ -11,8 +11,9 @@ from backend_server.gather import Site, everybody
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.resource import Resource
-from backend_server.resources import Leavers, NoOtherKeys, NotMembers
+from backend_server.resources import Leavers, NoOtherKeys, NotMembers, RevokedKeys
 from backend_server.roles import MARKER, ROLES
+from backend_server.sshd import REVOKED_KEYS
 
 
 def remaining(site: Site, host: HostReader, today: date) -> Site:
@@ -37,6 +38,7 @@ def narrowing(before: Site, now: Site, host: HostReader) -> tuple[Component, ...
 def _resources(before: Site, now: Site, host: HostReader) -> Iterator[Resource]:
     stay = everybody(now.people)
     gone = (everybody(before.people) - stay) | revoked.names(host)
+    yield RevokedKeys(REVOKED_KEYS)  # without it sshd would refuse every key
     yield Leavers(MARKER, host.members(MARKER) - gone)
     for role in ROLES:
         entries = before.people.get(role.roster or "", ())

@@ -75,7 +75,7 @@ def judge(
     stands, offers, failed = dict(held), [], {}
     for name, answer in answers.items():
         own = known.own.get(name, ())
-        if own or name in known.adopted:
+        if name in known.adopted:
             stands.setdefault(name, Held((), ""))
         was = stands.get(name)
         why = answer.problem or _lost(was, answer)

@@ -25,7 +25,7 @@ def remarks(site: Site, host: HostReader, verdict: Verdict) -> Iterator[str]:
     if single:
         yield f"one key only: {', '.join(single)}; who loses it cannot log in any more"
     if person(host) == "root" and "root" not in site.backend.provider_accounts:
-        yield "you logged in as root, which is no longer possible after this run"
+        yield "you logged in as root, which over ssh is not possible after this run"
 
 
 def _keys(site: Site, name: str) -> int:

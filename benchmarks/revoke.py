@@ -38,8 +38,9 @@ def shut(host: Host, command: str) -> float:
     """Seconds from the command until the open session is gone, and no login is possible."""
     key = host.people["grace"].key
     argv = host.ssh_argv("grace", key, "echo in; exec sleep 600")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(argv, **pipes) as session:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as session:
         assert session.stdout
         assert session.stdout.readline() == b"in\n"
         began = time.monotonic()

@@ -31,19 +31,21 @@ def revoke(options: Options) -> int:
     """An account or a key is shut out now; each door is named as it is shut."""
     host = Host()
     backend = load(options.backend, options.checkout)
-    receipt = []
-    for door, what in revoking.revoke(host, backend, options.subject, options.why):
-        receipt.append({"door": door, "was": what})
-        if not options.json:
-            say_lines([f"{door:<22} {what or 'was shut'}"])
-    sentence = f"{options.subject} was revoked by {history.who(host)}: {options.why}"
-    _event(host, options, "revoked", sentence)
+    receipt: list[dict[str, str]] = []
+    try:
+        for door, what in revoking.revoke(host, backend, options.subject, options.why):
+            receipt.append({"door": door, "was": what})
+            if not options.json:
+                say_lines([f"{door:<22} {what or 'was shut'}"])
+    finally:  # also where a door would not shut
+        if receipt:
+            sentence = f"{options.subject} was revoked by {history.who(host)}"
+            _event(host, options, "revoked", f"{sentence}: {options.why}")
+    back = f"backend people readmit {options.subject}"
     if options.json:
         print(json.dumps({"format": 1, "subject": options.subject, "doors": receipt}))
     else:
-        print(
-            f"{options.subject} is shut out until: backend people readmit {options.subject}"
-        )
+        print(f"{options.subject} is shut out until somebody says: {back}")
     return OK
 
 

@@ -120,8 +120,14 @@ def _groups(host: HostReader, name: str) -> str:
 
 
 def _leave_groups(host: Host, name: str) -> None:
+    failed = None
     for group in _groups_to_leave(host, name):
-        host.run("gpasswd", "--delete", name, group)
+        try:
+            host.run("gpasswd", "--delete", name, group)
+        except CommandFailed as error:  # the others have their turn
+            failed = error
+    if failed:
+        raise failed
 
 
 def _sessions(host: HostReader, name: str) -> str:
@@ -138,10 +144,9 @@ def _sessions_in(running: Processes, host: HostReader, name: str) -> str:
 
 def _end_sessions(host: Host, name: str) -> None:
     uid = host.users()[name].uid
-    line = processes.ours(processes.running(host)).values()
-    if not any(
-        uid in process.uids for process in line
-    ):  # logind would end this run too
+    ours = processes.ours(processes.running(host)).values()
+    # Else logind would end this run too.
+    if not any(uid in process.uids for process in ours):
         _ask(host, "loginctl", "terminate-user", name)
     processes.end(host, uid)
     for verb in ("stop", "reset-failed"):  # a manager that was killed counts as failed

@@ -68,3 +68,31 @@ def test_a_copy_is_roots_alone():
     FILE.write_text("secret\n")
     undo.keep(Host(), str(FILE))
     assert {path.stat().st_mode & 0o777 for path in KEPT.iterdir()} == {0o600}
+
+
+# ---- several files that come back as one
+
+
+OTHER = Path("/etc/contract-other.conf")
+
+
+def test_all_come_back_together():
+    FILE.write_text("old\n")
+    FILE.chmod(0o600)
+    host = Host()
+    undo.keep_together(host, [str(FILE)])
+    host.write(str(FILE), "new\n", 0o644)
+    undo.keep_together(Host(), [str(FILE), str(OTHER)])  # the next run: the older stays
+    assert undo.differing(host) == (str(FILE),)
+    host.write(str(OTHER), "new\n", 0o644)
+    assert undo.differing(host) == tuple(sorted((str(FILE), str(OTHER))))
+    for _ in range(2):
+        undo.bring_back_together(Host())
+        assert undo.differing(host) == ()
+        assert (FILE.read_text(), OTHER.exists()) == ("old\n", False)
+        assert FILE.stat().st_mode & 0o7777 == 0o600
+    assert Path(undo.TOGETHER).stat().st_mode & 0o777 == 0o600
+    undo.forget_together(host)
+    assert not undo.kept_together(host)
+    undo.forget_together(host)
+    undo.bring_back_together(host)

@@ -32,9 +32,9 @@ def manage(
     )
 
 
-def rests(host: Host, backend: str = "test") -> bool:
+def rests(host: Host, backend: str = "test", words: str = "") -> bool:
     """Whether a run finds everything as declared and says so in one line."""
-    done = manage(host, backend=backend)
+    done = manage(host, words, backend=backend)
     line, _, rest = done.stdout.partition("\n")
     fine = line.startswith(f"{backend}: ") and "as declared (" in line and not rest
     assert done.returncode == 0, done.stdout + done.stderr

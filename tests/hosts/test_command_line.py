@@ -73,7 +73,8 @@ def test_drift_is_planned_then_mended(host):
     planned = json.loads(plan.stdout)
     assert set(planned) == {
         *("format", "backend", "release", "only", "began", "pid", "exit"),
-        *("totals", "degraded", "unrecorded", "resources", "duration_s"),
+        *("totals", "remarks", "degraded", "unrecorded", "confirmed", "taken_back"),
+        *("resources", "duration_s"),
     }
     labels = [found["resource"] for found in planned["resources"]]
     assert labels == [

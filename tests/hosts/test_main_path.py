@@ -16,7 +16,7 @@ from tests.hosts.managing import (
     rests,
     snapshot,
 )
-from tests.hosts.programs import on_terminal
+from tests.hosts.programs import on_terminal, wait_until
 
 
 PLACES = [
@@ -41,7 +41,7 @@ def host(shared_warm_host):
     return shared_warm_host("test")
 
 
-def test_first_run_on_a_terminal(bare_host):
+def test_first_run_on_a_terminal(bare_host, people):
     host = bare_host("bookworm")
     command = f"cd {CHECKOUT} && ./test/manage.sh"
 
@@ -60,8 +60,15 @@ def test_first_run_on_a_terminal(bare_host):
     with on_terminal(host, command) as terminal:
         terminal.until("Type test to go on: ")
         terminal.type("test\n")
+        terminal.until("log in from another terminal as ada or grace within 5 minutes")
+        wait_until(lambda: confirms(host, people["ada"], terminal))
         assert terminal.end() == 0, terminal.seen
     assert rests(host)
+
+
+def confirms(host, person, terminal):
+    host.ssh(person.name, person.key, "sleep 0.1")
+    return terminal.process.poll() is not None
 
 
 def answer_wrongly(host, command):
