@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterable, NamedTuple, Tuple
+from typing import Callable, Iterable, Iterator, NamedTuple, Tuple
 
 from backend_server import (
     applied,
@@ -104,8 +105,22 @@ class Run:
     def remember(self, host: Host) -> None:
         """The timer and later runs know the rosters and keys that this run acts on."""
         if {"people", "keys"} <= {part.name for part in self.components}:
-            keyring.remember(host, self.verdict)
-            applied.keep(host, self.site)
+            with self.taking_note():
+                keyring.remember(host, self.verdict)
+                applied.keep(host, self.site)
+
+    @contextlib.contextmanager
+    def taking_note(self) -> Iterator[None]:
+        """`unrecorded` is why something could not be: no reason to leave a door open."""
+        try:
+            yield
+        except UserError as error:
+            self.unrecorded = error
+        except OSError as error:
+            self.unrecorded = UserError(
+                f"what this run did is not all written down: {error.strerror}",
+                hint="look at `df -h`, then run this again",
+            )
 
     @property
     def degraded(self) -> list[str]:
@@ -145,15 +160,10 @@ class Run:
         }
 
     def record(self, host: Host, **more: object) -> None:
-        """The history has a line that says what is known of this run by now, and `more`.
-
-        `unrecorded` is why it has none.
-        """
+        """The history has a line that says what is known of this run by now, and `more`."""
         self.context = history.context(host, str(self.options.checkout))
-        try:
+        with self.taking_note():
             history.append(host, {**self.data(), **self.context, **more})
-        except UserError as error:  # no reason to leave a door open that is to be shut
-            self.unrecorded = error
 
     def last_line(self, what: str) -> str:
         took = time.monotonic() - self.started

@@ -101,22 +101,31 @@ def _narrow(options: Options, host: Host) -> int:
     asks = not options.offline
     verdict = keyring.asked(now, host) if asks else keyring.remembered(host)
     run = Run(options, host, now, verdict, lambda site: narrowing(before, site, host))
-    keyring.remember(host, verdict)
+    with run.taking_note():
+        keyring.remember(host, verdict)
     run.plan()
     whose = consent.gains_and_losses(run.outcomes)
     if whose:
         run.record(host, event="people narrow")  # before, as it may be killed
     run.outcomes = list(engine.walk(run.components, host))
-    failed = any(outcome.error for outcome in run.outcomes)
-    run.exit_code = FAILED if failed else DEGRADED if run.degraded else OK
+    if whose:
+        with run.taking_note():
+            tell(host, f"access has ended: {'; '.join(whose)}")
+        run.exit_code = _narrow_exit(run)
+        run.record(host, event="people narrow")
     text = report.Text(colour=sys.stdout.isatty())
     for outcome in run.outcomes:
         say_lines(text.lines(outcome))
-    if whose:
-        run.record(host, event="people narrow")
-        tell(host, f"access has ended: {'; '.join(whose)}")
+    if run.unrecorded:
+        say_lines(report.sentence(run.unrecorded))
     say_lines(f"degraded: {line}" for line in run.degraded)
-    return run.exit_code
+    return _narrow_exit(run)
+
+
+def _narrow_exit(run: Run) -> int:
+    if run.unrecorded or any(outcome.error for outcome in run.outcomes):
+        return FAILED
+    return DEGRADED if run.degraded else OK
 
 
 def _event(host: Host, options: Options, what: str, sentence: str) -> None:
