@@ -34,6 +34,11 @@ def revoke(
     The list is written first, so that a run which goes on meanwhile opens none again. Raises
     Refused where too few developers would be left, or it would be whoever asks for it.
     """
+    if not (why.strip() and why.isprintable()):  # others read it on their terminals
+        raise Refused(
+            "the reason is empty, or is not one line of what can be seen",
+            hint=f"backend people revoke {subject} --why 'a laptop was stolen'",
+        )
     keys = _keys_meant(host, backend, subject)
     _refuse_last(host, backend, subject, keys)
     entry = Revocation(

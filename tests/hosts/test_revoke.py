@@ -157,7 +157,9 @@ def test_whoever_is_not_ours(host, subject, why):
 
 
 def test_a_reason_is_wanted(host):
-    assert backend(host, "people revoke grace").returncode == 2
+    for why in ("", "--why ''", "--why ' '", r"--why $'a\nb'", r"--why $'\e[31m'"):
+        assert backend(host, f"people revoke grace {why}").returncode == 2
+    assert host.run("test -s /etc/opensafely/revoked", check=False).returncode
 
 
 # ---- whatever else goes on
