@@ -30,7 +30,8 @@ from tests.hosts.programs import in_background, wait_until
 pytestmark = pytest.mark.share("people")
 
 KILLED = Path(__file__).with_name("killed.py")
-APPLIED = "/var/lib/opensafely/applied.json"
+FOLDER = "/var/lib/opensafely"
+APPLIED = f"{FOLDER}/applied.json"
 SERVICE = "opensafely-people.service"
 RESEARCHERS = f"{CHECKOUT}/test/researchers"
 REVIEWERS = f"{CHECKOUT}/test/reviewers"
@@ -116,7 +117,10 @@ def test_the_timer(host):
 
 def test_the_day_that_a_roster_names(host):
     """Everything is shut, recorded and told; the rosters in the checkout play no part."""
-    host.run("groupadd -f plugdev; gpasswd -a rita plugdev")
+    host.run(
+        "groupadd -f plugdev; gpasswd -a rita plugdev; loginctl enable-linger rita"
+    )
+    host.run("echo '* * * * * date' | crontab -u rita -")
     with applied(host, RESEARCHERS, RITA):
         assert narrow(host).lines == []
         with desk(host, "rita", "setsid sleep 7001 & sleep 7000") as session:
@@ -129,6 +133,8 @@ def test_the_day_that_a_roster_names(host):
             assert done.status == 0, done.said
             assert session.end() != 0
         assert shut(host, "rita")
+        planned = "/var/lib/systemd/linger/rita /var/spool/cron/crontabs/rita"
+        assert not host.run(f"ls {planned}", check=False).stdout
         assert lets_in(host, "ada", "grace")
         last = done.lines[-1]
         assert (last["event"], last["exit"]) == ("people narrow", 0)
@@ -180,6 +186,25 @@ def test_one_of_two_rosters(host, outside):
         assert (again.status, again.lines) == (4, [])
         assert host.run(f"sha256sum {KEYS}/*").stdout == keys
         outside.start()
+
+
+@pytest.mark.parametrize("words", ["people narrow", ""])
+def test_a_full_disk_keeps_no_door_open(host, words):
+    """What is to be remembered has no room: all is shut, and the run says what is missing."""
+    full = f"mount -t tmpfs -o size=24k none {FOLDER}; cp -a /root/*.json {FOLDER}"
+    with applied(host, RESEARCHERS, RITA):
+        the_day_comes(host)
+        host.run(f"cp -a {FOLDER}/*.json /root; {full}; rm /root/*.json")
+        host.run(f"head -c 1M /dev/zero >{FOLDER}/fill", check=False)
+        host.run(f"echo '# nobody' >{RESEARCHERS}")
+        try:
+            done = manage(host, words)
+            assert done.returncode == 1, done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+            assert "not all written down: No space left on device" in done.stdout
+            assert shut(host, "rita")
+        finally:
+            host.run(f"umount {FOLDER}")
 
 
 # ---- keys, revocations, rosters
