@@ -20,7 +20,7 @@ from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
 from backend_server.errors import Refused
 from backend_server.host.writer import Host
 from backend_server.lock import Busy, only_run
-from backend_server.narrowing import narrowing, remaining
+from backend_server.narrowing import narrowing, overdue, remaining
 from backend_server.notices import event, tell
 from backend_server.parsers import FIRST_PERSON
 from backend_server.releases import of_host
@@ -36,7 +36,7 @@ def revoke(options: Options) -> int:
         for door, what in revoking.revoke(host, backend, options.subject, options.why):
             receipt.append({"door": door, "was": what})
             if not options.json:
-                say_lines([f"{door:<22} {what or 'was shut'}"])
+                say_lines([f"{door:<22} {what or 'shut already'}"])
     finally:  # also where a door would not shut
         if receipt:
             sentence = f"{options.subject} was revoked by {history.who(host)}"
@@ -55,9 +55,8 @@ def readmit(options: Options) -> int:
     revoking.readmit(host, options.subject)
     sentence = f"{options.subject} was readmitted by {history.who(host)}"
     _event(host, options, "readmitted", sentence)
-    print(
-        f"{options.subject} gets back what the rosters say with the next run: sudo backend"
-    )
+    back = "gets back what the rosters say with the next run: sudo backend"
+    _say(options, f"{options.subject} {back}")
     return OK
 
 
@@ -79,9 +78,8 @@ def password(options: Options) -> int:
     _event(
         host, options, "password reset", f"{who} took back the password of {found.name}"
     )
-    print(
-        f"{found.name} has no password now, and sets one with: sudo opensafely-password"
-    )
+    then = "has no password now, and sets one with: sudo opensafely-password"
+    _say(options, f"{found.name} {then}")
     return OK
 
 
@@ -101,10 +99,12 @@ def _narrow(options: Options, host: Host) -> int:
     before = applied.read(host, backend, of_host(host.os_release()))
     if before is None:
         return OK
-    now = remaining(before, host, datetime.now(timezone.utc).date())
+    today = datetime.now(timezone.utc).date()
+    now = remaining(before, host, today)
     asks = not options.offline
     verdict = keyring.asked(now, host) if asks else keyring.remembered(host)
     run = Run(options, host, now, verdict, lambda site: narrowing(before, site, host))
+    run.unanswered = list(overdue(now, today))
     keyring.remember(host, verdict)
     run.plan()
     whose = consent.gains_and_losses(run.outcomes)
@@ -113,16 +113,28 @@ def _narrow(options: Options, host: Host) -> int:
     run.outcomes = list(engine.walk(run.components, host))
     failed = any(outcome.error for outcome in run.outcomes)
     run.exit_code = FAILED if failed else DEGRADED if run.degraded else OK
-    text = report.Text(colour=sys.stdout.isatty())
-    for outcome in run.outcomes:
-        say_lines(text.lines(outcome))
     if whose:
         run.record(host, event="people narrow")
         tell(host, f"access has ended: {'; '.join(whose)}")
-    say_lines(f"degraded: {line}" for line in run.degraded)
+    _show(run)
     return run.exit_code
+
+
+def _show(run: Run) -> None:
+    if run.options.json:
+        print(json.dumps(run.data()))
+        return
+    text = report.Text(colour=sys.stdout.isatty())
+    for outcome in run.outcomes:
+        say_lines(text.lines(outcome))
+    say_lines(f"degraded: {line}" for line in run.degraded)
 
 
 def _event(host: Host, options: Options, what: str, sentence: str) -> None:
     more = {"subject": options.subject, "why": options.why}
     event(host, str(options.checkout), what, sentence, **more)
+
+
+def _say(options: Options, sentence: str) -> None:
+    data = {"format": 1, "subject": options.subject}
+    print(json.dumps(data) if options.json else sentence)
