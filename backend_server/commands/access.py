@@ -22,8 +22,8 @@ from backend_server.host.writer import Host
 from backend_server.lock import Busy, only_run
 from backend_server.narrowing import narrowing, overdue, remaining
 from backend_server.notices import event, tell
-from backend_server.parsers import FIRST_PERSON
 from backend_server.releases import of_host
+from backend_server.roles import MARKER
 from backend_server.run import Options, Run
 
 
@@ -68,18 +68,16 @@ def password(options: Options) -> int:
             "wanted --reset: nobody sets a password for somebody else here",
             hint=f"backend people password --reset {options.subject}",
         )
-    found = host.users().get(options.subject)
-    if found is None or found.uid < FIRST_PERSON:
+    name = options.subject
+    if name not in host.members(MARKER) or name not in host.users():
         raise Refused(
-            f"{options.subject!a} is nobody's account here", hint="backend people list"
+            f"{name!a} is no account of ours on this host", hint="backend people list"
         )
-    host.run("usermod", "--password", "!", options.subject)
-    who = history.who(host)
-    _event(
-        host, options, "password reset", f"{who} took back the password of {found.name}"
-    )
+    host.run("usermod", "--password", "!", name)
+    sentence = f"{history.who(host)} took back the password of {name}"
+    _event(host, options, "password reset", sentence)
     then = "has no password now, and sets one with: sudo opensafely-password"
-    _say(options, f"{found.name} {then}")
+    _say(options, f"{name} {then}")
     return OK
 
 

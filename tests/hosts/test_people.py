@@ -1,4 +1,4 @@
-"""Somebody can always log in; accounts that are here become ours."""
+"""Accounts that are here become ours, and new ones are closed from birth."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import contextlib
 import pytest
 
 from sandbox.fixtures import ubuntu_user
-from tests.hosts.doors import heals, lets_in, opens, stranger
+from tests.hosts.doors import lets_in, opens, stranger
 from tests.hosts.managing import (
     CHECKOUT,
     edited,
     manage,
     people_of,
     refused,
+    rests,
     untouched,
 )
 from tests.hosts.programs import in_background, on_terminal
@@ -21,6 +22,7 @@ from tests.hosts.programs import in_background, on_terminal
 
 pytestmark = pytest.mark.share("access")
 
+NEW = ("alan", "barbara", "edsger")
 EMPTY = """
 import sys
 print("looking", flush=True)
@@ -48,51 +50,11 @@ def linus(tmp_path_factory):
     return stranger(tmp_path_factory.mktemp("linus"))
 
 
-# ---- the guard
-
-
-NO_KEYS = f"mv {CHECKOUT}/keys/ada {CHECKOUT}/keys/grace /root"
-LOCK = "usermod -p '!$y$somehash' ada; usermod -p '*' grace"
-EXPIRE = "chage -E 0 ada; chage -E 2020-01-01 grace"
-GUARDED = [
-    (NO_KEYS, ["ada has no key in keys/ada", "grace has no key in keys/grace"]),
-    (LOCK, ["ada has a locked password", "grace has a locked password"]),
-    (EXPIRE, ["ada has an account that is expired", "chage -E -1 grace"]),
-    (
-        f"mv {CHECKOUT}/keys/ada /root; chage -E 1 grace",
-        ["ada has no key", "grace has an account that is expired"],
-    ),
-    (
-        f": >{CHECKOUT}/keys/ada; echo '# none' >{CHECKOUT}/keys/grace",
-        ["ada has no key", "grace has no key"],
-    ),
-]
-MEND = (
-    f"cd {CHECKOUT} && mv /root/ada /root/grace keys/ 2>/dev/null; git checkout -q .; "
-    "chage -E -1 ada; chage -E -1 grace; usermod -p '!' ada; usermod -p '!' grace"
-)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "whys"), GUARDED, ids=["keys", "lock", "expiry", "mixed", "empty"]
-)
-def test_nobody_would_remain(host, spoil, whys):
-    host.run(spoil)
-    try:
-        with untouched(host):
-            done = manage(host, backend="emis")
-            refused(done, "nobody would be able to log in and become root", *whys)
-            assert manage(host, "plan", backend="emis").returncode == 2
-    finally:
-        host.run(MEND)
-    assert heals(host)
-
-
-def test_one_who_remains_is_enough(host):
-    host.run("chage -E 0 grace; usermod -p '!$y$somehash' grace")
-    assert manage(host, backend="emis").returncode == 0
-    host.run(MEND)
-    assert heals(host)
+@pytest.fixture(autouse=True)
+def github(outside, linus):
+    """It knows whomever these tests put on a roster, and their key."""
+    for name in ("linus", *NEW):
+        outside.github(name, linus.public_key)
 
 
 # ---- accounts that are here already
@@ -203,21 +165,21 @@ def test_an_account_that_is_not_adopted(host, linus, options, why):
 
 def test_no_account_has_an_empty_password_ever(host, linus):
     host.write("/opt/empty.py", EMPTY)
-    names = ("alan", "barbara", "edsger")
     try:
         sampling = in_background(host, "python3", "/opt/empty.py")
-        with on_roster(host, *names, key=linus.public_key), sampling as sampler:
+        with on_roster(host, *NEW, key=linus.public_key), sampling as sampler:
             assert sampler.line() == "looking\n"
             assert manage(host, backend="emis").returncode == 0
             host.run(f"kill -INT {sampler.pid}")
             said = sampler.end()
         assert said.endswith("empty []\n")
         assert int(said.split()[1]) > 100
-        for name in names:
+        for name in NEW:
             assert host.run(f"getent shadow {name}").stdout.split(":")[1] == "!"
             assert opens(host, name, linus.key)
-        assert heals(host)  # off the roster: no key, no group
-        for name in names:
+        assert manage(host, "--yes", backend="emis").returncode == 0
+        assert rests(host, "emis")  # off the roster: no key, no group
+        for name in NEW:
             assert not opens(host, name, linus.key)
             assert host.run(f"id -nG {name}").stdout.split() == [
                 name,
@@ -225,5 +187,5 @@ def test_no_account_has_an_empty_password_ever(host, linus):
             ]
     finally:
         gone = "pkill -KILL -u $name; userdel -rf $name"
-        host.run(f"for name in {' '.join(names)}; do {gone}; done", check=False)
+        host.run(f"for name in {' '.join(NEW)}; do {gone}; done", check=False)
     assert lets_in(host, "ada", "rita")

@@ -8,8 +8,9 @@ import re
 import pytest
 
 from sandbox.fixtures import ubuntu_user
-from tests.hosts.doors import heals
-from tests.hosts.managing import manage, refused
+from tests.hosts.doors import desk, heals
+from tests.hosts.managing import CHECKOUT, manage, refused
+from tests.hosts.programs import wait_until
 
 
 pytestmark = pytest.mark.share("access")
@@ -50,8 +51,45 @@ def test_who(host):
     assert "(ALL : ALL) ALL" in found["sudo"]
     key = host.people["ada"].key.with_suffix(".pub")
     fingerprint = host.run("ssh-keygen -lf -", stdin=key.read_text()).stdout.split()[1]
-    assert found["keys"] == [f"ssh-ed25519 {fingerprint}"]
+    assert found["keys"] == [f"ssh-ed25519 {fingerprint} keys/ada"]
     assert fingerprint in text
+    assert found["sessions"] == []
+
+
+def test_who_is_here_and_when_github_was_heard(host):
+    with desk(host, "rita", "sleep 600"):
+        wait_until(lambda: host.run("pgrep -u rita sleep", check=False).stdout)
+        found, text = asked(host, "who rita")
+    assert re.fullmatch(r"session \w+: rita by sshd from [\d.]+", *found["sessions"])
+    assert "rita by sshd from" in text
+    assert re.search(r"(?m)^github seen 20\d\d-\d\d-\d\dT", text)
+    people = asked(host, "list")[0]["people"]
+    assert {person["github_seen"][:2] for person in people} == {"20"}
+
+
+def test_a_key_from_github(host):
+    """The only source, where there is no file in keys/."""
+    host.run(f"mv {CHECKOUT}/keys/rita /root")
+    try:
+        assert manage(host, backend="emis").returncode == 0
+        assert asked(host, "who rita")[0]["keys"][0].endswith(" github")
+    finally:
+        host.run(f"mv /root/rita {CHECKOUT}/keys")
+    assert heals(host)
+
+
+def test_who_is_revoked(host):
+    host.run("backend people revoke gus --why 'lost a laptop'")
+    try:
+        found, text = asked(host, "who gus")
+        people = {p["name"]: p for p in asked(host, "list")[0]["people"]}
+    finally:
+        host.run("backend people readmit gus")
+        assert heals(host)
+    assert found["revoked"].endswith("by root: lost a laptop")
+    assert "by root: lost a laptop" in text
+    assert people["gus"]["revoked"] == found["revoked"]
+    assert (people["gus"]["keys"], people["rita"]["revoked"]) == (0, None)
 
 
 def test_who_nobody_knows(host):

@@ -4,9 +4,19 @@ from backend_server.change import compare
 from backend_server.consent import gains_and_losses
 from backend_server.engine import Outcome
 from backend_server.errors import UserError
-from backend_server.resources import File, Group, Members, RootEquivalent, User
+from backend_server.resources import (
+    File,
+    Group,
+    Leavers,
+    Members,
+    NoOtherKeys,
+    NotMembers,
+    RootEquivalent,
+    User,
+)
 
 
+KEYS = frozenset("abc")
 ADA = User("ada", home="/home/ada")
 
 
@@ -17,6 +27,10 @@ def joins(resource, before, after):
 
 def members(group, before, after):
     return joins(Members(group, frozenset(after.split())), before, after)
+
+
+def doors(*found):
+    return compare(doors=(frozenset(found), frozenset()))
 
 
 def test_gains_and_losses():
@@ -30,11 +44,18 @@ def test_gains_and_losses():
         Outcome("people", Group("x"), compare(name=(None, "x"))),
         Outcome("login", File("/etc/motd", "a"), compare(text=(None, "a"))),
         Outcome("login", Members("x", frozenset()), error=UserError("no")),
+        Outcome("x", Leavers("people", frozenset()), doors("rita: 2 keys", "rita: at")),
+        joins(NotMembers("reviewers", frozenset({"gus"})), "gus ada", "ada"),
+        Outcome(
+            "x", NoOtherKeys("gus", frozenset()), compare(keys=(KEYS, KEYS - {"b"}))
+        ),
     ]
     assert gains_and_losses(planned) == [
         "ada: gets an account, joins developers",
         "grace: joins developers",
+        "gus: leaves reviewers, loses b",
         "mallory: leaves sudo, leaves developers",
+        "rita: loses every way in",
     ]
 
 
