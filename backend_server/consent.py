@@ -70,7 +70,7 @@ def adoption(run: Run) -> None:
             hint="run this on a terminal, or answer beforehand with --yes",
         )
     _say(f"{them}: an account of that name is on this host already. It keeps its files")
-    _say("and its password, and from now on opens with these keys of keys/ alone:")
+    _say("and its password, and from now on opens with these keys:")
     for name in names:
         keys = ", ".join(map(str, run.site.keys.get(name, ()))) or "none"
         _say(f"  {name}: {keys}")

@@ -97,6 +97,18 @@ def developers(site: Site) -> Entries:
     return tuple(e for roster in rosters_of for e in site.people.get(roster, ()))
 
 
+def last_developers(site: Site) -> frozenset[str]:
+    """Those whose end date is the last one, where every developer has one.
+
+    Their access does not end by itself: nobody could look after the host then.
+    """
+    listed = developers(site)
+    dates = [entry.expires for entry in listed if entry.expires]
+    if len(dates) < len(listed):
+        return frozenset()
+    return frozenset(e.name for e in listed if e.expires == max(dates))
+
+
 def everybody(people: Mapping[str, Entries]) -> frozenset[str]:
     """The names on all of these rosters."""
     return frozenset(e.name for entries in people.values() for e in entries)

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Iterator
 
 from backend_server.engine import Component, component
-from backend_server.gather import Site, everybody
+from backend_server.gather import Site, developers, everybody, last_developers, without
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.resource import Resource
@@ -17,13 +17,27 @@ from backend_server.sshd import REVOKED_KEYS
 
 
 def remaining(site: Site, host: HostReader, today: date) -> Site:
-    """Of what was applied last: without whose time is over, or who was revoked, since."""
-    out = revoked.names(host)
+    """Of what was applied last: without whose time is over, or who was revoked, since.
+
+    The last developers stay, as their accounts do: see gather.last_developers.
+    """
+    site = without(site, revoked.names(host), revoked.fingerprints(host))
+    last = last_developers(site)
     people = {
-        roster: tuple(e for e in entries if not e.over(today) and e.name not in out)
+        roster: tuple(e for e in entries if not e.over(today) or e.name in last)
         for roster, entries in site.people.items()
     }
     return replace(site, people=people)
+
+
+def overdue(now: Site, today: date) -> Iterator[str]:
+    """A sentence for developers who are still let in only because there is nobody else."""
+    late = sorted(e.name for e in developers(now) if e.over(today))
+    if late:
+        yield (
+            f"the time of {', '.join(late)} is over, and nobody else could look after this "
+            "host: they keep their access until a run with another developer on the roster"
+        )
 
 
 def narrowing(before: Site, now: Site, host: HostReader) -> tuple[Component, ...]:

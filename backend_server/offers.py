@@ -169,10 +169,10 @@ def alarm(verdict: Verdict) -> Iterator[str]:
 def says(offer: Offer) -> str:
     """Who has which keys, and which are at GitHub instead, by fingerprint."""
     old = ", ".join(map(str, offer.old)) or "none"
-    words = [f"{offer.name} holds {old}"]
+    words = [f"{offer.name} has {old} from GitHub"]
     if offer.further:
-        words.append(f"GitHub has further {', '.join(map(str, offer.further))}")
+        words.append(f"there is now further {', '.join(map(str, offer.further))}")
     if offer.gone:
         gone = ", ".join(key.fingerprint for key in offer.gone)
-        words.append(f"GitHub no longer has {gone}, without which nobody could log in")
+        words.append(f"{gone} is gone there, without which nobody could log in")
     return "; ".join(words)

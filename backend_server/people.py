@@ -150,10 +150,16 @@ def _rosters(site: Site, name: str) -> list[str]:
     ]
 
 
-def _revoked(host: HostReader, name: str) -> str | None:
-    """Since when, by whom and why this account is shut out by hand; None where it is not."""
+def revoked_keys(host: HostReader) -> list[str]:
+    """Keys that are shut out by hand, each by its fingerprint, with when, who and why."""
+    subjects = sorted(s for s in revoked.names(host) if s.startswith("SHA256:"))
+    return [f"{subject} {_revoked(host, subject)}" for subject in subjects]
+
+
+def _revoked(host: HostReader, subject: str) -> str | None:
+    """Since when, by whom and why this is shut out by hand; None where it is not."""
     for entry in revoked.listed(host):
-        if entry.subject == name:
+        if entry.subject == subject:
             return f"{entry.when} by {entry.who}: {entry.why}"
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server import lookalikes
-from backend_server.gather import Site, developers, everybody
+from backend_server.gather import Site, developers, everybody, last_developers
 from backend_server.host.login import person
 from backend_server.host.reader import HostReader
 from backend_server.offers import Verdict
@@ -24,6 +24,12 @@ def remarks(site: Site, host: HostReader, verdict: Verdict) -> Iterator[str]:
     single = sorted(e.name for e in developers(site) if _keys(site, e.name) == 1)
     if single:
         yield f"one key only: {', '.join(single)}; who loses it cannot log in any more"
+    last = sorted(last_developers(site))
+    if last:
+        yield (
+            f"every developer has an end date; {', '.join(last)} will keep access beyond the "
+            "last one, as nobody else could look after this host"
+        )
     if person(host) == "root" and "root" not in site.backend.provider_accounts:
         yield "you logged in as root, which over ssh is not possible after this run"
 

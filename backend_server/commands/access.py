@@ -20,7 +20,7 @@ from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
 from backend_server.errors import Refused
 from backend_server.host.writer import Host
 from backend_server.lock import Busy, only_run
-from backend_server.narrowing import narrowing, remaining
+from backend_server.narrowing import narrowing, overdue, remaining
 from backend_server.notices import event, tell
 from backend_server.releases import of_host
 from backend_server.roles import MARKER
@@ -36,7 +36,7 @@ def revoke(options: Options) -> int:
         for door, what in revoking.revoke(host, backend, options.subject, options.why):
             receipt.append({"door": door, "was": what})
             if not options.json:
-                say_lines([f"{door:<22} {what or 'was shut'}"])
+                say_lines([f"{door:<22} {what or 'shut already'}"])
     finally:  # also where a door would not shut
         if receipt:
             sentence = f"{options.subject} was revoked by {history.who(host)}"
@@ -55,9 +55,8 @@ def readmit(options: Options) -> int:
     revoking.readmit(host, options.subject)
     sentence = f"{options.subject} was readmitted by {history.who(host)}"
     _event(host, options, "readmitted", sentence)
-    print(
-        f"{options.subject} gets back what the rosters say with the next run: sudo backend"
-    )
+    back = "gets back what the rosters say with the next run: sudo backend"
+    _say(options, f"{options.subject} {back}")
     return OK
 
 
@@ -77,7 +76,8 @@ def password(options: Options) -> int:
     host.run("usermod", "--password", "!", name)
     sentence = f"{history.who(host)} took back the password of {name}"
     _event(host, options, "password reset", sentence)
-    print(f"{name} has no password now, and sets one with: sudo opensafely-password")
+    then = "has no password now, and sets one with: sudo opensafely-password"
+    _say(options, f"{name} {then}")
     return OK
 
 
@@ -97,10 +97,12 @@ def _narrow(options: Options, host: Host) -> int:
     before = applied.read(host, backend, of_host(host.os_release()))
     if before is None:
         return OK
-    now = remaining(before, host, datetime.now(timezone.utc).date())
+    today = datetime.now(timezone.utc).date()
+    now = remaining(before, host, today)
     asks = not options.offline
     verdict = keyring.asked(now, host) if asks else keyring.remembered(host)
     run = Run(options, host, now, verdict, lambda site: narrowing(before, site, host))
+    run.unanswered = list(overdue(now, today))
     with run.taking_note():
         keyring.remember(host, verdict)
     run.plan()
@@ -108,18 +110,14 @@ def _narrow(options: Options, host: Host) -> int:
     if whose:
         run.record(host, event="people narrow")  # before, as it may be killed
     run.outcomes = list(engine.walk(run.components, host))
+    run.exit_code = _narrow_exit(run)
     if whose:
         with run.taking_note():
             tell(host, f"access has ended: {'; '.join(whose)}")
-        run.exit_code = _narrow_exit(run)
         run.record(host, event="people narrow")
-    text = report.Text(colour=sys.stdout.isatty())
-    for outcome in run.outcomes:
-        say_lines(text.lines(outcome))
-    if run.unrecorded:
-        say_lines(report.sentence(run.unrecorded))
-    say_lines(f"degraded: {line}" for line in run.degraded)
-    return _narrow_exit(run)
+    run.exit_code = _narrow_exit(run)  # not being recorded is a failure too
+    _show(run)
+    return run.exit_code
 
 
 def _narrow_exit(run: Run) -> int:
@@ -128,6 +126,23 @@ def _narrow_exit(run: Run) -> int:
     return DEGRADED if run.degraded else OK
 
 
+def _show(run: Run) -> None:
+    if run.options.json:
+        print(json.dumps(run.data()))
+        return
+    text = report.Text(colour=sys.stdout.isatty())
+    for outcome in run.outcomes:
+        say_lines(text.lines(outcome))
+    if run.unrecorded:
+        say_lines(report.sentence(run.unrecorded))
+    say_lines(f"degraded: {line}" for line in run.degraded)
+
+
 def _event(host: Host, options: Options, what: str, sentence: str) -> None:
     more = {"subject": options.subject, "why": options.why}
     event(host, str(options.checkout), what, sentence, **more)
+
+
+def _say(options: Options, sentence: str) -> None:
+    data = {"format": 1, "subject": options.subject}
+    print(json.dumps(data) if options.json else sentence)

@@ -20,10 +20,12 @@ def list_people(options: Options) -> int:
     """Everybody with an account that is ours, or on a roster here."""
     host = HostReader()
     found = list(people.listed(_this(options, host), host))
+    keys = people.revoked_keys(host)
     if options.json:
-        print(json.dumps({"format": 1, "people": found}))
+        print(json.dumps({"format": 1, "people": found, "revoked_keys": keys}))
     else:
         say_lines(map(people.line, found))
+        say_lines(f"revoked key      {key}" for key in keys)
     return OK
 
 

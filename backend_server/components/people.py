@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.gather import Site, everybody
+from backend_server.gather import Site, everybody, last_developers
 from backend_server.resource import Resource
 from backend_server.resources import Group, Leavers, Members, RootEquivalent, User
 from backend_server.roles import (
@@ -41,7 +41,8 @@ def _expiry(site: Site, name: str) -> str:
     """The last day on any roster; whoever left and is back has no end of the past."""
     entries = [e for roster in site.people.values() for e in roster if e.name == name]
     dates = [str(entry.expires) for entry in entries if entry.expires]
-    return max(dates) if len(dates) == len(entries) else "never"
+    ends = len(dates) == len(entries) and name not in last_developers(site)
+    return max(dates) if ends else "never"
 
 
 def _groups() -> Iterator[Resource]:

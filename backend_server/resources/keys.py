@@ -143,4 +143,4 @@ def _before(text: str | None, wanted: frozenset[str]) -> frozenset[str] | None:
     if text is None:
         return None
     found = frozenset(map(str, in_text(text)))
-    return found if found != wanted else found | {"lines that are no keys"}
+    return found if found != wanted else found | {"lines written otherwise"}

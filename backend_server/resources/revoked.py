@@ -31,8 +31,12 @@ class RevokedKeys(Resource):
     path: str
 
     def check(self, host: HostReader) -> Changes:
-        found, wanted = self._found(host), _version(revoked.fingerprints(host))
-        return compare(path=(None if found is None else str(found), str(wanted)))
+        found, keys = self._found(host), revoked.fingerprints(host)
+        if found == _version(keys):
+            return ()
+        return compare(
+            path=("another list" if found is not None else None, _words(keys))
+        )
 
     def apply(self, host: Host, changes: Changes) -> None:
         while self.check(host):  # somebody was revoked meanwhile
@@ -47,6 +51,10 @@ class RevokedKeys(Resource):
         if not data.startswith(_MAGIC) or len(data) < _VERSION_AT + 8:
             return -1 if data else 0
         return int(struct.unpack_from(">Q", data, _VERSION_AT)[0])
+
+
+def _words(fingerprints: frozenset[str]) -> str:
+    return f"{len(fingerprints)} key{'' if len(fingerprints) == 1 else 's'}"
 
 
 def _version(fingerprints: frozenset[str]) -> int:
