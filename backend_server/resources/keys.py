@@ -48,7 +48,7 @@ class AuthorizedKeys(Resource):
         if found == text:
             return changes
         host.refuse_unreachable(self.path)
-        self._ask_ssh_keygen(host, text)
+        self._ask_ssh_keygen(host)
         return compare(keys=(_before(found, wanted), wanted)) + changes
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -60,17 +60,22 @@ class AuthorizedKeys(Resource):
             elif host.stat(self.path):
                 host.remove(self.path)
 
-    def _text(self, host: HostReader) -> str:
+    def _sources(self, host: HostReader) -> dict[Key, str]:
+        """Each key with where it is from, without what was revoked."""
         if self.user in revoked.names(host):
-            return ""
-        source = dict.fromkeys(self.github, "github")
-        source.update(dict.fromkeys(self.keys, f"keys/{self.user}"))
+            return {}
+        sources = dict.fromkeys(self.github, "github")
+        sources.update(dict.fromkeys(self.keys, f"keys/{self.user}"))
         shut = revoked.fingerprints(host)
-        left = (key for key in source if key.fingerprint not in shut)
-        return "".join(key.line(self.user, source[key]) for key in left)
+        return {k: where for k, where in sources.items() if k.fingerprint not in shut}
 
-    def _ask_ssh_keygen(self, host: HostReader, text: str) -> None:
-        if host.fingerprints(text) != {key.fingerprint for key in in_text(text)}:
+    def _text(self, host: HostReader) -> str:
+        found = self._sources(host).items()
+        return "".join(key.line(self.user, source) for key, source in found)
+
+    def _ask_ssh_keygen(self, host: HostReader) -> None:
+        ours = {key.fingerprint for key in self._sources(host)}
+        if host.fingerprints(self._text(host)) != ours:
             raise Refused(
                 f"ssh-keygen does not read the keys of {self.user} as this tool does",
                 hint=f"ssh-keygen -l -f keys/{self.user}; then look at GitHub's",

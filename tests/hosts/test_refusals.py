@@ -147,8 +147,9 @@ def test_no_developer(host, text):
         refused(manage(host), "no developer is on the roster developers", "commit")
 
 
-def test_account_of_somebody_else(host):
+def test_account_of_somebody_else(host, outside):
     host.run("useradd -m linus")
+    outside.github("linus")
     try:
         with edited(host, f"{CHECKOUT}/developers", "ada\ngrace\nlinus\n"):
             with untouched(host):
