@@ -15,7 +15,7 @@ from backend_server.components.login import login
 from backend_server.components.logs import logs
 from backend_server.components.narrowing import narrowing
 from backend_server.components.packages import packages
-from backend_server.components.people import people
+from backend_server.components.people import leavers, people
 from backend_server.components.ssh import ssh
 from backend_server.components.storage import storage
 from backend_server.components.sudo import sudo
@@ -51,6 +51,7 @@ def declare(site: Site) -> tuple[Component, ...]:
 
 def _everywhere(site: Site) -> Iterator[Component]:
     yield component("identity", identity(site))
+    yield component("leavers", leavers(site))
     yield component("people", people(site))
     yield component("keys", keys(site), needs=("people",))
     yield component("narrowing", narrowing(site), needs=("people",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -16,6 +17,8 @@ class Busy(Refused):
 
 
 LOCK = "/run/opensafely/lock"
+_PATIENCE_S = 60
+NARROW = "people narrow"  # the timer's, and soon over
 
 
 @contextlib.contextmanager
@@ -24,20 +27,31 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
 
     The kernel gives the lock back, so there is none to be left over. Root's alone to open:
     whoever could read it could hold it for ever. HOLDER says who holds
-    it and since when, for whoever is Refused; with `wait`, its end is waited for instead.
+    it and since when, for whoever is Refused; with `wait`, and for the timer's, its end is
+    waited for instead.
     """
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise Busy(
-                f"another run is under way: {Path(path).read_text('utf-8').strip()}",
-                hint="wait for it to end, then run this again",
-            ) from None
+        end = time.monotonic() + _PATIENCE_S
+        while not _taken(fd, wait):
+            other = Path(path).read_text("utf-8").strip()
+            if not other.startswith(NARROW) or time.monotonic() > end:
+                raise Busy(
+                    f"another run is under way: {other}",
+                    hint="wait for it to end, then run this again",
+                )
+            time.sleep(0.1)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{holder}\n".encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _taken(fd: int, wait: bool) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True

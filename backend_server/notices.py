@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from backend_server import history
+from backend_server.errors import UserError
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.roles import DEVELOPERS
@@ -26,7 +27,13 @@ def tell(host: Host, sentence: str) -> None:
     before = (line for line in recent(host) if not line.endswith(f"Z {sentence}"))
     lines = [*before, f"{history.now()} {sentence}"]
     group = DEVELOPERS if DEVELOPERS in host.groups() else "root"
-    host.write(NOTICES, "".join(f"{line}\n" for line in lines), 0o640, group=group)
+    try:
+        host.write(NOTICES, "".join(f"{line}\n" for line in lines), 0o640, group=group)
+    except OSError as error:
+        raise UserError(
+            f"the developers are not told of this: {error.strerror} ({NOTICES})",
+            hint="look at `df -h`",
+        ) from None
 
 
 def recent(host: HostReader) -> list[str]:

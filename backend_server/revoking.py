@@ -7,7 +7,7 @@ from typing import Iterator
 
 from backend_server import applied, guard, held, history
 from backend_server.backend import Backend
-from backend_server.errors import Refused
+from backend_server.errors import Refused, UserError
 from backend_server.gather import without
 from backend_server.host import doors, revoked
 from backend_server.host.reader import HostReader
@@ -44,19 +44,37 @@ def revoke(
     entry = Revocation(
         subject, tuple(sorted(keys)), history.now(), history.who(host), why
     )
-    with only_run("revoke", _LOCK, wait=True):
-        others = [e for e in revoked.listed(host) if e.subject != subject]
-        revoked.write(host, (*others, entry))
-        RevokedKeys(REVOKED_KEYS).apply(host, ())
-    yield (
-        "sshd",
-        f"refuses {len(keys)} key{'' if len(keys) == 1 else 's'}, anywhere here",
-    )
-    if not _FINGERPRINT.fullmatch(subject):
+    unwritten = _write_down(host, entry)
+    many = "key" if len(keys) == 1 else "keys"
+    yield "sshd", unwritten or f"refuses {len(keys)} {many}, anywhere here"
+    if _FINGERPRINT.fullmatch(subject):
+        yield from _shut_key_out(host, subject)
+    else:
         yield from doors.shut_out(host, subject)
-        return
-    for name in _opened_by(host, subject):
-        left = (k for k in _in_force(host, name) if k.fingerprint != subject)
+    if unwritten:
+        raise UserError(
+            f"{subject} is out now, but that could not be written down ({unwritten}): the "
+            "next run would let it in again",
+            hint="df -h /etc; then revoke again",
+        )
+
+
+def _write_down(host: Host, entry: Revocation) -> str:
+    """The list says so, and sshd has it; why not, where the disk is full."""
+    try:
+        with only_run("revoke", _LOCK, wait=True):
+            others = [e for e in revoked.listed(host) if e.subject != entry.subject]
+            revoked.write(host, (*others, entry))
+            RevokedKeys(REVOKED_KEYS).apply(host, ())
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _shut_key_out(host: Host, key: str) -> Iterator[tuple[str, str]]:
+    """Nobody can tell which key a session was opened with: all of the account's end."""
+    for name in _opened_by(host, key):
+        left = (k for k in _in_force(host, name) if k.fingerprint != key)
         NoOtherKeys(name, frozenset(left)).apply(host, ())
         yield f"keys of {name}", "the key is gone"
         yield f"sessions of {name}", doors.end_sessions(host, name)

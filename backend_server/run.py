@@ -104,7 +104,7 @@ class Run:
 
     def remember(self, host: Host) -> None:
         """The timer and later runs know the rosters and keys that this run acts on."""
-        if {"people", "keys"} <= {part.name for part in self.components}:
+        if {"leavers", "people", "keys"} <= {part.name for part in self.components}:
             with self.taking_note():
                 keyring.remember(host, self.verdict)
                 applied.keep(host, self.site)

@@ -17,9 +17,9 @@ from backend_server import (
 )
 from backend_server.backends import load
 from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
-from backend_server.errors import Refused
+from backend_server.errors import Refused, UserError
 from backend_server.host.writer import Host
-from backend_server.lock import Busy, only_run
+from backend_server.lock import NARROW, Busy, only_run
 from backend_server.narrowing import narrowing, overdue, remaining
 from backend_server.notices import event, tell
 from backend_server.releases import of_host
@@ -27,20 +27,30 @@ from backend_server.roles import MARKER
 from backend_server.run import Options, Run
 
 
+_TICKETS = "/run/sudo/ts"  # by name, or by uid in newer versions
+
+
 def revoke(options: Options) -> int:
     """An account or a key is shut out now; each door is named as it is shut."""
     host = Host()
     backend = load(options.backend, options.checkout)
     receipt: list[dict[str, str]] = []
+    failure = None
     try:
         for door, what in revoking.revoke(host, backend, options.subject, options.why):
             receipt.append({"door": door, "was": what})
             if not options.json:
                 say_lines([f"{door:<22} {what or 'shut already'}"])
-    finally:  # also where a door would not shut
-        if receipt:
-            sentence = f"{options.subject} was revoked by {history.who(host)}"
-            _event(host, options, "revoked", f"{sentence}: {options.why}")
+    except UserError as error:  # a door would not shut, which is in the history too
+        if not receipt:
+            raise
+        failure = error
+    try:
+        sentence = f"{options.subject} was revoked by {history.who(host)}"
+        _event(host, options, "revoked", f"{sentence}: {options.why}")
+    finally:
+        if failure:
+            raise failure
     back = f"backend people readmit {options.subject}"
     if options.json:
         print(json.dumps({"format": 1, "subject": options.subject, "doors": receipt}))
@@ -74,6 +84,12 @@ def password(options: Options) -> int:
             f"{name!a} is no account of ours on this host", hint="backend people list"
         )
     host.run("usermod", "--password", "!", name)
+    for ticket in (
+        name,
+        str(host.users()[name].uid),
+    ):  # sudo's of a session that is open
+        if host.stat(f"{_TICKETS}/{ticket}"):
+            host.remove(f"{_TICKETS}/{ticket}")
     sentence = f"{history.who(host)} took back the password of {name}"
     _event(host, options, "password reset", sentence)
     then = "has no password now, and sets one with: sudo opensafely-password"
@@ -85,7 +101,7 @@ def narrow(options: Options) -> int:
     """Expiries, revocations and keys that GitHub no longer has are carried out. Silent if none."""
     host = Host()
     try:
-        with only_run(f"people narrow, since {history.now()}"):
+        with only_run(f"{NARROW}, since {history.now()}"):
             return _narrow(options, host)
     except Busy as busy:  # a run by a person does all of this too
         print(f"nothing was done: {busy}")

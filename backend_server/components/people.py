@@ -18,15 +18,18 @@ from backend_server.roles import (
 )
 
 
+def leavers(site: Site) -> Iterator[Resource]:
+    """Comes first: access is taken away before any is given, whatever else goes wrong."""
+    # Neither the service nor the provider leaves, whatever groups somebody put them in.
+    ours = everybody(site.people) | {OPENSAFELY}
+    yield Leavers(MARKER, ours | site.backend.provider_accounts)
+
+
 def people(site: Site) -> Iterator[Resource]:
     """Needs neither network nor packages, so that access can be taken away at any time."""
-    people = everybody(site.people)
     yield from _groups()
-    # Neither the service nor the provider leaves, whatever groups somebody put them in.
-    stay = people | site.backend.provider_accounts | {OPENSAFELY}
-    yield Leavers(MARKER, stay)
     yield from _service_account()
-    for name in sorted(people):
+    for name in sorted(everybody(site.people)):
         expires = _expiry(site, name)
         yield User(name, home=f"/home/{name}", marker=MARKER, expires=expires)
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving

@@ -228,6 +228,26 @@ def test_with_no_network(host):
     assert opens(host, "grace", host.people["grace"].key)
 
 
+def test_a_full_disk(host):
+    """Out at once all the same; that nothing remembers it is said."""
+    place = "/etc/opensafely"
+    host.run(f"cp -a {place} /root/; mount -t tmpfs -o size=16k none {place}")
+    host.run(
+        f"cp -a /root/opensafely/backend {place}; head -c 1M /dev/zero >{place}/f",
+        check=False,
+    )
+    try:
+        done = backend(host, "people revoke grace --why full")
+        assert done.returncode == 1, done.stdout
+        assert "Traceback" not in done.stderr
+        assert "could not be written down (No space left on device)" in done.stderr
+        assert not opens(host, "grace", host.people["grace"].key)
+    finally:
+        host.run(f"umount {place}; rm -r /root/opensafely")
+    assert manage(host).returncode == 0
+    assert opens(host, "grace", host.people["grace"].key)
+
+
 def test_a_list_that_was_broken_by_hand(host):
     """Nobody knows who is shut out then: nothing is given to anybody."""
     host.write("/etc/opensafely/revoked", "grace\n")

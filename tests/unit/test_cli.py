@@ -107,7 +107,7 @@ def test_show_only(tmp_path, capsys):
     assert cli.main([*show, "--only", "nothing"], checkout) == 2
     said = capsys.readouterr().err
     assert "there is no component nothing" in said
-    assert "try: choose from identity, people, " in said
+    assert "try: choose from identity, leavers, " in said
 
 
 def test_a_refusal_says_the_same_to_programs(tmp_path, capsys):

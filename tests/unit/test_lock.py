@@ -1,11 +1,12 @@
 """One run at a time."""
 
 import os
+import threading
 
 import pytest
 
 from backend_server.errors import Refused
-from backend_server.lock import only_run
+from backend_server.lock import NARROW, only_run
 
 
 @pytest.fixture
@@ -39,6 +40,15 @@ def test_the_one_who_was_refused_does_not_set_it_free(path):
         for _ in range(3):
             with pytest.raises(Refused):
                 tries(path)
+
+
+def test_the_timers_run_is_waited_for(path):
+    """It is soon over, and nobody who comes at a quarter past should have to come again."""
+    timer = only_run(f"{NARROW}, since noon", path)
+    timer.__enter__()
+    threading.Timer(0.3, timer.__exit__, (None, None, None)).start()
+    with only_run("ada", path):
+        pass
 
 
 def test_nobody_else_can_take_the_lock(path):
