@@ -111,13 +111,13 @@ class Run:
 
     @contextlib.contextmanager
     def taking_note(self) -> Iterator[None]:
-        """`unrecorded` is why something could not be: no reason to leave a door open."""
+        """`unrecorded` is why the first could not be: no reason to leave a door open."""
         try:
             yield
         except UserError as error:
-            self.unrecorded = error
+            self.unrecorded = self.unrecorded or error
         except OSError as error:
-            self.unrecorded = UserError(
+            self.unrecorded = self.unrecorded or UserError(
                 f"what this run did is not all written down: {error.strerror}",
                 hint="look at `df -h`, then run this again",
             )

@@ -41,7 +41,6 @@ Description=Look every 15 minutes whose access has ended
 OnCalendar=*:0/15
 # Not everybody asks GitHub at the same second.
 RandomizedDelaySec=60
-Persistent=yes
 
 [Install]
 WantedBy=timers.target

@@ -13,6 +13,7 @@ import pytest
 from sandbox import people
 from sandbox.answer import NOT_FOUND, Answer
 from sandbox.checkout import PLACE, commit
+from sandbox.fixtures import quiet_timer
 from sandbox.network import INTERNET
 from sandbox.outside import GITHUB, NAMES, PROXY
 from sandbox.people import Person
@@ -55,7 +56,7 @@ def other(tmp_path_factory):
 @pytest.fixture(scope="module")
 def host(sandbox, shared_warm_host, tmp_path_factory, spare):
     """New lines on the roster, a commit, and a run: nothing else is done for the new people."""
-    made = shared_warm_host("test")
+    made = shared_warm_host("test", shape=[quiet_timer])
     new = people.make(tmp_path_factory.mktemp("new") / "keys", NEW)
     made.people = {**made.people, **new}
     have_two_keys(sandbox.outside, made, spare)

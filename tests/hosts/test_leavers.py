@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.fixtures import quiet_timer
 from tests.hosts.doors import opens
 from tests.hosts.managing import CHECKOUT, edited, manage, people_of, rests
 from tests.hosts.programs import wait_until
@@ -63,7 +64,7 @@ for process in glob.glob("/proc/[0-9]*"):
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    host = shared_warm_host("emis")
+    host = shared_warm_host("emis", shape=[quiet_timer])
     host.run("apt-get -qq install --no-install-recommends at tmux 2>&1")
     return host
 
@@ -179,7 +180,7 @@ def test_every_door_of_two_leavers(host):
             assert sessions[2].poll() is None
             found = processes_of(host, "linus-b"), arrangements(host, "linus-b")
             assert found == namesake
-            assert rests(host, "emis")
+            assert rests(host, "emis", words="--offline")
     assert "linus: group developers" in done.stdout
     assert "rita: groups plugdev researchers" in done.stdout
     assert "rita still owns " in done.stderr
@@ -204,7 +205,7 @@ def test_whoever_is_back_on_the_roster(host):
         assert "linus" in people_of(host, "developers")
         assert "rita" in people_of(host, "researchers")
         assert "rita" not in people_of(host, "plugdev")
-        assert rests(host, "emis")
+        assert rests(host, "emis", words="--offline")
     run(host)
 
 
@@ -213,7 +214,7 @@ def test_the_day_that_a_roster_names(host):
     with edited(host, RESEARCHERS, "rita expires=2999-12-31\n"):
         run(host)
         assert "Dec 31, 2999" in host.run("chage -l rita").stdout
-        assert rests(host, "emis")
+        assert rests(host, "emis", words="--offline")
     run(host)
     assert host.run("getent shadow rita").stdout.split(":")[7] == ""
 
@@ -242,7 +243,7 @@ def test_killed_between_any_two_steps(host, pytestconfig):
     host.write("/opt/killed.py", KILLED.read_text())
     assert attempt(host, 0) == 0
     assert shut(host, "linus")
-    assert rests(host, "emis")
+    assert rests(host, "emis", words="--offline")
     steps = range(1, 1 + int(host.run("cat /run/steps").stdout))
     if not pytestconfig.getoption("--long"):
         steps = random.Random(SEED).sample(steps, SAMPLE)
@@ -251,4 +252,4 @@ def test_killed_between_any_two_steps(host, pytestconfig):
         assert attempt(host, step) == 137
         run(host)
         assert shut(host, "linus")
-        assert rests(host, "emis")
+        assert rests(host, "emis", words="--offline")

@@ -13,6 +13,7 @@ import pytest
 from sandbox import people
 from sandbox.answer import Answer
 from sandbox.checkout import PLACE, commit
+from sandbox.fixtures import quiet_timer
 from sandbox.outside import GITHUB
 from tests.hosts.doors import KEYS, desk, lets_in, opens, ssh
 from tests.hosts.managing import (
@@ -48,7 +49,7 @@ journalctl -q -o cat _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID {SE
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    return shared_warm_host("test")
+    return shared_warm_host("test", shape=[quiet_timer])
 
 
 class Narrowed(NamedTuple):
@@ -194,6 +195,7 @@ def test_a_full_disk_keeps_no_door_open(host, words):
     full = f"mount -t tmpfs -o size=24k none {FOLDER}; cp -a /root/*.json {FOLDER}"
     with applied(host, RESEARCHERS, RITA):
         the_day_comes(host)
+        host.run(f'sed -i \'s/seen": "20../seen": "2001/\' {FOLDER}/github.json')
         host.run(f"cp -a {FOLDER}/*.json /root; {full}; rm /root/*.json")
         host.run(f"head -c 1M /dev/zero >{FOLDER}/fill", check=False)
         host.run(f"echo '# nobody' >{RESEARCHERS}")

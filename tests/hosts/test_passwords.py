@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sandbox.fixtures import ubuntu_user
+from sandbox.fixtures import quiet_timer, ubuntu_user
 from tests.hosts.doors import desk
 from tests.hosts.managing import history, manage, refused, rests, untouched
 
@@ -19,7 +19,7 @@ SECOND = "Wagon4+Thimble=Fern"
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    host = shared_warm_host("emis", shape=[ubuntu_user])
+    host = shared_warm_host("emis", shape=[ubuntu_user, quiet_timer])
     assert manage(host, backend="emis").returncode == 0
     return host
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import people
-from sandbox.fixtures import ubuntu_user
+from sandbox.fixtures import quiet_timer, ubuntu_user
 from tests.hosts.doors import desk, opens, ssh
 from tests.hosts.managing import CHECKOUT, history, manage, people_of, refused
 from tests.hosts.programs import in_background, talking, wait_until
@@ -21,7 +21,7 @@ KEYS = "/etc/ssh/opensafely_keys"
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    return shared_warm_host("test", shape=[ubuntu_user])
+    return shared_warm_host("test", shape=[ubuntu_user, quiet_timer])
 
 
 def backend(host, words):

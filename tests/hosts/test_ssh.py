@@ -94,7 +94,8 @@ def untouched_but_history(host):
     return edited(host, "/var/log/opensafely/history.jsonl", "")
 
 
-def test_a_key_that_was_taken_away(host, mallory):
+def test_a_key_that_was_taken_away(host, mallory, outside):
+    outside.github("ada", mallory.public_key)
     host.run(f"touch {KEYS}/stray && cp {KEYS}/ada {KEYS}/mallory")
     host.run(f"ln -s /home/ada/.ssh/authorized_keys {KEYS}/link")
     with edited(host, f"{CHECKOUT}/keys/ada", f"{mallory.public_key}\n"):
@@ -104,6 +105,7 @@ def test_a_key_that_was_taken_away(host, mallory):
         assert not opens(host, "ada", host.people["ada"].key)
         assert host.run(f"ls {KEYS}").stdout.split() == ["ada", "grace", "gus", "rita"]
         assert rests_dirty(host)
+    outside.reset()
     assert manage(host, backend="emis").returncode == 0
     assert not opens(host, "ada", mallory.key)
     assert opens(host, "ada", host.people["ada"].key)
