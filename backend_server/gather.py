@@ -84,7 +84,7 @@ def without(site: Site, revoked: frozenset[str], shut: frozenset[str]) -> Site:
         for roster, entries in site.people.items()
     }
     keys_of = {
-        name: tuple(key for key in found if key.fingerprint not in shut)
+        name: keys.without(found, shut)
         for name, found in site.keys.items()
         if name not in revoked
     }

@@ -8,7 +8,7 @@ from typing import Mapping
 from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER, in_text
+from backend_server.keys import FOLDER, Key, in_text
 from backend_server.offers import Held
 
 
@@ -42,7 +42,9 @@ def _in_force(host: HostReader, name: str) -> Held:
 def _parse(text: str) -> Mapping[str, Held]:
     try:
         return {
-            name: Held(in_text("\n".join(found["keys"])), found["seen"])
+            name: Held(
+                tuple(Key(*line.split()) for line in found["keys"]), found["seen"]
+            )
             for name, found in json.loads(text or "{}").items()
         }
     except (ValueError, TypeError, KeyError, AttributeError):

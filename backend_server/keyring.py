@@ -10,6 +10,7 @@ from backend_server.gather import Site, everybody
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.keys import without
 from backend_server.offers import Answer, Known, Verdict
 from backend_server.parsers import parse_hosts
 from backend_server.roles import MARKER
@@ -39,10 +40,7 @@ def asked(site: Site, host: HostReader) -> Verdict:
 
 def with_keys(site: Site, verdict: Verdict, shut: frozenset[str]) -> Site:
     """The same place, where these keys from GitHub open their accounts, save those shut."""
-    found = {
-        name: tuple(key for key in keys if key.fingerprint not in shut)
-        for name, (keys, _) in verdict.held.items()
-    }
+    found = {name: without(keys, shut) for name, (keys, _) in verdict.held.items()}
     return replace(site, github=found)
 
 

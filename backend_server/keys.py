@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterable, Iterator, NamedTuple, Tuple
 
 from backend_server.blob import FIELDS, Wrong, fields
 from backend_server.problem import Problem, Problems
@@ -102,6 +102,11 @@ def _judged(content: bytes) -> _Judged:
     if count > MAX_KEYS:
         wrong.append((1, f"there are {count} keys; at most {MAX_KEYS} are let in"))
     return _Judged(tuple(keys), left_out, wrong)
+
+
+def without(keys: Iterable[Key], shut: frozenset[str]) -> Keys:
+    """Those whose fingerprint is not among these; mostly there are none, and nothing to digest."""
+    return tuple(key for key in keys if not shut or key.fingerprint not in shut)
 
 
 def in_text(text: str) -> Keys:

@@ -10,6 +10,7 @@ from backend_server.engine import Component, component
 from backend_server.gather import Site, developers, everybody, last_developers, without
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
+from backend_server.keys import without as open_keys
 from backend_server.resource import Resource
 from backend_server.resources import Leavers, NoOtherKeys, NotMembers, RevokedKeys
 from backend_server.roles import MARKER, ROLES
@@ -63,4 +64,4 @@ def _resources(before: Site, now: Site, host: HostReader) -> Iterator[Resource]:
     shut = revoked.fingerprints(host)
     for name in sorted(stay):
         keys = (*now.keys.get(name, ()), *now.github.get(name, ()))
-        yield NoOtherKeys(name, frozenset(k for k in keys if k.fingerprint not in shut))
+        yield NoOtherKeys(name, frozenset(open_keys(keys, shut)))

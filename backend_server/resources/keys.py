@@ -9,7 +9,7 @@ from backend_server.errors import Refused
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER, Key, in_text
+from backend_server.keys import FOLDER, Key, in_text, without
 from backend_server.resource import Resource
 from backend_server.resources.file import access
 
@@ -39,14 +39,15 @@ class AuthorizedKeys(Resource):
 
     def check(self, host: HostReader) -> Changes:
         found, text = host.read(self.path), self._text(host)
-        wanted = frozenset(map(str, in_text(text)))
         if not text:
+            nobody: frozenset[str] = frozenset()
             return (
-                () if found is None else compare(keys=(_before(found, wanted), wanted))
+                () if found is None else compare(keys=(_before(found, nobody), nobody))
             )
         changes = access(host, host.stat(self.path), self.owner, self.group, self.mode)
         if found == text:
             return changes
+        wanted = frozenset(map(str, self._sources(host)))
         host.refuse_unreachable(self.path)
         self._ask_ssh_keygen(host)
         return compare(keys=(_before(found, wanted), wanted)) + changes
@@ -66,8 +67,8 @@ class AuthorizedKeys(Resource):
             return {}
         sources = dict.fromkeys(self.github, "github")
         sources.update(dict.fromkeys(self.keys, f"keys/{self.user}"))
-        shut = revoked.fingerprints(host)
-        return {k: where for k, where in sources.items() if k.fingerprint not in shut}
+        left = without(sources, revoked.fingerprints(host))
+        return {key: sources[key] for key in left}
 
     def _text(self, host: HostReader) -> str:
         found = self._sources(host).items()
