@@ -97,7 +97,7 @@ def test_ctrl_c_leaves_nothing(stub):
         os.killpg(run.pid, signal.SIGINT)
         assert "stopped; the host is gone" in run.stderr.read()
     assert run.returncode == 130
-    assert uplink.labs() == before
+    assert set(uplink.labs()) <= set(before)  # others may have ended meanwhile
 
 
 def test_on_a_terminal_it_offers_a_shell(stub):
