@@ -38,12 +38,13 @@ class AtStake:
         self.armed = False
 
     def about_to(self, resource: Resource) -> None:
-        """Before a resource is changed: what it puts at stake can be brought back."""
-        paths = resource.at_stake()
-        if not paths:
-            return
-        undo.keep_together(self.host, paths)
-        if not self.armed:
+        """Before a resource is changed: what it puts at stake can be brought back.
+
+        The timer of a run that was killed must not go off in the middle of this one either.
+        """
+        if resource.at_stake():
+            undo.keep_together(self.host, resource.at_stake())
+        if not self.armed and undo.kept_together(self.host):
             self._arm(_WALK_S)
             self.armed = True
 
@@ -67,7 +68,7 @@ class AtStake:
             except UserError as error:
                 self._give_up(error)
         undo.forget_together(self.host)  # first: from now on the timer finds nothing
-        _disarm(self.host)
+        _stop(self.host, _TIMER)
         return name
 
     def _give_up(self, error: UserError) -> None:
@@ -115,7 +116,7 @@ class AtStake:
         return sorted({entry.name for entry in developers(self.site)})
 
     def _arm(self, seconds: int) -> None:
-        _disarm(self.host)
+        _stop(self.host, _TIMER, f"{_NAME}.service")  # which may be trying again
         manage = f"{self.site.checkout}/{self.site.backend.name}/manage.sh"
         again = ("--property=Restart=on-failure", "--property=RestartSec=60")
         self.host.run(
@@ -135,16 +136,17 @@ def take_back(host: Host, checkout: str) -> tuple[str, ...]:
     if host.unit(daemon.SERVICE).get("ActiveState") == "failed":
         daemon.start(host)
     undo.forget_together(host)
-    _disarm(host)
+    _stop(host, _TIMER)  # and not its service, which may be what runs here
     if paths:
         sentence = "a change to sshd or PAM that nobody had confirmed was undone"
         event(host, checkout, "undo", sentence, subject=" ".join(paths))
     return paths
 
 
-def _disarm(host: Host) -> None:
-    if host.unit(_TIMER).get("ActiveState") == "active":
-        host.run("systemctl", "stop", _TIMER)
+def _stop(host: Host, *units: str) -> None:
+    for unit in units:
+        if host.unit(unit).get("ActiveState", "inactive") != "inactive":
+            host.run("systemctl", "stop", unit)
 
 
 def _span(seconds: int) -> str:

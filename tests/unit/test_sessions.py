@@ -1,0 +1,53 @@
+"""Sessions as systemd-logind notes them: pasted, from one over ssh and one on a console."""
+
+from backend_server.host.reader import HostReader
+from backend_server.host.sessions import Session, at_work, sessions
+
+
+OVER_SSH = """\
+# This is private data. Do not parse.
+UID=1000
+USER=ada
+ACTIVE=1
+IS_DISPLAY=0
+STATE=active
+REMOTE=1
+LEADER_FD_SAVED=0
+TYPE=tty
+ORIGINAL_TYPE=tty
+CLASS=user
+SCOPE=session-12.scope
+FIFO=/run/systemd/sessions/12.ref
+TTY=pts/0
+REMOTE_HOST=198.51.100.7
+SERVICE=sshd
+LEADER=4711
+AUDIT=12
+REALTIME=1763859480000000
+MONOTONIC=12500000
+"""
+CONSOLE = "UID=0\nUSER=root\nCLASS=user-early\nSERVICE=login\nLEADER=99\nMONOTONIC=7\n"
+NO_PERSON = "UID=1000\nUSER=ada\nCLASS=manager\nSERVICE=systemd-user\nLEADER=5\n"
+
+
+def test_who_is_logged_in(tmp_path):
+    folder = tmp_path / "run/systemd/sessions"
+    folder.mkdir(parents=True)
+    texts = {"12": OVER_SSH, "c1": CONSOLE, "13": NO_PERSON, "14": "", "12.ref": ""}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    found = list(sessions(HostReader(tmp_path)))
+    ada, root = found
+    assert ada == Session("12", "ada", "sshd", "198.51.100.7", 4711, 12.5)
+    assert str(ada) == "session 12: ada by sshd from 198.51.100.7"
+    assert (root.user, root.remote) == ("root", "")
+    assert str(root) == "session c1: root by login"
+
+
+def test_no_logind(tmp_path):
+    assert list(sessions(HostReader(tmp_path))) == []
+
+
+def test_nobody_is_at_work_without_an_account(tmp_path):
+    session = Session("12", "ada", "sshd", "198.51.100.7", 4711, 12.5)
+    assert not at_work(HostReader(tmp_path), session)
