@@ -18,6 +18,9 @@ from backend_server.resources import Group, Leavers, Members, User, leavers
 from backend_server.roles import MARKER
 
 
+pytestmark = pytest.mark.share("people")
+
+
 ADA = User("ada", home="/home/ada", marker=MARKER)
 CRONTAB = Path("/var/spool/cron/crontabs/ada")
 AT_JOBS = Path("/var/spool/cron/atjobs")

@@ -14,6 +14,8 @@ from sandbox.network import INTERNET
 from sandbox.outside import GITHUB, NAMES, PROXY_PORT
 
 
+pytestmark = pytest.mark.share("people")
+
 # The name is not looked up: the address is the one that the checkout pins.
 ASK = """
 import http.client, json, socket, ssl, sys
