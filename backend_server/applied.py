@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Iterable
 
 from backend_server import rosters
 from backend_server.backend import Backend
 from backend_server.errors import Refused
 from backend_server.gather import Site
+from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.keys import in_text
@@ -21,16 +21,15 @@ RECORD = "/var/lib/opensafely/applied.json"
 def keep(host: Host, site: Site) -> None:
     """Rosters, keys/ and pinned addresses of this run; as they were, they are left alone."""
     found = {
-        "people": {roster: _lines(entries) for roster, entries in site.people.items()},
+        "people": {
+            roster: list(map(str, entries)) for roster, entries in site.people.items()
+        },
         "keys": {
-            name: [f"{key.type} {key.blob}" for key in keys]
-            for name, keys in sorted(site.keys.items())
+            name: [key.bare for key in keys] for name, keys in sorted(site.keys.items())
         },
         "hosts": site.hosts,
     }
-    text = json.dumps(found, indent=1) + "\n"
-    if host.read(RECORD) != text:
-        host.write(RECORD, text, 0o600)
+    record.keep(host, RECORD, found)
 
 
 def read(host: HostReader, backend: Backend, release: Release) -> Site | None:
@@ -66,7 +65,3 @@ def read(host: HostReader, backend: Backend, release: Release) -> Site | None:
         security_mirror="",
         etc={},
     )
-
-
-def _lines(entries: Iterable[object]) -> list[str]:
-    return [str(entry) for entry in entries]

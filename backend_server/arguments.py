@@ -17,9 +17,9 @@ Act = Callable[[Options], int]
 
 
 class Argument(NamedTuple):
-    """An argument of add_argument(), by its name."""
+    """What add_argument() takes: names, and settings."""
 
-    name: str
+    names: tuple[str, ...]
     settings: Mapping[str, Any]
 
 
@@ -31,13 +31,13 @@ class Command(NamedTuple):
     looks: bool = False  # and changes nothing: may end when nobody reads on
 
 
-def _flag(name: str, says: str, **more: Any) -> Argument:
-    return Argument(name, {"action": "store_true", "help": says, **more})
+def _flag(*names: str, says: str) -> Argument:
+    return Argument(names, {"action": "store_true", "help": says})
 
 
 def _argument(name: str, **settings: Any) -> Argument:
     # What is not given has the default of Options.
-    return Argument(name, {"default": argparse.SUPPRESS, **settings})
+    return Argument((name,), {"default": argparse.SUPPRESS, **settings})
 
 
 def _seconds(text: str) -> int:
@@ -55,14 +55,16 @@ _ONLY = _argument(
     metavar="COMPONENT",
     help="leave the others alone; may be given again",
 )
-_OFFLINE = _flag("--offline", "ask nothing of the network")
+_OFFLINE = _flag("--offline", says="ask nothing of the network")
 _ACCEPT = _flag(
-    "--accept-keys", "let in the further keys that GitHub has for people here"
+    "--accept-keys", says="let in the further keys that GitHub has for people here"
 )
-_VERBOSE = _flag("--verbose", "whole text of new files, and every program started")
+_VERBOSE = _flag(
+    "-v", "--verbose", says="whole text of new files, and every program started"
+)
 _YES = _flag(
     "--yes",
-    "answers yes: a first run here, an account that is adopted, several people who leave",
+    says="answers yes: a first run here, an account that is adopted, several people who leave",
 )
 _CONFIRM = _argument(
     "--confirm-within",
@@ -111,7 +113,7 @@ PEOPLE = (
         "what an account can reach, and why",
         (
             _argument("user", metavar="USER", nargs="?"),
-            _flag("--root", "everybody who can become root, and each way there"),
+            _flag("--root", says="everybody who can become root, and each way there"),
         ),
         looks=True,
     ),
@@ -131,7 +133,7 @@ PEOPLE = (
         "password",
         password,
         "--reset USER: no password again, as on the first day",
-        (_argument("subject", metavar="USER"), _flag("--reset", "take it back")),
+        (_argument("subject", metavar="USER"), _flag("--reset", says="take it back")),
     ),
     Command(
         "first-password", first_password, "your own, once: sudo opensafely-password"
@@ -148,7 +150,11 @@ HOST = (
         "repair",
         repair,
         "give files in the data trees the access back that they should have",
-        (_flag("--recent", "only in workspaces that changed since the last time"),),
+        (
+            _flag(
+                "--recent", says="only in workspaces that changed since the last time"
+            ),
+        ),
     ),
     Command(
         "undo",
@@ -194,5 +200,4 @@ def _add(parsers: Any, commands: Sequence[Command]) -> None:
         command.set_defaults(act=act, looks=looks)
         command.add_argument("--json", action="store_true", help="for programs")
         for argument in arguments:
-            short = ("-v",) if argument is _VERBOSE else ()
-            command.add_argument(*short, argument.name, **argument.settings)
+            command.add_argument(*argument.names, **argument.settings)

@@ -44,6 +44,12 @@ def octal(mode: int | None) -> str | None:
     return None if mode is None else f"{mode:04o}"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 key`, `2 keys`, `3 processes`."""
+    plural = what + ("es" if what.endswith("s") else "s")
+    return f"{number} {what if number == 1 else plural}"
+
+
 def brief(value: Value) -> str:
     """A value short enough to stand inside a sentence."""
     if value is None:

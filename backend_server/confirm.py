@@ -83,10 +83,11 @@ class AtStake:
 
     def _a_login(self) -> str:
         began, span = time.monotonic(), _span(self.within_s)
+        names = sorted({entry.name for entry in developers(self.site)})
         self._arm(self.within_s + _GRACE_S)
         self.host.say(
             f"sshd or PAM changed: log in from another terminal as "
-            f"{' or '.join(self._developers())} within {span}, which confirms it. "
+            f"{' or '.join(names)} within {span}, which confirms it. "
             "Ctrl-C puts the old files back."
         )
         while time.monotonic() < began + self.within_s:
@@ -94,7 +95,7 @@ class AtStake:
                 raise UserError(
                     "`host undo` was run meanwhile, by somebody or its timer"
                 )
-            new = list(self._new_sessions(began))
+            new = list(self._new_sessions(began, names))
             for session in new:
                 if at_work(self.host, session):
                     self.host.say(f"confirmed by {session.user}")
@@ -106,14 +107,11 @@ class AtStake:
             hint="look at `journalctl -u ssh`, then run this again",
         )
 
-    def _new_sessions(self, began: float) -> Iterator[Session]:
+    def _new_sessions(self, began: float, names: list[str]) -> Iterator[Session]:
         for session in sessions(self.host):
             by_ssh = session.service == "sshd" and session.remote
-            if session.since > began and by_ssh and session.user in self._developers():
+            if session.since > began and by_ssh and session.user in names:
                 yield session
-
-    def _developers(self) -> list[str]:
-        return sorted({entry.name for entry in developers(self.site)})
 
     def _arm(self, seconds: int) -> None:
         _stop(self.host, _TIMER, f"{_NAME}.service")  # which may be trying again

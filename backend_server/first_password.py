@@ -7,6 +7,7 @@ import os
 import sys
 
 from backend_server.errors import CommandFailed, Refused, UserError
+from backend_server.host import login
 from backend_server.host.writer import Host
 from backend_server.roles import ROLES
 
@@ -37,13 +38,12 @@ def set_first_password(host: Host) -> str:
 
 
 def _person(host: Host) -> str:
-    login = (host.read("/proc/self/loginuid") or "").strip()
-    if login != os.environ.get("SUDO_UID"):
+    if login.uid(host) != os.environ.get("SUDO_UID"):
         raise Refused(
             "the person who logged in is not the one who called sudo",
             hint="log in as yourself and type: sudo opensafely-password",
         )
-    name = host.user_name(int(login))
+    name = login.person(host)
     if not any(name in host.members(role.group) for role in ROLES if role.sudo):
         raise Refused(f"{name} is in no group that may use sudo")
     return name

@@ -126,7 +126,7 @@ def _people(
     for role in ROLES:
         if role.roster in backend.rosters:
             source = roster_path(backend.name, role.roster)
-            content = _read_bytes(checkout, source, problems)
+            content = read_bytes(checkout, source, problems)
             entries, found = rosters.parse(source, content)
             problems += found
             people[role.roster] = entries
@@ -145,7 +145,7 @@ def _keys(
     for name in sorted(everybody(people)):
         source = f"keys/{name}"
         if (checkout / source).exists():
-            content = _read_bytes(checkout, source, problems)
+            content = read_bytes(checkout, source, problems)
             found[name], wrong = keys.parse(source, content)
             problems += wrong
     return found
@@ -189,10 +189,11 @@ def _is_address(text: str) -> bool:
 
 
 def _read(checkout: Path, name: str, problems: list[Problem]) -> str:
-    return _read_bytes(checkout, name, problems).decode("utf-8", "surrogateescape")
+    return read_bytes(checkout, name, problems).decode("utf-8", "surrogateescape")
 
 
-def _read_bytes(checkout: Path, name: str, problems: list[Problem]) -> bytes:
+def read_bytes(checkout: Path, name: str, problems: list[Problem]) -> bytes:
+    """A file of the checkout; empty, with a problem, where it cannot be read."""
     try:
         return (checkout / name).read_bytes()
     except OSError as error:

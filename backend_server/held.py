@@ -6,6 +6,7 @@ import json
 from typing import Mapping
 
 from backend_server.errors import Refused
+from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.keys import FOLDER, Key, in_text
@@ -25,12 +26,10 @@ def read(host: HostReader) -> Mapping[str, Held]:
 def write(host: Host, held: Mapping[str, Held]) -> None:
     """The record says exactly this; a file that says so already is left alone."""
     found = {
-        name: {"seen": seen, "keys": [f"{key.type} {key.blob}" for key in keys]}
+        name: {"seen": seen, "keys": [key.bare for key in keys]}
         for name, (keys, seen) in sorted(held.items())
     }
-    text = json.dumps(found, indent=1) + "\n"
-    if host.read(RECORD) != text:
-        host.write(RECORD, text, 0o600)
+    record.keep(host, RECORD, found)
 
 
 def _in_force(host: HostReader, name: str) -> Held:

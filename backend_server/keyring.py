@@ -10,7 +10,7 @@ from backend_server.gather import Site, everybody
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import without
+from backend_server.keys import Key, without
 from backend_server.offers import Answer, Known, Verdict
 from backend_server.parsers import parse_hosts
 from backend_server.roles import MARKER
@@ -35,7 +35,10 @@ def asked(site: Site, host: HostReader) -> Verdict:
     shut = revoked.fingerprints(host)
     known = Known(site.keys, shut, names & _strangers(host))
     before = held.read(host)
-    return offers.judge(before, _read_alike(answers, host), known, history.now())
+    new = {key for answer in answers.values() for key in answer.keys}
+    new -= {key for found in before.values() for key in found.keys}
+    answers = _read_alike(answers, sorted(new), host)
+    return offers.judge(before, answers, known, history.now())
 
 
 def with_keys(site: Site, verdict: Verdict, shut: frozenset[str]) -> Site:
@@ -49,11 +52,10 @@ def _strangers(host: HostReader) -> frozenset[str]:
     return frozenset(host.users()) - host.members(MARKER)
 
 
-def _read_alike(answers: Mapping[str, Answer], host: HostReader) -> dict[str, Answer]:
-    """Answers with a key that ssh-keygen reads otherwise than we do tell nothing."""
-    keys = {key for answer in answers.values() for key in answer.keys}
-    known = {key for found in held.read(host).values() for key in found.keys}
-    new = sorted(keys - known)
+def _read_alike(
+    answers: Mapping[str, Answer], new: list[Key], host: HostReader
+) -> dict[str, Answer]:
+    """Answers with a new key that ssh-keygen reads otherwise than we do tell nothing."""
     text = "".join(key.line("somebody", "github") for key in new)
     read = host.fingerprints(text) if new else set()
     odd = {key for key in new if key.fingerprint not in read}

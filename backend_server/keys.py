@@ -42,9 +42,14 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         return f"{self.type} {self.fingerprint}"
 
+    @property
+    def bare(self) -> str:
+        """The line without a comment."""
+        return f"{self.type} {self.blob}"
+
     def line(self, user: str, source: str) -> str:
         """The line of authorized_keys(5); its comment says whose it is and where it is from."""
-        return f"{self.type} {self.blob} {user}@{source}\n"
+        return f"{self.bare} {user}@{source}\n"
 
 
 Keys = Tuple[Key, ...]
@@ -90,8 +95,8 @@ def _judged(content: bytes) -> _Judged:
     wrong: list[tuple[int, str]] = []
     for number, line in enumerate(content.split(b"\n"), start=1):
         try:
-            for key in _key(line):
-                why = _unwelcome(key)
+            for key, found in _key(line):
+                why = _unwelcome(key, found)
                 if why:
                     left_out.setdefault(key, (number, why))
                 else:
@@ -114,8 +119,8 @@ def in_text(text: str) -> Keys:
     return parse("", text.encode("utf-8", "surrogateescape"))[0]
 
 
-def _key(raw: bytes) -> Iterator[Key]:
-    """The key of a line; none for an empty line or a comment."""
+def _key(raw: bytes) -> Iterator[tuple[Key, list[bytes]]]:
+    """The key of a line, with what its blob holds; none for an empty line or a comment."""
     if len(raw) > MAX_LINE:
         raise Wrong(f"the line has {len(raw)} bytes; a key has at most {MAX_LINE}")
     try:
@@ -133,8 +138,7 @@ def _key(raw: bytes) -> Iterator[Key]:
         raise Wrong(f"after {kind} comes no key; wanted `TYPE BASE64 COMMENT`")
     if _glued(rest):
         raise Wrong("two keys stand on this line; wanted one a line")
-    fields(kind, _decoded(rest[0]))
-    yield Key(kind, rest[0])
+    yield Key(kind, rest[0]), fields(kind, _decoded(rest[0]))
 
 
 def _judge_type(kind: str) -> None:
@@ -165,14 +169,13 @@ def _decoded(text: str) -> bytes:
     return blob
 
 
-def _unwelcome(key: Key) -> str:
+def _unwelcome(key: Key, found: list[bytes]) -> str:
     """Why a whole key opens nothing here."""
     if key.type not in ACCEPTED:
         return f"{key.type} is not accepted; {_WANTED}"
     if key.type != "ssh-rsa":
         return ""
-    modulus = fields(key.type, base64.b64decode(key.blob))[-1]
-    bits = int.from_bytes(modulus, "big").bit_length()
+    bits = int.from_bytes(found[-1], "big").bit_length()  # of the modulus
     if bits < RSA_BITS.start:
         return f"an RSA key of {bits} bits is too weak; wanted {RSA_BITS.start}"
     if bits not in RSA_BITS:

@@ -10,7 +10,6 @@ from backend_server.engine import Component, component
 from backend_server.gather import Site, developers, everybody, last_developers, without
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
-from backend_server.keys import without as open_keys
 from backend_server.resource import Resource
 from backend_server.resources import Leavers, NoOtherKeys, NotMembers, RevokedKeys
 from backend_server.roles import MARKER, ROLES
@@ -61,7 +60,6 @@ def _resources(before: Site, now: Site, host: HostReader) -> Iterator[Resource]:
         over = frozenset(e.name for e in entries) - {e.name for e in left}
         if over & stay:
             yield NotMembers(role.group, over)
-    shut = revoked.fingerprints(host)
     for name in sorted(stay):
         keys = (*now.keys.get(name, ()), *now.github.get(name, ()))
-        yield NoOtherKeys(name, frozenset(open_keys(keys, shut)))
+        yield NoOtherKeys(name, frozenset(keys))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from backend_server import history
 from backend_server.errors import UserError
@@ -37,5 +37,5 @@ def tell(host: Host, sentence: str) -> None:
 
 
 def recent(host: HostReader) -> list[str]:
-    oldest = (datetime.now(timezone.utc) - KEPT).strftime("%Y-%m-%dT%H:%M:%SZ")
+    oldest = history.now(ago_s=KEPT.total_seconds())
     return [line for line in (host.read(NOTICES) or "").splitlines() if line >= oldest]

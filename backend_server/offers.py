@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Iterable, Iterator, Mapping, NamedTuple
 
 from backend_server.keys import Key, Keys
 
 
-MANY = (
-    3  # people whose keys are all new at once: more likely an attack than new laptops
-)
+# People whose keys are all new at once: more likely an attack than new laptops
+MANY = 3
 
 
 class Answer(NamedTuple):
@@ -113,12 +112,8 @@ def accept(verdict: Verdict, names: Iterable[str], now: str) -> Verdict:
     """The offers to these people are accepted: GitHub's set stands."""
     yes = {offer.name: offer for offer in verdict.offers if offer.name in set(names)}
     held = {name: Held(offer.answer, now) for name, offer in yes.items()}
-    return Verdict(
-        {**verdict.held, **held},
-        tuple(offer for offer in verdict.offers if offer.name not in yes),
-        verdict.failed,
-        verdict.left_out,
-    )
+    left = tuple(offer for offer in verdict.offers if offer.name not in yes)
+    return replace(verdict, held={**verdict.held, **held}, offers=left)
 
 
 def _offer(name: str, old: Keys, answer: Keys, known: Known) -> Offer:

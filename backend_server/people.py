@@ -7,6 +7,7 @@ import time
 from typing import Iterator, Mapping
 
 from backend_server import held
+from backend_server.change import counted
 from backend_server.components.storage import (
     HIGH_TREE,
     MEDIUM_TREE,
@@ -22,6 +23,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.sessions import sessions
 from backend_server.keys import FOLDER as KEY_FOLDER
 from backend_server.keys import in_text
+from backend_server.offers import Held
 from backend_server.parsers import FIRST_PERSON
 from backend_server.roles import HIGH, MARKER, MEDIUM, ROLES, ROOT_EQUIVALENT_GROUPS
 
@@ -40,7 +42,7 @@ TREES = (
 
 def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
     """Everybody on a roster here, in a role's group, or with an account that is or was ours."""
-    names = set(everybody(site.people))
+    names, record = set(everybody(site.people)), held.read(host)
     for group in (MARKER, *(role.group for role in ROLES)):
         names |= host.members(group)
     for name in sorted(names):
@@ -49,7 +51,7 @@ def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
             "rosters": _rosters(site, name),
             "groups": sorted(host.groups_of(name)),
             "keys": len(fingerprints(host, name)),
-            "github_seen": seen(host, name),
+            "github_seen": _seen(record, name),
             "password": password(host, name),
             "revoked": _revoked(host, name),
         }
@@ -67,7 +69,7 @@ def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
         "rosters": _rosters(site, name),
         "groups": sorted(host.groups_of(name)),
         "keys": fingerprints(host, name),
-        "github_seen": seen(host, name),
+        "github_seen": _seen(held.read(host), name),
         "password": password(host, name),
         "revoked": _revoked(host, name),
         "sessions": [str(s) for s in sessions(host) if s.user == name],
@@ -103,9 +105,9 @@ def fingerprints(host: HostReader, name: str) -> list[str]:
     ]
 
 
-def seen(host: HostReader, name: str) -> str | None:
+def _seen(record: Mapping[str, Held], name: str) -> str | None:
     """When GitHub last named keys of theirs; None where it never has."""
-    found = held.read(host).get(name)
+    found = record.get(name)
     return found.seen or None if found else None
 
 
@@ -175,7 +177,8 @@ def _makes_root(rule: str) -> bool:
 def line(person: Mapping[str, object]) -> str:
     """Somebody of `listed`, on one line."""
     rosters = _words(person["rosters"]) or "on no roster"
-    keys = f"{person['keys']} key{'' if person['keys'] == 1 else 's'}"
+    assert isinstance(person["keys"], int)
+    keys = counted(person["keys"], "key")
     rest = f"{keys}, password {person['password']}"
     rest += f", revoked {person['revoked']}" if person["revoked"] else ""
     return f"{person['name']:<16} {rosters}, {rest}"

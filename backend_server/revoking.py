@@ -7,8 +7,9 @@ from typing import Iterator
 
 from backend_server import applied, guard, held, history
 from backend_server.backend import Backend
+from backend_server.change import counted
 from backend_server.errors import Refused, UserError
-from backend_server.gather import without
+from backend_server.gather import Site, without
 from backend_server.host import doors, revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.revoked import Revocation
@@ -39,14 +40,14 @@ def revoke(
             "the reason is empty, or is not one line of what can be seen",
             hint=f"backend people revoke {subject} --why 'a laptop was stolen'",
         )
-    keys = _keys_meant(host, backend, subject)
-    _refuse_last(host, backend, subject, keys)
+    site = _applied(host, backend)
+    keys = _keys_meant(host, site, subject)
+    _refuse_last(host, site, subject, keys)
     entry = Revocation(
         subject, tuple(sorted(keys)), history.now(), history.who(host), why
     )
     unwritten = _write_down(host, entry)
-    many = "key" if len(keys) == 1 else "keys"
-    yield "sshd", unwritten or f"refuses {len(keys)} {many}, anywhere here"
+    yield "sshd", unwritten or f"refuses {counted(len(keys), 'key')}, anywhere here"
     if _FINGERPRINT.fullmatch(subject):
         yield from _shut_key_out(host, subject)
     else:
@@ -95,7 +96,17 @@ def readmit(host: Host, subject: str) -> None:
         RevokedKeys(REVOKED_KEYS).apply(host, ())
 
 
-def _keys_meant(host: HostReader, backend: Backend, subject: str) -> frozenset[str]:
+def _applied(host: HostReader, backend: Backend) -> Site:
+    site = applied.read(host, backend, of_host(host.os_release()))
+    if site is None:
+        raise Refused(
+            "no run has ended here yet, so nobody knows who would be left",
+            hint=f"sudo ./{backend.name}/manage.sh",
+        )
+    return site
+
+
+def _keys_meant(host: HostReader, site: Site, subject: str) -> frozenset[str]:
     """The fingerprint itself, or those of an account of ours, from wherever they are known."""
     if subject.startswith("SHA256:"):
         if not _FINGERPRINT.fullmatch(subject):
@@ -110,26 +121,19 @@ def _keys_meant(host: HostReader, backend: Backend, subject: str) -> frozenset[s
             hint="backend people list; the key of a provider's account is revoked by its "
             "fingerprint",
         )
-    site = applied.read(host, backend, of_host(host.os_release()))
-    found = {*_in_force(host, subject), *(site.keys.get(subject, ()) if site else ())}
-    if subject in held.read(host):
-        found.update(held.read(host)[subject].keys)
+    found = {*_in_force(host, subject), *site.keys.get(subject, ())}
+    record = held.read(host)
+    if subject in record:
+        found.update(record[subject].keys)
     before = (e.fingerprints for e in revoked.listed(host) if e.subject == subject)
     return frozenset(key.fingerprint for key in found).union(*before)
 
 
 def _refuse_last(
-    host: HostReader, backend: Backend, subject: str, keys: frozenset[str]
+    host: HostReader, site: Site, subject: str, keys: frozenset[str]
 ) -> None:
-    site = applied.read(host, backend, of_host(host.os_release()))
-    if site is None:
-        raise Refused(
-            "no run has ended here yet, so nobody knows who would be left",
-            hint=f"sudo ./{backend.name}/manage.sh",
-        )
-    names = revoked.names(host) | {subject}
-    site = without(site, names, revoked.fingerprints(host) | keys)
-    site = with_keys(site, remembered(host), revoked.fingerprints(host) | keys)
+    names, shut = revoked.names(host) | {subject}, revoked.fingerprints(host) | keys
+    site = with_keys(without(site, names, shut), remembered(host), shut)
     guard.enough_remain(site, host, enough=1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Iterator
 
 from backend_server import held, history, people
@@ -39,9 +39,9 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
 
 def unseen(site: Site, host: HostReader) -> Iterator[str]:
     """A sentence for everybody whose keys GitHub has not confirmed for too long."""
-    oldest = (datetime.now(timezone.utc) - MAX_AGE).strftime("%Y-%m-%dT%H:%M:%SZ")
+    oldest, listed = history.now(ago_s=MAX_AGE.total_seconds()), everybody(site.people)
     for name, (keys, seen) in sorted(held.read(host).items()):
-        if keys and seen < oldest and name in everybody(site.people):
+        if keys and seen < oldest and name in listed:
             yield (
                 f"GitHub has not been heard about the keys of {name} for more than "
                 f"{MAX_AGE.days} days (last: {seen or 'unknown'}); they still open the account"

@@ -7,7 +7,7 @@ from typing import Iterator
 
 from backend_server import keys, rosters
 from backend_server.backends import load
-from backend_server.gather import roster_path
+from backend_server.gather import read_bytes, roster_path
 from backend_server.host.reader import HostReader
 from backend_server.keys import Keys
 from backend_server.problem import Problem
@@ -18,7 +18,7 @@ def read_rosters(checkout: Path, problems: list[Problem]) -> dict[str, Entries]:
     """Every roster by its path, those of people whose time is over too."""
     found: dict[str, Entries] = {}
     for source in sorted(set(_sources(checkout))):
-        content = _read(checkout, source, problems)
+        content = read_bytes(checkout, source, problems)
         found[source], wrong = rosters.parse(source, content)
         problems += wrong
     problems += rosters.check(found)
@@ -43,7 +43,7 @@ def read_keys(checkout: Path, problems: list[Problem]) -> dict[str, Keys]:
         if path.is_symlink() or not path.is_file():
             problems.append(Problem(source, 0, "is no file; wanted nothing else here"))
             continue
-        content = _read(checkout, f"keys/{path.name}", problems)
+        content = read_bytes(checkout, f"keys/{path.name}", problems)
         found[path.name], wrong = keys.parse(source, content)
         problems += wrong
     return found
@@ -66,11 +66,3 @@ def read_otherwise(files: dict[str, Keys], machine: HostReader) -> Iterator[Prob
         if text and machine.fingerprints(text) != {key.fingerprint for key in found}:
             why = "ssh-keygen does not read these keys as this tool does"
             yield Problem(f"keys/{name}", 0, why)
-
-
-def _read(checkout: Path, source: str, problems: list[Problem]) -> bytes:
-    try:
-        return (checkout / source).read_bytes()
-    except OSError as error:
-        problems.append(Problem(source, 0, f"cannot be read: {error.strerror}"))
-        return b""

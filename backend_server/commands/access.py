@@ -16,7 +16,7 @@ from backend_server import (
     revoking,
 )
 from backend_server.backends import load
-from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
+from backend_server.commands.output import OK, ended, say_lines
 from backend_server.errors import Refused, UserError
 from backend_server.host.writer import Host
 from backend_server.lock import NARROW, Busy, only_run
@@ -84,10 +84,8 @@ def password(options: Options) -> int:
             f"{name!a} is no account of ours on this host", hint="backend people list"
         )
     host.run("usermod", "--password", "!", name)
-    for ticket in (
-        name,
-        str(host.users()[name].uid),
-    ):  # sudo's of a session that is open
+    uid = str(host.users()[name].uid)
+    for ticket in (name, uid):  # sudo's of a session that is open
         if host.stat(f"{_TICKETS}/{ticket}"):
             host.remove(f"{_TICKETS}/{ticket}")
     sentence = f"{history.who(host)} took back the password of {name}"
@@ -126,20 +124,14 @@ def _narrow(options: Options, host: Host) -> int:
     if whose:
         run.record(host, event="people narrow")  # before, as it may be killed
     run.outcomes = list(engine.walk(run.components, host))
-    run.exit_code = _narrow_exit(run)
+    run.exit_code = ended(run)
     if whose:
         with run.taking_note():
             tell(host, f"access has ended: {'; '.join(whose)}")
         run.record(host, event="people narrow")
-    run.exit_code = _narrow_exit(run)  # not being recorded is a failure too
+    run.exit_code = ended(run)  # not being recorded is a failure too
     _show(run)
     return run.exit_code
-
-
-def _narrow_exit(run: Run) -> int:
-    if run.unrecorded or any(outcome.error for outcome in run.outcomes):
-        return FAILED
-    return DEGRADED if run.degraded else OK
 
 
 def _show(run: Run) -> None:

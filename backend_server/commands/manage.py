@@ -9,10 +9,9 @@ import sys
 from backend_server import confirm, consent, engine, history, preflight, report
 from backend_server.commands.output import (
     CHANGES,
-    DEGRADED,
-    FAILED,
-    OK,
     REFUSED,
+    ended,
+    failed,
     say_lines,
 )
 from backend_server.errors import UserError
@@ -60,9 +59,9 @@ def apply(options: Options) -> int:
         if changes or undo.kept_together(host):
             run.record(host)  # so that a run which is killed is in the history too
             _change(run, host)
-        run.exit_code = _apply_exit(run)
+        run.exit_code = ended(run)
         run.record(host)
-        run.exit_code = _apply_exit(run)  # not being recorded is a failure too
+        run.exit_code = ended(run)  # not being recorded is a failure too
     if options.json:
         print(json.dumps(run.data()))
     else:
@@ -134,20 +133,9 @@ def _refuse(run: Run) -> int:
 def _plan_exit(run: Run) -> int:
     if engine.refusals(run.outcomes):
         return REFUSED
-    if any(outcome.changes for outcome in run.outcomes) and not _failed(run):
+    if any(outcome.changes for outcome in run.outcomes) and not failed(run):
         return CHANGES
-    return _apply_exit(run)
-
-
-def _apply_exit(run: Run) -> int:
-    if _failed(run):
-        return FAILED
-    return DEGRADED if run.degraded else OK
-
-
-def _failed(run: Run) -> bool:
-    unwell = run.unrecorded or run.taken_back
-    return any(o.error for o in run.outcomes) or unwell is not None
+    return ended(run)
 
 
 def _end(run: Run, what: str, host: HostReader) -> None:

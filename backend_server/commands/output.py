@@ -6,8 +6,22 @@ import os
 import sys
 from typing import Iterable, TextIO
 
+from backend_server.run import Run
+
 
 OK, FAILED, REFUSED, CHANGES, DEGRADED = range(5)  # the first of 2, 1, 3, 4 that holds
+
+
+def ended(run: Run) -> int:
+    """What a run that was not refused ends with."""
+    if failed(run):
+        return FAILED
+    return DEGRADED if run.degraded else OK
+
+
+def failed(run: Run) -> bool:
+    unwell = run.unrecorded or run.taken_back
+    return any(o.error for o in run.outcomes) or unwell is not None
 
 
 def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:

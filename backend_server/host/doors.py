@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import Callable, Iterator, NamedTuple
 
+from backend_server.change import counted
 from backend_server.errors import CommandFailed, UserError
 from backend_server.host import jobs, processes
-from backend_server.host.jobs import count
 from backend_server.host.processes import Processes
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -100,7 +100,7 @@ def _forget_password(host: Host, name: str) -> None:
 def _keys(host: HostReader, name: str) -> str:
     path = f"{KEYS}/{name}"
     keys = in_text(host.read(path) or "")
-    return count(len(keys), "key") if host.stat(path) else ""
+    return counted(len(keys), "key") if host.stat(path) else ""
 
 
 def _remove_keys(host: Host, name: str) -> None:
@@ -139,7 +139,7 @@ def _sessions_in(running: Processes, host: HostReader, name: str) -> str:
     if user is None or user.uid < FIRST_PERSON:  # whose processes are the system's
         return ""
     alive = [p for p in processes.of(running, user.uid) if not p.doomed]
-    return count(len(alive), "process") if alive else ""
+    return counted(len(alive), "process") if alive else ""
 
 
 def _end_sessions(host: Host, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 
+from backend_server.change import counted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
@@ -33,7 +34,7 @@ def put_crontab_away(host: Host, name: str) -> None:
 
 def at_jobs(host: HostReader, name: str) -> str:
     jobs = _at_jobs_of(host, name)
-    return count(len(jobs), "at job") if jobs else ""
+    return counted(len(jobs), "at job") if jobs else ""
 
 
 def put_at_jobs_away(host: Host, name: str) -> None:
@@ -60,8 +61,3 @@ def _put_away(host: Host, name: str, path: str, what: str) -> None:
     host.run("mv", "--no-target-directory", path, kept)
     if stat.S_ISREG(found.st_mode):
         host.set_access(kept, 0o600, "root", "root")
-
-
-def count(number: int, what: str) -> str:
-    plural = what + ("es" if what.endswith("s") else "s")
-    return f"{number} {what if number == 1 else plural}"

@@ -15,20 +15,10 @@ from backend_server.resources.file import access
 
 
 @dataclass(frozen=True)
-class AuthorizedKeys(Resource):
-    """Exactly these public keys open an account, from a file that root alone can write.
-
-    `keys` are those of keys/USER, `github` those accepted from there. What was revoked since
-    is left out: the list is read again right before and after the file is written.
-    ssh-keygen judges them before they land: Refused where it reads other keys than we do.
-    """
+class _KeyFile(Resource):
+    """The file of an account's keys, below root's folder."""
 
     user: str
-    keys: tuple[Key, ...] = ()
-    github: tuple[Key, ...] = ()
-    mode: int = 0o644
-    owner: str = "root"
-    group: str = "root"
 
     @property
     def path(self) -> str:
@@ -36,6 +26,22 @@ class AuthorizedKeys(Resource):
 
     def owns(self) -> tuple[str, ...]:
         return (self.path,)
+
+
+@dataclass(frozen=True)
+class AuthorizedKeys(_KeyFile):
+    """Exactly these public keys open an account, from a file that root alone can write.
+
+    `keys` are those of keys/USER, `github` those accepted from there. What was revoked since
+    is left out: the list is read again right before and after the file is written.
+    ssh-keygen judges them before they land: Refused where it reads other keys than we do.
+    """
+
+    keys: tuple[Key, ...] = ()
+    github: tuple[Key, ...] = ()
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
 
     def check(self, host: HostReader) -> Changes:
         found, text = host.read(self.path), self._text(host)
@@ -118,18 +124,10 @@ class OnlyTheseKeys(Resource):
 
 
 @dataclass(frozen=True)
-class NoOtherKeys(Resource):
+class NoOtherKeys(_KeyFile):
     """Of the keys that open an account, all are among these; none is added."""
 
-    user: str
     keys: frozenset[Key]
-
-    @property
-    def path(self) -> str:
-        return f"{FOLDER}/{self.user}"
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def check(self, host: HostReader) -> Changes:
         found = in_text(host.read(self.path) or "")

@@ -8,7 +8,7 @@ import struct
 import tempfile
 from dataclasses import dataclass
 
-from backend_server.change import Changes, compare
+from backend_server.change import Changes, compare, counted
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -35,7 +35,10 @@ class RevokedKeys(Resource):
         if found == _version(keys):
             return ()
         return compare(
-            path=("another list" if found is not None else None, _words(keys))
+            path=(
+                "another list" if found is not None else None,
+                counted(len(keys), "key"),
+            )
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -51,10 +54,6 @@ class RevokedKeys(Resource):
         if not data.startswith(_MAGIC) or len(data) < _VERSION_AT + 8:
             return -1 if data else 0
         return int(struct.unpack_from(">Q", data, _VERSION_AT)[0])
-
-
-def _words(fingerprints: frozenset[str]) -> str:
-    return f"{len(fingerprints)} key{'' if len(fingerprints) == 1 else 's'}"
 
 
 def _version(fingerprints: frozenset[str]) -> int:
