@@ -64,4 +64,6 @@ def read(host: HostReader, backend: Backend, release: Release) -> Site | None:
         mirror="",
         security_mirror="",
         etc={},
+        images={},
+        service_env="",
     )

@@ -11,11 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Mapping
 
-from backend_server import keys, rosters
+from backend_server import images, keys, rosters
 from backend_server.backend import Backend
 from backend_server.errors import Refused
 from backend_server.keys import Keys
-from backend_server.parsers import parse_assignments
+from backend_server.parsers import parse_assignments, parse_hosts
 from backend_server.problem import Problem
 from backend_server.releases import Release
 from backend_server.roles import ROLES
@@ -37,6 +37,8 @@ class Site:
     mirror: str  # URL before the archive's path; empty: the host's own sources
     security_mirror: str
     etc: Mapping[str, str]  # files installed as they are, by absolute path
+    images: Mapping[str, str]  # digest by service, of the backend's images.lock
+    service_env: str  # what is different in the services' environment here
 
 
 def gather(backend: Backend, release: Release, checkout: Path, today: date) -> Site:
@@ -56,6 +58,11 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     if any(mirrors) and not all(map(_MIRROR.fullmatch, mirrors)):
         why = "wanted MIRROR and SECURITY_MIRROR both as https://NAME, or both empty"
         problems.append(Problem(source, 0, why))
+    source = f"{backend.name}/images.lock"
+    digests, wrong = images.parse(source, _read(checkout, source, problems))
+    problems += wrong
+    service_env = _read(checkout, f"{backend.name}/service.env", problems)
+    problems = problems or _unpinned(backend, hosts)
     if problems:
         raise Refused(
             "the checkout has mistakes, and nothing was touched\n"
@@ -74,6 +81,8 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
         mirror=mirrors[0],
         security_mirror=mirrors[1],
         etc=_etc(checkout / "etc"),
+        images=digests,
+        service_env=service_env,
     )
 
 
@@ -179,6 +188,17 @@ def _hosts_problems(source: str, text: str) -> list[Problem]:
             )
             problems.append(Problem(source, number, message))
     return problems
+
+
+def _unpinned(backend: Backend, hosts: str) -> list[Problem]:
+    """Containers have no name server: they know the names in hosts(5), and no others."""
+    source, pinned = f"{backend.name}/backend.py", parse_hosts(hosts)
+    names = [endpoint.partition(":")[0] for endpoint in backend.endpoints]
+    return [
+        Problem(source, 0, f"endpoint {name} has no line in {backend.name}/hosts")
+        for name in names
+        if name not in pinned
+    ]
 
 
 def _is_address(text: str) -> bool:

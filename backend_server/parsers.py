@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple
 
 
 FIRST_PERSON = 1000  # UID_MIN of login.defs(5): below are the system's own accounts
@@ -158,3 +159,33 @@ def parse_hosts(text: str) -> dict[str, str]:
         for name in names:
             addresses.setdefault(name, address)
     return addresses
+
+
+def parse_docker_objects(text: str) -> dict[str, Mapping[str, Any]]:
+    """Objects by name from docker-inspect(1); images by each NAME@DIGEST they were pulled as."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for each in json.loads(text or "[]"):
+        for name in each.get("RepoDigests") or [each.get("Name", "")]:
+            found[name.lstrip("/")] = each
+    return found
+
+
+def parse_nft(text: str) -> tuple[Mapping[str, Any], ...] | None:
+    """What nft(8) lists as JSON, less what differs from one load of the same rules to the next.
+
+    Handles count up, and sets are listed in an order of their own.
+    """
+    if not text:
+        return None
+    listed = json.loads(text)["nftables"]
+    return tuple(_settled(each) for each in listed if "metainfo" not in each)
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _settled(each) for key, each in value.items() if key != "handle"}
+        for key in ("set", "elem"):
+            if isinstance(kept.get(key), list):
+                kept[key] = sorted(kept[key], key=repr)
+        return kept
+    return [_settled(each) for each in value] if isinstance(value, list) else value

@@ -22,6 +22,7 @@ class Release:
     keyring: str
     sudo_logfile: bool  # sudo-rs writes to the system log only
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
+    docker: tuple[str, ...]  # packages that bring dockerd and the docker command
 
     @property
     def name(self) -> str:
@@ -58,10 +59,17 @@ def _ubuntu(
             "91-release-upgrade",
             "95-hwe-eol",
         ),
+        docker=("docker.io",),
     )
 
 
-def _debian(version: str, codename: str, *, deb822: bool) -> Release:
+def _debian(
+    version: str,
+    codename: str,
+    *,
+    deb822: bool,
+    docker: tuple[str, ...] = ("docker.io",),
+) -> Release:
     return Release(
         distribution="debian",
         version=version,
@@ -73,6 +81,7 @@ def _debian(version: str, codename: str, *, deb822: bool) -> Release:
         keyring="/usr/share/keyrings/debian-archive-keyring.gpg",
         sudo_logfile=True,
         motd_parts=("10-uname",),
+        docker=docker,
     )
 
 
@@ -83,7 +92,8 @@ RELEASES = (
     _ubuntu("26.04", "resolute", deb822=True, sudo_logfile=False),
     _debian("11", "bullseye", deb822=False),
     _debian("12", "bookworm", deb822=False),
-    _debian("13", "trixie", deb822=True),
+    # There the command is a package of its own, which docker.io only recommends.
+    _debian("13", "trixie", deb822=True, docker=("docker.io", "docker-cli")),
 )
 
 

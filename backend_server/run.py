@@ -85,11 +85,10 @@ class Run:
         shut = revoked.fingerprints(self.host)
         self.site = keyring.with_keys(self.site, verdict, shut)
         self.components = chosen(self._declare(self.site), self.options.only)
-        self.host.watched_units = frozenset(
-            unit
-            for part in self.components
-            for resource in part.resources
-            for unit in resource.asks()
+        declared = [r for part in self.components for r in part.resources]
+        self.host.watched_units = frozenset(u for r in declared for u in r.asks())
+        self.host.watched_objects = frozenset(
+            name for r in declared for name in r.inspects()
         )
         self.host.watched_names = everybody(self.site.people)
 

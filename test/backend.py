@@ -11,8 +11,11 @@ BACKEND = Backend(
     sudo_password=False,
     endpoints=(
         "jobs.opensafely.org:443",
+        "controller.opensafely.org:443",
         "docker-proxy.opensafely.org:443",
         "github-proxy.opensafely.org:443",
     ),
     github="https://github-proxy.opensafely.org",
+    database=("192.0.2.30:1433",),
+    dummy_data=True,
 )

@@ -11,6 +11,7 @@ BACKEND = Backend(
     provider_accounts=frozenset({"ubuntu"}),
     endpoints=(
         "jobs.opensafely.org:443",
+        "controller.opensafely.org:443",
         "docker-proxy.opensafely.org:443",
         "github-proxy.opensafely.org:443",
         "archive-ubuntu.opensafely.org:443",

@@ -6,13 +6,12 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import Callable, Iterable, Literal, Mapping, TypeVar
+from typing import Any, Callable, Iterable, Mapping, TypeVar
 
 from backend_server import acl
 from backend_server.acl import Acl
 from backend_server.change import Changes
-from backend_server.errors import CommandFailed
-from backend_server.host import command
+from backend_server.host.asking import Asking, Directory
 from backend_server.host.directory import parent_of
 from backend_server.parsers import (
     GroupEntry,
@@ -20,9 +19,10 @@ from backend_server.parsers import (
     PasswdEntry,
     ShadowEntry,
     parse_assignments,
+    parse_docker_objects,
     parse_dpkg_status,
-    parse_getent,
     parse_group,
+    parse_nft,
     parse_nsswitch,
     parse_passwd,
     parse_shadow,
@@ -31,19 +31,12 @@ from backend_server.parsers import (
 
 
 T = TypeVar("T")
-Directory = Literal["passwd", "group"]  # of getent(1)
-
 PENDING = "/var/lib/opensafely/pending"
 
-_UNIT_PROPERTIES = (
-    "Id,Names,LoadState,ActiveState,UnitFileState,Type,Result,MainPID,ExecStart"
-)
-_QUESTION_S = 60
-_DIRECTORY_S = 10
 _NO_ACL = (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.ENOTDIR)
 
 
-class HostReader:
+class HostReader(Asking):
     """A host to look at: `check` is given this, so mypy proves that it is a pure read.
 
     Files are read once and kept until their (device, inode, size, mtime) change. What commands
@@ -51,13 +44,16 @@ class HostReader:
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
+        super().__init__()
         self.root = root
-        self.programs: list[tuple[str, ...]] = []  # every program started, in order
         self.watched_units: frozenset[str] = frozenset()
+        self.watched_objects: frozenset[str] = frozenset()
         self.watched_names: frozenset[str] = frozenset()
         self._prefix = str(root).rstrip("/")
         self._parsed: dict[str, tuple[object, object]] = {}
         self._units: dict[str, Mapping[str, str]] | None = None
+        self._objects: dict[str, Mapping[str, Any]] | None = None
+        self._tables: dict[str, tuple[Mapping[str, Any], ...] | None] = {}
         self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
         self._planned: dict[str, Changes] = {}
         self._planned_notices: set[str] = set()
@@ -197,6 +193,28 @@ class HostReader:
             self._units = parse_units(self._systemctl_show(names))
         return self._units.get(name, {})
 
+    def docker_object(self, name: str) -> Mapping[str, Any]:
+        """What docker-inspect(1) says of a container, network or image; {} where none is.
+
+        One call asks about all `watched_objects`. Nothing is there where no daemon answers.
+        """
+        if self._objects is None or name not in self._objects:
+            names = sorted(self.watched_objects | {name})
+            found = parse_docker_objects(self._docker_inspect(names))
+            self._objects = {each: found.get(each, {}) for each in names}
+        return self._objects[name]
+
+    def nft_table(self, name: str) -> tuple[Mapping[str, Any], ...] | None:
+        """The rules of the table `inet NAME` as the kernel has them; None without such a table."""
+        if name not in self._tables:
+            self._tables[name] = parse_nft(self._nft_list(name))
+        return self._tables[name]
+
+    def _forget_answers(self) -> None:
+        """What programs said is out of date: something was changed."""
+        self._units = self._objects = None
+        self._tables = {}
+
     def boot_id(self) -> str:
         return (self.read("/proc/sys/kernel/random/boot_id") or "").strip()
 
@@ -222,74 +240,3 @@ class HostReader:
     def forget_plan(self) -> None:
         self._planned.clear()
         self._planned_notices.clear()
-
-    # ---- programs: a closed list of questions, none of which can change anything
-
-    def apt_simulation(self, verb: str, packages: Iterable[str]) -> command.Output:
-        """What apt-get would do, from the package lists that are on this host."""
-        simulate = ("apt-get", "--simulate", "--quiet", "--no-install-recommends")
-        return self._start((*simulate, verb, *sorted(packages)), deadline_s=_QUESTION_S)
-
-    def git_status(self, checkout: str) -> command.Output:
-        """Commit and changed files of a checkout; its own hooks and monitors are not run."""
-        quiet = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=")
-        status = ("status", "--porcelain=v2", "--branch")
-        argv = ("git", *quiet, "-C", checkout, *status)
-        return self._start(
-            argv, deadline_s=_QUESTION_S, environment={"GIT_OPTIONAL_LOCKS": "0"}
-        )
-
-    def sshd_test(self) -> str:
-        """What sshd finds wrong with the configuration that is here; empty when nothing."""
-        output = self._start(("sshd", "-t"), deadline_s=_QUESTION_S)
-        # Where a socket starts sshd, this folder is made by the first connection.
-        unknown = "Missing privilege separation directory" in output.stderr
-        return "" if output.status == 0 or unknown else output.stderr.strip()
-
-    def visudo_check(self) -> str:
-        """What sudo finds wrong with the rules that are here; empty when nothing."""
-        output = self._start(("visudo", "-c"), deadline_s=_QUESTION_S)
-        return "" if output.status == 0 else (output.stderr + output.stdout).strip()
-
-    def sudo_rules(self, user: str) -> str:
-        """What sudo says that a user may do."""
-        return self._start(("sudo", "-l", "-U", user), deadline_s=_QUESTION_S).stdout
-
-    def fingerprints(self, keys: str) -> set[str]:
-        """Of public keys, a line each, as ssh-keygen reads them."""
-        argv = ("ssh-keygen", "-l", "-f", "/dev/stdin")
-        output = self._start(argv, stdin=keys, deadline_s=_QUESTION_S)
-        return {
-            line.split()[1] for line in output.stdout.splitlines() if " SHA256:" in line
-        }
-
-    def folders_with_files_of(self, uid: int, tops: Iterable[str]) -> list[str]:
-        """Of each file that is this uid's the folder it is in, on these file systems."""
-        of_uid = ("-xdev", "-uid", str(uid), "!", "-type", "d")
-        argv = ("find", *tops, *of_uid, "-printf", r"%h\0")
-        return self._start(argv, deadline_s=_QUESTION_S).stdout.split("\0")[:-1]
-
-    def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
-        argv = ("getent", kind, "--", *names)
-        try:
-            known = parse_getent(self._start(argv, deadline_s=_DIRECTORY_S).stdout)
-        except CommandFailed:  # an answer that is not known is no leave to go on
-            return dict.fromkeys(names, True)
-        return {name: name.lower() in known for name in names}
-
-    def _systemctl_show(self, names: Iterable[str]) -> str:
-        argv = ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *names)
-        return self._start(argv, deadline_s=_QUESTION_S).stdout
-
-    def _start(
-        self,
-        argv: tuple[str, ...],
-        *,
-        stdin: str = "",
-        deadline_s: float,
-        environment: Mapping[str, str] | None = None,
-    ) -> command.Output:
-        self.programs.append(argv)
-        return command.run(
-            argv, stdin=stdin, deadline_s=deadline_s, environment=environment
-        )

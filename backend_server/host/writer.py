@@ -42,7 +42,7 @@ class Host(HostReader):
         Secrets go to `stdin`: anybody can read argv in ps(1). Raises CommandFailed, with the
         line to repeat it and what it printed.
         """
-        self._units = None
+        self._forget_answers()
         output = self._start(
             argv, stdin=stdin, deadline_s=deadline_s, environment=environment
         )
@@ -63,7 +63,7 @@ class Host(HostReader):
         validate: files.Validate | None = None,
     ) -> None:
         """PATH holds exactly TEXT: wholly old or wholly new whenever the power goes."""
-        self._units = None
+        self._forget_answers()
         ids = self._ids(owner, group)
         data = text.encode("utf-8", "surrogateescape")
         files.replace(str(self.root), path, data, mode, ids, validate)
@@ -75,7 +75,7 @@ class Host(HostReader):
 
     def remove(self, path: str) -> None:
         """No file or link is at PATH."""
-        self._units = None
+        self._forget_answers()
         with parent_of(str(self.root), path, make=False) as (folder, name):
             os.unlink(name, dir_fd=folder)
             os.fsync(folder)

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from sandbox.fixtures import ubuntu_user
-from tests.hosts.doors import lets_in, opens, stranger
+from tests.hosts.doors import heals, lets_in, opens, stranger
 from tests.hosts.managing import (
     CHECKOUT,
     edited,
@@ -120,6 +120,18 @@ def test_adoption_on_a_terminal(host, linus, answer, status):
             assert terminal.end(timeout_s=60) == status, terminal.seen
         assert "Traceback" not in terminal.seen
         assert ("linus" in people_of(host, "opensafely-people")) == (status == 0)
+
+
+def test_a_name_that_looks_like_another_is_called_out(host, linus, outside):
+    """By the run that makes the account too, for who applied without a plan."""
+    outside.github("gracee")
+    with on_roster(host, "gracee", key=linus.public_key):
+        for words in ("plan", "apply"):
+            done = manage(host, words, backend="emis")
+            assert "note: gracee looks like grace, who has an account" in done.stdout
+        assert "looks like" not in manage(host, backend="emis").stdout
+    assert heals(host)
+    host.run("userdel -r gracee")
 
 
 def test_an_account_without_any_password(host, linus):

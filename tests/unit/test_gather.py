@@ -45,14 +45,16 @@ def test_each_backend_has_its_own_rosters(name, tmp_path):
 
 def test_what_a_site_holds(checkout):
     (checkout / "packages/core.txt").write_text("bash less # both\n\ngit\n")
-    (checkout / "test/hosts").write_bytes(b"192.0.2.7 a b\r\n# c\n::1 d")
+    names = b"jobs controller docker-proxy github-proxy".split()
+    pins = b" ".join(name + b".opensafely.org" for name in names)
+    (checkout / "test/hosts").write_bytes(b"192.0.2.7 %s\r\n# c\n::1 d" % pins)
     (checkout / "test/backend.env").write_text(
         "MIRROR=https://a.example\nSECURITY_MIRROR='https://b.example'\n"
     )
     (checkout / "etc/ä").write_text("ü\n", "utf-8")
     site = gathered(checkout)
     assert site.packages["core"] == {"bash", "less", "git"}
-    assert site.hosts == "192.0.2.7 a b\n# c\n::1 d\n"
+    assert site.hosts == f"192.0.2.7 {pins.decode()}\n# c\n::1 d\n"
     assert site.mirror == "https://a.example"
     assert site.security_mirror == "https://b.example"
     assert site.etc["/etc/ä"] == "ü\n"
@@ -139,3 +141,31 @@ def test_a_backend_that_is_not_there(tmp_path):
 
 def test_the_sample_people_are_those_of_the_rosters():
     assert set(ROSTERS) == {"developers", "researchers", "reviewers"}
+
+
+def test_an_endpoint_without_an_address(checkout):
+    """Containers have no name server: /etc/hosts is all they know."""
+    text = (checkout / "test/hosts").read_text()
+    (checkout / "test/hosts").write_text(text.replace("github-proxy", "github"))
+    assert problems(checkout) == [
+        "test/backend.py: endpoint github-proxy.opensafely.org has no line in test/hosts"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("jobrunner", "is no `SERVICE sha256:`"),
+        ("jobrunner latest", "is no `SERVICE sha256:`"),
+        (f"jobrunner sha256:{'0' * 63}", "is no `SERVICE sha256:`"),
+        (f"jobrunner sha256:{'1' * 64}", "has a line above already"),
+    ],
+)
+def test_images_that_are_none(checkout, line, why):
+    good = f"# a comment\njobrunner sha256:{'0' * 64}  # and another\n"
+    (checkout / "test/images.lock").write_text(good)
+    assert gathered(checkout).images == {"jobrunner": f"sha256:{'0' * 64}"}
+    (checkout / "test/images.lock").write_text(f"{good}{line}\n")
+    (found,) = problems(checkout)
+    assert found.startswith("test/images.lock:3: ")
+    assert why in found

@@ -22,6 +22,9 @@ LAYERS = [
         "roles",
         "releases",
         "backend",
+        "service",
+        "images",
+        "networks",
         "blob",
         "https",
         "sshd",
@@ -64,7 +67,10 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 # What those beside it may import too: in return it imports nothing beside it.
-SHARED = {"names", "engine", "resources.file", "components.verbatim", "commands.output"}
+SHARED = {
+    *("names", "engine", "resources.file", "commands.output"),
+    *("components.verbatim", "components.storage"),
+}
 # Here the files of one folder may lean on each other as they like.
 OPEN_FOLDERS = {"host"}
 

@@ -1,0 +1,109 @@
+"""What is asked of programs: a closed list of questions, none of which can change anything."""
+
+from __future__ import annotations
+
+from typing import Iterable, Literal, Mapping
+
+from backend_server.errors import CommandFailed
+from backend_server.host import command
+from backend_server.parsers import parse_getent
+
+
+Directory = Literal["passwd", "group"]  # of getent(1)
+
+_UNIT_PROPERTIES = (
+    "Id,Names,LoadState,ActiveState,SubState,UnitFileState,Type,Result,MainPID,ExecStart,"
+    "NRestarts,ExecMainStatus,ActiveEnterTimestampMonotonic"
+)
+_QUESTION_S = 60
+_DIRECTORY_S = 10
+
+
+class Asking:
+    """Whoever looks at a host asks its programs these questions, and no others."""
+
+    def __init__(self) -> None:
+        self.programs: list[tuple[str, ...]] = []  # every program started, in order
+
+    def apt_simulation(self, verb: str, packages: Iterable[str]) -> command.Output:
+        """What apt-get would do, from the package lists that are on this host."""
+        simulate = ("apt-get", "--simulate", "--quiet", "--no-install-recommends")
+        return self._start((*simulate, verb, *sorted(packages)), deadline_s=_QUESTION_S)
+
+    def git_status(self, checkout: str) -> command.Output:
+        """Commit and changed files of a checkout; its own hooks and monitors are not run."""
+        quiet = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=")
+        status = ("status", "--porcelain=v2", "--branch")
+        argv = ("git", *quiet, "-C", checkout, *status)
+        return self._start(
+            argv, deadline_s=_QUESTION_S, environment={"GIT_OPTIONAL_LOCKS": "0"}
+        )
+
+    def sshd_test(self) -> str:
+        """What sshd finds wrong with the configuration that is here; empty when nothing."""
+        output = self._start(("sshd", "-t"), deadline_s=_QUESTION_S)
+        # Where a socket starts sshd, this folder is made by the first connection.
+        unknown = "Missing privilege separation directory" in output.stderr
+        return "" if output.status == 0 or unknown else output.stderr.strip()
+
+    def visudo_check(self) -> str:
+        """What sudo finds wrong with the rules that are here; empty when nothing."""
+        output = self._start(("visudo", "-c"), deadline_s=_QUESTION_S)
+        return "" if output.status == 0 else (output.stderr + output.stdout).strip()
+
+    def sudo_rules(self, user: str) -> str:
+        """What sudo says that a user may do."""
+        return self._start(("sudo", "-l", "-U", user), deadline_s=_QUESTION_S).stdout
+
+    def fingerprints(self, keys: str) -> set[str]:
+        """Of public keys, a line each, as ssh-keygen reads them."""
+        argv = ("ssh-keygen", "-l", "-f", "/dev/stdin")
+        output = self._start(argv, stdin=keys, deadline_s=_QUESTION_S)
+        return {
+            line.split()[1] for line in output.stdout.splitlines() if " SHA256:" in line
+        }
+
+    def folders_with_files_of(self, uid: int, tops: Iterable[str]) -> list[str]:
+        """Of each file that is this uid's the folder it is in, on these file systems."""
+        of_uid = ("-xdev", "-uid", str(uid), "!", "-type", "d")
+        argv = ("find", *tops, *of_uid, "-printf", r"%h\0")
+        return self._start(argv, deadline_s=_QUESTION_S).stdout.split("\0")[:-1]
+
+    def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
+        argv = ("getent", kind, "--", *names)
+        try:
+            known = parse_getent(self._start(argv, deadline_s=_DIRECTORY_S).stdout)
+        except CommandFailed:  # an answer that is not known is no leave to go on
+            return dict.fromkeys(names, True)
+        return {name: name.lower() in known for name in names}
+
+    def _systemctl_show(self, names: Iterable[str]) -> str:
+        argv = ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *names)
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
+
+    def _docker_inspect(self, names: Iterable[str]) -> str:
+        try:
+            argv = ("docker", "inspect", *names)
+            return self._start(argv, deadline_s=_QUESTION_S).stdout
+        except CommandFailed:  # not installed yet, or it hangs
+            return ""
+
+    def _nft_list(self, table: str) -> str:
+        try:
+            argv = ("nft", "-j", "list", "table", "inet", table)
+            return self._start(argv, deadline_s=_QUESTION_S).stdout
+        except CommandFailed:  # not installed yet
+            return ""
+
+    def _start(
+        self,
+        argv: tuple[str, ...],
+        *,
+        stdin: str = "",
+        deadline_s: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> command.Output:
+        self.programs.append(argv)
+        return command.run(
+            argv, stdin=stdin, deadline_s=deadline_s, environment=environment
+        )

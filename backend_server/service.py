@@ -1,0 +1,56 @@
+"""What runs in a container as a service, as a component declares it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+ENV_FOLDER = "/etc/opensafely/env"  # 0700: some of it is secret
+DEFAULTS = f"{ENV_FOLDER}/01_defaults.env"
+SECRETS = f"{ENV_FOLDER}/02_secrets.env"
+OF_BACKEND = f"{ENV_FOLDER}/03_backend.env"
+LOCAL = f"{ENV_FOLDER}/04_local.env"
+ENV_FILES = (DEFAULTS, SECRETS, OF_BACKEND, LOCAL)  # a later one wins
+
+MERGED = (
+    "/run/opensafely/env"  # what a container was started with, a file for each service
+)
+CHOICES = "/etc/opensafely/images.lock"  # images that somebody chose on this host
+
+
+@dataclass(frozen=True)
+class Service:
+    """A container that systemd keeps running, at one digest of one image.
+
+    `image` is its path at the backend's registry. `mounts` are in docker-run(1)'s own form,
+    SOURCE:TARGET[:ro]. `secrets` are names that must have a value in 02_secrets.env before it
+    starts, `optional_secrets` may have one. With `docker` it may start containers of its own,
+    which is being root. It has proved itself when it ran for `steady_s` seconds without a
+    restart.
+    """
+
+    name: str
+    title: str
+    image: str
+    uid: int
+    gid: int
+    command: tuple[str, ...] = ()
+    mounts: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    optional_secrets: tuple[str, ...] = ()
+    docker: bool = False
+    steady_s: int = 15
+
+    @property
+    def unit(self) -> str:
+        return f"opensafely-{self.name}.service"
+
+    @property
+    def settings(self) -> str:
+        """What only this host knows of it: the image in use, and docker's gid."""
+        return f"/etc/opensafely/services/{self.name}"
+
+    @property
+    def merged(self) -> str:
+        return f"{MERGED}/{self.name}"
