@@ -69,6 +69,17 @@ class Asking:
         argv = ("find", *tops, *of_uid, "-printf", r"%h\0")
         return self._start(argv, deadline_s=_QUESTION_S).stdout.split("\0")[:-1]
 
+    def running_containers(self) -> list[str]:
+        """Their names, docker's short way."""
+        argv = ("docker", "ps", "--format={{.Names}}")
+        return self._start(argv, deadline_s=_QUESTION_S).stdout.split()
+
+    def _iptables_save(self) -> str:
+        try:
+            return self._start(("iptables-save",), deadline_s=_QUESTION_S).stdout
+        except CommandFailed:  # not installed yet
+            return ""
+
     def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
         argv = ("getent", kind, "--", *names)
         try:
@@ -90,7 +101,7 @@ class Asking:
 
     def _nft_list(self, table: str) -> str:
         try:
-            argv = ("nft", "-j", "list", "table", "inet", table)
+            argv = ("nft", "-n", "-j", "list", "table", "inet", table)
             return self._start(argv, deadline_s=_QUESTION_S).stdout
         except CommandFailed:  # not installed yet
             return ""
