@@ -85,6 +85,16 @@ class Asking:
         argv = ("journalctl", "--quiet", "--output=json", f"--lines={_LOOKS_BACK}")
         output = self._start((*argv, f"UNIT={unit}", *either), deadline_s=_QUESTION_S)
         return parse_starts_and_ends(output.stdout, _STARTED)
+    def running_containers(self) -> list[str]:
+        """Their names, docker's short way."""
+        argv = ("docker", "ps", "--format={{.Names}}")
+        return self._start(argv, deadline_s=_QUESTION_S).stdout.split()
+
+    def _iptables_save(self) -> str:
+        try:
+            return self._start(("iptables-save",), deadline_s=_QUESTION_S).stdout
+        except CommandFailed:  # not installed yet
+            return ""
 
     def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
         argv = ("getent", kind, "--", *names)
@@ -107,7 +117,7 @@ class Asking:
 
     def _nft_list(self, table: str) -> str:
         try:
-            argv = ("nft", "-j", "list", "table", "inet", table)
+            argv = ("nft", "-n", "-j", "list", "table", "inet", table)
             return self._start(argv, deadline_s=_QUESTION_S).stdout
         except CommandFailed:  # not installed yet
             return ""
