@@ -85,6 +85,7 @@ class Asking:
         argv = ("journalctl", "--quiet", "--output=json", f"--lines={_LOOKS_BACK}")
         output = self._start((*argv, f"UNIT={unit}", *either), deadline_s=_QUESTION_S)
         return parse_starts_and_ends(output.stdout, _STARTED)
+
     def running_containers(self) -> list[str]:
         """Their names, docker's short way."""
         argv = ("docker", "ps", "--format={{.Names}}")
