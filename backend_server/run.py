@@ -78,6 +78,9 @@ class Run:
         self._declare = declare
         self._settle(verdict)
         self.outcomes: list[Outcome] = []
+        self.remarks: list[
+            str
+        ] = []  # what a person should read before anything changes
         self.unanswered: list[str] = []
         self.exit_code: int | None = None  # None until it has ended
         self.context: dict[str, object] = {}  # who, when, from which commit
@@ -92,14 +95,13 @@ class Run:
         self.components = chosen(self._declare(self.site), self.options.only)
         declared = [r for part in self.components for r in part.resources]
         self.host.watched_units = frozenset(u for r in declared for u in r.asks())
-        self.host.watched_objects = frozenset(
-            name for r in declared for name in r.inspects()
-        )
         self.host.watched_names = everybody(self.site.people)
 
     def plan(self) -> None:
         """`outcomes` are what differs from what is declared."""
         self.outcomes = list(engine.plan(self.components, self.host))
+        # Now, not at the end: a new name looks like another until it has an account itself.
+        self.remarks = list(remarks(self.site, self.host, self.verdict))
 
     def accept(self, names: Iterable[str]) -> None:
         """The keys that GitHub offers for these people are declared, and planned, too."""
@@ -133,11 +135,6 @@ class Run:
         of_services = services.degraded(self.site, self.host)
         theirs = offers.degraded(self.verdict)
         return [*self.unanswered, *theirs, *unanswered, *of_services]
-
-    @property
-    def remarks(self) -> list[str]:
-        """Sentences that a person should read before anything changes."""
-        return list(remarks(self.site, self.host, self.verdict))
 
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""
