@@ -10,6 +10,20 @@ from backend_server.commands.host import repair, undo
 from backend_server.commands.look import show, status
 from backend_server.commands.manage import apply, plan
 from backend_server.commands.people import first_password, list_people, who
+from backend_server.commands.secrets import secrets
+from backend_server.commands.service import (
+    environment,
+    follow,
+    list_services,
+    logs,
+    restart,
+    rollback,
+    shell,
+    start,
+    stop,
+    update,
+)
+from backend_server.images import DIGEST
 from backend_server.run import Options
 
 
@@ -47,6 +61,14 @@ def _seconds(text: str) -> int:
             "A run without a terminal waits for nobody"
         )
     return int(text)
+
+
+def _digest(text: str) -> str:
+    if not DIGEST.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; wanted sha256: and 64 hexadecimal digits"
+        )
+    return text
 
 
 _ONLY = _argument(
@@ -145,6 +167,49 @@ PEOPLE = (
         (_OFFLINE,),
     ),
 )
+_SERVICE = _argument("subject", metavar="NAME")
+_AGREED = _flag("--yes", says="answers yes")
+SERVICE = (
+    Command(
+        "list", list_services, "each service, its image, and what it lacks", looks=True
+    ),
+    Command(
+        "logs",
+        logs,
+        "what it says, and what systemd says of it",
+        (_SERVICE, _flag("-f", "--follow", says="go on as it comes")),
+        looks=True,
+    ),
+    Command("start", start, "run it, and see whether it stays up", (_SERVICE,)),
+    Command("stop", stop, "end it, until somebody starts it again", (_SERVICE,)),
+    Command("restart", restart, "end it and run it anew", (_SERVICE,)),
+    Command("shell", shell, "look around in its container", (_SERVICE,)),
+    Command(
+        "update",
+        update,
+        "run it at another image, and go back if it does not stay up",
+        (
+            _SERVICE,
+            _argument("--to", metavar="DIGEST", type=_digest, help="sha256:…"),
+            _argument("--tag", metavar="TAG", help="what that means now; latest"),
+            _AGREED,
+        ),
+    ),
+    Command("rollback", rollback, "run it at the image before", (_SERVICE, _AGREED)),
+    Command("follow", follow, "for a timer, where backend.py allows it", (_SERVICE,)),
+    Command(
+        "secrets",
+        secrets,
+        "which are set, and since when; `set NAME` sets one",
+        (
+            _argument("subject", metavar="set", nargs="?", choices=["", "set"]),
+            _argument("secret", metavar="NAME", nargs="?"),
+        ),
+    ),
+    Command(
+        "environment", environment, "for its unit: what it is started with", (_SERVICE,)
+    ),
+)
 HOST = (
     Command(
         "repair",
@@ -164,6 +229,7 @@ HOST = (
 )
 GROUPS = (
     ("people", "who can do what on this host", PEOPLE),
+    ("service", "what runs in containers on this host", SERVICE),
     ("host", "look after this host", HOST),
 )
 _EXIT_CODES = """\
