@@ -42,15 +42,17 @@ def add(controller: Controller, backend: str) -> Job:
     )
 
 
-def do(host: Host, controller: Controller, backend: str) -> str:
+def do(
+    host: Host, controller: Controller, backend: str, patience_s: float = 180
+) -> str:
     """The job has run and its outputs are there: an account of it, for people."""
     try:
         with Step("waiting for the job-runner to ask for work"):
-            controller.wait_poll(address=host.address)
+            controller.wait_poll(address=host.address, timeout_s=patience_s)
         began = time.monotonic()
         job = add(controller, backend)
         with Step("a job"):
-            result = controller.wait(job.task, timeout_s=180)["results"]
+            result = controller.wait(job.task, timeout_s=patience_s)["results"]
     except SandboxError as error:
         raise SandboxError(f"{error}\n{journal(host)}") from None
     if result["exit_code"] != 0:
@@ -63,7 +65,7 @@ def do(host: Host, controller: Controller, backend: str) -> str:
 
 def outputs(host: Host) -> list[str]:
     """Owner, mode and path of each file that the job should have left."""
-    form = "%U:%G %M %p\\n"
+    form = "%u:%g %M %p\\n"
     found = host.run(f"find {' '.join(WANTED)} -printf '{form}'", check=False)
     if found.returncode:
         raise SandboxError(f"the job was done, but left no output:\n{found.stderr}")
