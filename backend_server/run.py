@@ -55,6 +55,10 @@ class Options(NamedTuple):
     why: str = ""
     reset: bool = False
     confirm_within: int = 300
+    action: str = ""
+    follow: bool = False
+    wait: int = 0
+    reboot: bool = False
 
 
 class Run:
