@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Iterator
 
 from backend_server.backend import Backend
+from backend_server.components.docker import docker
+from backend_server.components.firewall import firewall
 from backend_server.components.hosts import hosts
 from backend_server.components.identity import identity
 from backend_server.components.kernel import kernel
@@ -60,6 +62,9 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("ssh", ssh(site), needs=("people", "keys"))
     yield component("sudo", sudo(site), needs=("people", "packages"))
     yield component("storage", storage(site), needs=("people", "packages"))
+    # Without the rules, containers would reach everything that the host does.
+    yield component("firewall", firewall(site), needs=("packages",))
+    yield component("docker", docker(site), needs=("people", "packages", "firewall"))
     yield component("login", login(site))
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))

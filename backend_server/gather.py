@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Mapping
 
-from backend_server import images, keys, rosters
+from backend_server import images, keys, networks, rosters
 from backend_server.backend import Backend
 from backend_server.errors import Refused
 from backend_server.keys import Keys
@@ -62,6 +62,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     digests, wrong = images.parse(source, _read(checkout, source, problems))
     problems += wrong
     service_env = _read(checkout, f"{backend.name}/service.env", problems)
+    problems += _no_places(backend)
     problems = problems or _unpinned(backend, hosts)
     if problems:
         raise Refused(
@@ -198,6 +199,19 @@ def _unpinned(backend: Backend, hosts: str) -> list[Problem]:
         Problem(source, 0, f"endpoint {name} has no line in {backend.name}/hosts")
         for name in names
         if name not in pinned
+    ]
+
+
+def _no_places(backend: Backend) -> list[Problem]:
+    """Rules of the packet filter hold addresses: no name, which could change, and no IPv6."""
+    return [
+        Problem(
+            f"{backend.name}/backend.py",
+            0,
+            f"database {place!a}: wanted ADDRESS:PORT, such as 192.0.2.30:1433",
+        )
+        for place in backend.database
+        if networks.place(place) is None
     ]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 
 TABLE = "opensafely"  # the nftables table `inet opensafely`
 DATABASE_NETWORK = "jobrunner-db"  # docker's name; the job-runner knows it
@@ -10,3 +13,18 @@ DATABASE_BRIDGE = (
 )
 SERVICES_BRIDGE = "docker0"  # docker's own, which services are on
 NO_DNS = "192.0.2.0"  # nobody: RFC 5737 keeps it free
+
+
+def place(text: str) -> tuple[str, int] | None:
+    """Address and port of ADDRESS:PORT, IPv4; None where it is none."""
+    address, _, port = text.rpartition(":")
+    if is_ipv4(address) and port.isascii() and port.isdigit():
+        number = int(port)
+        return (address, number) if 0 < number < 65536 else None
+    return None
+
+
+def is_ipv4(text: str) -> bool:
+    with contextlib.suppress(OSError, UnicodeEncodeError):
+        return bool(socket.inet_pton(socket.AF_INET, text))
+    return False

@@ -151,6 +151,15 @@ def parse_units(text: str) -> dict[str, Mapping[str, str]]:
     return units
 
 
+def parse_starts_and_ends(text: str, started: str) -> list[tuple[bool, int]]:
+    """Of journalctl's JSON, a line each: whether it is STARTED, and when, in µs of UTC."""
+    entries = (json.loads(line) for line in text.splitlines())
+    return [
+        (each.get("MESSAGE_ID") == started, int(each["__REALTIME_TIMESTAMP"]))
+        for each in entries
+    ]
+
+
 def parse_hosts(text: str) -> dict[str, str]:
     """Address by name, of hosts(5); the first line that has a name decides."""
     addresses: dict[str, str] = {}

@@ -12,10 +12,10 @@ from backend_server.backends import services as services_of
 from backend_server.containers import CANARY_LABEL
 from backend_server.errors import UserError
 from backend_server.gather import Site
+from backend_server.host import choices
 from backend_server.host.writer import Host
 from backend_server.jobs import VOLUMES, containers
 from backend_server.networks import DATABASE_NETWORK, NO_DNS
-from backend_server.parsers import parse_assignments
 from backend_server.roles import OPENSAFELY, OPENSAFELY_ID
 
 
@@ -70,7 +70,7 @@ def job_image(host: Host, site: Site) -> str:
     """The image that the job-runner runs at: the one that is sure to be here."""
     for service in services_of(site):
         if service.docker:
-            return host.parsed(service.settings, parse_assignments).get("IMAGE", "")
+            return choices.settings(host, service.name).image
     return ""
 
 

@@ -10,6 +10,7 @@ DEVELOPERS = "developers"
 RESEARCHERS = "researchers"
 REVIEWERS = "reviewers"
 OPENSAFELY = "opensafely"  # the service account that runs jobs, and its group
+DOCKER = "docker"  # the group that may use docker: the service account, nobody else
 RELEASE = "opensafely-release"  # the account reviewers release files through
 
 # Accounts we made carry this group for ever, so that leavers are found from the host
@@ -27,7 +28,7 @@ ROOT_EQUIVALENT_GROUPS = frozenset(
         # may become root by asking: sudoers of Debian, Ubuntu, cloud images; run0
         *("root", "sudo", "admin", "wheel", "google-sudoers", "empower"),
         # may start a container or machine that mounts the host's /
-        *("docker", "lxd", "incus", "incus-admin", "libvirt", "kvm"),
+        *(DOCKER, "lxd", "incus", "incus-admin", "libvirt", "kvm"),
         # may read or write below the file system, or password hashes
         *("disk", "kmem", "shadow"),
         # may write /usr/local, which comes first in root's PATH

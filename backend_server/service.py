@@ -16,6 +16,12 @@ MERGED = (
     "/run/opensafely/env"  # what a container was started with, a file for each service
 )
 CHOICES = "/etc/opensafely/images.lock"  # images that somebody chose on this host
+SETTINGS = "/etc/opensafely/services"  # what only this host knows, a file for each
+
+
+def unit_of(name: str) -> str:
+    """The unit that runs the service NAME."""
+    return f"opensafely-{name}.service"
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,12 @@ class Service:
 
     @property
     def unit(self) -> str:
-        return f"opensafely-{self.name}.service"
+        return unit_of(self.name)
 
     @property
     def settings(self) -> str:
         """What only this host knows of it: the image in use, and docker's gid."""
-        return f"/etc/opensafely/services/{self.name}"
+        return f"{SETTINGS}/{self.name}"
 
     @property
     def merged(self) -> str:

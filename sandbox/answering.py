@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import socket
 import threading
@@ -14,12 +15,17 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Dict
 
+from sandbox import taskapi
 from sandbox.answer import NOT_FOUND, Answer
+from sandbox.registry import Connection
 
 
-# Asked for by apt, and told to it, unchanged.
-ASKED = ("Range", "If-Range", "If-Modified-Since")
-TOLD = ("Content-Length", "Content-Range", "Content-Type", "Last-Modified", "ETag")
+# Asked for by apt and docker, and told to them, unchanged.
+ASKED = ("Range", "If-Range", "If-Modified-Since", "Accept")
+TOLD = (
+    *("Content-Length", "Content-Range", "Content-Type", "Last-Modified", "ETag"),
+    *("Docker-Content-Digest", "Docker-Distribution-Api-Version"),
+)
 GREETING = b"sandbox\n"
 Settings = Dict[str, Any]
 
@@ -43,13 +49,21 @@ class Answering(BaseHTTPRequestHandler):
         settings = self.settings()
         name = (self.headers.get("Host") or "").partition(":")[0]
         top = "/" + self.path.lstrip("/").partition("/")[0]
-        if name in settings["mirrors"] and top in settings["locations"]:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = self.path.partition("?")[0].lstrip("/")
+        asked = self._asked(settings["answers"], name, path)
+        if asked:
+            self._say(asked)
+        elif name in settings["mirrors"] and top in settings["locations"]:
             self._pass_on(settings["locations"][top] + self.path[len(top) :])
+        elif name == settings["controller"]["name"]:
+            self._say(self._task_api(settings["controller"], body))
+        elif name == settings["registry"]["name"] and top == "/v2":
+            self._pull(settings["registry"])
         else:
-            path = self.path.partition("?")[0].lstrip("/")
-            self._say(self._answer(settings["answers"], name, path))
+            self._say(NOT_FOUND if path else Answer(GREETING))
 
-    do_HEAD = do_GET
+    do_HEAD = do_POST = do_GET
 
     def do_CONNECT(self) -> None:
         """A tunnel to one of the names, for those who come through the proxy."""
@@ -69,12 +83,37 @@ class Answering(BaseHTTPRequestHandler):
             back.join()
         self.close_connection = True
 
-    def _answer(self, answers: Settings, name: str, path: str) -> Answer:
-        asker = self.askers.get(self.client_address, self.client_address[0])
-        for where in (f"{name}/{path}", f"{name}/*", f"{asker} {name}/{path}"):
+    def _asked(self, answers: Settings, name: str, path: str) -> Answer | None:
+        """What a test wants to be said here, if anything."""
+        for where in (f"{name}/{path}", f"{name}/*", f"{self._asker()} {name}/{path}"):
             if where.lower() in answers:  # GitHub takes capitals for small letters
                 return Answer.noted(answers[where.lower()])
-        return NOT_FOUND if path else Answer(GREETING)
+        return None
+
+    def _asker(self) -> str:
+        return self.askers.get(self.client_address, self.client_address[0])
+
+    def _task_api(self, controller: Settings, body: bytes) -> Answer:
+        return taskapi.answer(
+            Path(controller["folder"]),
+            controller["tokens"],
+            {"address": self._asker(), "method": self.command, "path": self.path},
+            self.headers.get("Authorization"),
+            body,
+        )
+
+    def _pull(self, registry: Settings) -> None:
+        """As the registry says; it is there to be read from, and a tag may have moved."""
+        if self.command not in ("GET", "HEAD"):
+            self._say(Answer(b"read only\n", 405))
+            return
+        image, found, tag = self.path.partition("/manifests/")
+        moved = registry["tags"].get(f"{image[len('/v2/') :]}:{tag}", tag)
+        accepts = ", ".join(self.headers.get_all("Accept", []))
+        with contextlib.closing(Connection(Path(registry["socket"]))) as there:
+            where = image + found + moved
+            there.request(self.command, where, headers={"Accept": accepts})
+            self._relay(there.getresponse())
 
     def _say(self, answer: Answer) -> None:
         if answer.status:
@@ -109,6 +148,10 @@ class Answering(BaseHTTPRequestHandler):
         except OSError as error:
             self._say(Answer(f"{error}\n".encode(), 502))
             return
+        self._relay(reply)
+
+    def _relay(self, reply: Any) -> None:
+        """Somebody else's answer, as far as those who ask here look at it."""
         with reply:
             self.send_response(reply.status if hasattr(reply, "status") else reply.code)
             for name in TOLD:
@@ -119,6 +162,11 @@ class Answering(BaseHTTPRequestHandler):
             self.end_headers()
             if self.command != "HEAD":
                 shutil.copyfileobj(reply, self.wfile, 1 << 16)
+
+    def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        """What agents ask every few seconds has a record of its own: see taskapi.py."""
+        if not re.search(r"/task(s|/update)/$", self.path):
+            super().log_request(code, size)
 
     def log_message(self, text: str, *args: Any) -> None:
         name = self.headers.get("Host", "-") if hasattr(self, "headers") else "-"

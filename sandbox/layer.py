@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Callable
 
 from sandbox import cached, managed
-from sandbox.checkout import Checkout
 from sandbox.command import run
 from sandbox.host import Host
 from sandbox.overlay import Layer
@@ -17,10 +16,13 @@ from sandbox.tree import Tree
 
 
 def warm(
-    cache: Path, backend: str, tree: Tree, checkout: Checkout, make: Callable[[], Host]
+    cache: Path, backend: str, tree: Tree, recipe: str, make: Callable[[], Host]
 ) -> Layer:
-    """The layer of a backend on a tree; made from a bare host if there is none yet."""
-    parts = f"{tree.path.name} {checkout.digest()}"
+    """The layer of a backend on a tree; made from a bare host if there is none yet.
+
+    `recipe` is another one whenever that host would be.
+    """
+    parts = f"{tree.path.name} {recipe}"
     digest = hashlib.sha256(parts.encode()).hexdigest()[:12]
     folder = cache / "layers"
     folder.mkdir(exist_ok=True)

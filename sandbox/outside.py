@@ -12,16 +12,25 @@ from typing import Sequence
 
 from sandbox.answer import NOT_FOUND, Answer, keys
 from sandbox.authority import Authority
+from sandbox.checkout import Checkout
+from sandbox.controller import Controller
 from sandbox.errors import SandboxError
+from sandbox.images import Images
 from sandbox.mirror import Mirror
 from sandbox.network import INTERNET, Lab
 from sandbox.people import People
+from sandbox.registry import Registry
+from sandbox.services import TOKEN
 
 
 DOMAIN = "opensafely.org"
 GITHUB = f"github-proxy.{DOMAIN}"
 ARCHIVES = (f"archive-ubuntu.{DOMAIN}", f"security-ubuntu.{DOMAIN}")
-NAMES = (f"jobs.{DOMAIN}", f"docker-proxy.{DOMAIN}", GITHUB, *ARCHIVES)
+DOCKER_PROXY, CONTROLLER = f"docker-proxy.{DOMAIN}", f"controller.{DOMAIN}"
+NAMES = (f"jobs.{DOMAIN}", CONTROLLER, DOCKER_PROXY, GITHUB, *ARCHIVES)
+DATABASE = "192.0.2.30"
+# Where a database listens, and where nothing of it should be reached.
+DATABASE_PORTS = (1433, 1434)
 PORTS = (22, 25, 53, 445)
 PROXY_PORT = 3128
 PROXY = f"http://{INTERNET}:{PROXY_PORT}"
@@ -32,17 +41,27 @@ class Outside:
     """What answers at the lab's own addresses; a test can take it down in part.
 
     The archives pass on to this machine's mirror. GitHub has the keys of each host's
-    people, for that host. Everybody answers 200 at /, with what a test asked for
-    elsewhere, and 404 else. PROXY leads to these names, and nowhere else.
+    people, for that host. DOCKER_PROXY has the images, `controller` the jobs. Everybody
+    answers 200 at /, with what a test asked for elsewhere, and 404 else. PROXY leads to
+    these names, and nowhere else.
     """
 
-    def __init__(self, lab: Lab, mirror: Mirror, authority: Authority) -> None:
+    def __init__(
+        self, lab: Lab, mirror: Mirror, authority: Authority, images: Images
+    ) -> None:
         self.lab, self.mirror, self.authority = lab, mirror, authority
+        self.images = images
         self.folder = lab.runtime / "outside"
         self.folder.mkdir(parents=True)
         self.log, self.settings = self.folder / "log", self.folder / "settings.json"
         self.certificate = authority.issue(NAMES, self.folder)
         self.process: subprocess.Popen[bytes] | None = None
+        tokens = dict.fromkeys(Checkout().backends(), TOKEN)
+        self.controller = Controller(self.folder / "controller", tokens, images)
+        socket = self.folder / "registry"
+        self.registry = Registry(images.registry, images.data, socket)
+        self._registry: subprocess.Popen[bytes] | None = None
+        self._tags: dict[str, str] = {}
         self._known: dict[str, Answer] = {}
         self._answers: dict[str, Answer] = {}
         self._certificates: dict[str, list[str]] = {}
@@ -56,6 +75,8 @@ class Outside:
         if self.process:
             os.truncate(self.log, 0)
             return
+        if not self._registry:
+            self._registry = self.registry.start(self.lab.inside(), self.lab.held)
         argv = (sys.executable, "-sE", "-m", "sandbox.standins", self.settings)
         with self.log.open("wb"), self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -80,9 +101,16 @@ class Outside:
 
     def reset(self) -> None:
         """All names answer, and nothing that was asked for here counts any more."""
-        for asked in (self._answers, self._certificates, self._silent):
+        for asked in (self._answers, self._certificates, self._silent, self._tags):
             asked.clear()
         self.start()
+
+    def close(self) -> None:
+        """None of our programs runs any more."""
+        self.stop()
+        if self._registry:
+            self._registry.kill()
+            self._registry.wait()
 
     def put(self, name: str, path: str, text: str) -> None:
         """https://NAME/PATH answers 200 with this text."""
@@ -107,6 +135,13 @@ class Outside:
             question = f"{address} {GITHUB}/{name}.keys"
             self._known[question] = keys(person.public_key)
         self._save()
+
+    def tag(self, name: str, version: str, tag: str = "latest") -> str:
+        """The digest of a version, as v2 of job-runner, which this tag means until the reset."""
+        digest = self.images.digest(name, version)
+        self._tags[f"opensafely-core/{name}:{tag}"] = digest
+        self._save()
+        return digest
 
     def hang(self, names: Sequence[str]) -> None:
         """Whoever connects to these names waits for the end of the TLS handshake."""
@@ -140,12 +175,24 @@ class Outside:
             "addresses": list(self.lab.pinned),
             "internet": INTERNET,
             "ports": PORTS,
+            "database": [DATABASE] if DATABASE in self.lab.pinned else [],
+            "database ports": DATABASE_PORTS,
             "proxy": PROXY_PORT,
             "names": NAMES,
             "down": self._down,
             "silent": self._silent,
             "mirrors": ARCHIVES,
             "locations": self.mirror.locations,
+            "registry": {
+                "name": DOCKER_PROXY,
+                "socket": str(self.registry.socket),
+                "tags": self._tags,
+            },
+            "controller": {
+                "name": CONTROLLER,
+                "folder": str(self.controller.folder),
+                "tokens": self.controller.tokens,
+            },
             "answers": {where: answer.note() for where, answer in answers.items()},
             "certificate": [str(path) for path in self.certificate],
             "certificates": self._certificates,

@@ -8,11 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, Sequence
 
-from sandbox import cgroups, layer, packages, people
+from sandbox import cgroups, layer, packages, people, services
 from sandbox.authority import Authority
 from sandbox.checkout import HERE, Checkout, commit
 from sandbox.errors import CannotRun
 from sandbox.host import Host
+from sandbox.images import images
 from sandbox.mirror import own_mirror
 from sandbox.network import Lab, pinned_addresses
 from sandbox.outside import Outside
@@ -36,12 +37,13 @@ class Sandbox:
         self.cache = cache_folder()
         self.checkout, self.developers = Checkout(root), developers
         self.mirror, self.authority = own_mirror(), Authority(self.cache / "ca")
+        self.images = images(self.mirror, self.authority, self.cache)
         self._numbers = itertools.count(1)
         self.hosts: list[Host] = []
         self.people: People = {}
         self.lab = Lab(pinned_addresses(root), online=bool(developers), keep=keep)
         try:
-            self.outside = Outside(self.lab, self.mirror, self.authority)
+            self.outside = Outside(self.lab, self.mirror, self.authority, self.images)
             if not developers:
                 self.people = people.make(self.lab.runtime / "keys")
                 self.outside.start()
@@ -62,6 +64,9 @@ class Sandbox:
         host.people = self.people
         place = self.checkout.copy(host.root)
         people.lay_over(place, self.people, self.developers)
+        if not self.lab.online:
+            services.lay_over(place, self.images)
+            services.give_secrets(host.root)
         commit(place)
         return self._boot(host, shape)
 
@@ -82,7 +87,7 @@ class Sandbox:
             self.hosts.remove(host)
             return host
 
-        found = layer.warm(self.cache, backend, tree, self.checkout, make)
+        found = layer.warm(self.cache, backend, tree, self._recipe(), make)
         host = self._host(name or f"warm{next(self._numbers)}", tree, found)
         return self._boot(host, shape, legacy_cgroups)
 
@@ -90,7 +95,7 @@ class Sandbox:
         """Hosts, stand-ins and lab are gone."""
         for host in list(self.hosts):
             self.destroy(host)
-        self.outside.stop()
+        self.outside.close()
         self.lab.close()
 
     def destroy(self, host: Host) -> None:
@@ -98,6 +103,10 @@ class Sandbox:
         if host in self.hosts:
             self.hosts.remove(host)
             host.destroy()
+
+    def _recipe(self) -> str:
+        """Another one whenever a bare host would have other files."""
+        return f"{self.checkout.digest()} {self.images.lock()}"
 
     def _host(self, name: str, tree: Tree, found: Layer | None = None) -> Host:
         host = Host(self.lab, name, tree, self.cache, found)

@@ -1,8 +1,8 @@
 """The program that answers for the outside world; started by outside.py in a lab.
 
 It speaks https on every given address under names with a certificate, passes two of
-them on to the package mirror, tunnels to them as a proxy, and greets on the ports that
-the internet stands for.
+them on to the package mirror and one to a registry, tunnels to them as a proxy, and
+greets on the ports that the internet and a database stand for.
 """
 
 from __future__ import annotations
@@ -94,8 +94,11 @@ def main() -> None:
         serve(web)
     for port in (80, settings["proxy"]):
         serve(Web((internet, port), Answering))
-    for port in settings["ports"]:
-        serve(socketserver.ThreadingTCPServer((internet, port), Greeting))
+    doors = [(internet, port) for port in settings["ports"]]
+    for address in settings["database"]:
+        doors += [(address, port) for port in settings["database ports"]]
+    for door in doors:
+        serve(socketserver.ThreadingTCPServer(door, Greeting))
     serve(socketserver.ThreadingUDPServer((internet, 53), Greeting))
     print("- ready", flush=True)
     threading.Event().wait()

@@ -8,6 +8,7 @@ from backend_server.gather import Site, everybody, last_developers
 from backend_server.resource import Resource
 from backend_server.resources import Group, Leavers, Members, RootEquivalent, User
 from backend_server.roles import (
+    DOCKER,
     MARKER,
     OPENSAFELY,
     OPENSAFELY_ID,
@@ -33,7 +34,8 @@ def people(site: Site) -> Iterator[Resource]:
         expires = _expiry(site, name)
         yield User(name, home=f"/home/{name}", marker=MARKER, expires=expires)
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
-        yield RootEquivalent(name, frozenset(), site.backend.provider_accounts, MARKER)
+        users = frozenset({OPENSAFELY} if name == DOCKER else ())
+        yield RootEquivalent(name, users, site.backend.provider_accounts, MARKER)
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
@@ -52,6 +54,8 @@ def _groups() -> Iterator[Resource]:
     fixed = {OPENSAFELY: OPENSAFELY_ID, REVIEWERS: REVIEWERS_GID}
     for name in sorted({MARKER, *(role.group for role in ROLES)}):
         yield Group(name, gid=fixed.get(name))
+    # docker's package would make it, and has it then when it is first started.
+    yield Group(DOCKER, system=True)
 
 
 def _service_account() -> Iterator[Resource]:

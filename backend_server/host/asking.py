@@ -6,7 +6,7 @@ from typing import Iterable, Literal, Mapping
 
 from backend_server.errors import CommandFailed
 from backend_server.host import command
-from backend_server.parsers import parse_getent
+from backend_server.parsers import parse_getent, parse_starts_and_ends
 
 
 Directory = Literal["passwd", "group"]  # of getent(1)
@@ -15,6 +15,10 @@ _UNIT_PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,UnitFileState,Type,Result,MainPID,ExecStart,"
     "NRestarts,ExecMainStatus,ActiveEnterTimestampMonotonic"
 )
+# What systemd calls `Started UNIT` and `Main process exited`; sd-messages.h has them.
+_STARTED = "39f53479d3a045ac8e11786248231fbf"
+_ENDED = "98e322203f7a4ed290d09fe03c09fe15"
+_LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
 _DIRECTORY_S = 10
 _DU_S = 120
@@ -69,6 +73,30 @@ class Asking:
         of_uid = ("-xdev", "-uid", str(uid), "!", "-type", "d")
         argv = ("find", *tops, *of_uid, "-printf", r"%h\0")
         return self._start(argv, deadline_s=_QUESTION_S).stdout.split("\0")[:-1]
+
+    def last_words(self, unit: str, container: str, lines: int) -> list[str]:
+        """The last lines in the journal of a service's client and of its container."""
+        of_both = (f"_SYSTEMD_UNIT={unit}", "+", f"CONTAINER_NAME={container}")
+        argv = ("journalctl", "--quiet", "--output=cat", f"--lines={lines}", *of_both)
+        return self._start(argv, deadline_s=_QUESTION_S).stdout.splitlines()
+
+    def starts_and_ends(self, unit: str) -> list[tuple[bool, int]]:
+        """When a unit started (True) or its process ended (False), oldest first, in µs of UTC."""
+        either = (f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}")
+        argv = ("journalctl", "--quiet", "--output=json", f"--lines={_LOOKS_BACK}")
+        output = self._start((*argv, f"UNIT={unit}", *either), deadline_s=_QUESTION_S)
+        return parse_starts_and_ends(output.stdout, _STARTED)
+
+    def running_containers(self) -> list[str]:
+        """Their names, docker's short way."""
+        argv = ("docker", "ps", "--format={{.Names}}")
+        return self._start(argv, deadline_s=_QUESTION_S).stdout.split()
+
+    def _iptables_save(self) -> str:
+        try:
+            return self._start(("iptables-save",), deadline_s=_QUESTION_S).stdout
+        except CommandFailed:  # not installed yet
+            return ""
 
     def containers(self) -> str | None:
         """docker-inspect(1) of every container, running or not; None: docker does not say."""
@@ -135,7 +163,7 @@ class Asking:
 
     def _nft_list(self, table: str) -> str:
         try:
-            argv = ("nft", "-j", "list", "table", "inet", table)
+            argv = ("nft", "-n", "-j", "list", "table", "inet", table)
             return self._start(argv, deadline_s=_QUESTION_S).stdout
         except CommandFailed:  # not installed yet
             return ""

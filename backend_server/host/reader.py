@@ -67,6 +67,7 @@ class HostReader(Asking):
         self._units: dict[str, Mapping[str, str]] | None = None
         self._objects: dict[str, Mapping[str, Any]] | None = None
         self._tables: dict[str, tuple[Mapping[str, Any], ...] | None] = {}
+        self._iptables: str | None = None
         self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
         self._planned: dict[str, Changes] = {}
         self._planned_notices: set[str] = set()
@@ -220,8 +221,14 @@ class HostReader(Asking):
     def docker_object(self, name: str) -> Mapping[str, Any]:
         """What docker-inspect(1) says of a container, network or image; {} where none is.
 
-        One call asks about all `watched_objects`. Nothing is there where no daemon answers.
+        One call asks about all `watched_objects`. Nothing is there where no daemon runs: it is
+        not asked then, for systemd would start it to answer.
         """
+        if self.unit("docker.service").get("ActiveState") not in (
+            "active",
+            "reloading",
+        ):
+            return {}
         if self._objects is None or name not in self._objects:
             names = sorted(self.watched_objects | {name})
             found = parse_docker_objects(self._docker_inspect(names))
@@ -234,9 +241,15 @@ class HostReader(Asking):
             self._tables[name] = parse_nft(self._nft_list(name))
         return self._tables[name]
 
+    def iptables_rules(self) -> str:
+        """The rules of other programs than ours, docker above all, as iptables-save(8) has them."""
+        if self._iptables is None:
+            self._iptables = self._iptables_save()
+        return self._iptables
+
     def _forget_answers(self) -> None:
         """What programs said is out of date: something was changed."""
-        self._units = self._objects = None
+        self._units = self._objects = self._iptables = None
         self._tables = {}
 
     def boot_id(self) -> str:

@@ -1,7 +1,9 @@
 """The nouns that components are written in."""
 
 from backend_server.resources.acl import Acl
+from backend_server.resources.daemon import DaemonJson
 from backend_server.resources.directory import Directory
+from backend_server.resources.dockerrules import DockerRules
 from backend_server.resources.file import File, FileMode, Link, NoFile
 from backend_server.resources.group import (
     Group,
@@ -9,9 +11,12 @@ from backend_server.resources.group import (
     NotMembers,
     RootEquivalent,
 )
+from backend_server.resources.held import Held
 from backend_server.resources.hosts import HostsBlock
 from backend_server.resources.keys import AuthorizedKeys, NoOtherKeys, OnlyTheseKeys
 from backend_server.resources.leavers import Leavers
+from backend_server.resources.network import DockerNetwork
+from backend_server.resources.nft import NftTable
 from backend_server.resources.package import NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.proof import Proven
@@ -28,15 +33,20 @@ from backend_server.resources.user import User
 __all__ = [
     "Acl",
     "AuthorizedKeys",
+    "DaemonJson",
     "Directory",
+    "DockerNetwork",
+    "DockerRules",
     "File",
     "FileMode",
     "Group",
+    "Held",
     "HostsBlock",
     "Leavers",
     "Link",
     "LoginDefs",
     "Members",
+    "NftTable",
     "NoFile",
     "NoOtherKeys",
     "NoPackages",

@@ -16,10 +16,14 @@ from backend_server.resource import Resource
 
 @dataclass(frozen=True)
 class Group(Resource):
-    """A group. Set gid only where an image or a share has the number baked in."""
+    """A group. Set gid only where an image or a share has the number baked in.
+
+    A package that wants to make a group takes one that is here only if it is a `system` one.
+    """
 
     name: str
     gid: int | None = None
+    system: bool = False
 
     def check(self, host: HostReader) -> Changes:
         found = host.groups().get(self.name)
@@ -38,7 +42,8 @@ class Group(Resource):
 
     def apply(self, host: Host, changes: Changes) -> None:
         gid = () if self.gid is None else ("--gid", str(self.gid))
-        host.run("groupadd", *gid, self.name)
+        system = ("--system",) if self.system else ()
+        host.run("groupadd", *system, *gid, self.name)
 
     def _refuse_taken_gid(self, host: HostReader) -> None:
         for other in host.groups().values():

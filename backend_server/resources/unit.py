@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend_server.change import Changes, compare
+from backend_server.errors import CommandFailed
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resource import Resource
+
+
+PEND = "pend"
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Unit(Resource):
     """A unit that comes back after a reboot, runs now, and has read its configuration.
 
     None leaves a field alone. `on_change` is the systemctl verb that makes the unit read its
-    configuration: `reload` or `restart`.
+    configuration: `reload` or `restart`; with `pend` it waits until a person restarts it.
     """
 
     name: str
@@ -28,22 +32,38 @@ class Unit(Resource):
 
     def check(self, host: HostReader) -> Changes:
         unit = host.unit(self.name)
+        wanted = None if self.on_change == PEND else "done"
         # A static unit cannot be enabled: others pull it in, which is all that is wanted.
         state = unit.get("UnitFileState", "")
         enabled = state in ("enabled", "static", "indirect", "alias")
         return compare(
             enabled=(enabled, self.enabled),
             running=(unit.get("ActiveState") == "active", self.running),
-            on_change=("pending" if host.pending(self.name) else "done", "done"),
+            on_change=("pending" if host.pending(self.name) else "done", wanted),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
         wanted = {change.field for change in changes}
-        active = host.unit(self.name).get("ActiveState") == "active"
+        state = host.unit(self.name).get("ActiveState")
         if "enabled" in wanted:
             host.run("systemctl", "enable" if self.enabled else "disable", self.name)
         if "running" in wanted:
+            if (
+                state == "failed"
+            ):  # else systemd remembers how often it was tried in vain
+                host.run("systemctl", "reset-failed", self.name)
             host.run("systemctl", "start" if self.running else "stop", self.name)
-        elif "on_change" in wanted and active:
+        elif "on_change" in wanted and state == "active":
             host.run("systemctl", self.on_change, self.name)
-        host.clear_pending(self.name)
+        if "running" in wanted or self.on_change != PEND:
+            host.clear_pending(self.name)
+
+    def _start_or_stop(self, host: Host) -> None:
+        try:
+            host.run("systemctl", "start" if self.running else "stop", self.name)
+        except CommandFailed as error:
+            if "attempted too often" not in error.hint:
+                raise
+            # That guards against loops, and a person who mended what was wrong is none.
+            host.run("systemctl", "reset-failed", self.name)
+            host.run("systemctl", "start", self.name)

@@ -43,7 +43,12 @@ from backend_server.resources import (
 
 
 ON_BOOTED_HOSTS = {
+    "DaemonJson",
+    "DockerNetwork",
+    "DockerRules",
+    "Held",
     "Leavers",
+    "NftTable",
     "NoPackages",
     "PackageLists",
     "Packages",

@@ -12,6 +12,7 @@ from typing import Callable, Iterator
 import pytest
 
 from sandbox import cgroups, leftovers, uplink
+from sandbox.controller import Controller
 from sandbox.host import Host
 from sandbox.network import Lab
 from sandbox.outside import Outside
@@ -41,6 +42,14 @@ def outside(sandbox: Sandbox) -> Iterator[Outside]:
     sandbox.outside.reset()
     yield sandbox.outside
     sandbox.outside.reset()
+
+
+@pytest.fixture
+def controller(sandbox: Sandbox) -> Iterator[Controller]:
+    """Gives agents work and hears of it; nothing is listed yet, nor after the test."""
+    sandbox.outside.controller.reset()
+    yield sandbox.outside.controller
+    sandbox.outside.controller.reset()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,12 @@ import pytest
 from backend_server import resources
 from backend_server.resource import Resource
 from backend_server.resources import (
+    DaemonJson,
+    DockerNetwork,
+    DockerRules,
+    Held,
     Leavers,
+    NftTable,
     NoPackages,
     PackageLists,
     Packages,
@@ -40,6 +45,7 @@ from backend_server.host.writer import Host
 LOOKS = [
     *(("systemctl", "show"), ("apt-get", "--simulate")),
     *(("sshd", "-t"), ("visudo", "-c")),
+    *(("nft", "-n"), ("docker", "inspect"), ("docker", "ps"), ("iptables-save",)),
 ]
 resource, reader, host = eval(sys.argv[1], vars(resources)), HostReader(), Host()
 changes = resource.check(reader)
@@ -103,6 +109,19 @@ Match Group opensafely-canary
     AuthorizedKeysFile /etc/ssh/opensafely_keys/%u
 """
 
+TABLE = """\
+table inet contract
+delete table inet contract
+table inet contract {
+    chain all { ip daddr . tcp dport { 192.0.2.1 . 80, 192.0.2.2 . 443 } accept; }
+}
+"""
+NFT = NftTable("contract", "/etc/contract.nft", TABLE)
+NETWORK = DockerNetwork("contract", bridge="contract")
+NEW_NETWORK = "docker network rm contract; docker network create contract"
+DAEMON = DaemonJson("/etc/docker/daemon.json", '{"live-restore": true, "icc": false}')
+DOCKER = frozenset({"docker.io", "docker-cli", "docker-ce", "runc"})
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -146,6 +165,22 @@ SAMPLES = [
     Sample(f"echo '# theirs' >>{DROP_IN}", Proven("sshd")),
     Sample(LEAVE, LEAVERS),
     Sample("chage -E 2999-12-31 linus; usermod -p '*' linus", LEAVERS),
+    Sample("", NFT),
+    Sample("nft flush ruleset", NFT),
+    Sample("nft insert rule inet contract all accept", NFT),
+    Sample("nft flush chain inet contract all", NFT),
+    Sample("echo '# theirs' >>/etc/contract.nft", NFT),
+    Sample("rm /var/lib/opensafely/proofs/nft-contract", NFT),
+    Sample("", DockerRules("docker.service")),
+    Sample("iptables -F", DockerRules("docker.service")),
+    Sample("", NETWORK),
+    Sample(NEW_NETWORK, NETWORK),
+    Sample("apt-mark unhold docker.io runc", Held("docker", DOCKER)),
+    Sample("apt-mark unhold runc", Held("docker", DOCKER)),
+    Sample("""echo '{"icc": true, "debug": true}' >/etc/docker/daemon.json""", DAEMON),
+    Sample("rm /etc/docker/daemon.json", DAEMON),
+    Sample("echo '{' >/etc/docker/daemon.json", DAEMON),
+    Sample(PEND.replace(UNIT, "reload.docker.service"), DAEMON),
     Sample("", Unit(UNIT, enabled=False, running=False)),
     Sample(PEND, Unit(UNIT, enabled=False, running=False)),
 ]

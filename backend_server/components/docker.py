@@ -1,0 +1,55 @@
+"""Docker: runs containers, and is never restarted under a job by accident."""
+
+from __future__ import annotations
+
+import json
+from typing import Iterator
+
+from backend_server import networks
+from backend_server.components.verbatim import verbatim
+from backend_server.gather import Site
+from backend_server.resource import Resource
+from backend_server.resources import (
+    DaemonJson,
+    DockerNetwork,
+    DockerRules,
+    Held,
+    Packages,
+    Unit,
+)
+
+
+# A new version of any of these restarts what jobs run in. unattended-upgrades leaves them
+# alone too: etc/apt/apt.conf.d/52opensafely.
+HELD = frozenset(
+    {
+        *("docker.io", "docker-cli", "docker-ce", "docker-ce-cli"),
+        *("containerd", "containerd.io", "runc"),
+    }
+)
+
+# No key that version 20.10 does not know.
+_DAEMON = {
+    # Containers go on while dockerd is down or restarts.
+    "live-restore": True,
+    "log-driver": "local",
+    "log-opts": {"max-size": "20m", "max-file": "5"},
+    "default-ulimits": {"core": {"Name": "core", "Soft": 0, "Hard": 0}},
+    # Nobody answers there: containers know the names in hosts(5), and no others.
+    "dns": [networks.NO_DNS],
+    "icc": False,
+}
+
+
+def docker(site: Site) -> Iterator[Resource]:
+    """What it is to be like is there before its package starts it for the first time."""
+    text = json.dumps(_DAEMON, indent=4, sort_keys=True) + "\n"
+    yield DaemonJson("/etc/docker/daemon.json", text)
+    yield verbatim(site, "/etc/needrestart/conf.d/opensafely.conf")
+    packages = Packages("docker", frozenset(site.release.docker))
+    yield packages
+    yield Held("docker", HELD, packages.label)
+    yield Unit("docker.service", on_change="pend")
+    network = networks.DATABASE_NETWORK
+    yield DockerNetwork(network, bridge=networks.DATABASE_BRIDGE)
+    yield DockerRules("docker.service")

@@ -1,0 +1,109 @@
+"""What containers reach: of all networks, only what is declared."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Iterable, Iterator
+
+from backend_server import networks
+from backend_server.gather import Site
+from backend_server.parsers import parse_hosts
+from backend_server.resource import Resource
+from backend_server.resources import NftTable, Packages, Unit, UnitFile
+
+
+_FILE = "/etc/opensafely/firewall.nft"
+_UNIT = "opensafely-firewall.service"
+
+# By interface name, so that it stands before docker has made one. It comes before docker's
+# own chains: what is let through here is for them to judge, what is refused here is refused.
+# Frames between two containers on a bridge come by here too, for docker asks the kernel to.
+_RULES = Template("""\
+# Written by backend-server. What containers may reach; loaded before docker starts.
+table inet $table
+delete table inet $table
+table inet $table {
+    chain refuse {
+        meta l4proto tcp reject with tcp reset
+        reject with icmpx type admin-prohibited
+    }
+    chain answers {
+        ct direction reply ct state established,related accept
+        goto refuse
+    }
+    chain from_database_network {
+$database        goto refuse
+    }
+    chain from_services {
+        ct direction reply ct state established,related accept
+$services        goto refuse
+    }
+    chain forward {
+        type filter hook forward priority -10; policy accept;
+        iifname "$database_bridge" goto from_database_network
+        oifname "$database_bridge" goto answers
+        iifname "$services_bridge" goto from_services
+    }
+    chain input {
+        type filter hook input priority -10; policy accept;
+        iifname "$database_bridge" goto refuse
+        iifname "$services_bridge" goto answers
+    }
+    chain output {
+        type filter hook output priority -10; policy accept;
+        oifname "$database_bridge" goto answers
+    }
+}
+""")
+
+# docker requires it. Stopping it would stop docker, and nothing is gained by it.
+_SERVICE = f"""\
+[Unit]
+Description=Containers reach only what is declared
+Before=docker.service
+RefuseManualStop=yes
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft --file {_FILE}
+
+[Install]
+RequiredBy=docker.service
+"""
+
+
+def firewall(site: Site) -> Iterator[Resource]:
+    """The rules stand before docker does, and docker does not start without them."""
+    yield Packages("firewall", frozenset({"nftables"}))
+    yield NftTable(networks.TABLE, _FILE, rules(site))
+    yield UnitFile(f"/etc/systemd/system/{_UNIT}", _SERVICE)
+    yield Unit(_UNIT)
+
+
+def rules(site: Site) -> str:
+    """The table: jobs reach the database, services the endpoints at their pinned addresses."""
+    pinned = parse_hosts(site.hosts)
+    named = (endpoint.rpartition(":") for endpoint in site.backend.endpoints)
+    endpoints = [(pinned[name], int(port)) for name, _, port in named]
+    database = filter(None, map(networks.place, site.backend.database))
+    return _RULES.substitute(
+        table=networks.TABLE,
+        database=_accept(database),
+        services=_accept(endpoints),
+        database_bridge=networks.DATABASE_BRIDGE,
+        services_bridge=networks.SERVICES_BRIDGE,
+    )
+
+
+def _accept(places: Iterable[tuple[str, int]]) -> str:
+    """Rules for these addresses and ports; nft takes no empty set."""
+    known, lines = sorted(set(places)), []
+    for family, members in (
+        ("ip", [place for place in known if networks.is_ipv4(place[0])]),
+        ("ip6", [place for place in known if not networks.is_ipv4(place[0])]),
+    ):
+        if members:
+            listed = ", ".join(f"{address} . {port}" for address, port in members)
+            lines.append(f"        {family} daddr . tcp dport {{ {listed} }} accept\n")
+    return "".join(lines)

@@ -1,0 +1,75 @@
+"""Which image a service runs at on this host: the checkout's, or one somebody chose here."""
+
+from __future__ import annotations
+
+import json
+from typing import Mapping, NamedTuple
+
+from backend_server import env
+from backend_server.errors import Refused
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.service import CHOICES, SETTINGS
+
+
+class Choice(NamedTuple):
+    """A line of the file: it counts for as long as the checkout says INSTEAD_OF."""
+
+    service: str
+    digest: str
+    instead_of: str  # the digest in the checkout's images.lock; empty: none
+    who: str
+    when: str
+
+
+class Settings(NamedTuple):
+    """What a unit is told about this host: images as NAME@DIGEST, and docker's gid."""
+
+    image: str = ""
+    previous: str = ""
+    docker_gid: str = ""
+
+
+def choices(host: HostReader) -> Mapping[str, Choice]:
+    """By service. Raises Refused where the file is broken."""
+    return host.parsed(CHOICES, _parse)
+
+
+def digest(host: HostReader, name: str, locked: str) -> str:
+    """The digest that counts for a service, of whom the checkout says LOCKED; empty: none."""
+    chosen = choices(host).get(name)
+    return chosen.digest if chosen and chosen.instead_of == locked else locked
+
+
+def choose(host: Host, choice: Choice) -> None:
+    """The choice is the one that counts for its service; those of others stay."""
+    kept = {**choices(host), choice.service: choice}
+    lines = (json.dumps(kept[name]._asdict()) for name in sorted(kept))
+    host.write(CHOICES, "".join(f"{line}\n" for line in lines), 0o644)
+
+
+def settings(host: HostReader, name: str) -> Settings:
+    """As they are; empty fields where nothing is said."""
+    found = env.literal(host.read(f"{SETTINGS}/{name}") or "")
+    return Settings(**{f: found.get(f.upper(), "") for f in Settings._fields})
+
+
+def settle(host: Host, name: str, wanted: Settings) -> None:
+    """The next start of the service goes by these."""
+    values = {field.upper(): value for field, value in wanted._asdict().items()}
+    host.write(f"{SETTINGS}/{name}", env.rendered(values), 0o644)
+
+
+def _parse(text: str) -> dict[str, Choice]:
+    found = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            choice = Choice(**json.loads(line))
+        except (ValueError, TypeError):
+            raise Refused(
+                f"line {number} of {CHOICES} cannot be read, so nobody knows which image "
+                "was chosen there",
+                hint=f"mend that line, or remove it and choose again: {CHOICES}",
+            ) from None
+        found[choice.service] = choice
+    return found

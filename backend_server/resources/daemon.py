@@ -1,0 +1,169 @@
+"""How dockerd runs."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Tuple
+
+from backend_server.change import Changes, compare
+from backend_server.errors import CommandFailed, Refused
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.parsers import parse_assignments
+from backend_server.resource import Resource
+
+
+SERVICE = "docker.service"
+_RELOAD = f"reload.{SERVICE}"  # the mark of a reload, which is not a restart
+_GOOD = "/var/lib/opensafely/docker/daemon.json"  # as this tool wrote it last
+_OPTIONS = "/etc/default/docker"
+_DOCKERD = ("/usr/sbin/dockerd", "/usr/bin/dockerd")
+
+_NO_WAY_OUT = "leaves containers without a way to any network"
+# What each key may be besides absent, and why it may not be anything else.
+_UNWANTED: Dict[str, Tuple[List[Any], str]] = {
+    "hosts": (
+        [[]],
+        "opens docker beside its own socket, and whoever gets there is root",
+    ),
+    "group": (
+        ["", "docker"],
+        "lets another group start containers, which is being root",
+    ),
+    "userns-remap": ([""], "gives the files of jobs other owners"),
+    "bridge": (["", "docker0"], "takes away the network that services are on"),
+    "iptables": ([True], _NO_WAY_OUT),
+    "ip-forward": ([True], _NO_WAY_OUT),
+    "ip-masq": ([True], _NO_WAY_OUT),
+    "firewall-backend": (
+        ["", "iptables"],
+        "puts docker's rules where they are not looked for",
+    ),
+}
+_RELOADED = {"live-restore"}  # of our keys, what dockerd takes over while it runs
+
+Settings = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DaemonJson(Resource):
+    """dockerd's file has these keys with exactly these values; others are the provider's.
+
+    dockerd is told to read it again, which is enough for live-restore; for the rest a mark
+    waits until somebody restarts it. A file that somebody broke is put back as this tool
+    wrote it last, and theirs lies beside it. What undoes what we need is Refused.
+    """
+
+    path: str
+    text: str
+    loaded: str = "done"
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def asks(self) -> tuple[str, ...]:
+        return (SERVICE,)
+
+    def check(self, host: HostReader) -> Changes:
+        text, found = host.read(self.path), self._found(host)
+        self._refuse_settings(found)
+        self._refuse_options(host)
+        mark = "pending" if host.pending(_RELOAD) else "done"
+        loaded = compare(loaded=(mark, self.loaded))
+        wanted = self._merged(found)
+        if text is not None and _parsed(text) == wanted:
+            return loaded
+        host.refuse_unreachable(self.path)
+        return compare(text=(text, _rendered(wanted))) + loaded
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        text, found = host.read(self.path), self._found(host)
+        wanted = self._merged(found)
+        running = host.unit(SERVICE).get("ActiveState") == "active"
+        if running:
+            host.mark_pending(_RELOAD, self.label)
+            if any(found.get(key) != wanted[key] for key in wanted.keys() - _RELOADED):
+                host.mark_pending(SERVICE, self.label)
+        if text is not None and _parsed(text) is None:
+            host.write(f"{self.path}.broken", text, 0o600)
+        at = host.stat(self.path)
+        mode = stat.S_IMODE(at.st_mode) if at else 0o644
+        host.write(self.path, _rendered(wanted), mode, validate=_validator(host))
+        host.write(_GOOD, _rendered(wanted), 0o600)
+        if running:
+            host.run("systemctl", "reload", SERVICE)
+        host.clear_pending(_RELOAD)
+
+    def _found(self, host: HostReader) -> Settings:
+        """What the file says; where it is broken, what it said when we wrote it last."""
+        text = host.read(self.path)
+        found = {} if text is None else _parsed(text)
+        if found is None:
+            found = _parsed(host.read(_GOOD) or "none")
+        if found is None:
+            raise Refused(
+                f"{self.path} holds no JSON object, so dockerd will not start with it",
+                hint=f"correct it, or do without: mv {self.path} {self.path}.broken",
+            )
+        return found
+
+    def _merged(self, found: Settings) -> Settings:
+        """Limits of the provider's stay beside ours; options of a log driver go with it."""
+        ours: Settings = json.loads(self.text)
+        theirs = found.get("default-ulimits")
+        if isinstance(theirs, dict) and "default-ulimits" in ours:
+            ours["default-ulimits"] = {**theirs, **ours["default-ulimits"]}
+        return {**found, **ours}
+
+    def _refuse_settings(self, found: Settings) -> None:
+        for key, (harmless, why) in _UNWANTED.items():
+            if key in found and found[key] not in harmless:
+                raise Refused(
+                    f"{self.path} sets {key} to {json.dumps(found[key])}, which {why}",
+                    hint=f"take {key} out of {self.path}, then run this again",
+                )
+
+    def _refuse_options(self, host: HostReader) -> None:
+        """dockerd does not start where its options and the file both say something."""
+        defaults = host.parsed(_OPTIONS, parse_assignments)
+        started = host.unit(SERVICE).get("ExecStart", "")
+        options = f"{started} {defaults.get('DOCKER_OPTS', '')}".split()
+        ours = {"--" + key.rstrip("s") for key in json.loads(self.text)}
+        for option in options:
+            name = option.partition("=")[0]
+            if "tcp://" in option or name.rstrip("s") in ours:
+                raise Refused(
+                    f"dockerd is started with {option}; wanted it to listen on its own "
+                    f"socket only, and {self.path} to say the rest",
+                    hint=f"look at {_OPTIONS} and `systemctl cat {SERVICE}`, take it out",
+                )
+
+
+def _parsed(text: str) -> Settings | None:
+    """None for what dockerd would not take for a list of settings."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _rendered(settings: Settings) -> str:
+    return json.dumps(settings, indent=4, sort_keys=True) + "\n"
+
+
+def _validator(host: Host) -> Callable[[str], None]:
+    """dockerd's own word, once it is here; before version 23 it gives none."""
+
+    def validate(candidate: str) -> None:
+        if not any(host.stat(path) for path in _DOCKERD):
+            return
+        try:
+            host.run("dockerd", "--validate", "--config-file", candidate)
+        except CommandFailed as error:
+            if "unknown flag" not in error.hint:
+                raise
+
+    return validate

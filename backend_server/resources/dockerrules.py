@@ -1,0 +1,42 @@
+"""The rules that docker itself puts into the kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.errors import UserError
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+@dataclass(frozen=True)
+class DockerRules(Resource):
+    """What docker loaded at its start, for containers to have a way out, is still there.
+
+    Somebody's `iptables -F` or `nft flush ruleset` takes it away, and only a start of docker
+    brings it back. Where containers run, that is for a person to do: then it is a failure.
+    """
+
+    unit: str
+    rules: str = "there"
+
+    def asks(self) -> tuple[str, ...]:
+        return (self.unit,)
+
+    def check(self, host: HostReader) -> Changes:
+        if host.unit(self.unit).get("ActiveState") != "active":
+            return ()  # its start loads them
+        rules = host.iptables_rules()
+        there = "-A FORWARD -j DOCKER-USER" in rules and "-j MASQUERADE" in rules
+        if not there and host.running_containers():
+            raise UserError(
+                "docker's own packet filter rules are gone, and containers reach nothing: "
+                "not the controller, not the database",
+                hint="sudo backend host maintenance: a restart of docker brings them back",
+            )
+        return compare(rules=("there" if there else "gone", self.rules))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        host.run("systemctl", "restart", self.unit)

@@ -1,0 +1,70 @@
+"""Docker's networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from backend_server.change import Changes, compare
+from backend_server.errors import UserError
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+_BRIDGE = "com.docker.network.bridge.name"
+_ICC = "com.docker.network.bridge.enable_icc"
+
+
+@dataclass(frozen=True)
+class DockerNetwork(Resource):
+    """A network of docker's on a bridge of this name, whose containers do not see each other.
+
+    It has no IPv6. One that differs is made anew where no container is on it.
+    """
+
+    name: str
+    bridge: str
+    icc: bool = False
+    ipv6: bool = False
+
+    def inspects(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.docker_object(self.name)
+        if not found:
+            return compare(name=(None, self.name), bridge=(None, self.bridge))
+        options = found.get("Options") or {}
+        is_bridge = found.get("Driver") == "bridge" and not found.get("Internal")
+        changes = compare(
+            bridge=(is_bridge and options.get(_BRIDGE), self.bridge),
+            icc=(options.get(_ICC) != "false", self.icc),
+            ipv6=(bool(found.get("EnableIPv6")), self.ipv6),
+        )
+        if changes:
+            self._leave_alone_where_used(found)
+        return changes
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        if host.docker_object(self.name):
+            host.run("docker", "network", "rm", self.name)
+        options = (f"--opt={_BRIDGE}={self.bridge}", f"--opt={_ICC}={_word(self.icc)}")
+        ipv6 = ("--ipv6",) if self.ipv6 else ()
+        host.run("docker", "network", "create", *options, *ipv6, self.name)
+
+    def _leave_alone_where_used(self, found: Mapping[str, Any]) -> None:
+        """No Refused: a job that runs for days must not hold up who may log in."""
+        users = sorted(
+            each["Name"] for each in (found.get("Containers") or {}).values()
+        )
+        if users:
+            raise UserError(
+                f"docker's network {self.name} is not as declared, and is in use by "
+                + ", ".join(users),
+                hint="when these have ended, run this again: it makes the network anew",
+            )
+
+
+def _word(value: bool) -> str:
+    return str(value).lower()

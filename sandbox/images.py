@@ -1,0 +1,145 @@
+"""Images for containers: a job-runner of our own, and Python for jobs, in some versions."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+from sandbox import cached
+from sandbox.authority import Authority
+from sandbox.command import output, run
+from sandbox.mirror import Mirror
+from sandbox.pieces import Pieces, archive, pieces
+from sandbox.progress import Step
+from sandbox.registry import Layer, Registry
+
+
+JOB_RUNNER = "opensafely-core/job-runner"
+PYTHON = "opensafely-core/python"
+# The service that an image is for, as images.lock calls it.
+SERVICES = {"jobrunner": JOB_RUNNER}
+AGENT = Path(__file__).resolve().parent / "agent"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TRUSTED = "etc/ssl/certs/ca-certificates.crt"
+START = "app/docker/scripts/agent.sh"
+AGENT_SH = "#!/bin/bash\nexec python3 -m sandbox.agent\n"
+BROKEN_SH = "#!/bin/bash\necho 'this version cannot start' >&2\nexit 3\n"
+# What sets each version apart, laid over what all have in common.
+VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    JOB_RUNNER: {
+        "v1": {"app/version": "1\n"},
+        "v2": {"app/version": "2\n"},
+        "broken": {START: BROKEN_SH},
+    },
+    PYTHON: {"v1": {"version": "1\n"}, "v2": {"version": "2\n"}},
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """What the registry has: `digests["opensafely-core/job-runner"]["v2"]`."""
+
+    registry: Path
+    data: Path
+    digests: Mapping[str, Mapping[str, str]]
+
+    def digest(self, name: str, tag: str = "v1") -> str:
+        """Of an image by its path, or by its last part: `job-runner`."""
+        return self.digests.get(name, self.digests.get(f"opensafely-core/{name}", {}))[
+            tag
+        ]
+
+    def lock(self) -> str:
+        """images.lock: every service at the first version of its image."""
+        return "".join(
+            f"{service} {self.digest(name)}\n" for service, name in SERVICES.items()
+        )
+
+
+def images(mirror: Mirror, authority: Authority, cache: Path) -> Images:
+    """Those of the cache, made first where their recipe has changed."""
+    parts = pieces(mirror, cache)
+    folder = cache / "images"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"images-{recipe(parts, authority)}"
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            with Step("making images for containers"):
+                make(path, parts, authority)
+        cached.used(path, "images", grace_s=cached.DAY_S)
+    digests = json.loads((path / "digests.json").read_text())
+    return Images(parts.registry, path / "data", digests)
+
+
+def recipe(parts: Pieces, authority: Authority) -> str:
+    """Another one whenever the images would be others."""
+    total = hashlib.sha256(parts.folder.name.encode())
+    for path in [authority.certificate, Path(__file__), *sorted(AGENT.glob("*.py"))]:
+        total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def make(path: Path, parts: Pieces, authority: Authority) -> None:
+    """The folder is whole or not there at all."""
+    new = path.with_suffix(".new")
+    run("rm", "-rf", "--one-file-system", new)
+    new.mkdir()
+    registry = Registry(parts.registry, new / "data", new / "socket")
+    process = registry.start(frozen=False)
+    try:
+        digests = push_all(registry, parts, authority)
+    finally:
+        process.kill()
+        process.wait()
+    (new / "digests.json").write_text(json.dumps(digests))
+    new.rename(path)
+
+
+def push_all(
+    registry: Registry, parts: Pieces, authority: Authority
+) -> Mapping[str, Mapping[str, str]]:
+    """Digest by name and tag, of all that was pushed; `latest` is the first version."""
+    base = [parts.base(), archive([(TRUSTED, authority.certificate)])]
+    docker = archive([("usr/bin/docker", parts.docker)])
+    kinds = {
+        JOB_RUNNER: ([*base, docker, agent_layer()], config([], "/app")),
+        PYTHON: (base, config(["python3"], "/workspace")),
+    }
+    digests: dict[str, dict[str, str]] = {name: {} for name in kinds}
+    for name, (layers, settings) in kinds.items():
+        for version, texts in VERSIONS[name].items():
+            tags = (version, "latest") if version == "v1" else (version,)
+            pushed = registry.push(name, tags, [*layers, archive([], texts)], settings)
+            digests[name].update(dict.fromkeys(tags, pushed))
+    return digests
+
+
+def agent_layer() -> Layer:
+    """The job-runner's own code, at the place and under the name the real one starts by."""
+    code = [(f"app/sandbox/agent/{path.name}", path) for path in AGENT.glob("*.py")]
+    texts = {START: AGENT_SH, "app/sandbox/__init__.py": ""}
+    return archive(sorted(code), texts)
+
+
+def config(entrypoint: Sequence[str], folder: str) -> Mapping[str, Any]:
+    """How an image runs when nobody says otherwise."""
+    return {
+        "created": "2026-01-01T00:00:00Z",
+        "architecture": output("dpkg", "--print-architecture"),
+        "config": {
+            "Entrypoint": list(entrypoint),
+            "WorkingDir": folder,
+            "Env": [
+                f"PATH={PATH}",
+                f"SSL_CERT_FILE=/{TRUSTED}",
+                "LANG=C.UTF-8",
+                "PYTHONUNBUFFERED=1",
+                "PYTHONDONTWRITEBYTECODE=1",
+            ],
+        },
+    }
