@@ -77,6 +77,9 @@ class Run:
         self._declare = declare
         self._settle(verdict)
         self.outcomes: list[Outcome] = []
+        self.remarks: list[
+            str
+        ] = []  # what a person should read before anything changes
         self.unanswered: list[str] = []
         self.exit_code: int | None = None  # None until it has ended
         self.context: dict[str, object] = {}  # who, when, from which commit
@@ -99,6 +102,8 @@ class Run:
     def plan(self) -> None:
         """`outcomes` are what differs from what is declared."""
         self.outcomes = list(engine.plan(self.components, self.host))
+        # Now, not at the end: a new name looks like another until it has an account itself.
+        self.remarks = list(remarks(self.site, self.host, self.verdict))
 
     def accept(self, names: Iterable[str]) -> None:
         """The keys that GitHub offers for these people are declared, and planned, too."""
@@ -129,11 +134,6 @@ class Run:
     def degraded(self) -> list[str]:
         """A sentence for each thing of the outside world that is not as it should be."""
         return [*self.unanswered, *offers.degraded(self.verdict)]
-
-    @property
-    def remarks(self) -> list[str]:
-        """Sentences that a person should read before anything changes."""
-        return list(remarks(self.site, self.host, self.verdict))
 
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""
