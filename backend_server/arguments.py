@@ -6,8 +6,11 @@ import argparse
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from backend_server.commands.access import narrow, password, readmit, revoke
+from backend_server.commands.disk import show_disk, tidy
 from backend_server.commands.host import repair, undo
+from backend_server.commands.job import kill, list_jobs, logs, shell
 from backend_server.commands.look import show, status
+from backend_server.commands.maintenance import maintain, prove
 from backend_server.commands.manage import apply, plan
 from backend_server.commands.people import first_password, list_people, who
 from backend_server.run import Options
@@ -49,6 +52,17 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _time(text: str) -> int:
+    """Seconds, of 90, 30m or 2h."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
+    if not (number.isascii() and number.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; wanted such as 90, 30m or 2h"
+        )
+    return int(number) * units[unit]
+
+
 _ONLY = _argument(
     "--only",
     action="append",
@@ -74,6 +88,7 @@ _CONFIRM = _argument(
 )
 _WHOM = _argument("subject", metavar="USER|SHA256:…")
 _WHY = "for the history, and the other developers"
+_JOB = _argument("subject", metavar="ID")
 _ACTING = (_ONLY, _OFFLINE, _ACCEPT, _VERBOSE)
 
 COMMANDS = (
@@ -161,10 +176,40 @@ HOST = (
         undo,
         "bring back what a change to sshd or PAM replaced, if nobody confirmed it yet",
     ),
+    Command(
+        "maintenance",
+        maintain,
+        "upgrade docker, the kernel and all packages while no job runs, then prove",
+        (
+            _argument(
+                "--wait",
+                metavar="TIME",
+                type=_time,
+                help="for jobs to end, such as 2h; without it, running jobs refuse it",
+            ),
+            _flag("--reboot", says="prove after a reboot instead"),
+        ),
+    ),
+    Command("prove", prove, "try services, the network that jobs are on, and a job"),
+    Command("disk", show_disk, "what fills the disks", looks=True),
+    Command("tidy", tidy, "remove images unused for 30 days; a timer's, every day"),
+)
+JOB = (
+    Command("list", list_jobs, "what runs, waits to, or was left", looks=True),
+    Command(
+        "logs",
+        logs,
+        "what a job has said; ID is any part of its id",
+        (_JOB, _flag("-f", "--follow", says="and what it will say")),
+        looks=True,
+    ),
+    Command("shell", shell, "a shell inside a job's container", (_JOB,)),
+    Command("kill", kill, "end a job at once", (_JOB, _YES)),
 )
 GROUPS = (
     ("people", "who can do what on this host", PEOPLE),
     ("host", "look after this host", HOST),
+    ("job", "what the job-runner runs here", JOB),
 )
 _EXIT_CODES = """\
 exit status:

@@ -11,6 +11,7 @@ from backend_server.components.docker import docker
 from backend_server.components.firewall import firewall
 from backend_server.components.hosts import hosts
 from backend_server.components.identity import identity
+from backend_server.components.jobrunner import jobrunner
 from backend_server.components.kernel import kernel
 from backend_server.components.keys import keys
 from backend_server.components.login import login
@@ -21,9 +22,11 @@ from backend_server.components.people import leavers, people
 from backend_server.components.ssh import ssh
 from backend_server.components.storage import storage
 from backend_server.components.sudo import sudo
+from backend_server.components.tidy import tidy
 from backend_server.engine import Component, component, well_formed
 from backend_server.errors import Refused
 from backend_server.gather import Site
+from backend_server.service import Service
 
 
 def load(name: str, checkout: Path) -> Backend:
@@ -51,6 +54,11 @@ def declare(site: Site) -> tuple[Component, ...]:
     return components
 
 
+def services(site: Site) -> tuple[Service, ...]:
+    """STUB"""
+    return (jobrunner(site.backend),)
+
+
 def _everywhere(site: Site) -> Iterator[Component]:
     yield component("identity", identity(site))
     yield component("leavers", leavers(site))
@@ -65,6 +73,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
     # Without the rules, containers would reach everything that the host does.
     yield component("firewall", firewall(site), needs=("packages",))
     yield component("docker", docker(site), needs=("people", "packages", "firewall"))
+    yield component("tidy", tidy(site), needs=("docker",))
     yield component("login", login(site))
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))

@@ -98,7 +98,9 @@ def _assignment(line: str) -> tuple[str, str]:
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
-        raise _Wrong(f"the value of {name} is no UTF-8: docker takes no other") from None
+        raise _Wrong(
+            f"the value of {name} is no UTF-8: docker takes no other"
+        ) from None
     if size > _MAX_BYTES:
         raise _Wrong(f"the value of {name} is longer than {_MAX_BYTES} bytes")
     return name, value

@@ -71,9 +71,7 @@ def _jobs(host: Host, site: Site) -> list[Job]:
     except NoDocker as error:
         names = (host.read(f"/proc/{pid}/comm") or "" for pid in host.names("/proc"))
         if any(name.startswith("containerd-shim") for name in names):
-            raise Refused(
-                f"{error}, and containers run on", hint=error.hint
-            ) from None
+            raise Refused(f"{error}, and containers run on", hint=error.hint) from None
         return []
 
 
@@ -109,7 +107,7 @@ def upgraded(host: Host) -> Iterator[Result]:
     """Held packages, which stay held, and all others are the newest that there are."""
     held = updates.held_here(host)
     steps: list[tuple[str, Callable[[], str]]] = [
-        ("lists", lambda: apt.update(host) or "are fresh"),
+        ("lists", lambda: _fresh(host)),
         ("held", lambda: _counted(apt.upgrade_held(host, held)) if held else "none"),
         ("packages", lambda: _counted(apt.upgrade(host))),
     ]
@@ -119,6 +117,11 @@ def upgraded(host: Host) -> Iterator[Result]:
         except UserError as error:
             says = ": ".join(filter(None, (str(error), error.hint)))
             yield Result(what, FAILED, says)
+
+
+def _fresh(host: Host) -> str:
+    apt.update(host)
+    return "are fresh"
 
 
 def _counted(said: str) -> str:

@@ -17,6 +17,7 @@ from backend_server.host.writer import Host
 from backend_server.jobs import VOLUMES, containers
 from backend_server.networks import DATABASE_NETWORK, NO_DNS
 from backend_server.roles import OPENSAFELY, OPENSAFELY_ID
+from backend_server.service import Service
 
 
 OK, FAILED, DEGRADED = "ok", "failed", "degraded"
@@ -74,7 +75,7 @@ def job_image(host: Host, site: Site) -> str:
     return ""
 
 
-def _service(host: Host, service: services.Service) -> Callable[[], str]:
+def _service(host: Host, service: Service) -> Callable[[], str]:
     def prove() -> str:
         services.prove(host, service)
         return "is up and stays up"
@@ -105,7 +106,9 @@ def _network(host: Host, site: Site, image: str) -> Iterator[Result]:
         listed = "; ".join(f"{place} {found[place]}" for place in reached)
         yield Result("network", FAILED, f"{DATABASE_NETWORK} is not shut: {listed}")
     else:
-        yield Result("network", OK, f"{DATABASE_NETWORK} refuses all but what it should")
+        yield Result(
+            "network", OK, f"{DATABASE_NETWORK} refuses all but what it should"
+        )
     for place in databases:
         outcome = OK if found[place] == "open" else DEGRADED
         address = place[len("tcp,") :].replace(",", ":")
@@ -144,9 +147,7 @@ def _listener(address: str) -> Iterator[int]:
         yield port
 
 
-def _probe(
-    host: Host, site: Site, pid: str, places: tuple[str, ...]
-) -> dict[str, str]:
+def _probe(host: Host, site: Site, pid: str, places: tuple[str, ...]) -> dict[str, str]:
     python = ("/usr/bin/python3", "-I", "-S", "-B")
     script = f"{site.checkout}/backend_server/host/probe.py"
     net = ("nsenter", f"--target={pid}", "--net", "--")

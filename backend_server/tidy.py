@@ -39,7 +39,9 @@ def tidy(host: Host, site: Site, today: date) -> Tidied:
     in_use = {c.image_id for c in containers(host)}
     text = host.images()
     if text is None:
-        raise NoDocker("docker does not list its images", hint="systemctl status docker")
+        raise NoDocker(
+            "docker does not list its images", hint="systemctl status docker"
+        )
     images = parse_images(text)
     named = {*services.images_in_use(site, host), *of_jobs(host, today)}
     in_use |= {image.id for image in images if named.intersection(_all(image))}

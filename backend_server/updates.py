@@ -68,5 +68,3 @@ def read(host: HostReader) -> list[Update]:
     except (ValueError, TypeError):  # it is only a note, and the next one is right
         return []
     return [update for update in kept if update.package in held_here(host)]
-
-

@@ -8,12 +8,12 @@ import sys
 from backend_server import consent, jobs
 from backend_server.commands.output import OK, say_lines
 from backend_server.errors import Refused
+from backend_server.history import who
 from backend_server.host import command
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs import Job
 from backend_server.notices import event
-from backend_server.history import who
 from backend_server.releases import of_host
 from backend_server.run import Options, site
 
@@ -36,7 +36,11 @@ def logs(options: Options) -> int:
     host = HostReader()
     found = [job for job in _found(options, host) if job.container]
     kept = dict(jobs.kept_logs(host))
-    past = [Job(id, jobs.FINISHED, "") for id in kept if id not in {j.id for j in found}]
+    past = [
+        Job(each, jobs.FINISHED, "")
+        for each in kept
+        if each not in {job.id for job in found}
+    ]
     job = jobs.one([*found, *past], options.subject)
     if not job.container:
         command.become(("cat", "--", kept[job.id]))
@@ -49,7 +53,9 @@ def shell(options: Options) -> int:
     host = Host()
     job = _running(options, host)
     if not sys.stdin.isatty():
-        raise Refused("a shell needs a terminal, and this is none", hint="backend job logs")
+        raise Refused(
+            "a shell needs a terminal, and this is none", hint="backend job logs"
+        )
     _event(host, options, job, f"{who(host)} opened a shell inside job {job.id}")
     command.become(("docker", "exec", "-it", job.container, "/bin/sh"))
 

@@ -41,7 +41,9 @@ def _maintain(work: _Work, until: float) -> int:
         if work.options.reboot and not work.any(BROKEN):
             work.record("reboots")
             maintenance.reboot(host)
-            _say("goes down, and proves itself afterwards: journalctl -t backend-server")
+            _say(
+                "goes down, and proves itself afterwards: journalctl -t backend-server"
+            )
             return work.end()
         work.add([maintenance.restarted(host)])
     return _proven(work, "ended")
@@ -70,7 +72,9 @@ class _Work:
         self.host.say = _say
         self.site: Site = site(options, of_host(self.host.os_release()))
         preflight.same_backend(self.site, self.host)
-        self.who = f"host {options.action} by {history.who(self.host)}, since {history.now()}"
+        self.who = (
+            f"host {options.action} by {history.who(self.host)}, since {history.now()}"
+        )
         self.results: list[Result] = []
 
     def add(self, results: Iterable[Result]) -> None:
