@@ -170,15 +170,6 @@ def parse_hosts(text: str) -> dict[str, str]:
     return addresses
 
 
-def parse_docker_objects(text: str) -> dict[str, Mapping[str, Any]]:
-    """Objects by name from docker-inspect(1); images by each NAME@DIGEST they were pulled as."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for each in json.loads(text or "[]"):
-        for name in each.get("RepoDigests") or [each.get("Name", "")]:
-            found[name.lstrip("/")] = each
-    return found
-
-
 def parse_nft(text: str) -> tuple[Mapping[str, Any], ...] | None:
     """What nft(8) lists as JSON, less what differs from one load of the same rules to the next.
 

@@ -40,10 +40,6 @@ class Resource:
         """The units that check will ask systemd about, so that one call can answer for all."""
         return ()
 
-    def inspects(self) -> tuple[str, ...]:
-        """The containers, networks and images that check will ask docker about, likewise."""
-        return ()
-
     def check(self, host: HostReader) -> Changes:
         """What is not as declared, () when nothing is. Reads only; a bare host is no error."""
         raise NotImplementedError

@@ -94,9 +94,6 @@ class Run:
         self.components = chosen(self._declare(self.site), self.options.only)
         declared = [r for part in self.components for r in part.resources]
         self.host.watched_units = frozenset(u for r in declared for u in r.asks())
-        self.host.watched_objects = frozenset(
-            name for r in declared for name in r.inspects()
-        )
         self.host.watched_names = everybody(self.site.people)
 
     def plan(self) -> None:

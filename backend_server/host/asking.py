@@ -154,13 +154,6 @@ class Asking:
         argv = ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *names)
         return self._start(argv, deadline_s=_QUESTION_S).stdout
 
-    def _docker_inspect(self, names: Iterable[str]) -> str:
-        try:
-            argv = ("docker", "inspect", *names)
-            return self._start(argv, deadline_s=_QUESTION_S).stdout
-        except CommandFailed:  # not installed yet, or it hangs
-            return ""
-
     def _nft_list(self, table: str) -> str:
         try:
             argv = ("nft", "-n", "-j", "list", "table", "inet", table)

@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterable, Mapping, NamedTuple, TypeVar
 from backend_server import acl
 from backend_server.acl import Acl
 from backend_server.change import Changes
+from backend_server.host import dockerd
 from backend_server.host.asking import Asking, Directory
 from backend_server.host.directory import parent_of
 from backend_server.parsers import (
@@ -19,7 +20,6 @@ from backend_server.parsers import (
     PasswdEntry,
     ShadowEntry,
     parse_assignments,
-    parse_docker_objects,
     parse_dpkg_status,
     parse_group,
     parse_nft,
@@ -60,12 +60,11 @@ class HostReader(Asking):
         super().__init__()
         self.root = root
         self.watched_units: frozenset[str] = frozenset()
-        self.watched_objects: frozenset[str] = frozenset()
         self.watched_names: frozenset[str] = frozenset()
         self._prefix = str(root).rstrip("/")
         self._parsed: dict[str, tuple[object, object]] = {}
         self._units: dict[str, Mapping[str, str]] | None = None
-        self._objects: dict[str, Mapping[str, Any]] | None = None
+        self._objects: dict[str, Mapping[str, Any]] = {}
         self._tables: dict[str, tuple[Mapping[str, Any], ...] | None] = {}
         self._iptables: str | None = None
         self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
@@ -219,20 +218,16 @@ class HostReader(Asking):
         return self._units.get(name, {})
 
     def docker_object(self, name: str) -> Mapping[str, Any]:
-        """What docker-inspect(1) says of a container, network or image; {} where none is.
+        """What docker knows of a container, network or NAME@DIGEST of an image; {} where none is.
 
-        One call asks about all `watched_objects`. Nothing is there where no daemon runs: it is
-        not asked then, for systemd would start it to answer.
+        Nothing is there where no daemon runs: it is not asked then, for systemd would start
+        it to answer.
         """
-        if self.unit("docker.service").get("ActiveState") not in (
-            "active",
-            "reloading",
-        ):
+        state = self.unit("docker.service").get("ActiveState")
+        if state not in ("active", "reloading"):
             return {}
-        if self._objects is None or name not in self._objects:
-            names = sorted(self.watched_objects | {name})
-            found = parse_docker_objects(self._docker_inspect(names))
-            self._objects = {each: found.get(each, {}) for each in names}
+        if name not in self._objects:
+            self._objects[name] = dockerd.inspect(name)
         return self._objects[name]
 
     def nft_table(self, name: str) -> tuple[Mapping[str, Any], ...] | None:
@@ -249,7 +244,8 @@ class HostReader(Asking):
 
     def _forget_answers(self) -> None:
         """What programs said is out of date: something was changed."""
-        self._units = self._objects = self._iptables = None
+        self._units = self._iptables = None
+        self._objects = {}
         self._tables = {}
 
     def boot_id(self) -> str:

@@ -28,9 +28,6 @@ class DockerNetwork(Resource):
     icc: bool = False
     ipv6: bool = False
 
-    def inspects(self) -> tuple[str, ...]:
-        return (self.name,)
-
     def check(self, host: HostReader) -> Changes:
         found = host.docker_object(self.name)
         if not found:

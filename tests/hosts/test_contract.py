@@ -45,7 +45,7 @@ from backend_server.host.writer import Host
 LOOKS = [
     *(("systemctl", "show"), ("apt-get", "--simulate")),
     *(("sshd", "-t"), ("visudo", "-c")),
-    *(("nft", "-n"), ("docker", "inspect"), ("docker", "ps"), ("iptables-save",)),
+    *(("nft", "-n"), ("docker", "ps"), ("iptables-save",)),
 ]
 resource, reader, host = eval(sys.argv[1], vars(resources)), HostReader(), Host()
 changes = resource.check(reader)

@@ -27,7 +27,7 @@ PLACES = [
     ("test", "trixie"),
 ]
 READS_ONLY = re.compile(
-    r"systemctl show |git .* status |nft -n -j list |docker inspect |iptables-save"
+    r"systemctl show |git .* status |nft -n -j list |iptables-save"
 )
 
 LOOKS = '"(show|status|list|inspect)"|"iptables-save"'
