@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple
 
 
@@ -46,9 +45,9 @@ class Image(NamedTuple):
     size: int
 
 
-def parse_containers(text: str) -> tuple[Container, ...]:
-    """Of docker-inspect(1), sorted by name."""
-    return tuple(sorted(map(_container, json.loads(text))))
+def parse_containers(found: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
+    """Of what docker-inspect(1) says, sorted by name."""
+    return tuple(sorted(map(_container, found), key=lambda each: each.name))
 
 
 def _container(found: Mapping[str, Any]) -> Container:
@@ -71,14 +70,15 @@ def _container(found: Mapping[str, Any]) -> Container:
     )
 
 
-def parse_images(text: str) -> tuple[Image, ...]:
-    """Of docker-inspect(1), sorted by id."""
-    return tuple(sorted(map(_image, json.loads(text))))
+def parse_images(found: Iterable[Mapping[str, Any]]) -> tuple[Image, ...]:
+    """Of the API's list, sorted by id."""
+    return tuple(sorted(map(_image, found)))
 
 
 def _image(found: Mapping[str, Any]) -> Image:
     names = (*(found.get("RepoTags") or ()), *(found.get("RepoDigests") or ()))
-    return Image(found["Id"], names, found.get("Size", 0))
+    known = tuple(name for name in names if "<none>" not in name)
+    return Image(found["Id"], known, found.get("Size", 0))
 
 
 def unconfined(

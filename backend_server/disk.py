@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Iterable, Iterator, NamedTuple
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple
 
 from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE
 from backend_server.errors import CommandFailed
@@ -73,10 +71,10 @@ def usage(host: HostReader) -> tuple[list[Usage], list[Usage], list[str]]:
         except CommandFailed as error:
             unknown.append(f"{path}: {error}")
     whole = [Usage(path, sizes[path]) for path in here if path in sizes]
-    answer = host.docker_disk()
+    answer = host.docker_says("/system/df")
     if answer is None:
         unknown.append("docker does not answer: systemctl status docker")
-    whole += parse_docker_df(answer or "")
+    whole += of_docker(answer or {})
     inside = (Usage(p, n) for p, n in sizes.items() if "/workspaces/" in p)
     biggest = sorted(inside, key=lambda each: -each.bytes)[:_SHOWN]
     return sorted(whole, key=lambda each: -each.bytes), biggest, unknown
@@ -88,16 +86,17 @@ def parse_du(text: str) -> dict[str, int]:
     return {path: int(number) for number, path in pairs}
 
 
-def parse_docker_df(text: str) -> list[Usage]:
-    """Of `docker system df`, which names sizes as people do: 1.5GB, of 1000 each."""
-    found = (json.loads(line) for line in text.splitlines())
-    return [Usage(f"docker: {x['Type'].lower()}", _bytes(x["Size"])) for x in found]
+def of_docker(found: Mapping[str, Any]) -> list[Usage]:
+    """Of the API's /system/df."""
 
+    def total(key: str, what: str) -> int:
+        return sum(each.get(what) or 0 for each in found.get(key) or ())
 
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"([\d.]+)([kMGT]?)B", text)
-    power = " kMGT".index(match.group(2) or " ") if match else 0
-    return int(float(match.group(1)) * 1000**power) if match else 0
+    return [
+        Usage("docker's images", found.get("LayersSize") or 0),
+        Usage("docker's containers", total("Containers", "SizeRw")),
+        Usage("docker's build cache", total("BuildCache", "Size")),
+    ]
 
 
 def size(number: float) -> str:

@@ -74,9 +74,7 @@ def listed(host: HostReader, backend: Backend) -> list[Job]:
 
 def containers(host: HostReader) -> tuple[Container, ...]:
     """All of them. Raises NoDocker where docker does not answer."""
-    # A docker that is stopped is not asked: systemd would start it to answer.
-    up = host.unit(DOCKER).get("ActiveState") in ("active", "reloading")
-    found = host.containers() if up else None
+    found = host.containers()
     if found is None:
         raise NoDocker(
             "docker does not answer, so which jobs run cannot be told",

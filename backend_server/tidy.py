@@ -14,7 +14,7 @@ from backend_server.gather import Site
 from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.jobs import LOGS, PREPARED, NoDocker, containers, listed
+from backend_server.jobs import DOCKER, LOGS, PREPARED, NoDocker, containers, listed
 
 
 KEPT = timedelta(days=30)
@@ -37,18 +37,20 @@ class Tidied(NamedTuple):
 def tidy(host: Host, site: Site, today: date) -> Tidied:
     """Raises NoDocker where docker does not answer."""
     in_use = {c.image_id for c in containers(host)}
-    text = host.images()
-    if text is None:
-        raise NoDocker(
-            "docker does not list its images", hint="systemctl status docker"
-        )
-    images = parse_images(text)
+    images = parse_images(_listed_images(host))
     named = {*services.images_in_use(site, host), *of_jobs(host, today)}
     in_use |= {image.id for image in images if named.intersection(_all(image))}
     seen = noted(images, in_use, _seen(host), today)
     record.keep(host, SEEN, seen)
     old = unused(images, in_use, seen, today)
     return _remove(host, site, old)
+
+
+def _listed_images(host: HostReader) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] | None = host.docker_says("/images/json")
+    if found is None:
+        raise NoDocker("docker lists no images", hint=f"systemctl status {DOCKER}")
+    return found
 
 
 def unused(

@@ -98,20 +98,6 @@ class Asking:
         except CommandFailed:  # not installed yet
             return ""
 
-    def containers(self) -> str | None:
-        """docker-inspect(1) of every container, running or not; None: docker does not say."""
-        found = self._docker("ps", "--all", "--quiet", "--no-trunc")
-        return self._inspected(found, "container")
-
-    def images(self) -> str | None:
-        """docker-inspect(1) of every image; None: docker does not say."""
-        found = self._docker("images", "--quiet", "--no-trunc")
-        return self._inspected(found, "image")
-
-    def docker_disk(self) -> str | None:
-        """How much images, containers and caches take: a JSON object a line."""
-        return self._docker("system", "df", "--format", "{{json .}}")
-
     def disk_usage(self, folders: Iterable[str]) -> str:
         """Bytes and path of each folder and of those right below it, NUL between them."""
         du = ("du", "--one-file-system", "--block-size=1", "--max-depth=1", "--null")
@@ -127,20 +113,6 @@ class Asking:
         """When a certificate ends."""
         argv = ("openssl", "x509", "-noout", "-enddate", "-in", path)
         return self._start(argv, deadline_s=_QUESTION_S)
-
-    def _inspected(self, ids: str | None, kind: str) -> str | None:
-        if not ids:
-            return None if ids is None else "[]"
-        # One that went meanwhile is no error: the others are told.
-        argv = ("docker", "inspect", f"--type={kind}", *sorted({*ids.split()}))
-        return self._start(argv, deadline_s=_QUESTION_S).stdout or "[]"
-
-    def _docker(self, *argv: str) -> str | None:
-        try:
-            output = self._start(("docker", *argv), deadline_s=_QUESTION_S)
-        except CommandFailed:  # not installed, or it hangs
-            return None
-        return None if output.status else output.stdout
 
     def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
         argv = ("getent", kind, "--", *names)

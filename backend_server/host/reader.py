@@ -223,12 +223,23 @@ class HostReader(Asking):
         Nothing is there where no daemon runs: it is not asked then, for systemd would start
         it to answer.
         """
-        state = self.unit("docker.service").get("ActiveState")
-        if state not in ("active", "reloading"):
+        if not self._docker_runs():
             return {}
         if name not in self._objects:
             self._objects[name] = dockerd.inspect(name)
         return self._objects[name]
+
+    def containers(self) -> list[Mapping[str, Any]] | None:
+        """What docker knows of every container now; None where no daemon runs, or answers."""
+        return dockerd.containers() if self._docker_runs() else None
+
+    def docker_says(self, path: str) -> Any:
+        """What the Engine API has at a path, as /images/json; None likewise."""
+        return dockerd.tell(path) if self._docker_runs() else None
+
+    def _docker_runs(self) -> bool:
+        state = self.unit("docker.service").get("ActiveState")
+        return state in ("active", "reloading")
 
     def nft_table(self, name: str) -> tuple[Mapping[str, Any], ...] | None:
         """The rules of the table `inet NAME` as the kernel has them; None without such a table."""

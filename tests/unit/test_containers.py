@@ -1,7 +1,6 @@
 """What docker says of containers and images, and which jobs could do more than they should."""
 
 import copy
-import json
 
 import pytest
 
@@ -72,7 +71,7 @@ def container(*path_and_value, base=JOB):
         for step in path:
             place = place[step]
         place[last] = value
-    (parsed,) = parse_containers(json.dumps([found]))
+    (parsed,) = parse_containers([found])
     return parsed
 
 
@@ -153,12 +152,11 @@ def test_a_job_is_not_confined(changed, said):
 
 
 def test_images():
-    text = json.dumps(
-        [
-            {"Id": "sha256:b", "RepoTags": [], "RepoDigests": [IMAGE], "Size": 172},
-            {"Id": "sha256:a", "RepoTags": None, "RepoDigests": None},
-        ]
-    )
-    first, second = parse_images(text)
+    none = ["<none>:<none>"]  # until version 23
+    found = [
+        {"Id": "sha256:b", "RepoTags": none, "RepoDigests": [IMAGE], "Size": 172},
+        {"Id": "sha256:a", "RepoTags": None, "RepoDigests": None},
+    ]
+    first, second = parse_images(found)
     assert (first.id, first.names, first.size) == ("sha256:a", (), 0)
     assert (second.id, second.names, second.size) == ("sha256:b", (IMAGE,), 172)

@@ -102,14 +102,14 @@ def test_sizes():
         "/srv/medium_privacy/workspaces/a b": 4096,
         "/srv/x\ny": 8192,
     }
-    df = (
-        '{"Active":"1","Reclaimable":"0B (0%)","Size":"172.4MB","TotalCount":"2","Type":"Images"}\n'
-        '{"Active":"0","Reclaimable":"0B","Size":"0B","TotalCount":"0","Type":"Build Cache"}\n'
-    )
-    assert disk.parse_docker_df(df) == [
-        disk.Usage("docker: images", 172_400_000),
-        disk.Usage("docker: build cache", 0),
-    ]
+    df = {
+        "LayersSize": 172_400_000,
+        "Images": [],
+        "Containers": [{"Id": "a", "SizeRw": 5}, {"Id": "b"}, {"Id": "c", "SizeRw": 6}],
+        "Volumes": None,
+        "BuildCache": None,
+    }
+    assert [each.bytes for each in disk.of_docker(df)] == [172_400_000, 11, 0]
     assert [disk.size(n) for n in (0, 999, 1500, 2.5e9, 3e12)] == [
         *("0 B", "999 B", "2 kB", "2 GB", "3.0 TB")
     ]
