@@ -8,11 +8,25 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 from backend_server.commands.access import narrow, password, readmit, revoke
 from backend_server.commands.disk import show_disk, tidy
 from backend_server.commands.host import repair, undo
-from backend_server.commands.job import kill, list_jobs, logs, shell
+from backend_server.commands.job import job_logs, job_shell, kill, list_jobs
 from backend_server.commands.look import show, status
 from backend_server.commands.maintenance import maintain, prove
 from backend_server.commands.manage import apply, plan
 from backend_server.commands.people import first_password, list_people, who
+from backend_server.commands.secrets import secrets
+from backend_server.commands.service import (
+    environment,
+    follow,
+    list_services,
+    logs,
+    restart,
+    rollback,
+    shell,
+    start,
+    stop,
+    update,
+)
+from backend_server.images import DIGEST
 from backend_server.run import Options
 
 
@@ -61,6 +75,14 @@ def _time(text: str) -> int:
             f"found {text!r}; wanted such as 90, 30m or 2h"
         )
     return int(number) * units[unit]
+
+
+def _digest(text: str) -> str:
+    if not DIGEST.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; wanted sha256: and 64 hexadecimal digits"
+        )
+    return text
 
 
 _ONLY = _argument(
@@ -160,6 +182,49 @@ PEOPLE = (
         (_OFFLINE,),
     ),
 )
+_SERVICE = _argument("subject", metavar="NAME")
+_AGREED = _flag("--yes", says="answers yes")
+SERVICE = (
+    Command(
+        "list", list_services, "each service, its image, and what it lacks", looks=True
+    ),
+    Command(
+        "logs",
+        logs,
+        "what it says, and what systemd says of it",
+        (_SERVICE, _flag("-f", "--follow", says="go on as it comes")),
+        looks=True,
+    ),
+    Command("start", start, "run it, and see whether it stays up", (_SERVICE,)),
+    Command("stop", stop, "end it, until somebody starts it again", (_SERVICE,)),
+    Command("restart", restart, "end it and run it anew", (_SERVICE,)),
+    Command("shell", shell, "look around in its container", (_SERVICE,)),
+    Command(
+        "update",
+        update,
+        "run it at another image, and go back if it does not stay up",
+        (
+            _SERVICE,
+            _argument("--to", metavar="DIGEST", type=_digest, help="sha256:…"),
+            _argument("--tag", metavar="TAG", help="what that means now; latest"),
+            _AGREED,
+        ),
+    ),
+    Command("rollback", rollback, "run it at the image before", (_SERVICE, _AGREED)),
+    Command("follow", follow, "for a timer, where backend.py allows it", (_SERVICE,)),
+    Command(
+        "secrets",
+        secrets,
+        "which are set, and since when; `set NAME` sets one",
+        (
+            _argument("subject", metavar="set", nargs="?", choices=["", "set"]),
+            _argument("secret", metavar="NAME", nargs="?"),
+        ),
+    ),
+    Command(
+        "environment", environment, "for its unit: what it is started with", (_SERVICE,)
+    ),
+)
 HOST = (
     Command(
         "repair",
@@ -198,16 +263,17 @@ JOB = (
     Command("list", list_jobs, "what runs, waits to, or was left", looks=True),
     Command(
         "logs",
-        logs,
+        job_logs,
         "what a job has said; ID is any part of its id",
         (_JOB, _flag("-f", "--follow", says="and what it will say")),
         looks=True,
     ),
-    Command("shell", shell, "a shell inside a job's container", (_JOB,)),
+    Command("shell", job_shell, "a shell inside a job's container", (_JOB,)),
     Command("kill", kill, "end a job at once", (_JOB, _YES)),
 )
 GROUPS = (
     ("people", "who can do what on this host", PEOPLE),
+    ("service", "what runs in containers on this host", SERVICE),
     ("host", "look after this host", HOST),
     ("job", "what the job-runner runs here", JOB),
 )

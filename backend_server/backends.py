@@ -11,7 +11,7 @@ from backend_server.components.docker import docker
 from backend_server.components.firewall import firewall
 from backend_server.components.hosts import hosts
 from backend_server.components.identity import identity
-from backend_server.components.jobrunner import jobrunner
+from backend_server.components.jobrunner import jobrunner, places
 from backend_server.components.kernel import kernel
 from backend_server.components.keys import keys
 from backend_server.components.login import login
@@ -19,6 +19,7 @@ from backend_server.components.logs import logs
 from backend_server.components.narrowing import narrowing
 from backend_server.components.packages import packages
 from backend_server.components.people import leavers, people
+from backend_server.components.services import container, environment
 from backend_server.components.ssh import ssh
 from backend_server.components.storage import storage
 from backend_server.components.sudo import sudo
@@ -55,8 +56,22 @@ def declare(site: Site) -> tuple[Component, ...]:
 
 
 def services(site: Site) -> tuple[Service, ...]:
-    """STUB"""
-    return (jobrunner(site.backend),)
+    """What runs in containers on this backend."""
+    return services_of(site.backend)
+
+
+def services_of(backend: Backend) -> tuple[Service, ...]:
+    """The same, from backend.py alone. Raises Refused where it follows for another service."""
+    found = (jobrunner(backend),)
+    names = [each.name for each in found]
+    for follow in backend.follows:
+        if follow.service not in names:
+            raise Refused(
+                f"{backend.name}/backend.py follows a tag for {follow.service!a}, "
+                "which is no service here",
+                hint=f"choose from {', '.join(names)}",
+            )
+    return found
 
 
 def _everywhere(site: Site) -> Iterator[Component]:
@@ -73,6 +88,11 @@ def _everywhere(site: Site) -> Iterator[Component]:
     # Without the rules, containers would reach everything that the host does.
     yield component("firewall", firewall(site), needs=("packages",))
     yield component("docker", docker(site), needs=("people", "packages", "firewall"))
+    yield component("environment", environment(site))
+    (runner,) = services(site)
+    parts = (*places(site), *container(site, runner))
+    needs = ("people", "storage", "docker", "environment")
+    yield component("jobrunner", parts, needs=needs)
     yield component("tidy", tidy(site), needs=("docker",))
     yield component("login", login(site))
     yield component("logs", logs(site))

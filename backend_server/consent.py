@@ -58,6 +58,13 @@ def _answer(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
+def yes(sentence: str, question: str) -> None:
+    """Somebody at the terminal agrees, or Refused is raised."""
+    _say(sentence)
+    if _answer(question) != "yes":
+        raise Refused("the answer was not yes; nothing was changed")
+
+
 def adoption(run: Run) -> None:
     """Somebody agrees that accounts which are here already become ours, or Refused is raised."""
     names = adopted(run.outcomes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, NamedTuple
 
 from backend_server.change import Changes, brief
-from backend_server.errors import Refused, UserError
+from backend_server.errors import OutsideWorld, Refused, UserError
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resource import Resource
@@ -143,6 +143,8 @@ def _settle(
                 host.mark_pending(unit, resource.label)
             resource.apply(host, changes)
             _second_look(resource, host)
+    except OutsideWorld as error:
+        return Outcome(part, resource, changes, error)
     except UserError as error:
         # Refused means that nothing was touched, which by now cannot be said.
         return Outcome(part, resource, changes, UserError(str(error), error.hint))
@@ -169,6 +171,11 @@ def _from_the_kernel(resource: Resource, error: OSError) -> UserError:
         f"{resource} could not be looked at or changed: {error.strerror}{where}",
         hint="no file is half written; look at `df -h`, `mount` and `journalctl -k`",
     )
+
+
+def unanswered(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """What is as it was, because somebody else's machine did not give what was wanted."""
+    return [o for o in outcomes if isinstance(o.error, OutsideWorld)]
 
 
 def refusals(outcomes: Iterable[Outcome]) -> list[Outcome]:

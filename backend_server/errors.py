@@ -17,6 +17,12 @@ class CommandFailed(UserError):
     """A program on the host said no, or did not answer in time."""
 
 
+class OutsideWorld(UserError):
+    """Somebody else's machine did not give what was wanted: the last good state stays."""
+
+    exit_code = 4
+
+
 class Refused(UserError):
     """Going on could lose data or lock somebody out, or the input is wrong: a person decides.
 

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Mapping
 
-from backend_server import images, keys, networks, rosters
+from backend_server import env, images, keys, networks, rosters
 from backend_server.backend import Backend
 from backend_server.errors import Refused
 from backend_server.keys import Keys
@@ -61,7 +61,10 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     source = f"{backend.name}/images.lock"
     digests, wrong = images.parse(source, _read(checkout, source, problems))
     problems += wrong
-    service_env = _read(checkout, f"{backend.name}/service.env", problems)
+    source = f"{backend.name}/service.env"
+    service_env = _read(checkout, source, problems)
+    problems += env.parse(source, service_env)[1]
+    problems += _follow_problems(backend)
     problems += _no_places(backend)
     problems = problems or _unpinned(backend, hosts)
     if problems:
@@ -162,6 +165,7 @@ def _keys(
 
 
 _MIRROR = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?(/[\w.-]+)*")
+_DAY = re.compile(r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
@@ -213,6 +217,21 @@ def _no_places(backend: Backend) -> list[Problem]:
         for place in backend.database
         if networks.place(place) is None
     ]
+
+
+def _follow_problems(backend: Backend) -> list[Problem]:
+    """Somebody answers for what moves by itself, and there is an end to it."""
+    source, problems = f"{backend.name}/backend.py", []
+    for follow in backend.follows:
+        if not follow.owner.strip():
+            why = f"{follow.service!a} follows a tag, and nobody answers for it: owner"
+            problems.append(Problem(source, 0, why))
+        if not _DAY.fullmatch(follow.until):
+            why = (
+                f"{follow.service!a} follows a tag until {follow.until!a}: wanted a day"
+            )
+            problems.append(Problem(source, 0, f"{why} such as 2027-01-31"))
+    return problems
 
 
 def _is_address(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Mapping
 from backend_server.problem import Problem
 
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def parse(source: str, text: str) -> tuple[Mapping[str, str], list[Problem]]:
@@ -19,7 +19,7 @@ def parse(source: str, text: str) -> tuple[Mapping[str, str], list[Problem]]:
         name, *rest = line.partition("#")[0].split() or [""]
         if not name:
             continue
-        if len(rest) != 1 or not _DIGEST.fullmatch(rest[0]):
+        if len(rest) != 1 or not DIGEST.fullmatch(rest[0]):
             why = f"{line.strip()!a} is no `SERVICE sha256:` and 64 hexadecimal digits"
             problems.append(Problem(source, number, why))
         elif name in digests:

@@ -9,7 +9,7 @@ from typing import Iterable, Iterator, Mapping
 
 from backend_server.change import HIDDEN, Change, Value, brief, octal
 from backend_server.engine import Component, Outcome
-from backend_server.errors import Refused, UserError
+from backend_server.errors import OutsideWorld, Refused, UserError
 from backend_server.resource import Resource
 
 
@@ -21,6 +21,8 @@ _GLYPHS = {"added": "+", "changed": "~", "removed": "-"}
 def kind(outcome: Outcome) -> str:
     """One word for what became of a resource; `same` where it was as declared."""
     if outcome.error:
+        if isinstance(outcome.error, OutsideWorld):
+            return "degraded"
         return "refused" if isinstance(outcome.error, Refused) else "failed"
     if not outcome.reached:
         return "not reached"
@@ -104,7 +106,8 @@ def counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
 
 
 def say_counts(found: Mapping[str, int]) -> str:
-    order = ("same", "added", "changed", "removed", "failed", "refused", "not reached")
+    fine = ("same", "added", "changed", "removed")
+    order = (*fine, "failed", "refused", "degraded", "not reached")
     names = {"same": "as declared"}
     return ", ".join(f"{found[k]} {names.get(k, k)}" for k in order if k in found)
 

@@ -19,6 +19,7 @@ from backend_server import (
     offers,
     preflight,
     report,
+    services,
 )
 from backend_server.backends import declare, load
 from backend_server.engine import Component, Outcome
@@ -54,9 +55,12 @@ class Options(NamedTuple):
     subject: str = ""
     why: str = ""
     reset: bool = False
+    secret: str = ""
+    to: str = ""
+    tag: str = "latest"
+    follow: bool = False
     confirm_within: int = 300
     action: str = ""
-    follow: bool = False
     wait: int = 0
     reboot: bool = False
 
@@ -130,7 +134,10 @@ class Run:
     @property
     def degraded(self) -> list[str]:
         """A sentence for each thing of the outside world that is not as it should be."""
-        return [*self.unanswered, *offers.degraded(self.verdict)]
+        unanswered = (str(o.error) for o in engine.unanswered(self.outcomes))
+        of_services = services.degraded(self.site, self.host)
+        theirs = offers.degraded(self.verdict)
+        return [*self.unanswered, *theirs, *unanswered, *of_services]
 
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""

@@ -16,6 +16,7 @@ MERGED = (
     "/run/opensafely/env"  # what a container was started with, a file for each service
 )
 CHOICES = "/etc/opensafely/images.lock"  # images that somebody chose on this host
+DOCKER_GROUP = "docker"  # its number differs from host to host
 SETTINGS = "/etc/opensafely/services"  # what only this host knows, a file for each
 
 

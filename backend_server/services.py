@@ -1,37 +1,178 @@
-"""STUB until the services branch is merged."""
+"""The services of this host: how each is, what it lacks, and the images it may need again."""
 
 from __future__ import annotations
 
-from typing import Iterator, NamedTuple
+import time
+from datetime import datetime, timezone
+from typing import Iterator, Mapping, NamedTuple
 
-from backend_server.errors import UserError
+from backend_server.backends import services
+from backend_server.components.services import image
+from backend_server.errors import Refused, UserError
 from backend_server.gather import Site
-from backend_server.host import choices
+from backend_server.host import choices, containers, environment
 from backend_server.host.reader import HostReader
-from backend_server.service import Service
+from backend_server.host.writer import Host
+from backend_server.service import CHOICES, SECRETS, Service
+
+
+_INTERVAL = "JOB_LOOP_INTERVAL"
+_FRESH_S = 15
+_LOOPS = (
+    3  # an agent that ran so long has polled: it ends with the first poll that fails
+)
 
 
 class State(NamedTuple):
+    """A service as it is now. docs/json.md says what each means."""
+
     name: str
+    state: str  # running, restarting, stopped, not started
+    digest: str
+    created: str
+    since: str | None
+    restarts: int
+    exit_status: int | None
+    last_line: str
+    last_poll: str | None
+    lacks: tuple[str, ...]
+
+
+def known(site: Site, name: str) -> Service:
+    """The service of this name. Raises Refused where there is none."""
+    found = {each.name: each for each in services(site)}
+    if name not in found:
+        raise Refused(
+            f"there is no service {name!a}", hint=f"choose from {', '.join(found)}"
+        )
+    return found[name]
 
 
 def states(site: Site, host: HostReader) -> tuple[State, ...]:
-    return ()
+    return tuple(state(site, host, each) for each in services(site))
+
+
+def state(site: Site, host: HostReader, service: Service) -> State:
+    """One call of systemctl, and where it runs one of docker and one of journalctl."""
+    unit = host.unit(service.unit)
+    reference = choices.settings(host, service.name).image
+    word = _word(unit)
+    loop = word == "restarting"
+    said = host.last_words(service.unit, service.name, 1) if loop else []
+    up = containers.running_s(unit) if word == "running" else None
+    return State(
+        name=service.name,
+        state=word if reference else "not started",
+        digest=reference.partition("@")[2],
+        created=containers.created(host.docker_object(reference) if reference else {}),
+        since=_utc(time.time() - up) if up is not None else None,
+        restarts=int(unit.get("NRestarts") or 0),
+        exit_status=int(unit.get("ExecMainStatus") or 0) if loop else None,
+        last_line=said[-1] if said else "",
+        last_poll=_last_poll(host, service, up),
+        lacks=tuple(lacks(site, host, service)),
+    )
+
+
+def line(found: State) -> str:
+    """A service in one line, for a terminal."""
+    since = f"since {found.since}" if found.since else ""
+    poll = f"last poll {found.last_poll}" if found.last_poll else ""
+    digest = found.digest[: len("sha256:") + 12] if found.digest else "no image"
+    made = f"of {found.created}" if found.created else ""
+    words = (f"{found.name:<12}", f"{found.state:<11}", digest, made, since, poll)
+    return " ".join(filter(None, words))
+
+
+def _word(unit: Mapping[str, str]) -> str:
+    """Between two ends of a loop the unit is up for a moment, which is no running."""
+    if unit.get("ActiveState") not in ("active", "activating"):
+        return "stopped"
+    again = int(unit.get("NRestarts") or 0) > 0
+    fresh = containers.running_s(unit) < _FRESH_S
+    return "restarting" if again and fresh else "running"
+
+
+def _last_poll(host: HostReader, service: Service, up: float | None) -> str | None:
+    """When it was last known to have had an answer; None where nothing is known of it."""
+    values = environment.now(host).values
+    try:
+        enough = _LOOPS * float(values.get(_INTERVAL, ""))
+    except ValueError:
+        enough = _LOOPS * 5.0
+    if up is not None and up >= enough:
+        return _utc(time.time())
+    began, last = None, None
+    for starts, at in host.starts_and_ends(service.unit):
+        if starts:
+            began = at
+        elif began is not None and at - began >= enough * 1e6:
+            last = at
+    return _utc(last / 1e6) if last else None
+
+
+def lacks(site: Site, host: HostReader, service: Service) -> Iterator[str]:
+    """A sentence for each thing without which it is not started, with what mends it."""
+    locked = site.images.get(service.name, "")
+    if not choices.digest(host, service.name, locked):
+        yield (
+            f"{service.name} has no image: neither {site.backend.name}/images.lock nor "
+            f"{CHOICES} names one; sudo backend service update {service.name}"
+        )
+    found = environment.now(host, service.secrets)
+    yield from map(str, found.problems)
+    for name in found.missing:
+        yield (
+            f"{service.name} has no value for {name} in {SECRETS}; "
+            f"sudo backend service secrets set {name}"
+        )
 
 
 def degraded(site: Site, host: HostReader) -> Iterator[str]:
-    return iter(())
+    """What keeps services from running, or makes them start again and again."""
+    for each in services(site):
+        missing = tuple(lacks(site, host, each))
+        yield from missing
+        if not missing and _word(host.unit(each.unit)) == "restarting":
+            found = state(site, host, each)
+            last = f"; it said: {found.last_line}" if found.last_line else ""
+            poll = found.last_poll or "none that is known of"
+            yield (
+                f"{each.name} starts again and again: {found.restarts} times, exit status "
+                f"{found.exit_status}, last good poll {poll}{last}"
+            )
+    for follow in site.backend.follows:
+        if over(follow.until):
+            yield (
+                f"{follow.service} follows {follow.tag} no longer: that was until "
+                f"{follow.until}; ask {follow.owner}, then change {site.backend.name}/backend.py"
+            )
+
+
+def over(until: str) -> bool:
+    return datetime.now(timezone.utc).date().isoformat() >= until
 
 
 def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
-    found = choices.settings(host, "jobrunner")
-    return frozenset({found.image, found.previous} - {""})
+    """NAME@DIGEST of every image that a service runs at, came from, or will be started at."""
+    found = set()
+    for each in services(site):
+        name, locked = image(site.backend, each), site.images.get(each.name, "")
+        digests = {locked, choices.digest(host, each.name, locked)} - {""}
+        settings = choices.settings(host, each.name)
+        found |= {f"{name}@{digest}" for digest in digests}
+        found |= {settings.image, settings.previous} - {""}
+    return frozenset(found)
 
 
-def prove(host: HostReader, service: Service) -> None:
-    if host.unit(service.unit).get("ActiveState") != "active":
-        raise UserError(f"{service.unit} is not active")
+def prove(host: Host, service: Service) -> None:
+    """The service has run for its `steady_s` seconds without a restart, or UserError says why not."""
+    if not containers.steady(host, service.name, service.steady_s):
+        raise UserError(
+            f"{service.name} did not stay up for {service.steady_s} s",
+            hint="\n".join(host.last_words(service.unit, service.name, 10)),
+        )
 
 
-def line(state: object) -> str:
-    return str(state)
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timezone
-from typing import Any, Dict, Iterator, List, NamedTuple
+from typing import Any, Dict, Iterator, NamedTuple
 
 from backend_server import disk, jobs, services, updates
 from backend_server.change import counted
@@ -55,7 +55,7 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     }
 
 
-def _jobs(site: Site, host: HostReader, degraded: List[str]) -> list[Job]:
+def _jobs(site: Site, host: HostReader, degraded: list[str]) -> list[Job]:
     try:
         here = jobs.listed(host, site.backend)
     except jobs.NoDocker as error:
@@ -91,7 +91,10 @@ def days_left(said: str, today: date) -> int:
 
 
 def lines(found: Found) -> Iterator[str]:
-    yield from (f"service     {services.line(each)}" for each in found["services"])
+    yield from (
+        f"service     {services.line(services.State(**each))}"
+        for each in found["services"]
+    )
     counts = (f"{number} {state}" for state, number in found["jobs"].items() if number)
     yield f"jobs        {', '.join(counts) or 'none'}"
     for each in found["updates"]:

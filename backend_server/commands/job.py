@@ -31,7 +31,7 @@ def list_jobs(options: Options) -> int:
     return OK
 
 
-def logs(options: Options) -> int:
+def job_logs(options: Options) -> int:
     """What a job has said so far, or, of one that has ended, what the job-runner kept."""
     host = HostReader()
     found = [job for job in _found(options, host) if job.container]
@@ -43,12 +43,12 @@ def logs(options: Options) -> int:
     ]
     job = jobs.one([*found, *past], options.subject)
     if not job.container:
-        command.become(("cat", "--", kept[job.id]))
+        command.become("cat", "--", kept[job.id])
     follow = ("--follow",) if options.follow else ()
-    command.become(("docker", "logs", *follow, job.container))
+    command.become("docker", "logs", *follow, job.container)
 
 
-def shell(options: Options) -> int:
+def job_shell(options: Options) -> int:
     """A shell inside a job's container, as the job itself, while it runs."""
     host = Host()
     job = _running(options, host)
@@ -57,7 +57,7 @@ def shell(options: Options) -> int:
             "a shell needs a terminal, and this is none", hint="backend job logs"
         )
     _event(host, options, job, f"{who(host)} opened a shell inside job {job.id}")
-    command.become(("docker", "exec", "-it", job.container, "/bin/sh"))
+    command.become("docker", "exec", "-it", job.container, *command.SHELL)
 
 
 def kill(options: Options) -> int:

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Iterable, TextIO
 
+from backend_server import engine
 from backend_server.run import Run
 
 
@@ -21,7 +22,9 @@ def ended(run: Run) -> int:
 
 def failed(run: Run) -> bool:
     unwell = run.unrecorded or run.taken_back
-    return any(o.error for o in run.outcomes) or unwell is not None
+    outside = engine.unanswered(run.outcomes)
+    wrong = any(o.error for o in run.outcomes if o not in outside)
+    return wrong or unwell is not None
 
 
 def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Iterator
+
 from backend_server.backend import Backend
 from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE
-from backend_server.roles import OPENSAFELY_ID
+from backend_server.gather import Site
+from backend_server.resource import Resource
+from backend_server.resources import Directory, File
+from backend_server.roles import OPENSAFELY, OPENSAFELY_ID
 from backend_server.service import Service
 
 
@@ -14,6 +19,16 @@ SOCKET = "/var/run/docker.sock"
 # Names for the numbers that it sees, and nobody else's: a list of people is not its business.
 PASSWD = "/etc/opensafely/containers/passwd"
 GROUP = "/etc/opensafely/containers/group"
+_PASSWD = f"""\
+root:x:0:0:root:/root:/usr/sbin/nologin
+{OPENSAFELY}:x:{OPENSAFELY_ID}:{OPENSAFELY_ID}::/tmp:/bin/sh
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+"""
+_GROUP = f"""\
+root:x:0:
+{OPENSAFELY}:x:{OPENSAFELY_ID}:
+nogroup:x:65534:
+"""
 
 
 def jobrunner(backend: Backend) -> Service:
@@ -49,3 +64,12 @@ def jobrunner(backend: Backend) -> Service:
         optional_secrets=("OTEL_EXPORTER_OTLP_HEADERS",),
         docker=True,
     )
+
+
+def places(site: Site) -> Iterator[Resource]:
+    """What it needs beside the trees: its caches, certificates, and names for numbers."""
+    what = jobrunner(site.backend)
+    yield Directory(WORKDIR, mode=0o750, owner=OPENSAFELY, group=OPENSAFELY)
+    yield Directory(CERTIFICATES, mode=0o750, group=OPENSAFELY)
+    for path, text in ((PASSWD, _PASSWD), (GROUP, _GROUP)):
+        yield File(path, text, notify=(what.unit,))

@@ -20,6 +20,7 @@ FIXED_COMMANDS = (
     f'{FIRST_PASSWORD} ""',
     "/usr/local/sbin/backend status",
     "/usr/local/sbin/backend plan --offline",
+    "/usr/local/sbin/backend service list",
     "/usr/local/sbin/backend job list",
 )
 

@@ -23,6 +23,8 @@ ENVIRONMENT = {
 }
 
 
+# For a person, in a container: the better of the two shells that are there.
+SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 _GRACE_S = 10
 
 
@@ -99,7 +101,7 @@ def _signal(process: subprocess.Popen[str], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def become(argv: tuple[str, ...]) -> NoReturn:
+def become(*argv: str) -> NoReturn:
     """This process is that program from now on, with the terminal and the streams it has."""
     terminal = {"TERM": os.environ.get("TERM", "dumb")}
     try:

@@ -17,10 +17,12 @@ from backend_server.resources.keys import AuthorizedKeys, NoOtherKeys, OnlyThese
 from backend_server.resources.leavers import Leavers
 from backend_server.resources.network import DockerNetwork
 from backend_server.resources.nft import NftTable
+from backend_server.resources.operators import OperatorsFile
 from backend_server.resources.package import NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.proof import Proven
 from backend_server.resources.revoked import RevokedKeys
+from backend_server.resources.service import ContainerService
 from backend_server.resources.setting import LoginDefs
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
@@ -33,6 +35,7 @@ from backend_server.resources.user import User
 __all__ = [
     "Acl",
     "AuthorizedKeys",
+    "ContainerService",
     "DaemonJson",
     "Directory",
     "DockerNetwork",
@@ -52,6 +55,7 @@ __all__ = [
     "NoPackages",
     "NotMembers",
     "OnlyTheseKeys",
+    "OperatorsFile",
     "PackageLists",
     "Packages",
     "PamProfile",

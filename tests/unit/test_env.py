@@ -84,7 +84,9 @@ def test_a_later_line_and_a_later_file_win():
     assert env.merge(files) == ({"A": "2", "B": "3", "C": ""}, [])
 
 
-VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r\n"))
+VALUES = st.text(
+    st.characters(blacklist_categories=["Cs"], blacklist_characters="\0\r\n")
+)
 
 
 def docker(text):
@@ -127,6 +129,6 @@ def test_other_lines_stay(before, after):
 
 @pytest.mark.parametrize("value", ["a\nb", "a\0b", "'\"", "a\rb"])
 def test_what_no_line_can_say_is_refused_unseen(value):
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match="no line can hold it") as refused:
         env.assigned("", "A", value)
     assert value not in str(refused.value)

@@ -1,0 +1,129 @@
+"""service secrets: which there are, and setting one."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+import time
+from typing import Iterator
+
+from backend_server import env, history, services
+from backend_server.backends import declare
+from backend_server.backends import services as of_site
+from backend_server.commands.output import OK, say_lines
+from backend_server.errors import Refused
+from backend_server.gather import Site
+from backend_server.host import environment
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.lock import only_run
+from backend_server.notices import event
+from backend_server.releases import of_host
+from backend_server.resources import ContainerService
+from backend_server.run import Options, site
+from backend_server.service import SECRETS
+
+
+_SET = "secret set"  # in the history
+
+
+def secrets(options: Options) -> int:
+    """Names, whether set, and since when; with `set NAME` one of them gets a value."""
+    if options.subject:
+        return _set(options)
+    host = HostReader()
+    found = list(listed(site(options, of_host(host.os_release())), host))
+    if options.json:
+        print(json.dumps({"format": 1, "secrets": found}))
+    else:
+        say_lines(map(_line, found))
+    return OK
+
+
+def listed(this: Site, host: HostReader) -> Iterator[dict[str, object]]:
+    """Every secret that a service here needs or may have; no value."""
+    values, file = environment.now(host).values, host.stat(SECRETS)
+    dates = dict(_dates(host))
+    changed = time.strftime("%Y-%m-%d", time.gmtime(file.st_mtime)) if file else None
+    for what in of_site(this):
+        for name in (*what.secrets, *what.optional_secrets):
+            there = bool(values.get(name))
+            yield {
+                "name": name,
+                "service": what.name,
+                "needed": name in what.secrets,
+                "set": there,
+                "date": dates.get(name, changed) if there else None,
+            }
+
+
+def _dates(host: HostReader) -> Iterator[tuple[str, str]]:
+    """The day that each was last set by a command, oldest first."""
+    for entry in reversed(list(history.entries(host))):
+        if entry.get("event") == _SET:
+            yield str(entry.get("subject")), str(entry.get("began"))[:10]
+
+
+def _line(found: dict[str, object]) -> str:
+    missing = "missing" if found["needed"] else "not set, and need not be"
+    state = f"set {found['date']}" if found["set"] else missing
+    return f"{found['service']:<12} {found['name']:<28} {state}"
+
+
+def _set(options: Options) -> int:
+    """The file says it in one line; other lines stay. What needed it is started or restarted."""
+    host, name = Host(), options.secret
+    this = site(options, of_host(host.os_release()))
+    names = [str(each["name"]) for each in listed(this, host)]
+    if name not in names:
+        raise Refused(
+            f"{name!a} is no secret here", hint=f"choose from {', '.join(names)}"
+        )
+    before = host.read(SECRETS)
+    if before is None:
+        raise Refused(f"there is no {SECRETS} yet", hint="sudo backend")
+    value = _value(name)
+    with only_run(f"service secrets set by {history.who(host)}, since {history.now()}"):
+        try:
+            text = env.assigned(host.read(SECRETS) or "", name, value)
+        except ValueError as error:
+            raise Refused(f"the value of {name} was not taken: {error}") from None
+        host.write(SECRETS, text, 0o600)
+        sentence = f"{history.who(host)} has set {name}"
+        event(host, this.checkout, _SET, sentence, subject=name)
+        restarted = list(_take_effect(this, host, name))
+    done = f"{name} is set" + "".join(f"; {each} runs with it" for each in restarted)
+    data = {"format": 1, "subject": name, "done": done}
+    print(json.dumps(data) if options.json else done)
+    say_lines(services.degraded(this, host), sys.stderr)
+    return OK
+
+
+def _value(name: str) -> str:
+    if sys.stdin.isatty():
+        value = getpass.getpass(f"{name} (nothing is shown): ")
+        if value != getpass.getpass("Once more: "):
+            raise Refused("the two were not the same; nothing was changed")
+    else:
+        value = sys.stdin.read()
+        value = value[:-1] if value.endswith("\n") else value
+    if not value:
+        raise Refused(f"the value of {name} was empty; nothing was changed")
+    return value
+
+
+def _take_effect(this: Site, host: Host, name: str) -> Iterator[str]:
+    """The services that take it run with it, if they lack nothing else."""
+    declared = [r for part in declare(this) for r in part.resources]
+    runs = {r.name: r for r in declared if isinstance(r, ContainerService)}
+    for what in of_site(this):
+        takes = name in (*what.secrets, *what.optional_secrets)
+        there = host.stat(f"/etc/systemd/system/{what.unit}") is not None
+        if not takes or not there or any(services.lacks(this, host, what)):
+            continue
+        resource = runs[what.name]
+        changes = resource.check(host)
+        if changes:
+            resource.apply(host, changes)
+            yield what.name

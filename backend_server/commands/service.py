@@ -1,0 +1,159 @@
+"""service …: what runs in containers here, and at which image."""
+
+from __future__ import annotations
+
+import json
+from typing import Callable
+
+from backend_server import history, preflight, services, updating
+from backend_server.backends import load, services_of
+from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
+from backend_server.errors import Refused
+from backend_server.gather import Site
+from backend_server.host import command
+from backend_server.host import environment as host_environment
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.lock import only_run
+from backend_server.notices import event
+from backend_server.releases import of_host
+from backend_server.run import Options, site
+from backend_server.service import Service
+from backend_server.updating import Update
+
+
+def list_services(options: Options) -> int:
+    """Each service: its state, its image, and what it lacks."""
+    host = HostReader()
+    this = _this(options, host)
+    found = services.states(this, host)
+    sentences = list(services.degraded(this, host))
+    if options.json:
+        each = [state._asdict() for state in found]
+        print(json.dumps({"format": 1, "services": each, "degraded": sentences}))
+    else:
+        say_lines(map(services.line, found))
+        say_lines(f"degraded: {sentence}" for sentence in sentences)
+    return DEGRADED if sentences else OK
+
+
+def logs(options: Options) -> int:
+    """What the service, and systemd about it, says in the journal."""
+    what = services.known(_this(options, HostReader()), options.subject)
+    of_all = (f"CONTAINER_NAME={what.name}", "+", f"_SYSTEMD_UNIT={what.unit}")
+    how = ("--follow",) if options.follow else ("--lines=1000",)
+    command.become("journalctl", *how, *of_all, "+", f"UNIT={what.unit}")
+
+
+def shell(options: Options) -> int:
+    """A shell in the container, as the account that the service runs as."""
+    host = HostReader()
+    what = services.known(_this(options, host), options.subject)
+    if not host.docker_object(what.name).get("State", {}).get("Running"):
+        raise Refused(
+            f"{what.name} does not run now", hint=f"backend service start {what.name}"
+        )
+    command.become("docker", "exec", "-it", what.name, *command.SHELL)
+
+
+def start(options: Options) -> int:
+    return _systemctl(options, "start")
+
+
+def stop(options: Options) -> int:
+    return _systemctl(options, "stop")
+
+
+def restart(options: Options) -> int:
+    return _systemctl(options, "restart")
+
+
+def _systemctl(options: Options, verb: str) -> int:
+    """systemd was told, the history says so, and what was started has stayed up."""
+    host = Host()
+    with only_run(f"service {verb} by {history.who(host)}, since {history.now()}"):
+        this = _this(options, host)
+        what = services.known(this, options.subject)
+        lacks = list(services.lacks(this, host, what))
+        if lacks and verb != "stop":
+            raise Refused(f"{what.name} cannot start\n" + "\n".join(lacks))
+        host.run("systemctl", verb, what.unit)
+        done = {"stop": "stopped"}.get(verb, f"{verb}ed")
+        sentence = f"{what.name} was {done} by {history.who(host)}"
+        event(host, this.checkout, f"service {verb}", sentence, subject=what.name)
+        if verb != "stop":
+            services.prove(host, what)
+    more = ", until somebody starts it or runs backend" if verb == "stop" else ""
+    _say(options, what.name, sentence + more)
+    return OK
+
+
+def update(options: Options) -> int:
+    """The service runs at another image, or at the one before where that does not stay up."""
+
+    def find(this: Site, host: Host, what: Service) -> Update:
+        return updating.find(this, host, what, options.to or options.tag)
+
+    return _change(options, "service update", find)
+
+
+def rollback(options: Options) -> int:
+    """The service runs at the image before."""
+    return _change(options, "service rollback", updating.back)
+
+
+def follow(options: Options) -> int:
+    """As update, to what the tag means now, where backend.py lets the service follow one."""
+    host = Host()
+    this = _this(options, host)
+    what = services.known(this, options.subject)
+    exception = updating.following(this, what.name)
+    if services.over(exception.until):
+        print(f"degraded: {what.name} follows no longer: until {exception.until}")
+        return DEGRADED
+    chosen = options._replace(to="", tag=exception.tag, yes=True)
+    return update(chosen)
+
+
+def _change(
+    options: Options, how: str, find: Callable[[Site, Host, Service], Update]
+) -> int:
+    host = Host()
+    with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
+        this = _this(options, host)
+        what = services.known(this, options.subject)
+        found = find(this, host, what)
+        if found.before == found.after:
+            _say(options, what.name, f"{what.name} runs at {found.after} already")
+            return OK
+        updating.agree(found, options.yes)
+        sentence = updating.carry_out(this, host, what, found, how)
+    _say(options, what.name, sentence)
+    return OK
+
+
+def environment(options: Options) -> int:
+    """For the unit: what the container is started with lies ready. 1: it may not start."""
+    host = Host()
+    backend = load(options.backend, options.checkout)
+    for what in services_of(backend):
+        if what.name == options.subject:
+            found = host_environment.now(host, what.secrets)
+            lacks = [*map(str, found.problems), *found.missing]
+            if lacks:
+                print(f"{what.name} is not started: it lacks {', '.join(lacks)}")
+                return FAILED
+            host_environment.lay(host, what.name, found)
+            return OK
+    raise Refused(f"there is no service {options.subject!a}")
+
+
+def _this(options: Options, host: HostReader) -> Site:
+    this = site(options, of_host(host.os_release()))
+    preflight.same_backend(this, host)
+    return this
+
+
+def _say(options: Options, name: str, sentence: str) -> None:
+    data = {"format": 1, "subject": name, "done": sentence}
+    print(json.dumps(data) if options.json else sentence)

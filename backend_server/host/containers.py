@@ -1,0 +1,133 @@
+"""Running a service at an image: pull, start, wait until it is steady, or go back."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Mapping
+
+from backend_server.errors import CommandFailed, OutsideWorld, UserError
+from backend_server.host import choices
+from backend_server.host.choices import Settings
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.parsers import parse_units
+from backend_server.service import DOCKER_GROUP, unit_of
+
+
+PATIENCE_S = 120  # for a service to become steady
+_PULL_S = 1800
+_ENDED_OFTEN = 3  # it does not become steady by waiting longer
+_LINES = 10
+_DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
+
+# What docker says of a pull that failed, and what it means.
+_WHY = (
+    ("x509", "its certificate is not one that this host trusts"),
+    ("manifest unknown", "the registry has no such image"),
+    ("not found", "the registry has no such image"),
+    ("unauthorized", "the registry wants to know who asks"),
+    ("denied", "the registry does not give it out"),
+    ("no space left", "the disk is full"),
+    ("connection refused", "the registry does not answer"),
+    ("timeout", "the registry does not answer"),
+    ("deadline", "the registry does not answer"),
+    ("no route", "the registry does not answer"),
+    ("no such host", "its name has no address here"),
+)
+
+
+def pull(host: Host, reference: str) -> str:
+    """The image is on this host; returns its digest. Raises OutsideWorld saying why not."""
+    host.say(f"docker pulls {reference}")
+    try:
+        said = host.run("docker", "pull", reference, deadline_s=_PULL_S)
+    except CommandFailed as error:
+        words = error.hint.lower()
+        why = next((says for mark, says in _WHY if mark in words), "docker pull failed")
+        raise OutsideWorld(
+            f"{reference} was not pulled: {why}", hint=error.hint
+        ) from None
+    found = _DIGEST.search(said)
+    if not found:
+        raise OutsideWorld(
+            f"docker did not say what it pulled for {reference}", hint=said
+        )
+    return found.group(1)
+
+
+def docker_gid(host: HostReader) -> str:
+    """The number of docker's group here; empty where there is none."""
+    group = host.groups().get(DOCKER_GROUP)
+    return str(group.gid) if group else ""
+
+
+def there(host: HostReader, reference: str) -> bool:
+    return bool(host.docker_object(reference))
+
+
+def switch(host: Host, name: str, wanted: Settings, steady_s: int) -> bool:
+    """The service runs with these settings; whether it does so steadily.
+
+    Where the image is another one than before and does not become steady, the one before is
+    back and UserError has its last words. Without one before nothing can be brought back: it
+    goes on trying.
+    """
+    before = choices.settings(host, name)
+    start(host, name, wanted)
+    stays = steady(host, name, steady_s)
+    if stays or before.image in ("", wanted.image):
+        return stays
+    said = "\n".join(host.last_words(unit_of(name), name, _LINES))
+    start(host, name, before)
+    well = steady(host, name, steady_s)
+    now = "which runs again" if well else "which does not stay up either"
+    raise UserError(
+        f"{name} did not stay up at {wanted.image.partition('@')[2]}; it is back at "
+        f"{before.image.partition('@')[2]}, {now}",
+        hint=said,
+    )
+
+
+def start(host: Host, name: str, wanted: Settings) -> None:
+    """The service was started anew with these settings, and comes back after a reboot."""
+    if choices.settings(host, name) != wanted:
+        # Killed after this, the next run knows that the unit has not read it.
+        host.mark_pending(unit_of(name), f"settings of {name}")
+        choices.settle(host, name, wanted)
+    host.run("systemctl", "enable", "--quiet", unit_of(name))
+    host.run("systemctl", "restart", unit_of(name))
+    host.clear_pending(unit_of(name))
+
+
+def steady(host: Host, name: str, steady_s: int) -> bool:
+    """Waits until the service ran that long without a restart; not where it ends again and again."""
+    host.say(f"{name} is to run for {steady_s} s")
+    deadline = time.monotonic() + max(PATIENCE_S, steady_s)
+    while time.monotonic() < deadline:
+        state = _now(host, unit_of(name))
+        if running_s(state) >= steady_s:
+            return True
+        idle = state.get("ActiveState") in ("inactive", "failed")
+        if idle or int(state.get("NRestarts") or 0) >= _ENDED_OFTEN:
+            return False
+        time.sleep(0.5)
+    return False
+
+
+def running_s(state: Mapping[str, str]) -> float:
+    """For how long the unit has been up without a restart; 0 while it is not."""
+    began = int(state.get("ActiveEnterTimestampMonotonic") or 0)
+    if state.get("ActiveState") != "active" or not began:
+        return 0
+    return time.clock_gettime(time.CLOCK_MONOTONIC) - began / 1e6
+
+
+def created(image: Mapping[str, Any]) -> str:
+    """The day an image was made; empty where that is not known."""
+    return str(image.get("Created", ""))[:10]
+
+
+def _now(host: Host, unit: str) -> Mapping[str, str]:
+    what = "--property=Id,Names,ActiveState,SubState,NRestarts,ActiveEnterTimestampMonotonic"
+    return parse_units(host.run("systemctl", "show", what, unit)).get(unit, {})

@@ -1,0 +1,61 @@
+"""Files whose text is the operator's."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+
+from backend_server.change import Change, Changes, compare
+from backend_server.errors import Refused
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+from backend_server.resources.file import access
+
+
+@dataclass(frozen=True)
+class OperatorsFile(Resource):
+    """A file that is root's alone. What it says is the operator's: never changed, never shown.
+
+    Where there is none it begins with this header. One that others could read is closed, and
+    a line says so: its secrets may be known.
+    """
+
+    path: str
+    header: str
+    mode: int = 0o600
+    owner: str = "root"
+    group: str = "root"
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.stat(self.path)
+        if found is not None and not stat.S_ISREG(found.st_mode):
+            raise Refused(
+                f"{self.path} is there and is no file",
+                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
+            )
+        header = None if found else self.header
+        changes = compare(header=(None, header))
+        changes += access(host, found, self.owner, self.group, self.mode)
+        if changes:
+            host.refuse_unreachable(self.path)
+        return tuple(map(_alarming, changes))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        if host.stat(self.path) is None:
+            host.write(self.path, self.header, self.mode, self.owner, self.group)
+            return
+        host.set_access(self.path, self.mode, self.owner, self.group)
+
+
+def _alarming(change: Change) -> Change:
+    """The plan, the run and the history say what an open file may have cost."""
+    if change.field != "mode" or not isinstance(change.before, str):
+        return change
+    if not int(change.before, 8) & 0o077:
+        return change
+    warning = f"{change.before}, open to others: its secrets may be known, replace them"
+    return Change(change.field, warning, change.after)

@@ -1,0 +1,147 @@
+"""Services in containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterator, Mapping
+
+from backend_server.change import Changes, compare
+from backend_server.host import choices, containers, environment
+from backend_server.host.choices import Settings
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+from backend_server.service import DOCKER_GROUP, unit_of
+
+
+@dataclass(frozen=True)
+class ContainerService(Resource):
+    """A container that systemd keeps running at one digest of IMAGE, as its unit says.
+
+    `locked` is the checkout's digest, where nobody chose another on this host. Without any, or
+    without a value for one of its `secrets`, nothing is wanted of it: it is not started, and
+    what runs already goes on. `docker` is whether it joins docker's group, whose number only
+    the host knows. Another environment, image or file mounted singly wants a restart; after
+    one it must run for `steady_s` seconds, or the image before is brought back.
+    """
+
+    name: str
+    image: str
+    locked: str
+    confined: frozenset[str]  # docker-run's words for what the container may do
+    mounts: frozenset[str]
+    secrets: tuple[str, ...] = ()
+    docker: bool = False
+    steady_s: int = 15
+    enabled: bool = True
+    running: bool = True
+    environment: str = "as the files say"
+    on_change: str = "done"
+
+    @property
+    def unit(self) -> str:
+        return unit_of(self.name)
+
+    def asks(self) -> tuple[str, ...]:
+        return (self.unit,)
+
+    def inspects(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def check(self, host: HostReader) -> Changes:
+        unit = host.unit(self.unit)
+        up = unit.get("ActiveState") in ("active", "activating", "reloading")
+        notice = "pending" if host.pending(self.unit) else "done"
+        if not self._ready(host):
+            # What is down has noticed everything when it starts.
+            return () if up else compare(on_change=(notice, self.on_change))
+        found, wanted = choices.settings(host, self.name), self._settings(host)
+        group = found.docker_gid == wanted.docker_gid and bool(found.docker_gid)
+        changes = compare(
+            image=(found.image or None, wanted.image),
+            docker=(group, self.docker),
+            enabled=(unit.get("UnitFileState") == "enabled", self.enabled),
+            running=(up, self.running),
+            on_change=(notice, self.on_change),
+        )
+        return changes + (self._as_started(host) if up else ())
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        if not self._ready(host):
+            host.clear_pending(self.unit)
+            return
+        wanted = self._settings(host)
+        if not containers.there(host, wanted.image):
+            containers.pull(host, wanted.image)
+        containers.switch(host, self.name, wanted, self.steady_s)
+
+    def _ready(self, host: HostReader) -> bool:
+        digest = choices.digest(host, self.name, self.locked)
+        found = environment.now(host, self.secrets)
+        return bool(digest) and not found.missing and not found.problems
+
+    def _settings(self, host: HostReader) -> Settings:
+        found = choices.settings(host, self.name)
+        digest = choices.digest(host, self.name, self.locked)
+        reference = f"{self.image}@{digest}"
+        same = found.image == reference
+        return Settings(
+            image=reference,
+            previous=found.previous if same else found.image,
+            docker_gid=containers.docker_gid(host) if self.docker else "",
+        )
+
+    def _as_started(self, host: HostReader) -> Changes:
+        """How the container that runs differs from what it would be if started now."""
+        differing = environment.differing(host, self.name)
+        container = host.docker_object(self.name)
+        changes: Changes = ()
+        if differing:
+            was = f"before {', '.join(differing)} changed"
+            changes += compare(environment=(was, self.environment))
+        if container.get("State", {}).get("Running"):
+            confined = frozenset(self._words(container, host))
+            mounts = frozenset(self._mounted(container, host))
+            changes += compare(
+                confined=(confined, self.confined), mounts=(mounts, self.mounts)
+            )
+        return changes
+
+    def _words(self, container: Mapping[str, Any], host: HostReader) -> Iterator[str]:
+        """The words of `confined` that hold for this container, and those it has besides."""
+        config, limits = container["Config"], container["HostConfig"]
+        yield f"--user={config['User']}"
+        yield f"--network={_network(limits['NetworkMode'])}"
+        yield from (f"--cap-drop={each}" for each in limits.get("CapDrop") or ())
+        yield from (f"--cap-add={each}" for each in limits.get("CapAdd") or ())
+        yield from (
+            f"--security-opt={each}" for each in limits.get("SecurityOpt") or ()
+        )
+        yield from (f"--dns={each}" for each in limits.get("Dns") or ())
+        yield f"--pids-limit={limits.get('PidsLimit')}"
+        yield from ("--read-only" for _ in range(bool(limits.get("ReadonlyRootfs"))))
+        yield from ("--privileged" for _ in range(bool(limits.get("Privileged"))))
+        yield from ("--init" for _ in range(bool(limits.get("Init"))))
+        image = choices.settings(host, self.name).image
+        if config["Image"] != image:
+            yield f"IMAGE={config['Image']}"
+        groups = [str(each) for each in limits.get("GroupAdd") or ()]
+        own = [containers.docker_gid(host)] if self.docker else []
+        yield from (f"--group-add={each}" for each in groups if each not in own)
+        if self.docker and groups == own:
+            yield f"--group-add={DOCKER_GROUP}"
+
+    def _mounted(self, container: Mapping[str, Any], host: HostReader) -> Iterator[str]:
+        """Its mounts, but for files that were replaced on the host since it began."""
+        seen = f"/proc/{container['State']['Pid']}/root"
+        for mount in container["HostConfig"].get("Binds") or ():
+            source, target = mount.split(":")[:2]
+            here, inside = host.stat(source), host.stat(seen + target)
+            if here and inside and here.st_ino != inside.st_ino:
+                continue
+            yield mount
+
+
+def _network(mode: str) -> str:
+    """docker says `default` where nothing was asked for, which is its own bridge."""
+    return "bridge" if mode == "default" else mode

@@ -1,0 +1,144 @@
+"""Another image for a service, on this host: found, tried, and kept only if it stays up."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+from backend_server import history
+from backend_server.backend import Follow
+from backend_server.components.services import image
+from backend_server.consent import yes
+from backend_server.errors import Refused
+from backend_server.gather import Site
+from backend_server.host import choices, containers, environment
+from backend_server.host.choices import Choice, Settings
+from backend_server.host.writer import Host
+from backend_server.notices import event
+from backend_server.service import Service
+
+
+class Update(NamedTuple):
+    """From which digest to which, with the days they were made. Empty: none before."""
+
+    service: str
+    before: str
+    after: str
+    made_before: str
+    made_after: str
+
+    @property
+    def sentence(self) -> str:
+        before = f"{self.before} of {self.made_before or 'unknown'}"
+        return f"{before if self.before else 'no image'} -> {self.after} of {self.made_after}"
+
+
+def find(site: Site, host: Host, service: Service, wanted: str) -> Update:
+    """What an update to a digest, or to what a tag means now, comes to. The image is here then."""
+    name = image(site.backend, service)
+    joint = "@" if wanted.startswith("sha256:") else ":"
+    return _between(
+        host, service, name, containers.pull(host, f"{name}{joint}{wanted}")
+    )
+
+
+def back(site: Site, host: Host, service: Service) -> Update:
+    """What going back to the image before comes to."""
+    previous = choices.settings(host, service.name).previous
+    name, _, digest = previous.partition("@")
+    if name != image(site.backend, service):
+        raise Refused(
+            f"{service.name} ran at no other image on this host before",
+            hint=f"backend service update {service.name} --to sha256:…",
+        )
+    if not containers.there(host, previous):
+        containers.pull(host, previous)
+    return _between(host, service, name, digest)
+
+
+def agree(update: Update, already: bool) -> None:
+    """Somebody says yes to it, or Refused is raised."""
+    if already:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"{update.service} would change: {update.sentence}, and nobody is here to say yes",
+            hint="run this on a terminal, or answer beforehand with --yes",
+        )
+    yes(
+        f"{update.service}: {update.sentence}. Jobs that run go on.",
+        "Type yes to restart it at that: ",
+    )
+
+
+def carry_out(
+    site: Site, host: Host, service: Service, update: Update, what: str
+) -> str:
+    """The service runs at it, and the choice is written down; or all is as before.
+
+    Written only afterwards: a run killed in between leaves a service at an image that nobody
+    chose, and the next run brings it back to the one that counts.
+    """
+    name, before = service.name, choices.settings(host, service.name)
+    _ready(host, service, before)
+    reference = f"{image(site.backend, service)}@{update.after}"
+    wanted = before._replace(
+        image=reference,
+        previous=before.previous if before.image == reference else before.image,
+        docker_gid=containers.docker_gid(host) if service.docker else "",
+    )
+    who = history.who(host)
+    try:
+        stays = containers.switch(host, name, wanted, service.steady_s)
+    except BaseException:
+        _tell(
+            site,
+            host,
+            what,
+            f"{who} tried {what} of {name}, and it is as before",
+            update,
+        )
+        raise
+    locked = site.images.get(name, "")
+    choices.choose(host, Choice(name, update.after, locked, who, history.now()))
+    now = "runs at" if stays else "is to run at, and does not stay up yet,"
+    sentence = f"{name} {now} another image: {update.sentence}, by {who}"
+    _tell(site, host, what, sentence, update)
+    return sentence
+
+
+def _ready(host: Host, service: Service, before: Settings) -> None:
+    """Raises Refused where a restart would leave it down."""
+    if host.stat(f"/etc/systemd/system/{service.unit}") is None:
+        raise Refused(f"there is no {service.unit} here yet", hint="sudo backend")
+    found = environment.now(host, service.secrets)
+    lacks = [*map(str, found.problems), *found.missing]
+    if before.image and lacks:
+        raise Refused(
+            f"{service.name} would not start again: it lacks {', '.join(lacks)}",
+            hint="sudo backend service secrets",
+        )
+
+
+def following(site: Site, name: str) -> Follow:
+    """The exception by which a service follows a tag. Raises Refused where there is none."""
+    for follow in site.backend.follows:
+        if follow.service == name:
+            return follow
+    raise Refused(f"{name!a} follows no tag here", hint="see `follows` in backend.py")
+
+
+def _between(host: Host, service: Service, name: str, digest: str) -> Update:
+    before = choices.settings(host, service.name).image
+    return Update(
+        service.name,
+        before.partition("@")[2],
+        digest,
+        containers.created(host.docker_object(before)) if before else "",
+        containers.created(host.docker_object(f"{name}@{digest}")),
+    )
+
+
+def _tell(site: Site, host: Host, what: str, sentence: str, update: Update) -> None:
+    more = {"subject": update.service, "before": update.before, "after": update.after}
+    event(host, site.checkout, what, sentence, **more)
