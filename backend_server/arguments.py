@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
+from backend_server import kinds
 from backend_server.commands.access import narrow, password, readmit, revoke
 from backend_server.commands.disk import show_disk, tidy
 from backend_server.commands.host import repair, undo
@@ -26,7 +27,6 @@ from backend_server.commands.service import (
     stop,
     update,
 )
-from backend_server.images import DIGEST
 from backend_server.run import Options
 
 
@@ -57,34 +57,6 @@ def _argument(name: str, **settings: Any) -> Argument:
     return Argument((name,), {"default": argparse.SUPPRESS, **settings})
 
 
-def _seconds(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}; wanted a number of seconds from 1 on. "
-            "A run without a terminal waits for nobody"
-        )
-    return int(text)
-
-
-def _time(text: str) -> int:
-    """Seconds, of 90, 30m or 2h."""
-    units = {"s": 1, "m": 60, "h": 3600}
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
-    if not (number.isascii() and number.isdecimal()):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}; wanted such as 90, 30m or 2h"
-        )
-    return int(number) * units[unit]
-
-
-def _digest(text: str) -> str:
-    if not DIGEST.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}; wanted sha256: and 64 hexadecimal digits"
-        )
-    return text
-
-
 _ONLY = _argument(
     "--only",
     action="append",
@@ -105,7 +77,7 @@ _YES = _flag(
 _CONFIRM = _argument(
     "--confirm-within",
     metavar="SECONDS",
-    type=_seconds,
+    type=kinds.seconds,
     help="how long a change to sshd or PAM waits for a new login; default: 300",
 )
 _WHOM = _argument("subject", metavar="USER|SHA256:…")
@@ -205,7 +177,7 @@ SERVICE = (
         "run it at another image, and go back if it does not stay up",
         (
             _SERVICE,
-            _argument("--to", metavar="DIGEST", type=_digest, help="sha256:…"),
+            _argument("--to", metavar="DIGEST", type=kinds.digest, help="sha256:…"),
             _argument("--tag", metavar="TAG", help="what that means now; latest"),
             _AGREED,
         ),
@@ -249,7 +221,7 @@ HOST = (
             _argument(
                 "--wait",
                 metavar="TIME",
-                type=_time,
+                type=kinds.time,
                 help="for jobs to end, such as 2h; without it, running jobs refuse it",
             ),
             _flag("--reboot", says="prove after a reboot instead"),

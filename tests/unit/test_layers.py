@@ -31,7 +31,7 @@ LAYERS = [
         "https",
         "sshd",
     ],
-    ["keys"],
+    ["keys", "kinds"],
     ["offers"],
     ["github"],
     ["host"],
