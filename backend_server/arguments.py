@@ -189,7 +189,7 @@ SERVICE = (
         secrets,
         "which are set, and since when; `set NAME` sets one",
         (
-            _argument("subject", metavar="set", nargs="?", choices=["", "set"]),
+            _argument("subject", metavar="set", nargs="?"),
             _argument("secret", metavar="NAME", nargs="?"),
         ),
     ),

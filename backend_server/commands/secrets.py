@@ -30,8 +30,13 @@ _SET = "secret set"  # in the history
 
 def secrets(options: Options) -> int:
     """Names, whether set, and since when; with `set NAME` one of them gets a value."""
-    if options.subject:
+    if (options.subject, bool(options.secret)) == ("set", True):
         return _set(options)
+    if options.subject:
+        raise Refused(
+            f"found {options.subject!a}; wanted nothing, or set NAME",
+            hint="backend service secrets set NAME",
+        )
     host = HostReader()
     found = list(listed(site(options, of_host(host.os_release())), host))
     if options.json:

@@ -118,7 +118,7 @@ class ContainerService(Resource):
             f"--security-opt={each}" for each in limits.get("SecurityOpt") or ()
         )
         yield from (f"--dns={each}" for each in limits.get("Dns") or ())
-        yield f"--pids-limit={limits.get('PidsLimit')}"
+        yield from self._pids(limits.get("PidsLimit"))
         yield from ("--read-only" for _ in range(bool(limits.get("ReadonlyRootfs"))))
         yield from ("--privileged" for _ in range(bool(limits.get("Privileged"))))
         yield from ("--init" for _ in range(bool(limits.get("Init"))))
@@ -130,6 +130,11 @@ class ContainerService(Resource):
         yield from (f"--group-add={each}" for each in groups if each not in own)
         if self.docker and groups == own:
             yield f"--group-add={DOCKER_GROUP}"
+
+    def _pids(self, found: int | None) -> Iterator[str]:
+        """Where the kernel cannot limit them, docker says so in the journal and goes on."""
+        wanted = (word for word in self.confined if word.startswith("--pids-limit="))
+        yield from wanted if found is None else (f"--pids-limit={found}",)
 
     def _mounted(self, container: Mapping[str, Any], host: HostReader) -> Iterator[str]:
         """Its mounts, but for files that were replaced on the host since it began."""
