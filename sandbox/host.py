@@ -20,6 +20,9 @@ from sandbox.tree import Tree, write
 
 # "degraded" is up too: a test may have broken a unit on purpose.
 UP = ("running", "degraded")
+# A process that no signal but KILL ends, as of a job or of an old containerd, delays the
+# end of a host for 90 s, as it does on a server.
+PATIENCE_S = 150
 BOOTED = """
 cat /proc/sys/kernel/random/boot_id
 timeout 30 systemctl is-system-running --wait
@@ -103,7 +106,7 @@ class Host:
         self.machine.start(self.lab, self.console, options, legacy_cgroups)
         return self.wait()
 
-    def wait(self, ssh: bool = True, timeout_s: float = 90) -> Host:
+    def wait(self, ssh: bool = True, timeout_s: float = PATIENCE_S) -> Host:
         """The host has booted anew: `boot_id` is another, `state` is what init says.
 
         sshd still answers while a host goes down, so only a new init counts. The old
@@ -164,7 +167,7 @@ class Host:
     def poweroff(self) -> None:
         """The host has shut down in good order; its files are still there."""
         self.run("systemctl poweroff", check=False)
-        self.machine.ended(timeout_s=90)
+        self.machine.ended(timeout_s=PATIENCE_S)
 
     def unplug(self) -> None:
         """The host has lost its network, as when a cable is out."""
