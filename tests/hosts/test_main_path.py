@@ -26,9 +26,7 @@ PLACES = [
     ("test", "bullseye"),
     ("test", "trixie"),
 ]
-READS_ONLY = re.compile(
-    r"systemctl show |git .* status |nft -n -j list |iptables-save"
-)
+READS_ONLY = re.compile(r"systemctl show |git .* status |nft -n -j list |iptables-save")
 
 LOOKS = '"(show|status|list|inspect)"|"iptables-save"'
 
