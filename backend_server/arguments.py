@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
+from backend_server import kinds
 from backend_server.commands.access import narrow, password, readmit, revoke
+from backend_server.commands.disk import show_disk, tidy
 from backend_server.commands.host import repair, undo
+from backend_server.commands.job import job_logs, job_shell, kill, list_jobs
 from backend_server.commands.look import show, status
+from backend_server.commands.maintenance import maintain, prove
 from backend_server.commands.manage import apply, plan
 from backend_server.commands.people import first_password, list_people, who
 from backend_server.commands.secrets import secrets
@@ -23,7 +27,6 @@ from backend_server.commands.service import (
     stop,
     update,
 )
-from backend_server.images import DIGEST
 from backend_server.run import Options
 
 
@@ -54,23 +57,6 @@ def _argument(name: str, **settings: Any) -> Argument:
     return Argument((name,), {"default": argparse.SUPPRESS, **settings})
 
 
-def _seconds(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}; wanted a number of seconds from 1 on. "
-            "A run without a terminal waits for nobody"
-        )
-    return int(text)
-
-
-def _digest(text: str) -> str:
-    if not DIGEST.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}; wanted sha256: and 64 hexadecimal digits"
-        )
-    return text
-
-
 _ONLY = _argument(
     "--only",
     action="append",
@@ -91,11 +77,12 @@ _YES = _flag(
 _CONFIRM = _argument(
     "--confirm-within",
     metavar="SECONDS",
-    type=_seconds,
+    type=kinds.seconds,
     help="how long a change to sshd or PAM waits for a new login; default: 300",
 )
 _WHOM = _argument("subject", metavar="USER|SHA256:…")
 _WHY = "for the history, and the other developers"
+_JOB = _argument("subject", metavar="ID")
 _ACTING = (_ONLY, _OFFLINE, _ACCEPT, _VERBOSE)
 
 COMMANDS = (
@@ -190,7 +177,7 @@ SERVICE = (
         "run it at another image, and go back if it does not stay up",
         (
             _SERVICE,
-            _argument("--to", metavar="DIGEST", type=_digest, help="sha256:…"),
+            _argument("--to", metavar="DIGEST", type=kinds.digest, help="sha256:…"),
             _argument("--tag", metavar="TAG", help="what that means now; latest"),
             _AGREED,
         ),
@@ -226,11 +213,41 @@ HOST = (
         undo,
         "bring back what a change to sshd or PAM replaced, if nobody confirmed it yet",
     ),
+    Command(
+        "maintenance",
+        maintain,
+        "upgrade docker, the kernel and all packages while no job runs, then prove",
+        (
+            _argument(
+                "--wait",
+                metavar="TIME",
+                type=kinds.time,
+                help="for jobs to end, such as 2h; without it, running jobs refuse it",
+            ),
+            _flag("--reboot", says="prove after a reboot instead"),
+        ),
+    ),
+    Command("prove", prove, "try services, the network that jobs are on, and a job"),
+    Command("disk", show_disk, "what fills the disks", looks=True),
+    Command("tidy", tidy, "remove images unused for 30 days; a timer's, every day"),
+)
+JOB = (
+    Command("list", list_jobs, "what runs, waits to, or was left", looks=True),
+    Command(
+        "logs",
+        job_logs,
+        "what a job has said; ID is any part of its id",
+        (_JOB, _flag("-f", "--follow", says="and what it will say")),
+        looks=True,
+    ),
+    Command("shell", job_shell, "a shell inside a job's container", (_JOB,)),
+    Command("kill", kill, "end a job at once", (_JOB, _YES)),
 )
 GROUPS = (
     ("people", "who can do what on this host", PEOPLE),
     ("service", "what runs in containers on this host", SERVICE),
     ("host", "look after this host", HOST),
+    ("job", "what the job-runner runs here", JOB),
 )
 _EXIT_CODES = """\
 exit status:

@@ -23,6 +23,7 @@ from backend_server.components.services import container, environment
 from backend_server.components.ssh import ssh
 from backend_server.components.storage import storage
 from backend_server.components.sudo import sudo
+from backend_server.components.tidy import tidy
 from backend_server.engine import Component, component, well_formed
 from backend_server.errors import Refused
 from backend_server.gather import Site
@@ -92,6 +93,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
     parts = (*places(site), *container(site, runner))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
+    yield component("tidy", tidy(site), needs=("docker",))
     yield component("login", login(site))
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))

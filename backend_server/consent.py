@@ -7,6 +7,7 @@ from typing import Iterator
 
 from backend_server.engine import Outcome
 from backend_server.errors import Refused
+from backend_server.jobs import Job
 from backend_server.offers import Offer, alarm, says
 from backend_server.resources import (
     Leavers,
@@ -111,6 +112,21 @@ def offers(run: Run) -> list[str]:
     for line in alarm(run.verdict):
         _say(line)
     return [offer.name for offer in waiting if _accepted(offer)]
+
+
+def kill(job: Job, *, yes: bool) -> None:
+    """Somebody agrees that a job loses what it has done so far, or Refused is raised."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"job {job.id} would lose what it has done so far, and nobody is here to "
+            "confirm that",
+            hint="run this on a terminal, or answer beforehand with --yes",
+        )
+    _say(f"{job}. It loses what it has done so far, and ends as failed.")
+    if _answer("Type yes to kill it: ") != "yes":
+        raise Refused("the answer was not yes; it runs on")
 
 
 def _accepted(offer: Offer) -> bool:

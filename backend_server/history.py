@@ -85,7 +85,12 @@ def context(host: HostReader, checkout: str) -> dict[str, object]:
 
 def now(ago_s: float = 0) -> str:
     """The time in UTC, or that of so many seconds ago; as text, they sort."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - ago_s))
+    return at(time.time() - ago_s)
+
+
+def at(seconds: float) -> str:
+    """A time as the kernel has it, as text in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def who(host: HostReader) -> str:

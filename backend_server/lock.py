@@ -18,7 +18,9 @@ class Busy(Refused):
 
 LOCK = "/run/opensafely/lock"
 _PATIENCE_S = 60
-NARROW = "people narrow"  # the timer's, and soon over
+# The timers', and soon over.
+NARROW = "people narrow"
+TIDY = "host tidy"
 
 
 @contextlib.contextmanager
@@ -27,7 +29,7 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
 
     The kernel gives the lock back, so there is none to be left over. Root's alone to open:
     whoever could read it could hold it for ever. HOLDER says who holds
-    it and since when, for whoever is Refused; with `wait`, and for the timer's, its end is
+    it and since when, for whoever is Refused; with `wait`, and for the timers', its end is
     waited for instead.
     """
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
@@ -36,7 +38,7 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
         end = time.monotonic() + _PATIENCE_S
         while not _taken(fd, wait):
             other = Path(path).read_text("utf-8").strip()
-            if not other.startswith(NARROW) or time.monotonic() > end:
+            if not other.startswith((NARROW, TIDY)) or time.monotonic() > end:
                 raise Busy(
                     f"another run is under way: {other}",
                     hint="wait for it to end, then run this again",

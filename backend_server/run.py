@@ -60,6 +60,9 @@ class Options(NamedTuple):
     tag: str = "latest"
     follow: bool = False
     confirm_within: int = 300
+    action: str = ""
+    wait: int = 0
+    reboot: bool = False
 
 
 class Run:

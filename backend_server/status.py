@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Iterator
 
-from backend_server import held, history, people
+from backend_server import held, history, people, watching
 from backend_server.gather import Site, everybody
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
@@ -21,6 +21,7 @@ REBOOT_REQUIRED = "/run/reboot-required"
 def status(site: Site, host: HostReader) -> dict[str, object]:
     """See docs/json.md for what each key means."""
     waiting = [unit for unit in host.names(PENDING) if host.pending(unit)]
+    watched = watching.watched(site, host, datetime.now(timezone.utc).date())
     return {
         "backend": site.backend.name,
         "release": site.release.name,
@@ -29,7 +30,8 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             for group in (role.group for role in ROLES if role.roster)
         },
         "without_password": people.without_password(site, host),
-        "degraded": list(unseen(site, host)),
+        **watched,
+        "degraded": [*unseen(site, host), *watched["degraded"]],
         "pending": waiting,
         "unconfirmed": list(undo.differing(host)),
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
@@ -56,6 +58,7 @@ def lines(found: dict[str, object]) -> Iterator[str]:
         yield f"{group:<11} {' '.join(names) or 'nobody'}"
     for name in _listed(found["without_password"]):
         yield f"password    {name} has set none for {people.PATIENCE_DAYS} days or more"
+    yield from watching.lines(found)
     yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
     yield f"pending     {' '.join(_listed(found['pending'])) or 'nothing'}"
     unconfirmed = _listed(found["unconfirmed"])

@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Sequence
 
-from sandbox import kept, managed, trial
+from sandbox import kept, managed, trial, work
 from sandbox.checkout import Checkout
 from sandbox.errors import SandboxError
 from sandbox.host import Host
@@ -54,11 +54,14 @@ def attempt(options: argparse.Namespace) -> int:
     try:
         sandbox.tree(options.release)
         with Step("booting a bare host"):
-            host = sandbox.bare(options.release, options.backend[:8])
+            name = options.backend[:8]
+            host = sandbox.bare(options.release, name, legacy_cgroups=True)
         status = trial.twice(host, options.backend, say)
         if options.command and status in managed.DONE:
             status = trial.run_there(host, options.command)
         elif not options.command:
+            if status in managed.DONE and not options.online and work.expected(host):
+                say(work.do(host, sandbox.outside.controller, options.backend))
             show(host, options.keep, say)
         return status
     finally:

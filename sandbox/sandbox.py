@@ -57,7 +57,11 @@ class Sandbox:
         return bare_tree(release, self.mirror, self.authority, self.cache)
 
     def bare(
-        self, release: str = "", name: str = "", shape: Sequence[Shape] = ()
+        self,
+        release: str = "",
+        name: str = "",
+        shape: Sequence[Shape] = (),
+        legacy_cgroups: bool = False,
     ) -> Host:
         """A host nobody has touched, booted, with the checkout in its place."""
         host = self._host(name or f"bare{next(self._numbers)}", self.tree(release))
@@ -68,7 +72,7 @@ class Sandbox:
             services.lay_over(place, self.images)
             services.give_secrets(host.root)
         commit(place)
-        return self._boot(host, shape)
+        return self._boot(host, shape, legacy_cgroups)
 
     def warm(
         self,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-from typing import Callable, NoReturn
+from typing import Callable
 
 from backend_server import history, preflight, services, updating
 from backend_server.backends import load, services_of
 from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
 from backend_server.errors import Refused
 from backend_server.gather import Site
+from backend_server.host import command
 from backend_server.host import environment as host_environment
-from backend_server.host.command import ENVIRONMENT
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.lock import only_run
@@ -43,7 +42,7 @@ def logs(options: Options) -> int:
     what = services.known(_this(options, HostReader()), options.subject)
     of_all = (f"CONTAINER_NAME={what.name}", "+", f"_SYSTEMD_UNIT={what.unit}")
     how = ("--follow",) if options.follow else ("--lines=1000",)
-    _become("/usr/bin/journalctl", *how, *of_all, "+", f"UNIT={what.unit}")
+    command.become("journalctl", *how, *of_all, "+", f"UNIT={what.unit}")
 
 
 def shell(options: Options) -> int:
@@ -54,8 +53,7 @@ def shell(options: Options) -> int:
         raise Refused(
             f"{what.name} does not run now", hint=f"backend service start {what.name}"
         )
-    best = "command -v bash >/dev/null && exec bash || exec sh"
-    _become("/usr/bin/docker", "exec", "-it", what.name, "sh", "-c", best)
+    command.become("docker", "exec", "-it", what.name, *command.SHELL)
 
 
 def start(options: Options) -> int:
@@ -154,12 +152,6 @@ def _this(options: Options, host: HostReader) -> Site:
     this = site(options, of_host(host.os_release()))
     preflight.same_backend(this, host)
     return this
-
-
-def _become(program: str, *words: str) -> NoReturn:
-    """Nothing of the caller's environment comes along but the terminal's kind."""
-    kept = {name: os.environ[name] for name in ("TERM",) if name in os.environ}
-    os.execve(program, (program, *words), {**ENVIRONMENT, **kept})
 
 
 def _say(options: Options, name: str, sentence: str) -> None:

@@ -72,10 +72,28 @@ def purge(host: Host, names: Iterable[str]) -> None:
     apt_get(host, "purge", *sorted(names))
 
 
-def apt_get(host: Host, *argv: str) -> None:
+def upgrade_held(host: Host, names: Iterable[str]) -> str:
+    """These packages, which are on hold, are the newest, and on hold. Returns what apt said.
+
+    A run that is killed in between leaves them held too, for dpkg keeps that.
+    """
+    only = ("--only-upgrade", "--no-install-recommends", "--no-remove")
+    held = sorted(names)
+    try:
+        return apt_get(host, *only, "--allow-change-held-packages", "install", *held)
+    finally:
+        host.run("apt-mark", "hold", *held)
+
+
+def upgrade(host: Host) -> str:
+    """All others are the newest, but for those that something would have to go for."""
+    return apt_get(host, "--with-new-pkgs", "--no-remove", "upgrade")
+
+
+def apt_get(host: Host, *argv: str) -> str:
     wait_for_locks(host)
     finish_interrupted(host)
-    _apt_get(host, *argv)
+    return _apt_get(host, *argv)
 
 
 def finish_interrupted(host: Host) -> None:
@@ -95,8 +113,8 @@ def _broken(host: Host) -> list[str]:
     return sorted(name for name, state in host.packages().items() if not state.whole)
 
 
-def _apt_get(host: Host, *argv: str) -> None:
-    host.run(
+def _apt_get(host: Host, *argv: str) -> str:
+    return host.run(
         "apt-get", *_OPTIONS, *argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT
     )
 

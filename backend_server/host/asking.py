@@ -21,6 +21,7 @@ _ENDED = "98e322203f7a4ed290d09fe03c09fe15"
 _LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
 _DIRECTORY_S = 10
+_DU_S = 120
 
 
 class Asking:
@@ -96,6 +97,22 @@ class Asking:
             return self._start(("iptables-save",), deadline_s=_QUESTION_S).stdout
         except CommandFailed:  # not installed yet
             return ""
+
+    def disk_usage(self, folders: Iterable[str]) -> str:
+        """Bytes and path of each folder and of those right below it, NUL between them."""
+        du = ("du", "--one-file-system", "--block-size=1", "--max-depth=1", "--null")
+        argv = ("nice", "ionice", "--class", "3", *du, "--", *folders)
+        return self._start(argv, deadline_s=_DU_S).stdout
+
+    def candidates(self, packages: Iterable[str]) -> str:
+        """What apt would install of each, from the package lists that are on this host."""
+        argv = ("apt-cache", "policy", *packages)
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
+
+    def certificate(self, path: str) -> command.Output:
+        """When a certificate ends."""
+        argv = ("openssl", "x509", "-noout", "-enddate", "-in", path)
+        return self._start(argv, deadline_s=_QUESTION_S)
 
     def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
         argv = ("getent", kind, "--", *names)

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
-from typing import Mapping, NamedTuple
+from typing import Mapping, NamedTuple, NoReturn
 
 from backend_server.errors import CommandFailed
 
@@ -23,6 +23,8 @@ ENVIRONMENT = {
 }
 
 
+# For a person, in a container: the better of the two shells that are there.
+SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 _GRACE_S = 10
 
 
@@ -97,6 +99,17 @@ def _end(process: subprocess.Popen[str]) -> None:
 def _signal(process: subprocess.Popen[str], number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def become(*argv: str) -> NoReturn:
+    """This process is that program from now on, with the terminal and the streams it has."""
+    terminal = {"TERM": os.environ.get("TERM", "dumb")}
+    try:
+        os.execvpe(argv[0], argv, {**ENVIRONMENT, **terminal})
+    except OSError as error:
+        raise CommandFailed(
+            f"`{line(argv)}` could not be started: {error.strerror}"
+        ) from None
 
 
 def line(argv: tuple[str, ...]) -> str:

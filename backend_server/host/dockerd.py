@@ -27,6 +27,23 @@ def inspect(name: str) -> Mapping[str, Any]:
     return {}
 
 
+def containers() -> list[Mapping[str, Any]] | None:
+    """What docker knows of each container, running or not; None where it does not answer."""
+    listed = tell("/containers/json?all=1")
+    if listed is None:
+        return None
+    found = (_get(f"/containers/{each['Id']}/json") for each in listed)
+    return [each for each in found if each]  # one may have gone meanwhile
+
+
+def tell(path: str) -> Any:
+    """What is at a path of the API; None where it does not answer, or says no."""
+    with contextlib.suppress(OSError, ValueError):
+        found = _get(path)
+        return None if found == {} else found
+    return None
+
+
 def _get(path: str) -> Mapping[str, Any]:
     """The object at a path of the API; {} where it says that there is none.
 

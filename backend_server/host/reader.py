@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, TypeVar
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, TypeVar
 
 from backend_server import acl
 from backend_server.acl import Acl
@@ -28,6 +28,19 @@ from backend_server.parsers import (
     parse_shadow,
     parse_units,
 )
+
+
+class Space(NamedTuple):
+    """Of a file system: which one it is, the bytes in use, and those free for anybody."""
+
+    device: int
+    used: int
+    free: int
+
+    @property
+    def percent(self) -> int:
+        """As df(1) has it: rounded up, and without what is kept back for root."""
+        return -(-100 * self.used // max(1, self.used + self.free))
 
 
 T = TypeVar("T")
@@ -108,6 +121,17 @@ class HostReader(Asking):
         except OSError as error:
             return error.errno != errno.ENOTSUP
         return True
+
+    def space(self, path: str) -> Space | None:
+        """Of the file system that PATH is on; None where nothing is at PATH."""
+        try:
+            found = os.statvfs(self._prefix + path)
+            device = os.stat(self._prefix + path).st_dev
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        size = found.f_frsize
+        used = (found.f_blocks - found.f_bfree) * size
+        return Space(device, used, found.f_bavail * size)
 
     def writable(self, path: str) -> bool:
         """Whether the kernel would let us write: not on read-only mounts such as /proc/sys here."""
@@ -199,12 +223,23 @@ class HostReader(Asking):
         Nothing is there where no daemon runs: it is not asked then, for systemd would start
         it to answer.
         """
-        state = self.unit("docker.service").get("ActiveState")
-        if state not in ("active", "reloading"):
+        if not self._docker_runs():
             return {}
         if name not in self._objects:
             self._objects[name] = dockerd.inspect(name)
         return self._objects[name]
+
+    def containers(self) -> list[Mapping[str, Any]] | None:
+        """What docker knows of every container now; None where no daemon runs, or answers."""
+        return dockerd.containers() if self._docker_runs() else None
+
+    def docker_says(self, path: str) -> Any:
+        """What the Engine API has at a path, as /images/json; None likewise."""
+        return dockerd.tell(path) if self._docker_runs() else None
+
+    def _docker_runs(self) -> bool:
+        state = self.unit("docker.service").get("ActiveState")
+        return state in ("active", "reloading")
 
     def nft_table(self, name: str) -> tuple[Mapping[str, Any], ...] | None:
         """The rules of the table `inet NAME` as the kernel has them; None without such a table."""

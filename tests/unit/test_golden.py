@@ -118,7 +118,7 @@ def options():
 def words(after):
     """The words that completion offers: at first, for a `-`, or after another word."""
     quoted = re.findall(r"(?:commands|options)='([^']*)'", COMPLETION)
-    moments = ("", "-", "--only", "host", "people")
+    moments = ("", "-", "--only", "people", "service", "host", "job")
     return {*dict(zip(moments, quoted))[after].split()}
 
 

@@ -1,0 +1,73 @@
+"""host disk and tidy: what fills the disks, and what may go."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+from backend_server import disk, history, updates
+from backend_server import tidy as tidying
+from backend_server.change import counted
+from backend_server.commands.output import DEGRADED, OK, say_lines
+from backend_server.errors import UserError
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.lock import TIDY, Busy, only_run
+from backend_server.releases import of_host
+from backend_server.run import Options, site
+
+
+def show_disk(options: Options) -> int:
+    """What fills the disks, by the greatest first."""
+    host = HostReader()
+    full = disk.file_systems(host, ("/", *disk.PLACES))
+    whole, biggest, unknown = disk.usage(host)
+    if options.json:
+        found = {
+            "file_systems": [each._asdict() for each in full],
+            "usage": [each._asdict() for each in whole],
+            "workspaces": [each._asdict() for each in biggest],
+            "unknown": unknown,
+        }
+        print(json.dumps({"format": 1, **found}))
+    else:
+        say_lines(map(str, full))
+        say_lines(f"{disk.size(each.bytes):>8}  {each.path}" for each in whole)
+        say_lines(f"{disk.size(each.bytes):>8}  {each.path}" for each in biggest)
+        say_lines(f"unknown: {why}" for why in unknown)
+    return DEGRADED if any(each.percent >= disk.FULL for each in full) else OK
+
+
+def tidy(options: Options) -> int:
+    """Images unused for thirty days are gone, and which held packages are old is known."""
+    host = Host()
+    try:
+        with only_run(f"{TIDY}, since {history.now()}"):
+            return _tidy(options, host)
+    except Busy as busy:  # tomorrow is another day
+        print(f"nothing was done: {busy}")
+        return OK
+
+
+def _tidy(options: Options, host: Host) -> int:
+    this = site(options, of_host(host.os_release()))
+    today = datetime.now(timezone.utc).date()
+    waiting = updates.note(host, today)
+    try:
+        done = tidying.tidy(host, this, today)
+    except UserError as error:  # tried again tomorrow
+        done = tidying.Tidied([], 0, [str(error)])
+    if done.removed:
+        checkout = str(options.checkout)
+        entry = {"format": 1, "event": TIDY, "began": history.now()}
+        entry = {**entry, "subject": ", ".join(done.removed)}
+        history.append(host, {**entry, **history.context(host, checkout)})
+    if options.json:
+        held = [update._asdict() for update in waiting]
+        print(json.dumps({"format": 1, **done._asdict(), "updates": held}))
+        return OK
+    say_lines(f"removed {name}" for name in done.removed)
+    say_lines(done.notes)
+    images = counted(len(done.removed), "image")
+    print(f"{options.backend} host tidy: {images} removed, {disk.size(done.bytes)}")
+    return OK

@@ -1,0 +1,87 @@
+"""job …: what runs here now, what it says, a look inside, and its end."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from backend_server import consent, jobs
+from backend_server.commands.output import OK, say_lines
+from backend_server.errors import Refused
+from backend_server.history import who
+from backend_server.host import command
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.jobs import Job
+from backend_server.notices import event
+from backend_server.releases import of_host
+from backend_server.run import Options, site
+
+
+def list_jobs(options: Options) -> int:
+    """Every job on this host."""
+    found = _found(options, HostReader())
+    if options.json:
+        print(json.dumps({"format": 1, "jobs": [job._asdict() for job in found]}))
+        return OK
+    for job in found:
+        say_lines([str(job), *(f"          not confined: {w}" for w in job.unconfined)])
+    if not found:
+        print("no job is here")
+    return OK
+
+
+def job_logs(options: Options) -> int:
+    """What a job has said so far, or, of one that has ended, what the job-runner kept."""
+    host = HostReader()
+    found = [job for job in _found(options, host) if job.container]
+    kept = dict(jobs.kept_logs(host))
+    past = [
+        Job(each, jobs.FINISHED, "")
+        for each in kept
+        if each not in {job.id for job in found}
+    ]
+    job = jobs.one([*found, *past], options.subject)
+    if not job.container:
+        command.become("cat", "--", kept[job.id])
+    follow = ("--follow",) if options.follow else ()
+    command.become("docker", "logs", *follow, job.container)
+
+
+def job_shell(options: Options) -> int:
+    """A shell inside a job's container, as the job itself, while it runs."""
+    host = Host()
+    job = _running(options, host)
+    if not sys.stdin.isatty():
+        raise Refused(
+            "a shell needs a terminal, and this is none", hint="backend job logs"
+        )
+    _event(host, options, job, f"{who(host)} opened a shell inside job {job.id}")
+    command.become("docker", "exec", "-it", job.container, *command.SHELL)
+
+
+def kill(options: Options) -> int:
+    """A job has ended at once. The job-runner reports that to the controller."""
+    host = Host()
+    job = _running(options, host)
+    consent.kill(job, yes=options.yes)
+    host.run("docker", "kill", job.container)
+    _event(host, options, job, f"{who(host)} killed job {job.id}")
+    data = {"format": 1, "subject": job.id}
+    print(json.dumps(data) if options.json else f"{job.id} was killed")
+    return OK
+
+
+def _running(options: Options, host: HostReader) -> Job:
+    return jobs.one(jobs.running(_found(options, host)), options.subject)
+
+
+def _found(options: Options, host: HostReader) -> list[Job]:
+    this = site(options, of_host(host.os_release()))
+    return jobs.listed(host, this.backend)
+
+
+def _event(host: Host, options: Options, job: Job, sentence: str) -> None:
+    more = {"workspace": job.workspace, "action": job.action}
+    what = f"job {options.action}"
+    event(host, str(options.checkout), what, sentence, subject=job.id, **more)

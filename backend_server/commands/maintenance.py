@@ -1,0 +1,109 @@
+"""host maintenance and prove: docker and the kernel move, and what a backend is for is tried."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Iterable
+
+from backend_server import history, maintenance, preflight
+from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
+from backend_server.gather import Site
+from backend_server.host.writer import Host
+from backend_server.lock import only_run
+from backend_server.notices import event
+from backend_server.proving import DEGRADED as UNWELL
+from backend_server.proving import FAILED as BROKEN
+from backend_server.proving import Result
+from backend_server.releases import of_host
+from backend_server.run import Options, site
+from backend_server.status import REBOOT_REQUIRED
+
+
+def maintain(options: Options) -> int:
+    """Docker, kernel and packages are the newest, and what a backend is for was tried."""
+    until, work = time.monotonic() + options.wait, _Work(options)
+    with only_run(work.who, maintenance.LOCK):
+        for line in maintenance.before(work.host, work.site):
+            _say(line)
+        # Other runs, and the end of somebody's access, do not wait for jobs.
+        maintenance.wait_for_none(work.host, work.site, until, _say)
+        with only_run(work.who, wait=True):
+            return _maintain(work, until)
+
+
+def _maintain(work: _Work, until: float) -> int:
+    host = work.host
+    with maintenance.no_new_jobs(host, work.site, until, _say):
+        work.record("began")
+        work.add(maintenance.upgraded(host))
+        if work.options.reboot and not work.any(BROKEN):
+            work.record("reboots")
+            maintenance.reboot(host)
+            _say(
+                "goes down, and proves itself afterwards: journalctl -t backend-server"
+            )
+            return work.end()
+        work.add([maintenance.restarted(host)])
+    return _proven(work, "ended")
+
+
+def prove(options: Options) -> int:
+    """Services, the network that jobs are on, and a job are tried now."""
+    work = _Work(options)
+    with only_run(work.who, wait=True):
+        return _proven(work, "proved")
+
+
+def _proven(work: _Work, stage: str) -> int:
+    work.add(maintenance.proven(work.host, work.site))
+    work.record(stage)
+    if work.host.stat(REBOOT_REQUIRED):
+        _say("a reboot is required: backend host maintenance --reboot")
+    return work.end()
+
+
+class _Work:
+    """What is to be done on which host, and what came of it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options, self.host = options, Host()
+        self.host.say = _say
+        self.site: Site = site(options, of_host(self.host.os_release()))
+        preflight.same_backend(self.site, self.host)
+        self.who = (
+            f"host {options.action} by {history.who(self.host)}, since {history.now()}"
+        )
+        self.results: list[Result] = []
+
+    def add(self, results: Iterable[Result]) -> None:
+        for result in results:
+            self.results.append(result)
+            if not self.options.json:
+                say_lines([str(result)])
+
+    def any(self, outcome: str) -> bool:
+        return any(result.outcome == outcome for result in self.results)
+
+    def record(self, stage: str) -> None:
+        """The history says how far it came, and developers read of it when they log in."""
+        failed = [result.what for result in self.results if result.outcome == BROKEN]
+        ended = f": {', '.join(failed)} failed" if failed else ""
+        what = f"host {self.options.action}"
+        sentence = f"{what} by {history.who(self.host)} {stage}{ended}"
+        results = [result._asdict() for result in self.results]
+        checkout = str(self.options.checkout)
+        event(self.host, checkout, what, sentence, subject=stage, results=results)
+
+    def end(self) -> int:
+        if self.options.json:
+            results = [result._asdict() for result in self.results]
+            print(json.dumps({"format": 1, "results": results}))
+        if self.any(BROKEN):
+            return FAILED
+        return DEGRADED if self.any(UNWELL) else OK
+
+
+def _say(line: str) -> None:
+    say_lines([line], sys.stderr)

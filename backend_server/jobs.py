@@ -1,0 +1,162 @@
+"""The jobs on this host: those that run, wait to, have ended, or were left lying."""
+
+from __future__ import annotations
+
+import time
+from typing import Iterator, NamedTuple
+
+from backend_server.backend import Backend
+from backend_server.change import counted
+from backend_server.components.storage import HIGH_TREE
+from backend_server.containers import (
+    CANARY_LABEL,
+    JOB_LABEL,
+    JOB_NAME,
+    Container,
+    parse_containers,
+    unconfined,
+)
+from backend_server.errors import CommandFailed, Refused
+from backend_server.history import at
+from backend_server.host.reader import HostReader
+from backend_server.networks import DATABASE_NETWORK
+
+
+VOLUMES = f"{HIGH_TREE}/volumes"
+LOGS = f"{HIGH_TREE}/logs"
+_MARK = ".opensafely-timestamp"
+# A job whose files are ready starts within minutes: what waits longer is left over.
+_PREPARED_S = 24 * 3600
+DOCKER = "docker.service"
+
+RUNNING, PREPARED, FINISHED, LEFT = "running", "prepared", "finished", "left over"
+
+
+class Job(NamedTuple):
+    """A job, or a question to the database, which has a container but no name of its own."""
+
+    id: str
+    state: str
+    since: str
+    workspace: str = ""
+    action: str = ""
+    image: str = ""
+    network: str = ""
+    cpus: float = 0
+    memory: int = 0
+    unconfined: tuple[str, ...] = ()
+    container: str = ""
+
+    def __str__(self) -> str:
+        words = [f"{self.state:<9} {self.id}  since {self.since}"]
+        words += filter(None, (self.workspace, self.action))
+        if self.container:
+            words.append(f"{_amount(self.cpus, 'CPU')}, {_gigabytes(self.memory)}")
+            words.append(f"network {self.network}")
+        return "  ".join(words)
+
+
+class NoDocker(CommandFailed):
+    """Which jobs run cannot be told. With live-restore they go on without dockerd."""
+
+
+def listed(host: HostReader, backend: Backend) -> list[Job]:
+    """Every job, by state and then by id. Raises NoDocker where docker does not answer."""
+    here = [c for c in containers(host) if CANARY_LABEL not in c.labels]
+    jobs = [_of(c, backend) for c in here if JOB_LABEL in c.labels]
+    asking = (c for c in here if JOB_LABEL not in c.labels)
+    jobs += [_question(c) for c in asking if DATABASE_NETWORK in c.networks and c.alive]
+    known = {job.id for job in jobs}
+    jobs += [job for job in on_disk(host) if job.id not in known]
+    order = (RUNNING, PREPARED, FINISHED, LEFT)
+    return sorted(jobs, key=lambda job: (order.index(job.state), job.id))
+
+
+def containers(host: HostReader) -> tuple[Container, ...]:
+    """All of them. Raises NoDocker where docker does not answer."""
+    found = host.containers()
+    if found is None:
+        raise NoDocker(
+            "docker does not answer, so which jobs run cannot be told",
+            hint=f"systemctl status {DOCKER}; jobs that ran go on without it",
+        )
+    return parse_containers(found)
+
+
+def on_disk(host: HostReader) -> Iterator[Job]:
+    """Jobs that have a folder for their files, as prepared as those without a container are."""
+    for name in host.names(VOLUMES):
+        found = host.stat(f"{VOLUMES}/{name}/{_MARK}") or host.stat(f"{VOLUMES}/{name}")
+        if found and name != CANARY_LABEL:
+            recent = time.time() - found.st_mtime < _PREPARED_S
+            yield Job(name, PREPARED if recent else LEFT, at(found.st_mtime))
+
+
+def kept_logs(host: HostReader) -> Iterator[tuple[str, str]]:
+    """Id, and where its output is kept, of each job of this month and the last that has ended."""
+    for month in sorted(host.names(LOGS))[-2:]:
+        for name in host.names(f"{LOGS}/{month}"):
+            if name.startswith(JOB_NAME):
+                yield name[len(JOB_NAME) :], f"{LOGS}/{month}/{name}/logs.txt"
+
+
+def running(jobs: list[Job]) -> list[Job]:
+    return [job for job in jobs if job.state == RUNNING]
+
+
+def one(jobs: list[Job], words: str) -> Job:
+    """The job whose id has this in it. Raises Refused for none and for several, naming them."""
+    found = [job for job in jobs if job.id == words] or [
+        job for job in jobs if words in job.id
+    ]
+    if len(found) == 1:
+        return found[0]
+    several = ", ".join(job.id for job in (found or jobs)) or "none at all"
+    raise Refused(
+        f"{counted(len(found), 'job')} with {words!a} in the id; wanted one",
+        hint=f"{'choose from' if found else 'there is'} {several}",
+    )
+
+
+def _of(container: Container, backend: Backend) -> Job:
+    name = container.name
+    job = name[len(JOB_NAME) :] if name.startswith(JOB_NAME) else name
+    open_to = {"none", DATABASE_NETWORK}
+    if backend.dummy_data:  # there is nothing to keep from the network
+        open_to |= {"bridge", "default"}
+    state = FINISHED if container.ended else RUNNING
+    return Job(
+        job,
+        state if container.status != "created" else PREPARED,
+        container.since,
+        container.labels.get("workspace", ""),
+        container.labels.get("action", ""),
+        container.image,
+        ", ".join(sorted(container.networks - {"default"})),
+        container.cpus,
+        container.memory,
+        unconfined(container, f"{VOLUMES}/{job}", open_to),
+        name,
+    )
+
+
+def _question(container: Container) -> Job:
+    return Job(
+        container.name,
+        RUNNING,
+        container.since,
+        action="asks the database",
+        image=container.image,
+        network=DATABASE_NETWORK,
+        cpus=container.cpus,
+        memory=container.memory,
+        container=container.name,
+    )
+
+
+def _amount(number: float, what: str) -> str:
+    return f"{number:g} {what}" if number else f"any {what}"
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 2**30:.1f} GB" if size else "any memory"

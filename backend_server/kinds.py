@@ -1,0 +1,35 @@
+"""What a word on the command line may be, and what it means then."""
+
+from __future__ import annotations
+
+import argparse
+
+from backend_server.images import DIGEST
+
+
+def seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; wanted a number of seconds from 1 on. "
+            "A run without a terminal waits for nobody"
+        )
+    return int(text)
+
+
+def time(text: str) -> int:
+    """Seconds, of 90, 30m or 2h."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
+    if not (number.isascii() and number.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; wanted such as 90, 30m or 2h"
+        )
+    return int(number) * units[unit]
+
+
+def digest(text: str) -> str:
+    if not DIGEST.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; wanted sha256: and 64 hexadecimal digits"
+        )
+    return text

@@ -1,0 +1,161 @@
+"""The one way that docker, the kernel and held packages move: while no job runs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from typing import Callable, Iterator
+
+from backend_server import updates
+from backend_server.backends import services as services_of
+from backend_server.change import counted
+from backend_server.errors import Refused, UserError
+from backend_server.gather import Site
+from backend_server.host import apt
+from backend_server.host.writer import Host
+from backend_server.jobs import DOCKER, Job, NoDocker, listed, running
+from backend_server.proving import FAILED, OK, Result, proofs
+
+
+LOCK = "/run/opensafely/maintenance"  # two of them would start what the other stopped
+PROVE_AT_BOOT = "/var/lib/opensafely/prove-at-boot"  # while it is there, a boot proves
+_LOOK_S = 3
+_COUNTS = re.compile(r"^\d+ upgraded, \d+ newly installed", re.MULTILINE)
+
+Say = Callable[[str], None]
+
+
+def before(host: Host, site: Site) -> list[str]:
+    """What a person should know: each job, and how to keep new ones away."""
+    wake_docker(host)
+    name = site.backend.name
+    return [
+        *map(str, _jobs(host, site)),
+        f"on the controller, `prepare_for_reboot --backend {name}` keeps new jobs away; "
+        "with --status it says when none is left",
+    ]
+
+
+def wake_docker(host: Host) -> None:
+    """A docker that was stopped, or killed in an upgrade, runs again. That disturbs nothing."""
+    if host.unit(DOCKER).get("ActiveState") != "active":
+        with contextlib.suppress(UserError):  # what does not start may be mended below
+            host.run("systemctl", "start", DOCKER)
+
+
+def wait_for_none(host: Host, site: Site, until: float, say: Say) -> None:
+    """No job runs. Raises Refused at the time UNTIL of the monotonic clock; changes nothing."""
+    told: list[str] = []
+    while True:
+        now = [job.id for job in running(_jobs(host, site))]
+        if not now:
+            return
+        names = ", ".join(now)
+        if time.monotonic() >= until:
+            raise Refused(
+                f"{counted(len(now), 'job')} would be disturbed: {names}; "
+                "nothing was touched",
+                hint="wait for the end of them: backend host maintenance --wait 2h",
+            )
+        if now != told:
+            say(f"waiting for {names}; Ctrl-C leaves all as it was")
+            told = now
+        time.sleep(_LOOK_S)
+
+
+def _jobs(host: Host, site: Site) -> list[Job]:
+    """With docker down, those that it started tell by their processes."""
+    try:
+        return listed(host, site.backend)
+    except NoDocker as error:
+        names = (host.read(f"/proc/{pid}/comm") or "" for pid in host.names("/proc"))
+        if any(name.startswith("containerd-shim") for name in names):
+            raise Refused(f"{error}, and containers run on", hint=error.hint) from None
+        return []
+
+
+@contextlib.contextmanager
+def no_new_jobs(host: Host, site: Site, until: float, say: Say) -> Iterator[None]:
+    """What starts jobs is stopped meanwhile, and started afterwards in every case.
+
+    Where the host goes down, booting starts it. Jobs that are ready wait on the disk.
+    Raises Refused where one still runs at UNTIL.
+    """
+    units = [service.unit for service in services_of(site) if service.docker]
+    units = [unit for unit in units if host.unit(unit).get("LoadState") == "loaded"]
+    _forget_boot(host)  # of a maintenance that was killed
+    try:
+        while True:
+            wait_for_none(host, site, until, say)
+            _systemctl(host, "stop", units)
+            if not running(_jobs(host, site)):
+                break
+            _systemctl(host, "start", units)  # one began between the look and the stop
+        yield
+    finally:
+        if not host.stat(PROVE_AT_BOOT):
+            _systemctl(host, "start", units)
+
+
+def _systemctl(host: Host, verb: str, units: list[str]) -> None:
+    if units:
+        host.run("systemctl", verb, *units)
+
+
+def upgraded(host: Host) -> Iterator[Result]:
+    """Held packages, which stay held, and all others are the newest that there are."""
+    held = updates.held_here(host)
+    steps: list[tuple[str, Callable[[], str]]] = [
+        ("lists", lambda: _fresh(host)),
+        ("held", lambda: _counted(apt.upgrade_held(host, held)) if held else "none"),
+        ("packages", lambda: _counted(apt.upgrade(host))),
+    ]
+    for what, step in steps:
+        try:
+            yield Result(what, OK, step())
+        except UserError as error:
+            says = ": ".join(filter(None, (str(error), error.hint)))
+            yield Result(what, FAILED, says)
+
+
+def _fresh(host: Host) -> str:
+    apt.update(host)
+    return "are fresh"
+
+
+def _counted(said: str) -> str:
+    found = _COUNTS.search(said)
+    return found.group() if found else "are the newest"
+
+
+def restarted(host: Host) -> Result:
+    """dockerd has read its file anew, and runs at the version that is installed."""
+    try:
+        host.run("systemctl", "restart", DOCKER)
+    except UserError as error:
+        hint = "`sudo backend` puts /etc/docker/daemon.json right"
+        return Result("docker", FAILED, f"{error}: {error.hint}; {hint}")
+    host.clear_pending(DOCKER)
+    return Result("docker", OK, "was restarted")
+
+
+def proven(host: Host, site: Site) -> Iterator[Result]:
+    """The proofs; those that a boot was to make are made."""
+    _forget_boot(host)
+    yield from proofs(host, site)
+
+
+def reboot(host: Host) -> None:
+    """The host goes down, and proves itself when it is up again."""
+    host.write(PROVE_AT_BOOT, "", 0o644)
+    try:
+        host.run("systemctl", "reboot")
+    except UserError:
+        _forget_boot(host)
+        raise
+
+
+def _forget_boot(host: Host) -> None:
+    if host.stat(PROVE_AT_BOOT):
+        host.remove(PROVE_AT_BOOT)

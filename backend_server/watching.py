@@ -1,0 +1,107 @@
+"""What an operator keeps an eye on: services, jobs, disks, certificates, held updates."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+from typing import Any, Dict, Iterator, NamedTuple
+
+from backend_server import disk, jobs, services, updates
+from backend_server.change import counted
+from backend_server.components.jobrunner import CERTIFICATES
+from backend_server.errors import CommandFailed
+from backend_server.gather import Site
+from backend_server.host.reader import HostReader
+from backend_server.jobs import FINISHED, LEFT, PREPARED, RUNNING, Job
+
+
+SOON_DAYS = 14  # less is no time to get a new certificate in
+_SUFFIXES = (".crt", ".pem")
+
+Found = Dict[str, Any]
+
+
+class Certificate(NamedTuple):
+    path: str
+    days: int | None  # that are left; None: it cannot be read
+
+    @property
+    def unwell(self) -> bool:
+        return self.days is None or self.days < SOON_DAYS
+
+    def __str__(self) -> str:
+        if self.days is None:
+            return f"{self.path} cannot be read as a certificate"
+        if self.days < 0:
+            return f"{self.path} ended {counted(-self.days, 'day')} ago"
+        return f"{self.path} ends in {counted(self.days, 'day')}"
+
+
+def watched(site: Site, host: HostReader, today: date) -> Found:
+    """By name, for programs; `degraded` has a sentence for each thing that needs somebody."""
+    degraded = list(services.degraded(site, host))
+    here = _jobs(site, host, degraded)
+    states = (RUNNING, PREPARED, FINISHED, LEFT)
+    held, ends = updates.read(host), list(certificates(host, today))
+    degraded += [str(certificate) for certificate in ends if certificate.unwell]
+    degraded += disk.too_full(host)
+    return {
+        "services": [each._asdict() for each in services.states(site, host)],
+        "jobs": {s: sum(job.state == s for job in here) for s in states},
+        "unconfined": [job.id for job in here if job.unconfined],
+        "updates": [{**u._asdict(), "days": u.age(today)} for u in held],
+        "certificates": [certificate._asdict() for certificate in ends],
+        "disks": [each._asdict() for each in disk.file_systems(host)],
+        "degraded": degraded,
+    }
+
+
+def _jobs(site: Site, host: HostReader, degraded: list[str]) -> list[Job]:
+    try:
+        here = jobs.listed(host, site.backend)
+    except jobs.NoDocker as error:
+        degraded.append(str(error))
+        return []
+    for job in here:
+        if job.unconfined:
+            degraded.append(
+                f"job {job.id} is not confined: {', '.join(job.unconfined)}"
+            )
+    return here
+
+
+def certificates(host: HostReader, today: date) -> Iterator[Certificate]:
+    """Those that are laid here for services, by how long they hold."""
+    for name in host.names(CERTIFICATES):
+        if name.endswith(_SUFFIXES):
+            path = f"{CERTIFICATES}/{name}"
+            yield Certificate(path, _days(host, path, today))
+
+
+def _days(host: HostReader, path: str, today: date) -> int | None:
+    try:
+        return days_left(host.certificate(path).stdout, today)
+    except (CommandFailed, ValueError):
+        return None
+
+
+def days_left(said: str, today: date) -> int:
+    """Of `notAfter=Nov 25 04:00:00 2027 GMT`. Raises ValueError for anything else."""
+    end = datetime.strptime(said.strip(), "notAfter=%b %d %H:%M:%S %Y %Z")
+    return (end.replace(tzinfo=timezone.utc).date() - today).days
+
+
+def lines(found: Found) -> Iterator[str]:
+    yield from (
+        f"service     {services.line(services.State(**each))}"
+        for each in found["services"]
+    )
+    counts = (f"{number} {state}" for state, number in found["jobs"].items() if number)
+    yield f"jobs        {', '.join(counts) or 'none'}"
+    for each in found["updates"]:
+        since = f"waits for {counted(each['days'], 'day')}"
+        yield f"held        {each['package']} {each['candidate']} {since}"
+    for each in found["certificates"]:
+        yield f"certificate {Certificate(**each)}"
+    for each in found["disks"]:
+        warn = ", which is much" if each["percent"] >= disk.WARN else ""
+        yield f"disk        {disk.FileSystem(**each)}{warn}"
