@@ -27,9 +27,8 @@ def digest(host: Host) -> str:
 
 
 def environ(host: Host) -> dict[str, str]:
-    """What the agent itself has in its environment, of docker's last child but for its init."""
-    script = "cat /proc/$(pgrep -f 'python3 -m sandbox.agent' | tail -1)/environ"
-    text = host.run(script).stdout
+    """What the container was started with, of its first process."""
+    text = host.run(f"cat /proc/{inspected(host)['State']['Pid']}/environ").stdout
     pairs = (each.partition("=") for each in text.split("\0") if each)
     return {name: value for name, _, value in pairs}
 

@@ -122,15 +122,6 @@ def test_what_is_laid_on_every_host_is_in_order(name, tmp_path):
 S = 1_000_000
 
 
-class Journal(HostReader):
-    """A host whose unit started and ended at these seconds."""
-
-    moments = ()
-
-    def starts_and_ends(self, unit):
-        return [(starts, at * S) for starts, at in self.moments]
-
-
 @pytest.mark.parametrize(
     ("moments", "last"),
     [
@@ -141,23 +132,21 @@ class Journal(HostReader):
         ([(False, 99), (True, 100)], None),
     ],
 )
-def test_the_last_good_poll_is_the_end_of_a_long_run(site, tmp_path, moments, last):
+def test_the_last_good_poll_is_the_end_of_a_long_run(moments, last):
     """The agent ends with the first poll that fails: one that ran for three loops had polled."""
-    host = Journal(tmp_path / "host")
-    host.moments = moments
-    lay(host, service.DEFAULTS, "JOB_LOOP_INTERVAL=5\n")
-    assert services._last_poll(host, jobrunner(site.backend), None) == last
-    assert services._last_poll(host, jobrunner(site.backend), 3.0) == last
-    assert services._last_poll(host, jobrunner(site.backend), 15.0) > "2026"
+    log = [(None if starts else 1, at * S) for starts, at in moments]
+    assert services._last_poll(log, None, 15.0) == last
+    assert services._last_poll(log, 3.0, 15.0) == last
+    assert services._last_poll(log, 15.0, 15.0) > "2026"
 
 
 def test_the_journal_as_journalctl_gives_it():
     lines = [
         '{"MESSAGE_ID":"39f","__REALTIME_TIMESTAMP":"1795581179000001","MESSAGE":"Started"}',
-        '{"MESSAGE_ID":"98e","__REALTIME_TIMESTAMP":"1795581180000002"}',
+        '{"MESSAGE_ID":"98e","__REALTIME_TIMESTAMP":"1795581180000002","EXIT_STATUS":"3"}',
     ]
     found = parse_starts_and_ends("\n".join(lines), "39f")
-    assert found == [(True, 1795581179000001), (False, 1795581180000002)]
+    assert found == [(None, 1795581179000001), (3, 1795581180000002)]
 
 
 @pytest.mark.parametrize(
