@@ -58,6 +58,21 @@ def test_the_container_is_confined(host):
     assert inside(host, writes) == "yes\n"
 
 
+def test_nothing_that_root_runs_for_it_is_somebody_elses(host):
+    """Neither the unit, its settings, its environment nor a program of it, nor a folder above."""
+    files = f"/etc/systemd/system/{UNIT} /etc/opensafely/services/jobrunner {SECRETS} "
+    files += f"/run/opensafely/env/jobrunner {CHECKOUT}/test/manage.sh /usr/bin/docker"
+    script = (
+        f"for at in {files}; do while [ $at ]; do "
+        "stat -L -c '%n %U %A' $at; at=${at%/*}; done; done"
+    )
+    for line in host.run(script).stdout.splitlines():
+        _, owner, mode = line.split()
+        assert owner == "root", line
+        assert mode[5] != "w", line
+        assert mode[8] != "w", line
+
+
 def test_it_knows_names_without_dns_and_numbers_without_people(host):
     assert "nameserver 192.0.2.0" in inside(host, "cat /etc/resolv.conf")
     ask = "python3 -c 'import socket; print(socket.gethostbyname(\"{}\"))' 2>&1"
