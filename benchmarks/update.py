@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -56,9 +57,9 @@ def main() -> None:
         for number in range(rounds):
             digest = digests[number % 2]
             update = f"{BACKEND} service update jobrunner --yes --to {digest}"
-            ours.append(gap(sandbox, host, lambda: host.run(update)))
+            ours.append(gap(sandbox, host, partial(host.run, update)))
             line = BY_HAND.format(unit=UNIT, digest=digests[(number + 1) % 2])
-            by_hand.append(gap(sandbox, host, lambda: host.run(line)))
+            by_hand.append(gap(sandbox, host, partial(host.run, line)))
             host.run(f"docker rm --force jobrunner; systemctl start {UNIT}")
             time.sleep(INTERVAL_S)
     for name, found in (("service update", ours), ("by hand", by_hand)):
