@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict
 
 from backend_server.change import Changes, compare
 from backend_server.errors import CommandFailed, Refused
@@ -23,7 +23,7 @@ _DOCKERD = ("/usr/sbin/dockerd", "/usr/bin/dockerd")
 
 _NO_WAY_OUT = "leaves containers without a way to any network"
 # What each key may be besides absent, and why it may not be anything else.
-_UNWANTED: Dict[str, Tuple[List[Any], str]] = {
+_UNWANTED: dict[str, tuple[list[Any], str]] = {
     "hosts": (
         [[]],
         "opens docker beside its own socket, and whoever gets there is root",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from backend_server.change import Changes, compare
@@ -9,6 +10,13 @@ from backend_server.errors import UserError
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resource import Resource
+
+
+# Of what it loads, which is not the same from version to version, what every one has.
+_RULES = (
+    re.compile("^-A FORWARD .*DOCKER", re.MULTILINE),
+    re.compile("^-A POSTROUTING .*MASQUERADE", re.MULTILINE),
+)
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,7 @@ class DockerRules(Resource):
     def check(self, host: HostReader) -> Changes:
         if host.unit(self.unit).get("ActiveState") != "active":
             return ()  # its start loads them
-        rules = host.iptables_rules()
-        there = "-A FORWARD -j DOCKER-USER" in rules and "-j MASQUERADE" in rules
+        there = all(rule.search(host.iptables_rules()) for rule in _RULES)
         if not there and host.running_containers():
             raise UserError(
                 "docker's own packet filter rules are gone, and containers reach nothing: "

@@ -113,7 +113,9 @@ TABLE = """\
 table inet contract
 delete table inet contract
 table inet contract {
-    chain all { ip daddr . tcp dport { 192.0.2.1 . 80, 192.0.2.2 . 443 } accept; }
+    chain some {
+        ip daddr . tcp dport { 192.0.2.1 . 80, 192.0.2.2 . 443 } accept
+    }
 }
 """
 NFT = NftTable("contract", "/etc/contract.nft", TABLE)
@@ -133,7 +135,8 @@ class Sample:
 
 # In this order: each finds what the one before left.
 SAMPLES = [
-    Sample("", Packages("a.txt", frozenset({"hello", "less"}))),
+    # apt renews its own cache when it is asked for the first time after a change of holds.
+    Sample("apt-get check -qq", Packages("a.txt", frozenset({"hello", "less"}))),
     Sample("", NoPackages("b.txt", frozenset({"hello"}))),
     Sample(
         "apt-get install -qq -y nano && apt-get remove -qq -y nano",
@@ -167,8 +170,8 @@ SAMPLES = [
     Sample("chage -E 2999-12-31 linus; usermod -p '*' linus", LEAVERS),
     Sample("", NFT),
     Sample("nft flush ruleset", NFT),
-    Sample("nft insert rule inet contract all accept", NFT),
-    Sample("nft flush chain inet contract all", NFT),
+    Sample("nft insert rule inet contract some accept", NFT),
+    Sample("nft flush chain inet contract some", NFT),
     Sample("echo '# theirs' >>/etc/contract.nft", NFT),
     Sample("rm /var/lib/opensafely/proofs/nft-contract", NFT),
     Sample("", DockerRules("docker.service")),
