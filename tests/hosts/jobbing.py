@@ -77,6 +77,11 @@ def status(host: Host, exit_status: int = 0) -> dict:
     return json.loads(done.stdout)
 
 
+def settled(host: Host) -> None:
+    """The agent that ended with docker has been up for so long that this is no loop."""
+    wait_until(lambda: manage(host, "status").returncode == 0, timeout_s=90)
+
+
 def complete(host: Host, job: Job) -> None:
     """All that the job put out is where people look for it."""
     workspace = f"workspaces/{job.definition['workspace']}"

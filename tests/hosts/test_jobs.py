@@ -14,6 +14,7 @@ from tests.hosts.jobbing import (
     give,
     listed,
     running,
+    settled,
     started,
     status,
     unit_started,
@@ -176,6 +177,7 @@ def test_docker_restarted_by_hand(host, controller):
         results = finish(host, controller, job)
         assert results["exit_code"] == 0
         complete(host, job)
+    settled(host)
     assert rests(host)
 
 
@@ -197,16 +199,8 @@ def test_docker_stopped(host, controller):
             host.run("systemctl start docker")
         assert started(host, job)
         assert finish(host, controller, job)["exit_code"] == 0
+    settled(host)
     assert rests(host)
-
-
-def test_developers_look_at_jobs_without_a_password(host):
-    """That command, and none beside it."""
-    ada = host.people["ada"]
-    done = host.ssh("ada", ada.key, "sudo -n backend job list")
-    assert done.stdout == "no job is here\n"
-    rule = host.run("sudo -l -U ada").stdout
-    assert "NOPASSWD: /usr/local/sbin/backend job list\n" in rule
 
 
 def test_a_reboot_in_the_middle_of_a_job(host, controller):
@@ -244,3 +238,12 @@ def test_status_starts_few_programs(host):
 def test_programs_read_the_same(host):
     found = json.loads(manage(host, "job list --json").stdout)
     assert found == {"format": 1, "jobs": []}
+
+
+def test_developers_look_at_jobs_without_a_password(host):
+    """That command, and none beside it."""
+    ada = host.people["ada"]
+    done = host.ssh("ada", ada.key, "sudo -n backend job list")
+    assert done.stdout == "no job is here\n"
+    rule = host.run("sudo -l -U ada").stdout
+    assert "NOPASSWD: /usr/local/sbin/backend job list\n" in rule
