@@ -212,7 +212,12 @@ class HostReader(Asking):
         return self.parsed("/etc/os-release", parse_assignments)
 
     def unit(self, name: str) -> Mapping[str, str]:
-        """What systemd says of a unit; one call asks about all `watched_units`."""
+        """What systemd says of a unit; one call asks about all `watched_units`.
+
+        A tree of files has no units.
+        """
+        if self._prefix:
+            return {}
         if self._units is None or name not in self._units:
             names = sorted(self.watched_units | {name})
             self._units = parse_units(self._systemctl_show(names))

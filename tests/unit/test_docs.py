@@ -359,7 +359,7 @@ def test_the_readme_stays_short():
 
 NOBODY = {"ada", "grace", "rita", "gus", "opensafely", "ubuntu", "root"}
 PEOPLE = re.compile(
-    r"/home/(\w+)|\b(\w+)@(?!openssh\.com)|--(?:delete|add) (\w+)|usermod -aG \S+ (\w+)"
+    r"/home/(\w+)|\b(\w+)@(?!openssh\.com|sha256:)|--(?:delete|add) (\w+)|usermod -aG \S+ (\w+)"
     r"|\b(?:chage|usermod|pkill|terminate-user|crontab)\b[^\n`;]* (\w+)$"
     r'|"who": "(\w+)"|last run .* by (\w+)|User (\w+),|^ +users: (.+)$'
     r'|"(?:developers|researchers|reviewers)": \[([^\]]*)\]',
