@@ -27,7 +27,9 @@ def images(host):
 
 def build(host, name):
     """An image of its own id."""
-    done = host.run(f"echo {name} > /tmp/{name}; tar c -C /tmp {name} | docker import - {name}")
+    done = host.run(
+        f"echo {name} > /tmp/{name}; tar c -C /tmp {name} | docker import - {name}"
+    )
     return done.stdout.strip()
 
 
@@ -60,19 +62,25 @@ def test_what_fills_the_disks(host):
 def test_tidy(host, controller):
     """Of images long unused those go that no container, service or recent job needs."""
     with running(host, controller) as job:
-        job_image = host.run(f"docker inspect -f '{{{{.Image}}}}' {job.container}").stdout.strip()
+        job_image = host.run(
+            f"docker inspect -f '{{{{.Image}}}}' {job.container}"
+        ).stdout.strip()
         finish(host, controller, job)
     wait_until(lambda: host.run("docker ps -aq --filter label=job-runner").stdout == "")
     unused, stopped, new = (build(host, name) for name in ("unused", "stopped", "new"))
     host.run("docker create --name stopped stopped /bin/true")
     previous = host.run(f"docker pull -q {PROXY}/job-runner:v2").stdout.strip()
     assert previous
-    previous_id = host.run(f"docker inspect -f '{{{{.Id}}}}' {PROXY}/job-runner:v2").stdout.strip()
+    previous_id = host.run(
+        f"docker inspect -f '{{{{.Id}}}}' {PROXY}/job-runner:v2"
+    ).stdout.strip()
     digest = host.run(
         f"docker inspect -f '{{{{index .RepoDigests 0}}}}' {previous_id}"
     ).stdout.strip()
     host.run(f"sed -i '/^PREVIOUS=/d' {SETTINGS}; echo PREVIOUS={digest} >> {SETTINGS}")
-    assert manage(host, "host tidy").stdout.endswith("test host tidy: 0 images removed, 0 B\n")
+    assert manage(host, "host tidy").stdout.endswith(
+        "test host tidy: 0 images removed, 0 B\n"
+    )
     here = images(host)
     old(host, *(here - {new}))
     done = manage(host, "host tidy --json")
@@ -136,5 +144,6 @@ def test_certificates(host, days, unwell):
 
 def test_a_full_disk_of_docker(shared_warm_host, controller):
     """Said at 90 %, not hidden by a run, and mended by room alone."""
+
     def small(host):
         host.small = host.overlay.docker
