@@ -10,8 +10,6 @@ from tests.hosts.jobbing import (
     UNIT,
     complete,
     finish,
-    folder,
-    give,
     listed,
     running,
     settled,
@@ -209,25 +207,19 @@ def test_docker_stopped(host, controller):
 
 
 def test_a_reboot_in_the_middle_of_a_job(host, controller):
-    """It runs again from scratch and finishes; the rules were there before it."""
-    job = give(controller)
-    try:
-        wait_until(lambda: started(host, job), timeout_s=120)
-        before = started(host, job)
-        host.run(f"touch {folder(job)}/left-by-the-first")
+    """The controller hears that it ended, and gives it again; the rules were there before it."""
+    with running(host, controller) as job:
         host.reboot()
-        wait_until(lambda: started(host, job), timeout_s=120)
-        assert started(host, job) != before
-        assert finish(host, controller, job)["exit_code"] == 0
-        complete(host, job)
-        times = "systemctl show --value -p ActiveEnterTimestampMonotonic"
-        order = [
-            int(host.run(f"{times} {unit}").stdout)
-            for unit in ("opensafely-firewall", "docker", "opensafely-jobrunner")
-        ]
-        assert order == sorted(order)
-    finally:
-        controller.withdraw(job.task)
+        assert controller.wait(job.task)["results"]["exit_code"] != 0
+    with running(host, controller) as again:
+        assert finish(host, controller, again)["exit_code"] == 0
+        complete(host, again)
+    times = "systemctl show --value -p ActiveEnterTimestampMonotonic"
+    order = [
+        int(host.run(f"{times} {unit}").stdout)
+        for unit in ("opensafely-firewall", "docker", "opensafely-jobrunner")
+    ]
+    assert order == sorted(order)
 
 
 def test_status_starts_few_programs(host):

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.share("job-runner")
 MANAGE = "/srv/backend-server/test/manage.sh"
 OTHERS = "docker.io containerd runc"
 # Nothing of docker's is in it, but it goes by a name that is held where it is installed.
-DUMMY = "docker-ce-cli"
+DUMMY = "docker-cli"
 REPO = "/root/repo"
 # Flat, and of this host's own making.
 PUBLISH = f"""
