@@ -145,7 +145,7 @@ def test_jobs_without_a_container(host):
         "touch -d '2 days ago' stale/.opensafely-timestamp"
     )
     try:
-        assert {id: job["state"] for id, job in listed(host).items()} == {
+        assert {name: job["state"] for name, job in listed(host).items()} == {
             "fresh": "prepared",
             "stale": "left over",
         }

@@ -115,14 +115,14 @@ def test_waits_then_moves_what_is_held_and_proves_the_host(host, controller):
         "/proc/sys/kernel/random/boot_id) now x >/var/lib/opensafely/pending/docker.service"
     )
     began = host.run("systemctl show -p ActiveEnterTimestampMonotonic docker").stdout
-    with running(host, controller) as job:
-        with in_background(host, MANAGE, "host", "maintenance", "--wait", "1h") as run:
-            while "waiting for" not in run.line():
-                pass
-            assert version(host) == "1.0"
-            results = finish(host, controller, job)
-            rest = run.end(300)
-            assert run.process.returncode == 0, rest
+    waits = (MANAGE, "host", "maintenance", "--wait", "1h")
+    with running(host, controller) as job, in_background(host, *waits) as run:
+        while "waiting for" not in run.line():
+            pass
+        assert version(host) == "1.0"
+        results = finish(host, controller, job)
+        rest = run.end(300)
+        assert run.process.returncode == 0, rest
     assert results["exit_code"] == 0
     for what in (
         "lists",
