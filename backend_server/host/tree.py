@@ -125,6 +125,7 @@ class Walk:
         privileged = found.st_mode & (stat.S_ISUID | stat.S_ISGID)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or privileged:
             return False
+        _wait_for_unlink(folder)
         again = os.stat(name, dir_fd=folder, follow_symlinks=False)
         return _identity(again) == _identity(found)
 
@@ -146,6 +147,15 @@ class Walk:
             changed = True
         changed |= _set_acls(path, found.st_mode, rule)
         self.counts.given += changed
+
+
+def _wait_for_unlink(folder: int) -> None:
+    """No name in FOLDER is on its way out: the kernel counts a link off before its name is gone.
+
+    Reading a directory waits for whoever is changing it.
+    """
+    with os.scandir(folder) as names:
+        next(names, None)
 
 
 def _identity(found: os.stat_result) -> tuple[int, ...]:
