@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Callable
 
 from backend_server import history, preflight, services, updating
