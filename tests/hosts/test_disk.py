@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
-from tests.hosts.jobbing import UNIT, finish, running, status
+from tests.hosts.jobbing import UNIT, at_work, finish, give, running, settled, status
 from tests.hosts.managing import history, manage, rests
 from tests.hosts.programs import wait_until
 
@@ -27,7 +28,9 @@ def images(host):
 
 def build(host, name):
     """An image of its own id."""
-    done = host.run(f"echo {name} > /tmp/{name}; tar c -C /tmp {name} | docker import - {name}")
+    done = host.run(
+        f"echo {name} > /tmp/{name}; tar c -C /tmp {name} | docker import - {name}"
+    )
     return done.stdout.strip()
 
 
@@ -60,19 +63,25 @@ def test_what_fills_the_disks(host):
 def test_tidy(host, controller):
     """Of images long unused those go that no container, service or recent job needs."""
     with running(host, controller) as job:
-        job_image = host.run(f"docker inspect -f '{{{{.Image}}}}' {job.container}").stdout.strip()
+        job_image = host.run(
+            f"docker inspect -f '{{{{.Image}}}}' {job.container}"
+        ).stdout.strip()
         finish(host, controller, job)
     wait_until(lambda: host.run("docker ps -aq --filter label=job-runner").stdout == "")
     unused, stopped, new = (build(host, name) for name in ("unused", "stopped", "new"))
     host.run("docker create --name stopped stopped /bin/true")
     previous = host.run(f"docker pull -q {PROXY}/job-runner:v2").stdout.strip()
     assert previous
-    previous_id = host.run(f"docker inspect -f '{{{{.Id}}}}' {PROXY}/job-runner:v2").stdout.strip()
+    previous_id = host.run(
+        f"docker inspect -f '{{{{.Id}}}}' {PROXY}/job-runner:v2"
+    ).stdout.strip()
     digest = host.run(
         f"docker inspect -f '{{{{index .RepoDigests 0}}}}' {previous_id}"
     ).stdout.strip()
     host.run(f"sed -i '/^PREVIOUS=/d' {SETTINGS}; echo PREVIOUS={digest} >> {SETTINGS}")
-    assert manage(host, "host tidy").stdout.endswith("test host tidy: 0 images removed, 0 B\n")
+    assert manage(host, "host tidy").stdout.endswith(
+        "test host tidy: 0 images removed, 0 B\n"
+    )
     here = images(host)
     old(host, *(here - {new}))
     done = manage(host, "host tidy --json")
@@ -116,25 +125,65 @@ def test_the_timer_tidies(host):
     assert unused not in images(host)
 
 
-@pytest.mark.parametrize(("days", "unwell"), [(90, False), (13, True), (-2, True)])
+@pytest.mark.parametrize(("days", "unwell"), [(90, False), (13, True)])
 def test_certificates(host, days, unwell):
     place = "/etc/opensafely/certificates/x.crt"
-    if days > 0:
-        end = f"-days {days}"
-    else:
-        end = "-days 1"
     host.run(
         "cd /tmp && openssl req -x509 -newkey rsa:2048 -nodes -keyout x.key "
-        f"-subj /CN=x {end} -out {place} 2>/dev/null"
+        f"-subj /CN=x -days {days} -out {place} 2>/dev/null"
     )
-    now = f"date -u -d '+{1 - days} days' +%F"
-    prefix = f"faketime" if days < 0 else ""
     found = status(host, 4 if unwell else 0)
-    assert found["certificates"][0]["path"] == place
+    assert found["certificates"] == [{"path": place, "days": days}]
+    sentence = f"{place} ends in {days} days"
+    assert (sentence in found["degraded"]) == unwell
+    host.run(f"echo none > {place}")
+    assert f"{place} cannot be read as a certificate" in status(host, 4)["degraded"]
     host.run(f"rm {place}")
+    assert status(host)["certificates"] == []
+
+
+def small_disk(host):
+    """docker's data is on a file system of its own that is soon full."""
+    place = host.overlay.docker
+    whole = place.with_name("docker.whole")
+    shell = (
+        f"mv {place} {whole}; mkdir {place}; mount -t tmpfs -o size=500m none {place}"
+    )
+    subprocess.run(f"set -e; {shell}; cp -a {whole}/. {place}", shell=True, check=True)
 
 
 def test_a_full_disk_of_docker(shared_warm_host, controller):
-    """Said at 90 %, not hidden by a run, and mended by room alone."""
-    def small(host):
-        host.small = host.overlay.docker
+    """Said by status, no reason for a run to fail, and mended by room alone."""
+    host = shared_warm_host("test", legacy_cgroups=True, shape=[small_disk])
+    # Out of sight here, and gone with the host.
+    subprocess.run(["umount", "--lazy", host.overlay.docker], check=True)
+    host.run("head -c 1G /dev/zero > /var/lib/docker/fill || true")
+    found = status(host, 4)
+    assert found["disks"][0]["places"] == ["/var/lib/docker"]
+    assert found["disks"][0]["percent"] == 100
+    sentence = "the disk of /var/lib/docker: 100 % in use, 0 B free"
+    assert any(sentence in line for line in found["degraded"])
+    done = manage(host, "host disk")
+    assert done.returncode == 4
+    assert done.stdout.startswith("/var/lib/docker: 100 % in use")
+    assert manage(host).returncode in (0, 4)
+    assert manage(host, "plan --offline").returncode in (0, 4)
+    job = give(controller)
+    try:
+        wait_until(lambda: loops(host), timeout_s=120)
+        said = status(host, 4)["degraded"]
+        assert any("starts again and again" in line for line in said), said
+        host.run("rm /var/lib/docker/fill")
+        wait_until(lambda: at_work(host, job), timeout_s=120)
+        assert finish(host, controller, job)["exit_code"] == 0
+    finally:
+        controller.withdraw(job.task)
+    settled(host)
+    assert rests(host)
+
+
+def loops(host):
+    return any(
+        "again" in line
+        for line in json.loads(manage(host, "status --json").stdout)["degraded"]
+    )

@@ -60,7 +60,9 @@ def test_a_job_is_seen_and_ends_well(host, controller):
 def test_what_a_job_says(host, controller):
     with running(host, controller) as job:
         assert manage(host, f"job logs {job.id[3:9]}").stdout == "at work\n"
-        refused(manage(host, "job logs nothing"), "0 jobs with 'nothing' in the id", job.id)
+        refused(
+            manage(host, "job logs nothing"), "0 jobs with 'nothing' in the id", job.id
+        )
         refused(manage(host, f"job shell {job.id}"), "a shell needs a terminal")
         with on_terminal(host, f"{folder_of()} job shell {job.id}") as terminal:
             terminal.type("id -u; pwd; exit\n")
@@ -143,7 +145,7 @@ def test_jobs_without_a_container(host):
         "touch -d '2 days ago' stale/.opensafely-timestamp"
     )
     try:
-        assert {id: job["state"] for id, job in listed(host).items()} == {
+        assert {each: job["state"] for each, job in listed(host).items()} == {
             "fresh": "prepared",
             "stale": "left over",
         }
@@ -186,7 +188,10 @@ def test_docker_stopped(host, controller):
         try:
             done = manage(host, "job list")
             assert done.returncode == 1
-            assert "docker does not answer, so which jobs run cannot be told" in done.stderr
+            assert (
+                "docker does not answer, so which jobs run cannot be told"
+                in done.stderr
+            )
             found = status(host, 4)
             assert any("docker does not answer" in line for line in found["degraded"])
             assert host.run("systemctl is-active docker", check=False).returncode

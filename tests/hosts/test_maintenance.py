@@ -76,7 +76,12 @@ def version(host):
 def test_refused_under_a_job(host, controller):
     with running(host, controller) as job:
         with untouched(host):
-            refused(manage(host, "host maintenance"), job.id, "nothing was touched", "--wait 2h")
+            refused(
+                manage(host, "host maintenance"),
+                job.id,
+                "nothing was touched",
+                "--wait 2h",
+            )
         assert started(host, job)
         assert host.run(f"systemctl is-active {UNIT}").stdout == "active\n"
         finish(host, controller, job)
@@ -105,25 +110,38 @@ def test_waits_then_moves_what_is_held_and_proves_the_host(host, controller):
     assert manage(host, "host tidy").returncode == 0
     (waiting,) = json.loads(manage(host, "status --json").stdout)["updates"]
     assert (waiting["package"], waiting["candidate"]) == (DUMMY, "1.1")
-    host.run("mkdir -p /var/lib/opensafely/pending; echo $(cat "
-             "/proc/sys/kernel/random/boot_id) now x >/var/lib/opensafely/pending/docker.service")
+    host.run(
+        "mkdir -p /var/lib/opensafely/pending; echo $(cat "
+        "/proc/sys/kernel/random/boot_id) now x >/var/lib/opensafely/pending/docker.service"
+    )
     began = host.run("systemctl show -p ActiveEnterTimestampMonotonic docker").stdout
-    with running(host, controller) as job:
-        with in_background(host, MANAGE, "host", "maintenance", "--wait", "1h") as run:
-            while "waiting for" not in run.line():
-                pass
-            assert version(host) == "1.0"
-            results = finish(host, controller, job)
-            rest = run.end(300)
-            assert run.process.returncode == 0, rest
+    maintenance = (MANAGE, "host", "maintenance", "--wait", "1h")
+    with running(host, controller) as job, in_background(host, *maintenance) as run:
+        while "waiting for" not in run.line():
+            pass
+        assert version(host) == "1.0"
+        results = finish(host, controller, job)
+        rest = run.end(300)
+        assert run.process.returncode == 0, rest
     assert results["exit_code"] == 0
-    for what in ("lists", "held", "packages", "docker", "service jobrunner", "network", "job"):
+    for what in (
+        "lists",
+        "held",
+        "packages",
+        "docker",
+        "service jobrunner",
+        "network",
+        "job",
+    ):
         assert f"ok        {what:<10} " in rest, rest
     assert "1 upgraded" in rest
     assert version(host) == "1.1"
     assert DUMMY in held(host)
     assert {"docker.io", "runc"} <= {*held(host)}
-    assert host.run("systemctl show -p ActiveEnterTimestampMonotonic docker").stdout != began
+    assert (
+        host.run("systemctl show -p ActiveEnterTimestampMonotonic docker").stdout
+        != began
+    )
     assert host.run("ls /var/lib/opensafely/pending").stdout == ""
     assert host.run(f"systemctl is-active {UNIT}").stdout == "active\n"
     assert history(host)[-1]["event"] == "host maintenance"
@@ -139,18 +157,25 @@ def test_killed_in_the_middle(host, moment):
     publish(host, "1.2" if moment == "postinst" else "1.3", "sleep 4")
     with in_background(host, MANAGE, "host", "maintenance") as run:
         if moment == "postinst":
-            wait_until(lambda: "sleep 4" in host.run("ps -eo args").stdout, timeout_s=60)
+            wait_until(
+                lambda: "sleep 4" in host.run("ps -eo args").stdout, timeout_s=60
+            )
         else:
-            wait_until(lambda: host.run(f"systemctl is-active {UNIT}", check=False).returncode)
+            wait_until(
+                lambda: host.run(f"systemctl is-active {UNIT}", check=False).returncode
+            )
         run.kill()
-        host.run("for p in $(pgrep -f 'apt-get|dpkg'); do kill -9 $p; done", check=False)
-    assert DUMMY in held(host)
-    assert {"docker.io", "runc"} <= {*held(host)}
+        apt = "$(pgrep -f '[a]pt-get|[d]pkg')"
+        host.run(f"for p in {apt}; do kill -9 $p; done", check=False)
+    wait_until(lambda: {DUMMY, "docker.io", "runc"} <= {*held(host)})
     assert host.run(f"systemctl is-active {UNIT}", check=False).returncode
     done = manage(host, "host maintenance --json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {r["outcome"] for r in json.loads(done.stdout)["results"]} == {"ok"}
-    assert host.run(f"dpkg-query -W -f '${{Status}}' {DUMMY}").stdout == "hold ok installed"
+    assert (
+        host.run(f"dpkg-query -W -f '${{Status}}' {DUMMY}").stdout
+        == "hold ok installed"
+    )
     assert host.run(f"systemctl is-active {UNIT}").stdout == "active\n"
     assert rests(host)
 
@@ -172,7 +197,11 @@ def test_archive_down(host, lab):
     ("broken", "what", "said"),
     [
         ("nft delete table inet opensafely", "network", "is not shut"),
-        (f"systemctl mask --runtime --now {UNIT}", "service jobrunner", "did not stay up"),
+        (
+            f"systemctl mask --runtime --now {UNIT}",
+            "service jobrunner",
+            "did not stay up",
+        ),
     ],
 )
 def test_proofs_fail_where_they_should(host, broken, what, said):
@@ -204,7 +233,11 @@ def test_with_a_reboot(host, controller):
     wait_until(lambda: history(host)[-1].get("subject") == "proved", timeout_s=120)
     line = history(host)[-1]
     assert {r["outcome"] for r in line["results"]} == {"ok"}
-    assert {r["what"] for r in line["results"]} >= {"network", "job", "service jobrunner"}
+    assert {r["what"] for r in line["results"]} >= {
+        "network",
+        "job",
+        "service jobrunner",
+    }
     assert host.run("ls /var/lib/opensafely/prove-at-boot", check=False).returncode
     job = give(controller)
     wait_until(lambda: started(host, job), timeout_s=120)
