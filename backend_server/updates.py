@@ -8,7 +8,7 @@ from datetime import date
 from typing import Mapping, NamedTuple
 
 from backend_server.components.docker import HELD
-from backend_server.host import record
+from backend_server.host import apt, record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
@@ -52,8 +52,12 @@ def newer(
 
 
 def note(host: Host, today: date) -> list[Update]:
-    """What waits by the package lists that are here, kept for `status`."""
+    """What waits by the package lists that are here, kept for `status`. All of it is held."""
     names = held_here(host)
+    loose = [name for name in names if not host.packages()[name].held]
+    if loose:  # the power went in the middle of an upgrade
+        apt.wait_for_locks(host)
+        host.run("apt-mark", "hold", *loose)
     policy = parse_policy(host.candidates(names)) if names else {}
     before = {update.package: update.since for update in read(host)}
     found = newer(policy, before, today)

@@ -72,6 +72,12 @@ ExecStart=/usr/sbin/nft --file {_FILE}
 RequiredBy=docker.service
 """
 
+# However docker is started: the unit above counts as done, whoever flushed its rules since.
+_DROP_IN = f"""\
+[Service]
+ExecStartPre=/usr/sbin/nft --file {_FILE}
+"""
+
 
 def firewall(site: Site) -> Iterator[Resource]:
     """The rules stand before docker does, and docker does not start without them."""
@@ -79,6 +85,7 @@ def firewall(site: Site) -> Iterator[Resource]:
     yield NftTable(networks.TABLE, _FILE, rules(site))
     yield UnitFile(f"/etc/systemd/system/{_UNIT}", _SERVICE)
     yield Unit(_UNIT)
+    yield UnitFile("/etc/systemd/system/docker.service.d/opensafely.conf", _DROP_IN)
 
 
 def rules(site: Site) -> str:

@@ -9,6 +9,7 @@ import time
 from typing import Callable, Iterable, NamedTuple
 
 from backend_server.errors import CommandFailed
+from backend_server.host import command
 from backend_server.host.writer import Host
 
 
@@ -42,6 +43,8 @@ _ENVIRONMENT = {
     "APT_LISTCHANGES_FRONTEND": "none",
 }
 
+_UPGRADE = "opensafely-upgrade.service"
+_STOP_S = 15  # for what a killed apt-get left behind
 _FLOCK = (
     "hhqqi"  # struct flock of fcntl(2) on 64-bit Linux: type, whence, start, len, pid
 )
@@ -75,14 +78,27 @@ def purge(host: Host, names: Iterable[str]) -> None:
 def upgrade_held(host: Host, names: Iterable[str]) -> str:
     """These packages, which are on hold, are the newest, and on hold. Returns what apt said.
 
-    A run that is killed in between leaves them held too, for dpkg keeps that.
+    dpkg takes a package off hold while it upgrades it. That it is put back is left to
+    systemd, which does so where this run, or apt-get itself, is killed.
     """
-    only = ("--only-upgrade", "--no-install-recommends", "--no-remove")
     held = sorted(names)
+    wait_for_locks(host)
+    finish_interrupted(host)
+    environment = {**command.ENVIRONMENT, **_ENVIRONMENT}
+    unit = (
+        *("systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
+        f"--unit={_UPGRADE}",
+        f"--property=TimeoutStopSec={_STOP_S}",
+        f"--property=ExecStopPost=/usr/bin/apt-mark hold {' '.join(held)}",
+        *(f"--setenv={name}={value}" for name, value in environment.items()),
+    )
+    only = ("--only-upgrade", "--no-install-recommends", "--no-remove")
+    apt = ("apt-get", *_OPTIONS, *only, "--allow-change-held-packages", "install")
     try:
-        return apt_get(host, *only, "--allow-change-held-packages", "install", *held)
-    finally:
-        host.run("apt-mark", "hold", *held)
+        return host.run(*unit, *apt, *held, deadline_s=_DEADLINE_S)
+    except BaseException:  # Ctrl-C reaches us, and not what systemd runs
+        host.run("systemctl", "stop", _UPGRADE)
+        raise
 
 
 def upgrade(host: Host) -> str:

@@ -114,7 +114,8 @@ class RootEquivalent(Resource):
         return (f"Members {self.group}",)
 
     def check(self, host: HostReader) -> Changes:
-        if self.group not in host.groups():
+        made_before = host.planned(f"Group {self.group}")
+        if self.group not in host.groups() and not made_before:
             return ()
         _refuse_primary(self.group, self.users | self.provider, host)
         found = self._people(host)

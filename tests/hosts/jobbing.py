@@ -16,8 +16,8 @@ UNIT = "opensafely-jobrunner.service"
 # Runs until somebody lays the file it waits for, so that no test guesses at times.
 WAITS = """
 import pathlib, time
-print("at work", flush=True)
 pathlib.Path("out.csv").write_text("a,b\\n1,2\\n")
+print("at work", flush=True)
 while not pathlib.Path("go").exists():
     time.sleep(0.1)
 print("done", flush=True)
@@ -35,7 +35,7 @@ def running(host: Host, controller: Controller, **fields) -> Iterator[Job]:
     """A job that runs meanwhile. Afterwards it is off the list, and nothing of it is left."""
     job = give(controller, **fields)
     try:
-        wait_until(lambda: started(host, job), timeout_s=120)
+        wait_until(lambda: at_work(host, job), timeout_s=120)
         yield job
     finally:
         controller.withdraw(job.task)
@@ -57,6 +57,10 @@ def started(host: Host, job: Job) -> str:
     show = "--format '{{if .State.Running}}{{.State.StartedAt}}{{end}}'"
     done = host.run(f"docker inspect {show} {job.container}", check=False)
     return done.stdout.strip()
+
+
+def at_work(host: Host, job: Job) -> bool:
+    return "at work" in host.run(f"docker logs {job.container}", check=False).stdout
 
 
 def unit_started(host: Host) -> str:

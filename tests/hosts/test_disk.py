@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 
+<<<<<<< HEAD
 from tests.hosts.jobbing import UNIT, finish, running, status
 from tests.hosts.managing import history, manage
+=======
+from tests.hosts.jobbing import UNIT, at_work, finish, give, running, settled, status
+from tests.hosts.managing import history, manage, rests
+>>>>>>> jobs
 from tests.hosts.programs import wait_until
 
 
@@ -124,7 +130,11 @@ def test_the_timer_tidies(host):
     assert unused not in images(host)
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(("days", "unwell"), [(90, False), (13, True), (0, True)])
+=======
+@pytest.mark.parametrize(("days", "unwell"), [(90, False), (13, True)])
+>>>>>>> jobs
 def test_certificates(host, days, unwell):
     place = "/etc/opensafely/certificates/x.crt"
     host.run(
@@ -133,11 +143,66 @@ def test_certificates(host, days, unwell):
     )
     found = status(host, 4 if unwell else 0)
     assert found["certificates"] == [{"path": place, "days": days}]
+<<<<<<< HEAD
+=======
+    sentence = f"{place} ends in {days} days"
+    assert (sentence in found["degraded"]) == unwell
+    host.run(f"echo none > {place}")
+    assert f"{place} cannot be read as a certificate" in status(host, 4)["degraded"]
+>>>>>>> jobs
     host.run(f"rm {place}")
+    assert status(host)["certificates"] == []
+
+
+def small_disk(host):
+    """docker's data is on a file system of its own that is soon full."""
+    place = host.overlay.docker
+    whole = place.with_name("docker.whole")
+    shell = (
+        f"mv {place} {whole}; mkdir {place}; mount -t tmpfs -o size=500m none {place}"
+    )
+    subprocess.run(f"set -e; {shell}; cp -a {whole}/. {place}", shell=True, check=True)
 
 
 def test_a_full_disk_of_docker(shared_warm_host, controller):
+<<<<<<< HEAD
     """Said at 90 %, not hidden by a run, and mended by room alone."""
 
     def small(host):
         host.small = host.overlay.docker
+=======
+    """Said by status, no reason for a run to fail, and mended by room alone."""
+    host = shared_warm_host("test", legacy_cgroups=True, shape=[small_disk])
+    # Out of sight here, and gone with the host.
+    subprocess.run(["umount", "--lazy", host.overlay.docker], check=True)
+    host.run("head -c 1G /dev/zero > /var/lib/docker/fill || true")
+    found = status(host, 4)
+    assert found["disks"][0]["places"] == ["/var/lib/docker"]
+    assert found["disks"][0]["percent"] == 100
+    sentence = "the disk of /var/lib/docker: 100 % in use, 0 B free"
+    assert any(sentence in line for line in found["degraded"])
+    done = manage(host, "host disk")
+    assert done.returncode == 4
+    assert done.stdout.startswith("/var/lib/docker: 100 % in use")
+    assert manage(host).returncode in (0, 4)
+    assert manage(host, "plan --offline").returncode in (0, 4)
+    job = give(controller)
+    try:
+        wait_until(lambda: loops(host), timeout_s=120)
+        said = status(host, 4)["degraded"]
+        assert any("starts again and again" in line for line in said), said
+        host.run("rm /var/lib/docker/fill")
+        wait_until(lambda: at_work(host, job), timeout_s=120)
+        assert finish(host, controller, job)["exit_code"] == 0
+    finally:
+        controller.withdraw(job.task)
+    settled(host)
+    assert rests(host)
+
+
+def loops(host):
+    return any(
+        "again" in line
+        for line in json.loads(manage(host, "status --json").stdout)["degraded"]
+    )
+>>>>>>> jobs

@@ -181,6 +181,16 @@ def test_all_rules_flushed_by_hand(place):
     assert rests(host)
 
 
+def test_all_rules_flushed_and_docker_restarted_before_any_run(place):
+    """However docker is started, the rules are loaded first."""
+    host = place.host
+    host.run(
+        "nft flush ruleset; systemctl reset-failed docker; systemctl restart docker"
+    )
+    assert place.confined()
+    assert rests(host)
+
+
 def test_iptables_flushed_by_hand(place):
     """Nothing is opened by it: containers are cut off, and a run says so."""
     host = place.host

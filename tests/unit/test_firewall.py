@@ -104,11 +104,14 @@ def test_mistakes_in_the_database_are_listed_with_all_others(tmp_path):
 
 def test_docker_waits_for_the_rules(site):
     parts = list(firewall(site))
-    (unit,) = [part for part in parts if type(part) is UnitFile]
+    unit, drop_in = [part for part in parts if type(part) is UnitFile]
     (table,) = [part for part in parts if type(part) is NftTable]
     for line in ("Before=docker.service", "RequiredBy=docker.service"):
         assert line in unit.text.splitlines()
     assert f"nft --file {table.path}\n" in unit.text
+    # Whoever flushed them since: each start of docker loads them.
+    assert drop_in.path.startswith("/etc/systemd/system/docker.service.d/")
+    assert f"ExecStartPre=/usr/sbin/nft --file {table.path}\n" in drop_in.text
     # What stops or restarts it would stop docker too.
     assert "RefuseManualStop=yes" in unit.text
     assert not re.search("ExecStop|PartOf|BindsTo", unit.text)
