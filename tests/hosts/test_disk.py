@@ -7,13 +7,8 @@ import subprocess
 
 import pytest
 
-<<<<<<< HEAD
-from tests.hosts.jobbing import UNIT, finish, running, status
-from tests.hosts.managing import history, manage
-=======
 from tests.hosts.jobbing import UNIT, at_work, finish, give, running, settled, status
 from tests.hosts.managing import history, manage, rests
->>>>>>> jobs
 from tests.hosts.programs import wait_until
 
 
@@ -130,11 +125,7 @@ def test_the_timer_tidies(host):
     assert unused not in images(host)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(("days", "unwell"), [(90, False), (13, True), (0, True)])
-=======
 @pytest.mark.parametrize(("days", "unwell"), [(90, False), (13, True)])
->>>>>>> jobs
 def test_certificates(host, days, unwell):
     place = "/etc/opensafely/certificates/x.crt"
     host.run(
@@ -143,13 +134,10 @@ def test_certificates(host, days, unwell):
     )
     found = status(host, 4 if unwell else 0)
     assert found["certificates"] == [{"path": place, "days": days}]
-<<<<<<< HEAD
-=======
     sentence = f"{place} ends in {days} days"
     assert (sentence in found["degraded"]) == unwell
     host.run(f"echo none > {place}")
     assert f"{place} cannot be read as a certificate" in status(host, 4)["degraded"]
->>>>>>> jobs
     host.run(f"rm {place}")
     assert status(host)["certificates"] == []
 
@@ -165,12 +153,6 @@ def small_disk(host):
 
 
 def test_a_full_disk_of_docker(shared_warm_host, controller):
-<<<<<<< HEAD
-    """Said at 90 %, not hidden by a run, and mended by room alone."""
-
-    def small(host):
-        host.small = host.overlay.docker
-=======
     """Said by status, no reason for a run to fail, and mended by room alone."""
     host = shared_warm_host("test", legacy_cgroups=True, shape=[small_disk])
     # Out of sight here, and gone with the host.
@@ -205,4 +187,3 @@ def loops(host):
         "again" in line
         for line in json.loads(manage(host, "status --json").stdout)["degraded"]
     )
->>>>>>> jobs

@@ -145,11 +145,7 @@ def test_jobs_without_a_container(host):
         "touch -d '2 days ago' stale/.opensafely-timestamp"
     )
     try:
-<<<<<<< HEAD
-        assert {name: job["state"] for name, job in listed(host).items()} == {
-=======
         assert {each: job["state"] for each, job in listed(host).items()} == {
->>>>>>> jobs
             "fresh": "prepared",
             "stale": "left over",
         }

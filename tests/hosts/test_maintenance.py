@@ -115,13 +115,8 @@ def test_waits_then_moves_what_is_held_and_proves_the_host(host, controller):
         "/proc/sys/kernel/random/boot_id) now x >/var/lib/opensafely/pending/docker.service"
     )
     began = host.run("systemctl show -p ActiveEnterTimestampMonotonic docker").stdout
-<<<<<<< HEAD
-    waits = (MANAGE, "host", "maintenance", "--wait", "1h")
-    with running(host, controller) as job, in_background(host, *waits) as run:
-=======
     maintenance = (MANAGE, "host", "maintenance", "--wait", "1h")
     with running(host, controller) as job, in_background(host, *maintenance) as run:
->>>>>>> jobs
         while "waiting for" not in run.line():
             pass
         assert version(host) == "1.0"
@@ -170,17 +165,9 @@ def test_killed_in_the_middle(host, moment):
                 lambda: host.run(f"systemctl is-active {UNIT}", check=False).returncode
             )
         run.kill()
-<<<<<<< HEAD
-        host.run(
-            "for p in $(pgrep -f 'apt-get|dpkg'); do kill -9 $p; done", check=False
-        )
-    assert DUMMY in held(host)
-    assert {"docker.io", "runc"} <= {*held(host)}
-=======
         apt = "$(pgrep -f '[a]pt-get|[d]pkg')"
         host.run(f"for p in {apt}; do kill -9 $p; done", check=False)
     wait_until(lambda: {DUMMY, "docker.io", "runc"} <= {*held(host)})
->>>>>>> jobs
     assert host.run(f"systemctl is-active {UNIT}", check=False).returncode
     done = manage(host, "host maintenance --json")
     assert done.returncode == 0, done.stdout + done.stderr

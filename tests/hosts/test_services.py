@@ -26,7 +26,6 @@ from tests.unit.test_env import LINES
 pytestmark = pytest.mark.share("job-runner")
 
 
-<<<<<<< HEAD
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
     return shared_warm_host("test")
@@ -245,24 +244,3 @@ def test_stop_and_start_by_command(host):
     for name in ("ada", "grace"):
         done = host.ssh(name, host.people[name].key, "sudo -n backend service list")
         assert "jobrunner    running" in done.stdout
-=======
-def test_try(bare_host, sandbox):
-    host = bare_host()
-    done = manage(host, "--yes")
-    print(done.stdout[-6000:], done.stderr[-3000:])
-    print(
-        host.run(
-            "systemctl status opensafely-jobrunner; docker ps -a; journalctl -u opensafely-jobrunner -n 40 --no-pager; cat /etc/opensafely/services/jobrunner",
-            check=False,
-        ).stdout
-    )
-    import time
-
-    time.sleep(float(__import__("os").environ.get("HOLD", "0")))
-    print(host.id)
-    done = manage(host, "")
-    print(done.stdout[-6000:], done.stderr[-3000:])
-    print(manage(host, "service list").stdout)
-    print(manage(host, "service secrets").stdout)
-    assert 0
->>>>>>> jobs
