@@ -110,7 +110,8 @@ def _unconfined(
     user = container.facts["Config"].get("User", "").partition(":")[0]
     if user in ("", "0", "root"):
         yield "runs as root"
-    for kind in ("Pid", "Ipc", "UTS", "Userns", "Cgroupns"):
+    # Not Cgroupns, where the host's is docker's own choice with the older cgroups.
+    for kind in ("Pid", "Ipc", "UTS", "Userns"):
         if host.get(f"{kind}Mode") == "host":
             yield f"shares the host's {kind.lower()} namespace"
     if host.get("Devices"):

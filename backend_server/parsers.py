@@ -151,11 +151,19 @@ def parse_units(text: str) -> dict[str, Mapping[str, str]]:
     return units
 
 
-def parse_starts_and_ends(text: str, started: str) -> list[tuple[bool, int]]:
-    """Of journalctl's JSON, a line each: whether it is STARTED, and when, in µs of UTC."""
+def parse_starts_and_ends(text: str, started: str) -> list[tuple[int | None, int]]:
+    """Of journalctl's JSON, a line each: None where it is STARTED, else the exit status; and when.
+
+    Times are in µs of UTC.
+    """
     entries = (json.loads(line) for line in text.splitlines())
     return [
-        (each.get("MESSAGE_ID") == started, int(each["__REALTIME_TIMESTAMP"]))
+        (
+            None
+            if each.get("MESSAGE_ID") == started
+            else int(each.get("EXIT_STATUS") or 0),
+            int(each["__REALTIME_TIMESTAMP"]),
+        )
         for each in entries
     ]
 

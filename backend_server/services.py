@@ -60,6 +60,9 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     loop = word == "restarting"
     said = host.last_words(service.unit, service.name, 1) if loop else []
     up = containers.running_s(unit) if word == "running" else None
+    known = not reference or (up is not None and up >= _enough(host))
+    log = [] if known else host.starts_and_ends(service.unit)
+    ends = [status for status, _ in log if status is not None]
     return State(
         name=service.name,
         state=word if reference else "not started",
@@ -67,9 +70,9 @@ def state(site: Site, host: HostReader, service: Service) -> State:
         created=containers.created(host.docker_object(reference) if reference else {}),
         since=_utc(time.time() - up) if up is not None else None,
         restarts=int(unit.get("NRestarts") or 0),
-        exit_status=int(unit.get("ExecMainStatus") or 0) if loop else None,
+        exit_status=ends[-1] if loop and ends else None,
         last_line=said[-1] if said else "",
-        last_poll=_last_poll(host, service, up),
+        last_poll=_last_poll(log, up, _enough(host)),
         lacks=tuple(lacks(site, host, service)),
     )
 
@@ -93,20 +96,26 @@ def _word(unit: Mapping[str, str]) -> str:
     return "restarting" if again and fresh else "running"
 
 
-def _last_poll(host: HostReader, service: Service, up: float | None) -> str | None:
-    """When it was last known to have had an answer; None where nothing is known of it."""
-    values = environment.now(host).values
+def _enough(host: HostReader) -> float:
+    """An agent that has run for so many seconds has polled."""
     try:
-        enough = _LOOPS * float(values.get(_INTERVAL, ""))
+        interval = float(environment.now(host).values.get(_INTERVAL, ""))
     except ValueError:
-        enough = _LOOPS * 5.0
-    if up is not None and up >= enough:
+        interval = 5.0
+    return _LOOPS * interval
+
+
+def _last_poll(
+    log: list[tuple[int | None, int]], up: float | None, enough_s: float
+) -> str | None:
+    """When it was last known to have had an answer; None where nothing is known of it."""
+    if up is not None and up >= enough_s:
         return _utc(time.time())
     began, last = None, None
-    for starts, at in host.starts_and_ends(service.unit):
-        if starts:
+    for status, at in log:
+        if status is None:
             began = at
-        elif began is not None and at - began >= enough * 1e6:
+        elif began is not None and at - began >= enough_s * 1e6:
             last = at
     return _utc(last / 1e6) if last else None
 

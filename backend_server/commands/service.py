@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Callable
 
 from backend_server import history, preflight, services, updating
@@ -141,7 +142,9 @@ def environment(options: Options) -> int:
             found = host_environment.now(host, what.secrets)
             lacks = [*map(str, found.problems), *found.missing]
             if lacks:
-                print(f"{what.name} is not started: it lacks {', '.join(lacks)}")
+                # The unit's standard output goes nowhere; this is for the journal.
+                why = f"{what.name} is not started: it lacks {', '.join(lacks)}"
+                print(why, file=sys.stderr)
                 return FAILED
             host_environment.lay(host, what.name, found)
             return OK

@@ -16,6 +16,7 @@ from backend_server.resources import (
     ContainerService,
     Directory,
     File,
+    NoFile,
     OperatorsFile,
     Unit,
     UnitFile,
@@ -138,9 +139,8 @@ def container(site: Site, what: Service) -> Iterator[Resource]:
         docker=what.docker,
         steady_s=what.steady_s,
     )
-    for follow in site.backend.follows:
-        if follow.service == what.name:
-            yield from _following(site, follow)
+    follows = [each for each in site.backend.follows if each.service == what.name]
+    yield from _following(site, follows[0]) if follows else _not_following(what.name)
 
 
 def image(backend: Backend, what: Service) -> str:
@@ -229,10 +229,21 @@ WantedBy=timers.target
 
 
 def _following(site: Site, follow: Follow) -> Iterator[Resource]:
-    name = f"opensafely-{follow.service}-follow"
+    service, timer = _follow_units(follow.service)
     words = {**vars(follow), "checkout": site.checkout, "backend": site.backend.name}
-    yield UnitFile(f"{_UNITS}/{name}.service", _FOLLOW_SERVICE.substitute(words))
-    timer = f"{name}.timer"
+    yield UnitFile(f"{_UNITS}/{service}", _FOLLOW_SERVICE.substitute(words))
     text = _FOLLOW_TIMER.substitute(words)
     yield UnitFile(f"{_UNITS}/{timer}", text, notify=(timer,))
     yield Unit(timer)
+
+
+def _not_following(name: str) -> Iterator[Resource]:
+    """An exception that is over leaves nothing behind."""
+    service, timer = _follow_units(name)
+    yield Unit(timer, enabled=False, running=False)
+    for unit_file in (timer, service):
+        yield NoFile(f"{_UNITS}/{unit_file}")
+
+
+def _follow_units(name: str) -> tuple[str, str]:
+    return f"opensafely-{name}-follow.service", f"opensafely-{name}-follow.timer"

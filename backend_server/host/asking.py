@@ -18,6 +18,7 @@ _UNIT_PROPERTIES = (
 # What systemd calls `Started UNIT` and `Main process exited`; sd-messages.h has them.
 _STARTED = "39f53479d3a045ac8e11786248231fbf"
 _ENDED = "98e322203f7a4ed290d09fe03c09fe15"
+_SMALL_TALK = ("WARNING: Your kernel does not support", "Error: No such container")
 _LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
 _DIRECTORY_S = 10
@@ -75,13 +76,15 @@ class Asking:
         return self._start(argv, deadline_s=_QUESTION_S).stdout.split("\0")[:-1]
 
     def last_words(self, unit: str, container: str, lines: int) -> list[str]:
-        """The last lines in the journal of a service's client and of its container."""
+        """The last lines of a service's container and of docker's client, but for its small talk."""
         of_both = (f"_SYSTEMD_UNIT={unit}", "+", f"CONTAINER_NAME={container}")
-        argv = ("journalctl", "--quiet", "--output=cat", f"--lines={lines}", *of_both)
-        return self._start(argv, deadline_s=_QUESTION_S).stdout.splitlines()
+        argv = ("journalctl", "--quiet", "--output=cat", f"--lines={lines + 20}")
+        output = self._start((*argv, *of_both), deadline_s=_QUESTION_S)
+        said = output.stdout.splitlines()
+        return [line for line in said if not line.startswith(_SMALL_TALK)][-lines:]
 
-    def starts_and_ends(self, unit: str) -> list[tuple[bool, int]]:
-        """When a unit started (True) or its process ended (False), oldest first, in µs of UTC."""
+    def starts_and_ends(self, unit: str) -> list[tuple[int | None, int]]:
+        """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""
         either = (f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}")
         argv = ("journalctl", "--quiet", "--output=json", f"--lines={_LOOKS_BACK}")
         output = self._start((*argv, f"UNIT={unit}", *either), deadline_s=_QUESTION_S)

@@ -33,6 +33,9 @@ _WHY = (
     ("timeout", "the registry does not answer"),
     ("deadline", "the registry does not answer"),
     ("no route", "the registry does not answer"),
+    ("connection reset", "the registry does not answer"),
+    ("eof", "the registry does not answer"),
+    ("tls:", "the registry does not answer"),
     ("no such host", "its name has no address here"),
 )
 

@@ -45,6 +45,7 @@ class Space(NamedTuple):
 
 T = TypeVar("T")
 PENDING = "/var/lib/opensafely/pending"
+UNNOTICED_BY = ", unnoticed by process "
 
 _NO_ACL = (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.ENOTDIR)
 
@@ -211,7 +212,12 @@ class HostReader(Asking):
         return self.parsed("/etc/os-release", parse_assignments)
 
     def unit(self, name: str) -> Mapping[str, str]:
-        """What systemd says of a unit; one call asks about all `watched_units`."""
+        """What systemd says of a unit; one call asks about all `watched_units`.
+
+        A tree of files has no units.
+        """
+        if self._prefix:
+            return {}
         if self._units is None or name not in self._units:
             names = sorted(self.watched_units | {name})
             self._units = parse_units(self._systemctl_show(names))
@@ -271,6 +277,12 @@ class HostReader(Asking):
         """
         mark = self.read(f"{PENDING}/{unit}") or ""
         return unit in self._planned_notices or mark.split()[:1] == [self.boot_id()]
+
+    def restarted(self, unit: str) -> bool:
+        """Whether a unit that was left to a person to restart is another process since."""
+        mark = self.read(f"{PENDING}/{unit}") or ""
+        _, known, process = mark.rstrip().partition(UNNOTICED_BY)
+        return bool(known) and process != self.unit(unit).get("MainPID")
 
     def planned(self, label: str) -> Changes:
         """What this run will still change of the resource with this label."""

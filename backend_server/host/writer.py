@@ -13,7 +13,7 @@ from backend_server import acl
 from backend_server.errors import CommandFailed
 from backend_server.host import command, files
 from backend_server.host.directory import parent_of
-from backend_server.host.reader import PENDING, HostReader
+from backend_server.host.reader import PENDING, UNNOTICED_BY, HostReader
 
 
 _DEADLINE_S = 600
@@ -116,10 +116,13 @@ class Host(HostReader):
             os.rename(spare, name, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
 
-    def mark_pending(self, unit: str, because: str) -> None:
-        """Whatever happens now, the next run knows that `unit` has a change to notice."""
+    def mark_pending(self, unit: str, because: str, process: str = "") -> None:
+        """Whatever happens now, the next run knows that `unit` has a change to notice.
+
+        With `process`, which has not noticed it, it can be seen that another has begun.
+        """
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        line = f"{self.boot_id()} {when} {because}\n"
+        line = f"{self.boot_id()} {when} {because}{process and UNNOTICED_BY}{process}\n"
         self.write(f"{PENDING}/{unit}", line, 0o644)
 
     def clear_pending(self, unit: str) -> None:

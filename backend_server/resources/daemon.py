@@ -81,11 +81,12 @@ class DaemonJson(Resource):
     def apply(self, host: Host, changes: Changes) -> None:
         text, found = host.read(self.path), self._found(host)
         wanted = self._merged(found)
-        running = host.unit(SERVICE).get("ActiveState") == "active"
+        unit = host.unit(SERVICE)
+        running = unit.get("ActiveState") == "active"
         if running:
             host.mark_pending(_RELOAD, self.label)
             if any(found.get(key) != wanted[key] for key in wanted.keys() - _RELOADED):
-                host.mark_pending(SERVICE, self.label)
+                host.mark_pending(SERVICE, self.label, unit.get("MainPID", ""))
         if text is not None and _parsed(text) is None:
             host.write(f"{self.path}.broken", text, 0o600)
         at = host.stat(self.path)

@@ -32,14 +32,17 @@ class Unit(Resource):
 
     def check(self, host: HostReader) -> Changes:
         unit = host.unit(self.name)
-        wanted = None if self.on_change == PEND else "done"
+        waits = self.on_change == PEND and not host.restarted(self.name)
         # A static unit cannot be enabled: others pull it in, which is all that is wanted.
         state = unit.get("UnitFileState", "")
         enabled = state in ("enabled", "static", "indirect", "alias")
         return compare(
             enabled=(enabled, self.enabled),
             running=(unit.get("ActiveState") == "active", self.running),
-            on_change=("pending" if host.pending(self.name) else "done", wanted),
+            on_change=(
+                "pending" if host.pending(self.name) else "done",
+                None if waits else "done",
+            ),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -48,14 +51,10 @@ class Unit(Resource):
         if "enabled" in wanted:
             host.run("systemctl", "enable" if self.enabled else "disable", self.name)
         if "running" in wanted:
-            if (
-                state == "failed"
-            ):  # else systemd remembers how often it was tried in vain
-                host.run("systemctl", "reset-failed", self.name)
-            host.run("systemctl", "start" if self.running else "stop", self.name)
-        elif "on_change" in wanted and state == "active":
+            self._start_or_stop(host)
+        elif "on_change" in wanted and state == "active" and self.on_change != PEND:
             host.run("systemctl", self.on_change, self.name)
-        if "running" in wanted or self.on_change != PEND:
+        if "running" in wanted or self.on_change != PEND or host.restarted(self.name):
             host.clear_pending(self.name)
 
     def _start_or_stop(self, host: Host) -> None:

@@ -34,6 +34,7 @@ from backend_server.resources import (
     NoOtherKeys,
     NotMembers,
     OnlyTheseKeys,
+    OperatorsFile,
     RevokedKeys,
     RootEquivalent,
     SuOnlyFor,
@@ -43,6 +44,7 @@ from backend_server.resources import (
 
 
 ON_BOOTED_HOSTS = {
+    "ContainerService",
     "DaemonJson",
     "DockerNetwork",
     "DockerRules",
@@ -125,6 +127,7 @@ ABSENT = [
     Sample(LoginDefs("CONTRACT", "yes")),
     Sample(Members("contract", frozenset({"ada"})), (Group("contract"), *STAFF)),
     Sample(KEY_FOLDER),
+    Sample(OperatorsFile(f"{FOLDER}/secrets", "# NAME=value\n")),
     Sample(RevokedKeys(f"{FOLDER}/revoked")),
     Sample(RootEquivalent("staff", frozenset({"ada"}), frozenset(), "x"), STAFF),
     Sample(SuOnlyFor("staff")),
@@ -189,6 +192,10 @@ DRIFTED = [
         (File(f"{FOLDER}/f", "same\n", mode=0o777, owner="daemon", group="mail"),),
     ),
     Sample(File(f"{FOLDER}/f", "new\n"), (Link(f"{FOLDER}/f", "/etc/hostname"),)),
+    Sample(
+        OperatorsFile(f"{FOLDER}/secrets", "# NAME=value\n"),
+        (File(f"{FOLDER}/secrets", "A=1\n", mode=0o644, owner="daemon"),),
+    ),
     Sample(FileMode("/etc/login.defs", 0o600)),
     Sample(
         FileMode(f"{FOLDER}/f", 0o644),
@@ -294,3 +301,17 @@ def test_a_kernel_that_is_not_this_hosts_is_left_alone():
 def test_an_optional_hosts_file_may_be_missing():
     resource = HostsBlock("/etc/contract", BLOCK, optional=True)
     assert resource.check(HostReader()) == ()
+
+
+def test_what_an_operator_wrote_is_closed_and_kept():
+    path, host = f"{FOLDER}/secrets", Host()
+    text = "# of ours\nA='1' \udcff\n"
+    host.write(path, text, 0o640, "daemon", "mail")
+    resource = OperatorsFile(path, "# another header\n")
+    changes = resource.check(host)
+    assert "open to others: its secrets may be known" in str(changes)
+    assert "A=" not in str(changes)
+    resource.apply(host, changes)
+    assert host.read(path) == text
+    host.write(path, text, 0o400)
+    assert "open to others" not in str(resource.check(host))

@@ -14,7 +14,7 @@ from tests.hosts.programs import in_background
 
 
 # What cannot be done without packages, with all that needs them.
-AFTER_PACKAGES = {"packages", "sudo", "storage"}
+AFTER_PACKAGES = {"packages", "sudo", "storage", "firewall", "docker"}
 
 
 HOLD = """

@@ -5,12 +5,17 @@ All other nouns have their samples in tests/contract/test_contract.py.
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from backend_server import resources
+from backend_server.backends import load
+from backend_server.components.jobrunner import jobrunner
+from backend_server.components.services import confined, image
 from backend_server.resource import Resource
 from backend_server.resources import (
+    ContainerService,
     DaemonJson,
     DockerNetwork,
     DockerRules,
@@ -125,6 +130,26 @@ DAEMON = DaemonJson("/etc/docker/daemon.json", '{"live-restore": true, "icc": fa
 DOCKER = frozenset({"docker.io", "docker-cli", "docker-ce", "runc"})
 
 
+# The image is the one that the host runs already, chosen by hand.
+CHOSEN = (
+    "digest=$(sed -n 's/^IMAGE=.*@//p' /etc/opensafely/services/jobrunner); "
+    'printf \'{"service": "jobrunner", "digest": "%s", "instead_of": "", '
+    '"who": "ada", "when": "now"}\\n\' $digest >/etc/opensafely/images.lock; '
+)
+BACKEND = load("test", Path(__file__).parents[2])
+JOBRUNNER = jobrunner(BACKEND)
+SERVICE_OF_OURS = ContainerService(
+    JOBRUNNER.name,
+    image=image(BACKEND, JOBRUNNER),
+    locked="",
+    confined=confined(JOBRUNNER),
+    mounts=frozenset(JOBRUNNER.mounts),
+    secrets=JOBRUNNER.secrets,
+    docker=True,
+    steady_s=1,
+)
+
+
 @dataclass(frozen=True)
 class Sample:
     """A resource that differs on a host where GIVEN, as a shell line, was done before."""
@@ -184,6 +209,9 @@ SAMPLES = [
     Sample("rm /etc/docker/daemon.json", DAEMON),
     Sample("echo '{' >/etc/docker/daemon.json", DAEMON),
     Sample(PEND.replace(UNIT, "reload.docker.service"), DAEMON),
+    Sample(f"{CHOSEN} systemctl stop {JOBRUNNER.unit}", SERVICE_OF_OURS),
+    Sample("rm /etc/opensafely/services/jobrunner", SERVICE_OF_OURS),
+    Sample("echo CONTRACT=1 >>/etc/opensafely/env/04_local.env", SERVICE_OF_OURS),
     Sample("", Unit(UNIT, enabled=False, running=False)),
     Sample(PEND, Unit(UNIT, enabled=False, running=False)),
 ]

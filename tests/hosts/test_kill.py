@@ -17,8 +17,12 @@ UNMANAGE = rf"""
 for user in ada grace gus rita opensafely opensafely-canary; do userdel -fr $user; done
 for group in developers researchers reviewers opensafely-people opensafely; do groupdel $group; done
 systemctl disable --now opensafely-modes.timer opensafely-undo-at-boot.service
+systemctl disable opensafely-firewall.service
+docker network rm jobrunner-db
+apt-mark unhold docker.io containerd runc
+nft delete table inet opensafely
 {CHECKOUT}/test/manage.sh show --release 12 |
-    sed -nE 's,^  (File|UnitFile|Sudoers|SshdConfig|Directory|OnlyTheseKeys) (/[^ ]+).*,\2,p' | xargs rm -rf
+    sed -nE 's,^  (File|UnitFile|Sudoers|SshdConfig|Directory|OnlyTheseKeys|DaemonJson) (/[^ ]+).*,\2,p' | xargs rm -rf
 rm /usr/share/pam-configs/opensafely-*
 pam-auth-update --package
 systemctl daemon-reload

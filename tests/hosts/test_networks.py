@@ -320,3 +320,23 @@ def test_the_rules_cannot_be_stopped(place):
         place.host.run(f"systemctl is-active {UNIT} docker").stdout.split()
         == ["active"] * 2
     )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("release", ["bullseye", "trixie"])
+def test_other_releases(release, warm_host, sandbox):
+    """Another docker, another nft: confined all the same, and restored after a flush."""
+    host = warm_host("test", release)
+    place = Place(host, sandbox.lab)
+    assert place.confined()
+    host.run("nft flush ruleset")
+    assert manage(host).returncode == 1  # docker's own rules: containers run
+    host.run("systemctl restart docker")
+    settled(host)
+    assert place.confined()
+    host.run("systemctl reboot", check=False)
+    # Containers outlive docker, and an old systemd gives them 90 seconds to end by themselves.
+    host.wait(timeout_s=200)
+    settled(host)
+    assert place.confined()
+    assert rests(host)

@@ -100,7 +100,8 @@ def test_who_nobody_knows(host):
 def test_root(host):
     found, text = asked(host, "who --root")
     ways = {person["name"]: person["ways"] for person in found["people"]}
-    assert set(ways) == {"root", "ubuntu", "ada", "grace"}
+    assert set(ways) == {"root", "ubuntu", "ada", "grace", "opensafely"}
+    assert ways["opensafely"] == ["group docker"]
     assert "uid 0" in ways["root"]
     assert "sudo: (ALL) NOPASSWD: ALL" in ways["ubuntu"]
     assert ways["ada"] == ["sudo: (ALL : ALL) ALL"]

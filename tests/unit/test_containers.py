@@ -113,6 +113,8 @@ def test_a_job_is_confined():
     assert why("HostConfig", "NetworkMode", "jobrunner-db") == ()
     assert why("HostConfig", "SecurityOpt", ["no-new-privileges=true"]) == ()
     assert why("HostConfig", "CapDrop", ["all"]) == ()
+    # Docker's own choice on hosts with the older cgroups, as Ubuntu 20.04.
+    assert why("HostConfig", "CgroupnsMode", "host") == ()
 
 
 SOCKET = {"Type": "bind", "Source": "/run/docker.sock", "Destination": "/x"}

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import cli, notices, people, report, run, status
+from backend_server import cli, notices, people, report, run, services, status
 from backend_server.arguments import COMMANDS, GROUPS, parser
 from backend_server.change import Change
 from backend_server.commands import host as host_commands
 from backend_server.commands import people as people_commands
+from backend_server.commands import secrets
+from backend_server.commands import service as service_commands
 from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE, WORKSPACES
 from backend_server.engine import Outcome
 from backend_server.errors import UserError
@@ -173,6 +175,17 @@ def test_keys_of_a_line_of_the_history(a_run, monkeypatch):
     assert list(lines[0]) == documented("run") + documented("history")
 
 
+def test_keys_of_services_and_secrets(a_run, monkeypatch, capsys):
+    ran, host = a_run
+    assert list(services.State._fields) == documented("service list")
+    (secret, *_) = secrets.listed(ran.site, host)
+    assert list(secret) == documented("service secrets")
+    asked = run.Options("test", ROOT, json=True)
+    service_commands._say(asked, "jobrunner", "jobrunner was stopped")
+    said = json.loads(capsys.readouterr().out)
+    assert list(said) == ["format", *documented("service")]
+
+
 def test_keys_of_a_resource_and_of_a_change():
     changes = (Change("gid", None, 10010),)
     error = UserError("found and wanted", hint="what next")
@@ -183,7 +196,7 @@ def test_keys_of_a_resource_and_of_a_change():
 
 def test_outcomes_are_the_documented_ones():
     text = (ROOT / "docs/json.md").read_text()
-    (line,) = re.findall(r"^\| `outcome` .*", text, re.MULTILINE)
+    line = re.findall(r"^\| `outcome` .*", text, re.MULTILINE)[0]
     made, gone = (Change("name", None, "x"),), (Change("name", "x", None),)
     kinds = [
         report.kind(Outcome("people", Group("x"), *rest))
@@ -346,7 +359,7 @@ def test_the_readme_stays_short():
 
 NOBODY = {"ada", "grace", "rita", "gus", "opensafely", "ubuntu", "root"}
 PEOPLE = re.compile(
-    r"/home/(\w+)|\b(\w+)@(?!openssh\.com)|--(?:delete|add) (\w+)|usermod -aG \S+ (\w+)"
+    r"/home/(\w+)|\b(\w+)@(?!openssh\.com|sha256:)|--(?:delete|add) (\w+)|usermod -aG \S+ (\w+)"
     r"|\b(?:chage|usermod|pkill|terminate-user|crontab)\b[^\n`;]* (\w+)$"
     r'|"who": "(\w+)"|last run .* by (\w+)|User (\w+),|^ +users: (.+)$'
     r'|"(?:developers|researchers|reviewers)": \[([^\]]*)\]',

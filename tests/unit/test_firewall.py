@@ -1,0 +1,154 @@
+"""The packet filter's rules as each backend declares them, and the packages that are held."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from backend_server import networks
+from backend_server.components.docker import HELD, docker
+from backend_server.components.firewall import firewall, rules
+from backend_server.gather import gather
+from backend_server.releases import RELEASES, named
+from backend_server.resources import DaemonJson, Held, NftTable, Packages, UnitFile
+from tests.unit.example import BACKENDS, ROOT, TODAY, checkout_of, site_of
+
+
+ACCEPT = re.compile(r"(ip6?) daddr \. tcp dport \{ (.*) \} accept")
+
+
+@pytest.fixture
+def site(tmp_path):
+    return site_of("test", "debian 12", tmp_path / "checkout")
+
+
+def chain(text, name):
+    """The lines of a chain."""
+    found = re.search(rf"^    chain {name} \{{\n(.*?)^    \}}", text, re.M | re.S)
+    return [line.strip() for line in found.group(1).splitlines()]
+
+
+def accepted(text, name):
+    return [m.groups() for m in map(ACCEPT.fullmatch, chain(text, name)) if m]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_each_backend(backend, tmp_path):
+    site = site_of(backend, "ubuntu 24.04", tmp_path / "checkout")
+    text = rules(site)
+    database = [p.replace(":", " . ") for p in site.backend.database]
+    found = accepted(text, "from_database_network")
+    assert found == ([("ip", ", ".join(database))] if database else [])
+    # Every endpoint is at one address, where https answers.
+    assert accepted(text, "from_services") == [("ip", "157.245.31.108 . 443")]
+    for name in ("refuse", "answers", "from_database_network", "from_services"):
+        last = chain(text, name)[-1]
+        assert last.startswith("reject" if name == "refuse" else "goto refuse")
+
+
+def test_the_table_is_replaced_in_one_step(site):
+    table = f"table inet {networks.TABLE}"
+    lines = [line for line in rules(site).splitlines() if line.startswith(("t", "d"))]
+    assert lines == [table, f"delete {table}", f"{table} {{"]
+
+
+def test_several_places_of_both_kinds(site):
+    hosts = "192.0.2.9 one\n2001:db8::9 two\n"
+    endpoints = ("two:443", "one:8443", "one:443", "one:443")
+    backend = replace(
+        site.backend,
+        endpoints=endpoints,
+        database=("192.0.2.31:1433", "192.0.2.30:1433"),
+    )
+    text = rules(replace(site, backend=backend, hosts=hosts))
+    assert accepted(text, "from_services") == [
+        ("ip", "192.0.2.9 . 443, 192.0.2.9 . 8443"),
+        ("ip6", "2001:db8::9 . 443"),
+    ]
+    expected = [("ip", "192.0.2.30 . 1433, 192.0.2.31 . 1433")]
+    assert accepted(text, "from_database_network") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "192.0.2.30", "192.0.2.30:", ":1433", "192.0.2.30:0", "192.0.2.30:65536"),
+        *("192.0.2.30:-1", "192.0.2.30:١٤", "192.0.2:1433", "192.0.2.256:1433"),
+        *(
+            "database:1433",
+            "[2001:db8::1]:1433",
+            "2001:db8::1:1433",
+            "192.0.2.0/24:1433",
+        ),
+        *("192.0.2.30:1433 ", " 192.0.2.30:1433", "192.0.2.30:14\n", "ü:1"),
+    ],
+)
+def test_no_place(text):
+    assert networks.place(text) is None
+
+
+def test_a_place():
+    assert networks.place("192.0.2.30:1433") == ("192.0.2.30", 1433)
+
+
+def test_mistakes_in_the_database_are_listed_with_all_others(tmp_path):
+    checkout = checkout_of("test", tmp_path / "checkout")
+    (checkout / "packages/core.txt").write_text("_\n")
+    site = site_of("test", "debian 12", tmp_path / "other")
+    bad = replace(site.backend, database=("db.example:1433", "192.0.2.30:1433"))
+    with pytest.raises(Exception, match="packages/core.txt:1") as raised:
+        gather(bad, named("debian 12"), checkout, TODAY)
+    assert "test/backend.py: database 'db.example:1433': wanted" in str(raised.value)
+    assert str(raised.value).count("database") == 1
+
+
+def test_docker_waits_for_the_rules(site):
+    parts = list(firewall(site))
+    (unit,) = [part for part in parts if type(part) is UnitFile]
+    (table,) = [part for part in parts if type(part) is NftTable]
+    for line in ("Before=docker.service", "RequiredBy=docker.service"):
+        assert line in unit.text.splitlines()
+    assert f"nft --file {table.path}\n" in unit.text
+    # What stops or restarts it would stop docker too.
+    assert "RefuseManualStop=yes" in unit.text
+    assert not re.search("ExecStop|PartOf|BindsTo", unit.text)
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_docker_of_a_release(release, tmp_path):
+    site = site_of("test", release.name, tmp_path / "checkout")
+    parts = list(docker(site))
+    kinds = [type(part) for part in parts]
+    (packages,) = [part for part in parts if type(part) is Packages]
+    assert packages.names == {*release.docker} <= HELD
+    assert "docker.io" in packages.names
+    # It is there before the package starts docker for the first time.
+    assert kinds.index(DaemonJson) < kinds.index(Packages) < kinds.index(Held)
+
+
+# ---- what unattended-upgrades and needrestart go by
+
+
+def test_the_blacklist_is_what_is_held():
+    """Patterns are matched from the name's beginning, as re.match does."""
+    text = (ROOT / "etc/apt/apt.conf.d/52opensafely").read_text()
+    block = text.partition("Package-Blacklist {")[2].partition("}")[0]
+    patterns = re.findall(r'"([^"]+)";', block)
+    assert len(patterns) == len(HELD)
+    for name in HELD:
+        assert sum(bool(re.match(p, name)) for p in patterns) == 1, name
+    others = (
+        "docker-compose docker-registry docker2aci containerdx runcircos-gui dockerxio"
+    )
+    for name in others.split():
+        assert not any(re.match(p, name) for p in patterns), name
+
+
+def test_needrestart_skips_what_runs_containers():
+    text = (ROOT / "etc/needrestart/conf.d/opensafely.conf").read_text()
+    patterns = re.findall(r"\{qr\(([^)]+)\)\} = 0;", text)
+    names = ["docker", "containerd", "opensafely-jobrunner"]
+    for name in names:
+        assert any(re.search(p, f"{name}.service") for p in patterns)
+    for name in ("ssh", "cron", "my-docker"):
+        assert not any(re.search(p, f"{name}.service") for p in patterns)

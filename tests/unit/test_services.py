@@ -1,0 +1,240 @@
+"""Services: which image counts, what is lacking, when one last polled, what its unit says."""
+
+import json
+import shlex
+
+import pytest
+
+from backend_server import env, service, services
+from backend_server.backend import Backend, Follow
+from backend_server.components.jobrunner import jobrunner
+from backend_server.components.services import confined, unit
+from backend_server.errors import Refused
+from backend_server.gather import gather
+from backend_server.host import choices, environment
+from backend_server.host.reader import HostReader
+from backend_server.parsers import parse_starts_and_ends
+from backend_server.releases import named
+from tests.unit.example import ROOT, TODAY, checkout_of, load, site_of
+
+
+OLD, NEW, CHOSEN = ("sha256:" + 64 * digit for digit in "012")
+
+
+@pytest.fixture
+def site(tmp_path):
+    return site_of("test", "bookworm", tmp_path / "checkout")
+
+
+@pytest.fixture
+def host(tmp_path):
+    return HostReader(tmp_path / "host")
+
+
+def lay(host, path, text):
+    at = host.root / path[1:]
+    at.parent.mkdir(parents=True, exist_ok=True)
+    at.write_text(text)
+
+
+# ---- images
+
+
+def choice(**changes):
+    found = choices.Choice("jobrunner", CHOSEN, OLD, "ada", "2027-01-15T00:00:00Z")
+    return json.dumps({**found._asdict(), **changes}) + "\n"
+
+
+def test_a_choice_counts_until_the_checkout_says_another(host):
+    assert choices.digest(host, "jobrunner", OLD) == OLD
+    assert choices.digest(host, "jobrunner", "") == ""
+    lay(host, service.CHOICES, choice())
+    assert choices.digest(host, "jobrunner", OLD) == CHOSEN
+    assert choices.digest(host, "jobrunner", NEW) == NEW
+    assert choices.digest(host, "other", OLD) == OLD
+
+
+@pytest.mark.parametrize("line", ["{}", "jobrunner sha256:0", "[1]", choice(more=1)])
+def test_a_broken_list_of_choices_is_refused(host, line):
+    lay(host, service.CHOICES, line)
+    with pytest.raises(Refused, match="line 1 of /etc/opensafely/images.lock"):
+        choices.digest(host, "jobrunner", OLD)
+
+
+def test_images_that_may_be_needed_again(site, host):
+    site = site.__class__(**{**vars(site), "images": {"jobrunner": OLD}})
+    name = "docker-proxy.opensafely.org/opensafely-core/job-runner"
+    settings = choices.Settings(f"{name}@{CHOSEN}", f"{name}@{NEW}", "999")
+    lay(
+        host,
+        f"{service.SETTINGS}/jobrunner",
+        env.rendered({k.upper(): v for k, v in settings._asdict().items()}),
+    )
+    assert choices.settings(host, "jobrunner") == settings
+    wanted = {f"{name}@{digest}" for digest in (OLD, NEW, CHOSEN)}
+    assert services.images_in_use(site, host) == wanted
+
+
+# ---- environment
+
+
+def test_what_is_lacking_has_a_sentence_with_what_mends_it(site, host):
+    lay(
+        host,
+        service.SECRETS,
+        "CONTROLLER_TASK_API_TOKEN=\nPRIVATE_REPO_ACCESS_TOKEN='hunter2\n",
+    )
+    image, line, *tokens = services.degraded(site, host)
+    assert image.endswith("sudo backend service update jobrunner")
+    assert line.startswith("/etc/opensafely/env/02_secrets.env:2: the quote ")
+    assert [words.rpartition(" ")[2] for words in tokens] == [
+        "CONTROLLER_TASK_API_TOKEN",
+        "PRIVATE_REPO_ACCESS_TOKEN",
+    ]
+    assert "hunter2" not in "".join([line, *tokens])
+
+
+def test_names_that_changed_since_the_start(host):
+    lay(
+        host,
+        f"{service.MERGED}/jobrunner",
+        env.rendered({"A": "'1'", "B": "2", "C": "3"}),
+    )
+    lay(host, service.DEFAULTS, "A=\"'1'\"\nB=1\n")
+    lay(host, service.LOCAL, "D=4\n")
+    assert environment.differing(host, "jobrunner") == ("B", "C", "D")
+
+
+def test_a_database_is_asked_for_where_there_are_patients(site):
+    assert "DEFAULT_DATABASE_URL" not in jobrunner(site.backend).secrets
+    assert "DEFAULT_DATABASE_URL" in jobrunner(load("tpp", ROOT)).secrets
+
+
+@pytest.mark.parametrize("name", ["test", "tpp", "emis"])
+def test_what_is_laid_on_every_host_is_in_order(name, tmp_path):
+    found = site_of(name, "focal", tmp_path / "checkout")
+    assert env.parse("x", found.etc[service.DEFAULTS])[1] == []
+    assert env.parse("x", found.service_env)[1] == []
+
+
+# ---- the last good poll
+
+S = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("moments", "last"),
+    [
+        ([], None),
+        ([(True, 0), (False, 2), (True, 7), (False, 9)], None),
+        ([(True, 0), (False, 15), (True, 20), (False, 22)], "1970-01-01T00:00:15Z"),
+        ([(True, 0), (False, 99), (True, 100), (False, 200)], "1970-01-01T00:03:20Z"),
+        ([(False, 99), (True, 100)], None),
+    ],
+)
+def test_the_last_good_poll_is_the_end_of_a_long_run(moments, last):
+    """The agent ends with the first poll that fails: one that ran for three loops had polled."""
+    log = [(None if starts else 1, at * S) for starts, at in moments]
+    assert services._last_poll(log, None, 15.0) == last
+    assert services._last_poll(log, 3.0, 15.0) == last
+    assert services._last_poll(log, 15.0, 15.0) > "2026"
+
+
+def test_the_journal_as_journalctl_gives_it():
+    lines = [
+        '{"MESSAGE_ID":"39f","__REALTIME_TIMESTAMP":"1795581179000001","MESSAGE":"Started"}',
+        '{"MESSAGE_ID":"98e","__REALTIME_TIMESTAMP":"1795581180000002","EXIT_STATUS":"3"}',
+    ]
+    found = parse_starts_and_ends("\n".join(lines), "39f")
+    assert found == [(None, 1795581179000001), (3, 1795581180000002)]
+
+
+@pytest.mark.parametrize(
+    ("shown", "word"),
+    [
+        ({"ActiveState": "inactive", "NRestarts": "5"}, "stopped"),
+        ({"ActiveState": "failed"}, "stopped"),
+        ({}, "stopped"),
+        (
+            {"ActiveState": "activating", "SubState": "auto-restart", "NRestarts": "1"},
+            "restarting",
+        ),
+        ({"ActiveState": "active", "NRestarts": "0"}, "running"),
+        (
+            {
+                "ActiveState": "active",
+                "NRestarts": "3",
+                "ActiveEnterTimestampMonotonic": "1",
+            },
+            "running",
+        ),
+        ({"ActiveState": "active", "NRestarts": "3"}, "restarting"),
+    ],
+)
+def test_words_for_a_state(shown, word):
+    assert services._word(shown) == word
+
+
+# ---- the unit
+
+
+def test_the_unit_holds_what_docker_is_to_limit(site):
+    what = jobrunner(site.backend)
+    text = unit(site, what).replace("\\\n", "")
+    (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+    argv = shlex.split(line.partition("=")[2])
+    assert set(argv) >= confined(what) - {"--group-add=docker"}
+    assert argv[-2:] == ["${IMAGE}", "/app/docker/scripts/agent.sh"]
+    assert "--group-add=${DOCKER_GID}" in argv
+    assert argv.count("--env-file=/run/opensafely/env/jobrunner") == 1
+    for mount in what.mounts:
+        assert f"--volume={mount}" in argv
+
+
+def test_words_of_ours_mean_nothing_to_systemd(site):
+    what = jobrunner(site.backend)
+    odd = what.__class__(**{**vars(what), "environment": (("A", "50% $HOME x"),)})
+    assert "'--env=A=50%% $$HOME x'" in unit(site, odd)
+
+
+# ---- following a tag
+
+FOLLOW = {
+    "service": "jobrunner",
+    "tag": "latest",
+    "owner": "ada",
+    "until": "2999-01-31",
+}
+
+
+def followed(tmp_path, **changes):
+    backend = load("test", ROOT)
+    follow = Follow(**{**FOLLOW, **changes})
+    backend = Backend(**{**vars(backend), "follows": (follow,)})
+    checkout = checkout_of("test", tmp_path / "checkout")
+    return gather(backend, named("bookworm"), checkout, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"owner": " "}, "nobody answers for it"),
+        ({"until": ""}, "wanted a day such as 2027-01-31"),
+        ({"until": "next year"}, "wanted a day such as 2027-01-31"),
+        ({"until": "2027-1-31"}, "wanted a day such as 2027-01-31"),
+    ],
+)
+def test_an_exception_without_end_or_owner_is_refused(tmp_path, changes, why):
+    with pytest.raises(Refused, match=why):
+        followed(tmp_path, **changes)
+
+
+def test_an_exception_for_no_service_is_refused(tmp_path):
+    with pytest.raises(Refused, match="follows a tag for 'nobody'"):
+        services.states(followed(tmp_path, service="nobody"), HostReader(tmp_path))
+
+
+@pytest.mark.parametrize(("until", "over"), [("2999-01-31", 0), ("2020-01-31", 1)])
+def test_an_exception_that_is_over_is_said(tmp_path, host, until, over):
+    found = list(services.degraded(followed(tmp_path, until=until), host))
+    assert sum("follows latest no longer" in line for line in found) == over
