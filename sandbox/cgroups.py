@@ -53,10 +53,12 @@ def layout(legacy: bool) -> dict[str, str]:
     """Which layout the host sees, for nspawn's environment.
 
     Docker's limits need the controllers, and a machine has them in one place only:
-    where it has the older layout, hosts that limit containers must have it too.
+    where it has the older layout, hosts that limit containers must have it too. Left to
+    choose, nspawn then gives them cgroup2 beside it; without that nobody tells their init
+    that a session is empty, and a reboot with somebody logged in takes two minutes.
     """
     older = legacy and LEGACY.exists()
-    return {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "0" if older else "1"}
+    return {} if older else {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
 
 
 def own_groups(host: str) -> list[Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 
 import pytest
 
@@ -133,6 +135,20 @@ def test_a_job_is_confined_and_outlives_its_agent(host, controller):
     assert (results["cancelled"], results["exit_code"]) == (True, 137)
     assert host.run(f"ls {volume}", check=False).returncode != 0
     assert host.run("docker ps -q --filter label=job-runner").stdout == ""
+
+
+def test_a_reboot_with_a_job_and_somebody_logged_in(host, controller):
+    """No two minutes, as in a layout without cgroup2; and the agent goes on by itself."""
+    job = controller.add("test", *SLEEP, workspace="w4")
+    controller.wait(job.task, "executing")
+    argv = host.ssh_argv("ada", host.people["ada"].key, "echo in; exec sleep 600")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as session:
+        assert session.stdout.readline() == b"in\n"
+        began = time.monotonic()
+        host.reboot()
+        assert time.monotonic() - began < 60
+        session.kill()
+    assert over(host, controller, job.task)["exit_code"] != 0
 
 
 def test_what_stops_a_job(host, controller):
