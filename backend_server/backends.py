@@ -87,9 +87,10 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("storage", storage(site), needs=("people", "packages"))
     # Without the rules, containers would reach everything that the host does.
     yield component("firewall", firewall(site), needs=("packages",))
-    yield component("docker", docker(site), needs=("people", "packages", "firewall"))
-    yield component("environment", environment(site))
     (runner,) = services(site)
+    parts = tuple(docker(site, frozenset({runner.name})))
+    yield component("docker", parts, needs=("people", "packages", "firewall"))
+    yield component("environment", environment(site))
     parts = (*places(site), *container(site, runner))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)

@@ -18,6 +18,9 @@ from backend_server.service import CHOICES, SECRETS, Service
 
 _INTERVAL = "JOB_LOOP_INTERVAL"
 _FRESH_S = 15
+_OFTEN = (
+    3  # fewer restarts are one bad moment of the controller, which nobody need look at
+)
 _LOOPS = (
     3  # an agent that ran so long has polled: it ends with the first poll that fails
 )
@@ -142,7 +145,9 @@ def degraded(site: Site, host: HostReader) -> Iterator[str]:
     for each in services(site):
         missing = tuple(lacks(site, host, each))
         yield from missing
-        if not missing and _word(host.unit(each.unit)) == "restarting":
+        unit = host.unit(each.unit)
+        often = int(unit.get("NRestarts") or 0) >= _OFTEN
+        if not missing and often and _word(unit) == "restarting":
             found = state(site, host, each)
             last = f"; it said: {found.last_line}" if found.last_line else ""
             poll = found.last_poll or "none that is known of"

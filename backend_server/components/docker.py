@@ -41,7 +41,7 @@ _DAEMON = {
 }
 
 
-def docker(site: Site) -> Iterator[Resource]:
+def docker(site: Site, services: frozenset[str]) -> Iterator[Resource]:
     """What it is to be like is there before its package starts it for the first time."""
     text = json.dumps(_DAEMON, indent=4, sort_keys=True) + "\n"
     yield DaemonJson("/etc/docker/daemon.json", text)
@@ -52,4 +52,4 @@ def docker(site: Site) -> Iterator[Resource]:
     yield Unit("docker.service", on_change="pend")
     network = networks.DATABASE_NETWORK
     yield DockerNetwork(network, bridge=networks.DATABASE_BRIDGE)
-    yield DockerRules("docker.service")
+    yield DockerRules("docker.service", services)

@@ -24,10 +24,12 @@ class DockerRules(Resource):
     """What docker loaded at its start, for containers to have a way out, is still there.
 
     Somebody's `iptables -F` or `nft flush ruleset` takes it away, and only a start of docker
-    brings it back. Where containers run, that is for a person to do: then it is a failure.
+    brings it back. `services` are containers that come back by themselves then; where others
+    run, jobs above all, that is for a person to do: then it is a failure.
     """
 
     unit: str
+    services: frozenset[str] = frozenset()
     rules: str = "there"
 
     def asks(self) -> tuple[str, ...]:
@@ -37,7 +39,7 @@ class DockerRules(Resource):
         if host.unit(self.unit).get("ActiveState") != "active":
             return ()  # its start loads them
         there = all(rule.search(host.iptables_rules()) for rule in _RULES)
-        if not there and host.running_containers():
+        if not there and set(host.running_containers()) - self.services:
             raise UserError(
                 "docker's own packet filter rules are gone, and containers reach nothing: "
                 "not the controller, not the database",

@@ -14,7 +14,9 @@ from tests.hosts.programs import in_background
 
 
 # What cannot be done without packages, with all that needs them.
-AFTER_PACKAGES = {"packages", "sudo", "storage", "firewall", "docker"}
+AFTER_PACKAGES = {
+    *("packages", "sudo", "storage", "firewall", "docker", "jobrunner", "tidy")
+}
 
 
 HOLD = """
@@ -68,7 +70,7 @@ def test_no_network_and_nothing_to_fetch(host):
         assert "degraded: the keys of ada, grace, gus, rita at GitHub" in done.stdout
         plan = manage(host, "plan")
         assert plan.returncode == 4
-        assert plan.stdout.count("does not answer") == 3
+        assert plan.stdout.count("does not answer") == 4
     finally:
         host.plug()
 
@@ -130,7 +132,7 @@ def test_bare_host_without_an_archive(bare_host, lab):
     assert done.returncode == 1
     assert done.stdout, done.stderr
     found = json.loads(done.stdout)
-    assert sum("does not answer" in line for line in found["degraded"]) == 3
+    assert sum("does not answer" in line for line in found["degraded"]) == 4
     assert {part["component"] for part in missed(done)} == AFTER_PACKAGES
     assert re.search(r"http\S+", missed(done)[0]["error"])
     assert host.run("id ada && sysctl net.ipv4.conf.all.send_redirects").returncode == 0

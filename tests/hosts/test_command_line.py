@@ -131,7 +131,7 @@ def test_outside_world_that_does_not_answer(host, outside):
     outside.stop()
     plan = manage(host, "plan")
     assert plan.returncode == 4
-    names = ("jobs", "docker-proxy", "github-proxy")
+    names = ("jobs", "controller", "docker-proxy", "github-proxy")
     for name in names:
         line = (
             f"degraded: {name}.opensafely.org (157.245.31.108) port 443 does not answer"
