@@ -27,7 +27,6 @@ IOSchedulingClass=idle
 UMask=0077
 NoNewPrivileges=yes
 PrivateTmp=yes
-ProtectHome=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 """)

@@ -177,8 +177,6 @@ def test_docker_restarted_by_hand(host, controller):
         results = finish(host, controller, job)
         assert results["exit_code"] == 0
         complete(host, job)
-    settled(host)
-    assert rests(host)
 
 
 def test_docker_stopped(host, controller):

@@ -151,7 +151,9 @@ def test_waits_then_moves_what_is_held_and_proves_the_host(host, controller):
     assert rests(host)
 
 
-@pytest.mark.parametrize("moment", ["postinst", "start"])
+@pytest.mark.parametrize(
+    "moment", ["postinst", pytest.param("start", marks=pytest.mark.long)]
+)
 def test_killed_in_the_middle(host, moment):
     """What is held stays held, and the next one heals: the package is whole, the agent runs."""
     publish(host, "1.2" if moment == "postinst" else "1.3", "sleep 4")
@@ -180,6 +182,7 @@ def test_killed_in_the_middle(host, moment):
     assert rests(host)
 
 
+@pytest.mark.long
 def test_archive_down(host, lab):
     """What cannot be fetched is said; the agent runs again, and the proofs are still made."""
     lab.archive_down()

@@ -12,6 +12,7 @@ import pytest
 from backend_server import cli, notices, people, report, run, services, status
 from backend_server.arguments import COMMANDS, GROUPS, parser
 from backend_server.change import Change
+from backend_server.commands import disk as disk_commands
 from backend_server.commands import host as host_commands
 from backend_server.commands import people as people_commands
 from backend_server.commands import secrets
@@ -22,6 +23,8 @@ from backend_server.errors import UserError
 from backend_server.host.command import Output
 from backend_server.host.reader import HostReader
 from backend_server.host.tree import Counts
+from backend_server.jobs import Job
+from backend_server.proving import Result
 from backend_server.resources import Group
 from backend_server.roles import (
     AREAS,
@@ -32,6 +35,7 @@ from backend_server.roles import (
     ROLES,
     ROOT_EQUIVALENT_GROUPS,
 )
+from backend_server.tidy import Tidied
 from review import __main__ as review_cli
 from sandbox import __main__ as sandbox_cli
 from tests.unit.example import public_key
@@ -252,6 +256,19 @@ def test_keys_of_undo(a_run, monkeypatch, capsys):
     monkeypatch.setattr(host_commands, "Host", lambda: a_run[1])
     assert host_commands.undo(run.Options("test", ROOT, json=True)) == 0
     assert list(json.loads(capsys.readouterr().out)) == documented("undo")
+
+
+def test_keys_of_jobs_results_and_tidying():
+    assert list(Job._fields) == documented("job")
+    assert list(Result._fields) == documented("result")
+    assert ["format", *Tidied._fields, "updates"] == documented("tidy")
+
+
+def test_keys_of_disk(a_run, monkeypatch, capsys):
+    host = a_run[1]
+    monkeypatch.setattr(disk_commands, "HostReader", lambda: host)
+    assert disk_commands.show_disk(run.Options("test", ROOT, json=True)) in (0, 4)
+    assert list(json.loads(capsys.readouterr().out)) == documented("disk")
 
 
 def test_keys_of_repair():
