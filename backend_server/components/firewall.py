@@ -62,6 +62,8 @@ _SERVICE = f"""\
 Description=Containers reach only what is declared
 Before=docker.service
 RefuseManualStop=yes
+# Whoever asks docker for something asks for this: often, where its rules do not load.
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
