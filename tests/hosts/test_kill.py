@@ -16,13 +16,16 @@ KILLED = Path(__file__).with_name("killed.py")
 UNMANAGE = rf"""
 for user in ada grace gus rita opensafely opensafely-canary; do userdel -fr $user; done
 for group in developers researchers reviewers opensafely-people opensafely; do groupdel $group; done
-systemctl disable --now opensafely-modes.timer opensafely-undo-at-boot.service
+systemctl disable --now opensafely-modes.timer opensafely-undo-at-boot.service opensafely-jobrunner.service opensafely-tidy.timer
+mv /etc/opensafely/env/02_secrets.env /root
 systemctl disable opensafely-firewall.service
 docker network rm jobrunner-db
 apt-mark unhold docker.io containerd runc
 nft delete table inet opensafely
 {CHECKOUT}/test/manage.sh show --release 12 |
     sed -nE 's,^  (File|UnitFile|Sudoers|SshdConfig|Directory|OnlyTheseKeys|DaemonJson) (/[^ ]+).*,\2,p' | xargs rm -rf
+# The provider laid these before the first run.
+install -D -m 600 /root/02_secrets.env /etc/opensafely/env/02_secrets.env
 rm /usr/share/pam-configs/opensafely-*
 pam-auth-update --package
 systemctl daemon-reload

@@ -183,8 +183,9 @@ def test_killed_between_the_unit_and_its_restart(host):
 
 def test_controller_down(host, outside):
     """A restart loop is said by every look, with the last good poll, and heals by itself."""
+    wait_until(lambda: listed(host)["last_poll"], timeout_s=60)
     outside.stop((CONTROLLER,))
-    wait_until(lambda: listed(host)["restarts"] >= 2, timeout_s=60)
+    wait_until(lambda: listed(host)["restarts"] >= 3, timeout_s=60)
     found = listed(host)
     assert found["state"] == "restarting"
     assert found["last_poll"]
