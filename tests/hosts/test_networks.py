@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.command import output
 from sandbox.network import INTERNET
+from tests.hosts import jobbing
 from tests.hosts.canaries import (
     address,
     inspect,
@@ -109,6 +110,16 @@ def place(host, sandbox):
     return Place(host, sandbox.lab)
 
 
+def mended(host):
+    """The job-runner, cut off for a while, may not have asked for work again yet."""
+    return manage(host).returncode in (0, 4)
+
+
+def rests_again(host):
+    jobbing.settled(host)
+    return rests(host)
+
+
 def test_after_the_first_run(place):
     before = place.lab.rejected()
     assert place.confined()
@@ -127,14 +138,14 @@ def test_a_rule_edited_by_hand(place):
     plan = manage(host, "plan")
     assert plan.returncode == 3
     assert '-forward: [{"accept": null}]' in plan.stdout
-    assert manage(host).returncode == 0
+    assert mended(host)
     assert place.confined()
 
     host.run("nft flush chain inet opensafely from_database_network")
     assert '+from_database_network: [{"goto"' in manage(host, "plan").stdout
-    assert manage(host).returncode == 0
+    assert mended(host)
     assert place.confined()
-    assert rests(host)
+    assert rests_again(host)
 
 
 def test_a_file_edited_by_hand(place):
@@ -143,8 +154,8 @@ def test_a_file_edited_by_hand(place):
     host.run(f"sed -i 's/{DATABASE} . 1433/{DATABASE} . 1434/' {FILE}")
     plan = manage(host, "plan")
     assert (plan.returncode, plan.stdout.count(f"{DATABASE} . 143")) == (3, 2)
-    assert manage(host).returncode == 0
-    assert rests(host)
+    assert mended(host)
+    assert rests_again(host)
 
 
 def test_docker_restarted_by_hand(place):
@@ -156,7 +167,7 @@ def test_docker_restarted_by_hand(place):
     settled(host)
     assert host.run(started).stdout == before
     assert place.confined()
-    assert rests(host)
+    assert rests_again(host)
 
 
 def test_all_rules_flushed_by_hand(place):
@@ -178,7 +189,7 @@ def test_all_rules_flushed_by_hand(place):
         assert reaches(host, sum(places.values(), []), "service") == set()
     host.run("systemctl reset-failed docker; systemctl restart docker")
     assert place.confined()
-    assert rests(host)
+    assert rests_again(host)
 
 
 def test_all_rules_flushed_and_docker_restarted_before_any_run(place):
@@ -188,7 +199,7 @@ def test_all_rules_flushed_and_docker_restarted_before_any_run(place):
         "nft flush ruleset; systemctl reset-failed docker; systemctl restart docker"
     )
     assert place.confined()
-    assert rests(host)
+    assert rests_again(host)
 
 
 def test_iptables_flushed_by_hand(place):
@@ -204,7 +215,7 @@ def test_iptables_flushed_by_hand(place):
     assert "docker's own packet filter rules are gone" in plan.stdout
     host.run("systemctl reset-failed docker; systemctl restart docker")
     assert place.confined()
-    assert rests(host)
+    assert rests_again(host)
 
 
 def test_no_ipv6(place):
@@ -227,7 +238,7 @@ def test_no_ipv6(place):
         assert reaches(host, places, "job") == set()
         host.run("nft delete table inet opensafely")
         assert reaches(host, places, "job") == {*places}
-    assert manage(host).returncode == 0
+    assert mended(host)
     lab.ip("-6", "route", "del", "fd00:5::/64")
     place.canaries()
     host.run("ip addr del fd00:5::1/64 dev opensafely-db")
@@ -278,7 +289,7 @@ def test_reboot(place):
     start(host, "knocking", "--network jobrunner-db --restart=always", KNOCKING)
     host.run("nft delete table inet opensafely")
     wait_until(lambda: "host" in heard(host))
-    assert manage(host).returncode == 0
+    assert mended(host)
     start(host, "knocking", "--network jobrunner-db --restart=always", KNOCKING)
     wait_until(lambda: heard(host) == {"database"})
     host.reboot()
@@ -289,7 +300,7 @@ def test_reboot(place):
     assert heard(host) == {"database"}
     host.run("docker rm -f knocking")
     assert place.confined()
-    assert rests(host)
+    assert rests_again(host)
 
 
 def heard(host):
@@ -315,10 +326,10 @@ def test_rules_that_do_not_load_at_boot(place):
     plan = manage(host, "plan")
     assert f"Unit {UNIT}" in plan.stdout
     done = manage(host)
-    assert done.returncode == 0, done.stdout
+    assert done.returncode in (0, 4), done.stdout
     settled(host)
     assert place.confined()
-    assert rests(host)
+    assert rests_again(host)
 
 
 def test_the_rules_cannot_be_stopped(place):
@@ -348,4 +359,4 @@ def test_other_releases(release, warm_host, sandbox):
     host.wait(timeout_s=200)
     settled(host)
     assert place.confined()
-    assert rests(host)
+    assert rests_again(host)
