@@ -32,6 +32,7 @@ from backend_server.offers import Verdict
 from backend_server.parsers import parse_hosts
 from backend_server.releases import Release, of_host
 from backend_server.remarks import remarks
+from backend_server.resources import ContainerService
 
 
 Components = Tuple[Component, ...]
@@ -135,9 +136,14 @@ class Run:
     def degraded(self) -> list[str]:
         """A sentence for each thing of the outside world that is not as it should be."""
         unanswered = (str(o.error) for o in engine.unanswered(self.outcomes))
-        of_services = services.degraded(self.site, self.host)
         theirs = offers.degraded(self.verdict)
-        return [*self.unanswered, *theirs, *unanswered, *of_services]
+        return [*self.unanswered, *theirs, *unanswered, *self._services_unwell()]
+
+    def _services_unwell(self) -> Iterator[str]:
+        """Of a run that is about services: the timer that looks after people knows no images."""
+        declared = (r for part in self.components for r in part.resources)
+        if any(isinstance(resource, ContainerService) for resource in declared):
+            yield from services.degraded(self.site, self.host)
 
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""
