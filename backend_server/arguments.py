@@ -6,13 +6,14 @@ import argparse
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from backend_server import kinds
-from backend_server.commands.access import narrow, password, readmit, revoke
+from backend_server.commands.access import narrow, readmit, revoke
 from backend_server.commands.disk import show_disk, tidy
 from backend_server.commands.host import repair, undo
 from backend_server.commands.job import job_logs, job_shell, kill, list_jobs
 from backend_server.commands.look import show, status
 from backend_server.commands.maintenance import maintain, prove
 from backend_server.commands.manage import apply, plan
+from backend_server.commands.passwords import password
 from backend_server.commands.people import first_password, list_people, who
 from backend_server.commands.secrets import secrets
 from backend_server.commands.service import (
@@ -27,6 +28,7 @@ from backend_server.commands.service import (
     stop,
     update,
 )
+from backend_server.commands.sessions import sessions
 from backend_server.run import Options
 
 
@@ -80,6 +82,9 @@ _CONFIRM = _argument(
     type=kinds.seconds,
     help="how long a change to sshd or PAM waits for a new login; default: 300",
 )
+_ASK = _flag("--ask", says="for one, instead of making it; or a line on stdin")
+_RESET = _flag("--reset", says="no password again, as on the first day")
+_MAYBE_USER = _argument("user", metavar="USER", nargs="?")
 _WHOM = _argument("subject", metavar="USER|SHA256:…")
 _WHY = "for the history, and the other developers"
 _JOB = _argument("subject", metavar="ID")
@@ -121,7 +126,7 @@ PEOPLE = (
         who,
         "what an account can reach, and why",
         (
-            _argument("user", metavar="USER", nargs="?"),
+            _MAYBE_USER,
             _flag("--root", says="everybody who can become root, and each way there"),
         ),
         looks=True,
@@ -141,8 +146,14 @@ PEOPLE = (
     Command(
         "password",
         password,
-        "--reset USER: no password again, as on the first day",
-        (_argument("subject", metavar="USER"), _flag("--reset", says="take it back")),
+        "give a reviewer a password for the remote desktop; --reset: take anybody's back",
+        (_argument("subject", metavar="USER"), _ASK, _RESET),
+    ),
+    Command(
+        "sessions",
+        sessions,
+        "who is on the remote desktop, and since when; --end: no longer",
+        (_MAYBE_USER, _flag("--end", says="theirs, or everybody's, ends now")),
     ),
     Command(
         "first-password", first_password, "your own, once: sudo opensafely-password"

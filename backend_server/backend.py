@@ -31,6 +31,8 @@ class Backend:
     `registry` is the name that images come from, `controller` the URL that the job-runner
     asks for work. `database` is what jobs with access to the patients' database may reach,
     as ADDRESS:PORT, and nothing else; where `dummy_data` is true there is no such database.
+    Where there is an `rdp_address`, reviewers come to it by remote desktop; 0.0.0.0 is every
+    address of the host.
     """
 
     name: str
@@ -45,3 +47,4 @@ class Backend:
     dummy_data: bool = False
     follows: tuple[Follow, ...] = ()
     sudo_password: bool = True
+    rdp_address: str = ""

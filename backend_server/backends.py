@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Iterator
 
 from backend_server.backend import Backend
+from backend_server.components.desktop import desktop
 from backend_server.components.docker import docker
 from backend_server.components.firewall import firewall
 from backend_server.components.hosts import hosts
@@ -96,5 +97,9 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("jobrunner", parts, needs=needs)
     yield component("tidy", tidy(site), needs=("docker",))
     yield component("login", login(site))
+    if site.backend.rdp_address:
+        # Nobody comes in before passwords are judged and reviewers cut off.
+        closed = ("people", "packages", "sudo", "storage", "firewall", "login")
+        yield component("desktop", desktop(site), needs=closed)
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))

@@ -6,8 +6,9 @@ import getpass
 import os
 import sys
 
-from backend_server.errors import CommandFailed, Refused, UserError
+from backend_server.errors import Refused
 from backend_server.host import login
+from backend_server.host.passwords import set_password
 from backend_server.host.writer import Host
 from backend_server.roles import ROLES
 
@@ -33,7 +34,7 @@ def set_first_password(host: Host) -> str:
         raise Refused("the two were not the same; nothing was changed")
     if "\n" in password or not password:
         raise Refused("the password was empty; nothing was changed")
-    _set(host, name, password)
+    set_password(host, name, password)
     return name
 
 
@@ -47,14 +48,3 @@ def _person(host: Host) -> str:
     if not any(name in host.members(role.group) for role in ROLES if role.sudo):
         raise Refused(f"{name} is in no group that may use sudo")
     return name
-
-
-def _set(host: Host, name: str, password: str) -> None:
-    try:
-        host.run("chpasswd", stdin=f"{name}:{password}\n")
-    except CommandFailed as error:
-        why = [line for line in error.hint.splitlines() if "BAD PASSWORD" in line]
-        raise UserError(
-            f"the password was not set: {why[0] if why else error}",
-            hint="think of another one and run this again",
-        ) from None

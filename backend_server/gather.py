@@ -48,7 +48,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     keys_of = _keys(checkout, people, problems)
     packages = {
         name: _packages(checkout, f"packages/{name}.txt", problems)
-        for name in ("core", "extra", "purge")
+        for name in ("core", "extra", "purge", "desktop", "no-desktop")
     }
     hosts = _read(checkout, f"{backend.name}/hosts", problems)
     problems += _hosts_problems(f"{backend.name}/hosts", hosts)

@@ -23,6 +23,7 @@ class Release:
     sudo_logfile: bool  # sudo-rs writes to the system log only
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
     docker: tuple[str, ...]  # packages that bring dockerd and the docker command
+    xrdp: str  # its version there
 
     @property
     def name(self) -> str:
@@ -38,7 +39,7 @@ class Release:
 
 
 def _ubuntu(
-    version: str, codename: str, *, deb822: bool, sudo_logfile: bool = True
+    version: str, codename: str, *, deb822: bool, xrdp: str, sudo_logfile: bool = True
 ) -> Release:
     return Release(
         distribution="ubuntu",
@@ -60,6 +61,7 @@ def _ubuntu(
             "95-hwe-eol",
         ),
         docker=("docker.io",),
+        xrdp=xrdp,
     )
 
 
@@ -68,6 +70,7 @@ def _debian(
     codename: str,
     *,
     deb822: bool,
+    xrdp: str,
     docker: tuple[str, ...] = ("docker.io",),
 ) -> Release:
     return Release(
@@ -82,18 +85,21 @@ def _debian(
         sudo_logfile=True,
         motd_parts=("10-uname",),
         docker=docker,
+        xrdp=xrdp,
     )
 
 
 RELEASES = (
-    _ubuntu("20.04", "focal", deb822=False),
-    _ubuntu("22.04", "jammy", deb822=False),
-    _ubuntu("24.04", "noble", deb822=True),
-    _ubuntu("26.04", "resolute", deb822=True, sudo_logfile=False),
-    _debian("11", "bullseye", deb822=False),
-    _debian("12", "bookworm", deb822=False),
+    _ubuntu("20.04", "focal", deb822=False, xrdp="0.9.12"),
+    _ubuntu("22.04", "jammy", deb822=False, xrdp="0.9.17"),
+    _ubuntu("24.04", "noble", deb822=True, xrdp="0.9.24"),
+    _ubuntu("26.04", "resolute", deb822=True, xrdp="0.10.1", sudo_logfile=False),
+    _debian("11", "bullseye", deb822=False, xrdp="0.9.21"),
+    _debian("12", "bookworm", deb822=False, xrdp="0.9.21"),
     # There the command is a package of its own, which docker.io only recommends.
-    _debian("13", "trixie", deb822=True, docker=("docker.io", "docker-cli")),
+    _debian(
+        "13", "trixie", deb822=True, xrdp="0.10.1", docker=("docker.io", "docker-cli")
+    ),
 )
 
 

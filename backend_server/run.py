@@ -56,6 +56,8 @@ class Options(NamedTuple):
     subject: str = ""
     why: str = ""
     reset: bool = False
+    ask: bool = False
+    end: bool = False
     secret: str = ""
     to: str = ""
     tag: str = "latest"

@@ -9,6 +9,7 @@ from backend_server import held, history, people, watching
 from backend_server.gather import Site, everybody
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
+from backend_server.host.sessions import desktops
 from backend_server.report import say_counts
 from backend_server.roles import ROLES
 
@@ -32,6 +33,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         "without_password": people.without_password(site, host),
         **watched,
         "degraded": [*unseen(site, host), *watched["degraded"]],
+        "desktop_sessions": sum(1 for _ in desktops(host)),
         "pending": waiting,
         "unconfirmed": list(undo.differing(host)),
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
@@ -60,6 +62,8 @@ def lines(found: dict[str, object]) -> Iterator[str]:
         yield f"password    {name} has set none for {people.PATIENCE_DAYS} days or more"
     yield from watching.lines(found)
     yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
+    if found["desktop_sessions"]:
+        yield f"desktop     {found['desktop_sessions']} open: backend people sessions"
     yield f"pending     {' '.join(_listed(found['pending'])) or 'nothing'}"
     unconfirmed = _listed(found["unconfirmed"])
     if unconfirmed:

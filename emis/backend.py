@@ -17,4 +17,6 @@ BACKEND = Backend(
         "security-ubuntu.opensafely.org:443",
     ),
     github="https://github-proxy.opensafely.org",
+    # AWS lets in only what comes through the jump host.
+    rdp_address="0.0.0.0",
 )

@@ -1,4 +1,4 @@
-"""people revoke, readmit, password, narrow: what a person may do here, and no longer."""
+"""people revoke, readmit, narrow: what a person may do here, and no longer."""
 
 from __future__ import annotations
 
@@ -17,17 +17,13 @@ from backend_server import (
 )
 from backend_server.backends import load
 from backend_server.commands.output import OK, ended, say_lines
-from backend_server.errors import Refused, UserError
+from backend_server.errors import UserError
 from backend_server.host.writer import Host
 from backend_server.lock import NARROW, Busy, only_run
 from backend_server.narrowing import narrowing, overdue, remaining
 from backend_server.notices import event, tell
 from backend_server.releases import of_host
-from backend_server.roles import MARKER
 from backend_server.run import Options, Run
-
-
-_TICKETS = "/run/sudo/ts"  # by name, or by uid in newer versions
 
 
 def revoke(options: Options) -> int:
@@ -67,31 +63,6 @@ def readmit(options: Options) -> int:
     _event(host, options, "readmitted", sentence)
     back = "gets back what the rosters say with the next run: sudo backend"
     _say(options, f"{options.subject} {back}")
-    return OK
-
-
-def password(options: Options) -> int:
-    """An account has no password again, and its owner chooses one as on the first day."""
-    host = Host()
-    if not options.reset:
-        raise Refused(
-            "wanted --reset: nobody sets a password for somebody else here",
-            hint=f"backend people password --reset {options.subject}",
-        )
-    name = options.subject
-    if name not in host.members(MARKER) or name not in host.users():
-        raise Refused(
-            f"{name!a} is no account of ours on this host", hint="backend people list"
-        )
-    host.run("usermod", "--password", "!", name)
-    uid = str(host.users()[name].uid)
-    for ticket in (name, uid):  # sudo's of a session that is open
-        if host.stat(f"{_TICKETS}/{ticket}"):
-            host.remove(f"{_TICKETS}/{ticket}")
-    sentence = f"{history.who(host)} took back the password of {name}"
-    _event(host, options, "password reset", sentence)
-    then = "has no password now, and sets one with: sudo opensafely-password"
-    _say(options, f"{name} {then}")
     return OK
 
 

@@ -10,6 +10,7 @@ from backend_server.gather import Site
 from backend_server.parsers import parse_hosts
 from backend_server.resource import Resource
 from backend_server.resources import NftTable, Packages, Unit, UnitFile
+from backend_server.roles import ROLES
 
 
 _FILE = "/etc/opensafely/firewall.nft"
@@ -23,6 +24,11 @@ _RULES = Template("""\
 table inet $table
 delete table inet $table
 table inet $table {
+    # Whoever is in it reaches no network at all, this host's own included.
+    set reviewers {
+        type uid
+        flags interval
+    }
     chain refuse {
         meta l4proto tcp reject with tcp reset
         reject with icmpx type admin-prohibited
@@ -51,16 +57,21 @@ $services        goto refuse
     }
     chain output {
         type filter hook output priority -10; policy accept;
+        meta skuid @reviewers goto refuse
         oifname "$database_bridge" goto answers
     }
 }
-""")
+$reviewers""")
+
+# A line for each: the noun puts in the account's own uid, and those it may have in containers
+# of its own, and leaves out whoever has no account yet.
+_REVIEWER = f"add element inet {networks.TABLE} reviewers {{ uid:$name }}\n"
 
 # docker requires it. Stopping it would stop docker, and nothing is gained by it.
 _SERVICE = f"""\
 [Unit]
 Description=Containers reach only what is declared
-Before=docker.service
+Before=docker.service xrdp.service
 RefuseManualStop=yes
 # Whoever asks docker for something asks for this: often, where its rules do not load.
 StartLimitIntervalSec=0
@@ -71,7 +82,7 @@ RemainAfterExit=yes
 ExecStart=/usr/sbin/nft --file {_FILE}
 
 [Install]
-RequiredBy=docker.service
+RequiredBy=docker.service xrdp.service
 """
 
 # However docker is started: the unit above counts as done, whoever flushed its rules since.
@@ -100,9 +111,18 @@ def rules(site: Site) -> str:
         table=networks.TABLE,
         database=_accept(database),
         services=_accept(endpoints),
+        reviewers="".join(_reviewers(site)),
         database_bridge=networks.DATABASE_BRIDGE,
         services_bridge=networks.SERVICES_BRIDGE,
     )
+
+
+def _reviewers(site: Site) -> Iterator[str]:
+    """Everybody in a role that has no network, whatever other roles they are in."""
+    shut = {role.roster for role in ROLES if not role.network}
+    people = {roster: site.people.get(roster or "", ()) for roster in shut}
+    for name in sorted({e.name for entries in people.values() for e in entries}):
+        yield Template(_REVIEWER).substitute(name=name)
 
 
 def _accept(places: Iterable[tuple[str, int]]) -> str:

@@ -9,6 +9,7 @@ from backend_server.parsers import parse_assignments
 
 
 FOLDER = "/run/systemd/sessions"
+DESKTOP = "xrdp-sesman"
 _MICRO = 1e-6
 
 
@@ -41,6 +42,11 @@ def sessions(host: HostReader) -> Iterator[Session]:
                     int(found.get("LEADER", "0")),
                     int(found.get("MONOTONIC", "0")) * _MICRO,
                 )
+
+
+def desktops(host: HostReader) -> Iterator[Session]:
+    """Those over the remote desktop, whether somebody looks at it now or will come back."""
+    return (each for each in sessions(host) if each.service == DESKTOP)
 
 
 def at_work(host: HostReader, session: Session) -> bool:

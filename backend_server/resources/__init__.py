@@ -1,7 +1,9 @@
 """The nouns that components are written in."""
 
 from backend_server.resources.acl import Acl
+from backend_server.resources.certificate import OwnCertificate
 from backend_server.resources.daemon import DaemonJson
+from backend_server.resources.desktop import RemoteDesktop
 from backend_server.resources.directory import Directory
 from backend_server.resources.dockerrules import DockerRules
 from backend_server.resources.file import File, FileMode, Link, NoFile
@@ -27,7 +29,7 @@ from backend_server.resources.setting import LoginDefs
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
-from backend_server.resources.unit import Unit
+from backend_server.resources.unit import Masked, Unit
 from backend_server.resources.unitfile import UnitFile
 from backend_server.resources.user import User
 
@@ -48,6 +50,7 @@ __all__ = [
     "Leavers",
     "Link",
     "LoginDefs",
+    "Masked",
     "Members",
     "NftTable",
     "NoFile",
@@ -56,10 +59,12 @@ __all__ = [
     "NotMembers",
     "OnlyTheseKeys",
     "OperatorsFile",
+    "OwnCertificate",
     "PackageLists",
     "Packages",
     "PamProfile",
     "Proven",
+    "RemoteDesktop",
     "RevokedKeys",
     "RootEquivalent",
     "SshdConfig",

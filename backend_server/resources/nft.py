@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Mapping
 
@@ -24,6 +25,9 @@ class NftTable(Resource):
     The file is what is loaded at boot, and begins with the removal of the table, so that
     loading it is one step. What the kernel listed right after our own load is kept: versions
     of nft word the same rules differently, but each one always alike.
+
+    Where a line says `uid:NAME`, the file has that account's uid and its subordinate ones
+    (subuid(5)); the line is left out while there is no such account.
     """
 
     name: str
@@ -35,34 +39,53 @@ class NftTable(Resource):
         return (self.label, self.path)
 
     def check(self, host: HostReader) -> Changes:
-        text = compare(text=(host.read(self.path), self.text))
+        text = compare(text=(self._found(host), self._wanted(host)))
         if text:
             host.refuse_unreachable(self.path)
         listed = self._listed(host)
         digest, _, kept = (host.read(self._proof) or "").partition("\n")
-        if listed is not None and (digest, kept) == (self._digest, listed):
+        loaded = not text and digest == self._digest(host)
+        if listed is not None and loaded and kept == listed:
             return text
         # What can be shown beside each other is two lists of the same file's rules.
-        known = listed is not None and kept and digest == self._digest
-        expected = kept if known else self.rules
+        expected = kept if listed is not None and kept and loaded else self.rules
         return text + compare(rules=(listed, expected))
 
     def apply(self, host: Host, changes: Changes) -> None:
         def validate(candidate: str) -> None:
             host.run("nft", "--check", "--file", candidate)
 
-        host.write(self.path, self.text, 0o644, validate=validate)
+        host.write(self.path, self._with_uids(host), 0o644, validate=validate)
         host.run("nft", "--file", self.path)
         listed = self._listed(host)
-        host.write(self._proof, f"{self._digest}\n{listed or ''}", 0o644)
+        host.write(self._proof, f"{self._digest(host)}\n{listed or ''}", 0o644)
 
     @property
     def _proof(self) -> str:
         return f"{_PROOFS}/nft-{self.name}"
 
-    @property
-    def _digest(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
+    def _digest(self, host: HostReader) -> str:
+        return hashlib.sha256(self._with_uids(host).encode()).hexdigest()
+
+    def _with_uids(self, host: HostReader) -> str:
+        lines = (_numbered(line, host) for line in self.text.splitlines(keepends=True))
+        return "".join(filter(None, lines))
+
+    def _wanted(self, host: HostReader) -> str:
+        """The text, less the lines of accounts that are not there and will not be."""
+        lines = self.text.splitlines(keepends=True)
+        return "".join(line for line in lines if _has_account(line, host))
+
+    def _found(self, host: HostReader) -> str | None:
+        """The file that is there, with names in place of the uids that are rightly theirs."""
+        found = host.read(self.path)
+        if found is None:
+            return None
+        named = filter(_NAMED.search, self.text.splitlines(keepends=True))
+        names = {_numbered(line, host): line for line in named}
+        return "".join(
+            names.get(line, line) for line in found.splitlines(keepends=True)
+        )
 
     def _listed(self, host: HostReader) -> str | None:
         """The kernel's rules, one a line, so that a difference can be read."""
@@ -70,6 +93,37 @@ class NftTable(Resource):
         if found is None:
             return None
         return "".join(f"{_line(each)}\n" for each in found)
+
+
+_NAMED = re.compile(r"\buid:([\w.-]+)")
+
+
+def _has_account(line: str, host: HostReader) -> bool:
+    named = _NAMED.search(line)
+    name = named.group(1) if named else ""
+    return not name or name in host.users() or bool(host.planned(f"User {name}"))
+
+
+def _numbered(line: str, host: HostReader) -> str | None:
+    """A line with numbers in place of the name; None where nobody has it."""
+    named = _NAMED.search(line)
+    if named is None:
+        return line
+    user = host.users().get(named.group(1))
+    if user is None:
+        return None
+    uids = [str(user.uid), *_subordinate(host, user.name)]
+    return _NAMED.sub(", ".join(uids), line)
+
+
+def _subordinate(host: HostReader, name: str) -> list[str]:
+    """Ranges of uids that the account may give to processes of its own."""
+    rows = (line.split(":") for line in (host.read("/etc/subuid") or "").splitlines())
+    return [
+        f"{start}-{int(start) + int(count) - 1}"
+        for owner, start, count in (row for row in rows if len(row) == 3)
+        if owner == name and int(count)
+    ]
 
 
 def _line(each: Mapping[str, Any]) -> str:

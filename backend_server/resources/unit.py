@@ -66,3 +66,25 @@ class Unit(Resource):
             # That guards against loops, and a person who mended what was wrong is none.
             host.run("systemctl", "reset-failed", self.name)
             host.run("systemctl", "start", self.name)
+
+
+@dataclass(frozen=True)
+class Masked(Resource):
+    """A unit that does not run and that nothing can start, whether it is installed or not."""
+
+    name: str
+    masked: bool = True
+    running: bool = False
+
+    def asks(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def check(self, host: HostReader) -> Changes:
+        unit = host.unit(self.name)
+        return compare(
+            masked=(unit.get("LoadState") == "masked", self.masked),
+            running=(unit.get("ActiveState") == "active", self.running),
+        )
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        host.run("systemctl", "mask", "--now", self.name)

@@ -21,12 +21,15 @@ from backend_server.resources import (
     DockerRules,
     Held,
     Leavers,
+    Masked,
     NftTable,
     NoPackages,
+    OwnCertificate,
     PackageLists,
     Packages,
     PamProfile,
     Proven,
+    RemoteDesktop,
     SshdConfig,
     Sudoers,
     Unit,
@@ -124,6 +127,18 @@ table inet contract {
     }
 }
 """
+OWN_CERTIFICATE = OwnCertificate("/etc/contract.crt", "/etc/contract.key", "mail")
+SHUT = """\
+table inet shut
+delete table inet shut
+table inet shut {
+    set people { type uid; flags interval; }
+    chain out { type filter hook output priority 0; meta skuid @people reject; }
+}
+add element inet shut people { uid:quentin }
+add element inet shut people { uid:nobody-yet }
+"""
+WITH_UID = NftTable("shut", "/etc/shut.nft", SHUT)
 NFT = NftTable("contract", "/etc/contract.nft", TABLE)
 NETWORK = DockerNetwork("contract", bridge="contract")
 NEW_NETWORK = "docker network rm contract; docker network create contract"
@@ -183,6 +198,15 @@ SAMPLES = [
     Sample(f"rm {UNIT_PATH}; systemctl daemon-reload", UnitFile(UNIT_PATH, SERVICE)),
     Sample(f"echo >>{UNIT_PATH}", UnitFile(UNIT_PATH, SERVICE, notify=(UNIT,))),
     Sample(PEND.replace(UNIT, f"daemon-reload.{UNIT}"), UnitFile(UNIT_PATH, SERVICE)),
+    Sample("", Masked("contract-other.service")),
+    Sample("systemctl start cron", Masked("cron.service")),
+    Sample(f"{MAKE_UNIT}; systemctl disable {UNIT}", RemoteDesktop(UNIT)),
+    Sample(PEND, RemoteDesktop(UNIT)),
+    Sample("", OWN_CERTIFICATE),
+    Sample("chgrp root /etc/contract.key; rm /etc/contract.crt", OWN_CERTIFICATE),
+    Sample("chmod 644 /etc/contract.key", OWN_CERTIFICATE),
+    Sample("useradd quentin", WITH_UID),
+    Sample("usermod -u 4711 quentin", WITH_UID),
     Sample("", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),

@@ -84,7 +84,9 @@ def test_taken_back(host):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ("ada", "wanted --reset"),
+        ("ada", "ada may use sudo"),
+        ("rita", "'rita' is no reviewer"),
+        ("gus", "shown on a terminal, and nowhere else"),
         ("--reset nosuch", "'nosuch' is no account of ours"),
         ("--reset root", "'root' is no account of ours"),
         ("--reset ubuntu", "'ubuntu' is no account of ours"),

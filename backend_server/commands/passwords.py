@@ -1,0 +1,85 @@
+"""people password: a reviewer is given one, or anybody's is taken back."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from backend_server import given_password, history
+from backend_server.backends import load
+from backend_server.commands.output import OK
+from backend_server.errors import Refused
+from backend_server.host.writer import Host
+from backend_server.notices import event
+from backend_server.roles import MARKER, ROLES
+from backend_server.run import Options
+
+
+_TICKETS = "/run/sudo/ts"  # by name, or by uid in newer versions
+
+
+def password(options: Options) -> int:
+    """A reviewer has a new password; or, with --reset, somebody has none any more."""
+    host = Host()
+    if options.reset:
+        return _reset(host, options)
+    return _give(host, options)
+
+
+def _give(host: Host, options: Options) -> int:
+    name = options.subject
+    given_password.refuse_others(host, load(options.backend, options.checkout), name)
+    if options.ask:
+        typed = given_password.typed_password(name)
+        if not typed:
+            raise Refused("the password was empty; nothing was changed")
+        given_password.give(host, name, typed)
+    else:
+        if not sys.stdout.isatty() or options.json:
+            raise Refused(
+                "a password is shown on a terminal, and nowhere else",
+                hint=f"on a terminal; or backend people password --ask {name} < FILE",
+            )
+        shown = given_password.give(host, name, "")
+        # The terminal itself: whatever else reads standard output never sees it.
+        with open("/dev/tty", "w", encoding="ascii") as terminal:
+            print(
+                f"\n    {shown}\n\nIt is not shown again. Give it to {name} in person, "
+                "or by a call.",
+                file=terminal,
+            )
+    sentence = f"{history.who(host)} gave {name} a password"
+    _event(host, options, "password given", sentence)
+    _say(options, f"{name} has a new password, and is reminded to change it")
+    return OK
+
+
+def _reset(host: Host, options: Options) -> int:
+    """An account has no password again, and its owner gets one as on the first day."""
+    name = options.subject
+    if name not in host.members(MARKER) or name not in host.users():
+        raise Refused(
+            f"{name!a} is no account of ours on this host", hint="backend people list"
+        )
+    host.run("usermod", "--password", "!", name)
+    uid = str(host.users()[name].uid)
+    for ticket in (name, uid):  # sudo's of a session that is open
+        if host.stat(f"{_TICKETS}/{ticket}"):
+            host.remove(f"{_TICKETS}/{ticket}")
+    sentence = f"{history.who(host)} took back the password of {name}"
+    _event(host, options, "password reset", sentence)
+    sudo = any(name in host.members(role.group) for role in ROLES if role.sudo)
+    own = "sets one with: sudo opensafely-password"
+    given = f"is given one with: sudo backend people password {name}"
+    _say(options, f"{name} has no password now, and {own if sudo else given}")
+    return OK
+
+
+def _event(host: Host, options: Options, what: str, sentence: str) -> None:
+    more = {"subject": options.subject, "why": options.why}
+    event(host, str(options.checkout), what, sentence, **more)
+
+
+def _say(options: Options, sentence: str) -> None:
+    data = {"format": 1, "subject": options.subject}
+    print(json.dumps(data) if options.json else sentence)

@@ -1,0 +1,52 @@
+"""people sessions: who is on the remote desktop, and ending that."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from backend_server import history
+from backend_server.commands.output import OK, say_lines
+from backend_server.errors import Refused
+from backend_server.host import doors
+from backend_server.host.sessions import Session, desktops
+from backend_server.host.writer import Host
+from backend_server.notices import event
+from backend_server.run import Options
+
+
+def sessions(options: Options) -> int:
+    """Everybody on the remote desktop since when; with --end nobody, or not that USER."""
+    host = Host()
+    found = [s for s in desktops(host) if options.user in ("", s.user, None)]
+    if options.user and options.user not in host.users():
+        raise Refused(f"{options.user!a} has no account here", hint="people sessions")
+    if options.end:
+        _end(options, host, found)
+    if options.json:
+        print(json.dumps({"format": 1, "sessions": [_data(s) for s in found]}))
+    else:
+        say_lines(_lines(found, options.end))
+    return OK
+
+
+def _end(options: Options, host: Host, found: list[Session]) -> None:
+    for name in sorted({session.user for session in found}):
+        doors.end_sessions(host, name)
+        sentence = f"{history.who(host)} ended what {name} had open"
+        event(host, str(options.checkout), "session ended", sentence, subject=name)
+
+
+def _data(session: Session) -> dict[str, object]:
+    began = time.time() - (time.monotonic() - session.since)
+    return {
+        "user": session.user,
+        "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "id": session.id,
+    }
+
+
+def _lines(found: list[Session], ended: bool) -> list[str]:
+    what = "ended, was there since" if ended else "since"
+    lines = [f"{s.user:<16} {what} {_data(s)['since']}" for s in found]
+    return lines or ["nobody is on the remote desktop"]

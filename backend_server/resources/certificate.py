@@ -1,0 +1,66 @@
+"""Certificates that a host makes for itself."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare, octal
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+_DAYS = 3650
+_MODE = 0o640
+
+
+@dataclass(frozen=True)
+class OwnCertificate(Resource):
+    """A certificate and its key are there, made here where nobody has put others in place.
+
+    The key is read by root and one group. It is RSA, which every client takes.
+    """
+
+    path: str
+    key: str
+    group: str
+    mode: int = _MODE
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.path, self.key)
+
+    def check(self, host: HostReader) -> Changes:
+        found = host.stat(self.key)
+        return compare(
+            path=(self.path if host.stat(self.path) else None, self.path),
+            key=(self.key if found else None, self.key),
+            group=(host.group_name(found.st_gid) if found else None, self.group),
+            mode=(
+                octal(stat.S_IMODE(found.st_mode)) if found else None,
+                octal(self.mode),
+            ),
+        )
+
+    @staticmethod
+    def _name(host: HostReader) -> str:
+        return (host.read("/etc/hostname") or "").strip() or "localhost"
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        if {change.field for change in changes} & {"path", "key"}:
+            # openssl closes a key that it makes to others before it writes a byte of it.
+            host.run(
+                *(
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "rsa:3072",
+                    "-sha256",
+                    "-nodes",
+                ),
+                *("-days", str(_DAYS), "-subj", f"/CN={self._name(host)}"),
+                *("-keyout", self.key, "-out", self.path),
+            )
+            host.set_mode(self.path, 0o644)
+        host.set_access(self.key, self.mode, "root", self.group)

@@ -1,0 +1,45 @@
+"""The service that people are on a remote desktop through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.host.reader import HostReader
+from backend_server.host.sessions import desktops
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+@dataclass(frozen=True)
+class RemoteDesktop(Resource):
+    """It comes back after a reboot, runs now, and is started anew only when nobody is on it.
+
+    A restart would take the sessions that are open away from their owners, who could not come
+    back to them: until they have ended, what it has yet to read only pends.
+    """
+
+    name: str
+    enabled: bool = True
+    running: bool = True
+    on_change: str = "done"
+
+    def asks(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def check(self, host: HostReader) -> Changes:
+        unit = host.unit(self.name)
+        due = host.pending(self.name) and not any(desktops(host))
+        return compare(
+            enabled=(unit.get("UnitFileState") == "enabled", self.enabled),
+            running=(unit.get("ActiveState") == "active", self.running),
+            on_change=("pending" if due else "done", self.on_change),
+        )
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        wanted = {change.field for change in changes}
+        if "enabled" in wanted:
+            host.run("systemctl", "enable", self.name)
+        if wanted & {"running", "on_change"}:
+            host.run("systemctl", "restart", self.name)
+            host.clear_pending(self.name)

@@ -1,0 +1,140 @@
+"""A real RDP client at a screen of its own, looking at a host's remote desktop."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Iterator
+
+from sandbox.host import Host
+
+
+PACKAGES = ("freerdp2-x11", "imagemagick", "xdotool", "xvfb", "xclip")
+WIDTH, HEIGHT = 1280, 860
+_DISPLAYS = itertools.count(70 + os.getpid() % 200)
+
+
+def ensure_client() -> None:
+    """The programs are on this machine."""
+    if not all(map(shutil.which, ("xfreerdp", "import", "xdotool", "Xvfb", "xclip"))):
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        options = ("-qq", "-y", "--no-install-recommends", "-o=DPkg::Lock::Timeout=300")
+        subprocess.run(
+            ["apt-get", "install", *options, *PACKAGES], check=True, env=quiet
+        )
+
+
+class Client:
+    """One run of xfreerdp, as somebody with a password, and what can be done at its screen."""
+
+    def __init__(self, host: Host, user: str, password: str, *options: str) -> None:
+        self.display = f":{next(_DISPLAYS)}"
+        self.home = Path(tempfile.mkdtemp(prefix="rdp-"))
+        self.log = self.home / "log"
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "DISPLAY": self.display,
+            "HOME": str(self.home),
+        }
+        screen = ("-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp")
+        self.screen = subprocess.Popen(
+            ["Xvfb", self.display, *screen],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not Path(f"/tmp/.X11-unix/X{self.display[1:]}").exists():
+            time.sleep(0.05)
+        who = (f"/v:{host.address}", f"/u:{user}", f"/p:{password}", "/cert:ignore")
+        argv = (
+            "xfreerdp",
+            *who,
+            f"/size:{WIDTH}x{HEIGHT}",
+            *(options or ("/sec:tls",)),
+        )
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                host.lab.inside(*argv),
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def shot(self, path: Path) -> Path:
+        subprocess.run(
+            ["import", "-window", "root", str(path)], env=self.env, check=True
+        )
+        return path
+
+    def type(self, text: str) -> None:
+        self.do("type", "--delay", "40", text)
+
+    def do(self, *words: str) -> None:
+        subprocess.run(["xdotool", *words], env=self.env, check=True, timeout=60)
+
+    def end(self) -> None:
+        for process in (self.process, self.screen):
+            process.terminate()
+            process.wait(10)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def looking(host: Host, user: str, password: str, *options: str) -> Iterator[Client]:
+    client = Client(host, user, password, *options)
+    try:
+        yield client
+    finally:
+        client.end()
+
+
+def judged(host: Host, user: str, password: str, *options: str) -> bool:
+    """Whether the client got a desktop, as sesman itself says; it says one or the other."""
+    since = host.run("date +%s.%N").stdout.strip()
+    with looking(host, user, password, *options):
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline:
+            log = host.run(
+                f"journalctl --no-pager -o cat -t xrdp-sesman --since=@{since}",
+                check=False,
+            ).stdout
+            came = (f"granted): username {user},", f"session: username {user},")
+            if any(sentence in log for sentence in came):
+                return True
+            if f"AUTHFAIL: user={user} " in log or "login denied" in log:
+                return False
+            time.sleep(0.1)
+    raise AssertionError(f"sesman said nothing of {user}:\n{log}")
+
+
+def negotiated(address: str, protocols: int) -> tuple[int, socket.socket]:
+    """The answer to a request for these: 2 and a connection, or 3 for a refusal; 0: neither."""
+    connection = socket.create_connection((address, 3389), 5)
+    asked = b"\xe0\0\0\0\0\0" + struct.pack("<BBHI", 1, 0, 8, protocols)
+    length = struct.pack(">H", 5 + len(asked))
+    connection.sendall(b"\x03\0" + length + bytes([len(asked)]) + asked)
+    answer = connection.recv(64)
+    return (answer[11] if len(answer) > 11 else 0), connection
+
+
+def speaks_tls(address: str, version: ssl.TLSVersion) -> bool:
+    answer, connection = negotiated(address, 1)
+    assert answer == 2
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    try:
+        with context.wrap_socket(connection):
+            return True
+    except (ssl.SSLError, OSError):
+        return False
