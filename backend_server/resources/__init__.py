@@ -23,6 +23,7 @@ from backend_server.resources.operators import OperatorsFile
 from backend_server.resources.package import NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.proof import Proven
+from backend_server.resources.resolver import NameServers
 from backend_server.resources.revoked import RevokedKeys
 from backend_server.resources.service import ContainerService
 from backend_server.resources.setting import LoginDefs
@@ -52,6 +53,7 @@ __all__ = [
     "LoginDefs",
     "Masked",
     "Members",
+    "NameServers",
     "NftTable",
     "NoFile",
     "NoOtherKeys",
