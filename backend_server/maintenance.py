@@ -107,7 +107,7 @@ def _systemctl(host: Host, verb: str, units: list[str]) -> None:
 
 def upgraded(host: Host) -> Iterator[Result]:
     """Held packages, which stay held, and all others are the newest that there are."""
-    held, waits = _movable(host)
+    held, waits = movable(host)
     if waits:
         yield waits
     steps: list[tuple[str, Callable[[], str]]] = [
@@ -123,7 +123,7 @@ def upgraded(host: Host) -> Iterator[Result]:
             yield Result(what, FAILED, says)
 
 
-def _movable(host: Host) -> tuple[list[str], Result | None]:
+def movable(host: Host) -> tuple[list[str], Result | None]:
     """What is held, less the remote desktop's while people are on it: it would be gone."""
     held, open_now = updates.held_here(host), len(list(desktops(host)))
     stay = desktop.HELD.intersection(held) if open_now else frozenset()

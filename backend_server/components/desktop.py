@@ -17,6 +17,8 @@ from backend_server.resources import (
     OwnCertificate,
     Packages,
     RemoteDesktop,
+    RootsSocket,
+    UnitFile,
 )
 
 
@@ -37,10 +39,15 @@ _SPEAKERS = (
     *("systemd-resolved-monitor.socket", "nscd.service", "nscd.socket"),
     *("avahi-daemon.service", "avahi-daemon.socket"),
     *("cups.service", "cups.socket", "cups.path", "cups-browsed.service"),
-    *("packagekit.service", "snapd.service", "snapd.socket", "geoclue.service"),
+    *("packagekit.service", "geoclue.service"),
     *("udisks2.service", "systemd-nsresourced.service", "systemd-nsresourced.socket"),
     *("systemd-importd.service", "systemd-importd.socket"),
 )
+
+# snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
+# in a cloud may be a snap.
+_SNAPD_DROP_IN = "/etc/systemd/system/snapd.socket.d/opensafely.conf"
+_SNAPD_SOCKETS = ("/run/snapd.socket", "/run/snapd-snap.socket")
 
 
 def desktop(site: Site) -> Iterator[Resource]:
@@ -49,6 +56,9 @@ def desktop(site: Site) -> Iterator[Resource]:
     yield NameServers()  # before the service goes that knows them
     for unit in _SPEAKERS:
         yield Masked(unit)
+    yield UnitFile(_SNAPD_DROP_IN, "[Socket]\nSocketMode=0600\n")
+    for path in _SNAPD_SOCKETS:
+        yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
     notify = (SERVICE,)
     address = site.backend.rdp_address
     yield File(xrdp.INI, xrdp.ini(site.backend.title, address), notify=notify)

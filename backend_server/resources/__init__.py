@@ -30,7 +30,7 @@ from backend_server.resources.setting import LoginDefs
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
-from backend_server.resources.unit import Masked, Unit
+from backend_server.resources.unit import Masked, RootsSocket, Unit
 from backend_server.resources.unitfile import UnitFile
 from backend_server.resources.user import User
 
@@ -69,6 +69,7 @@ __all__ = [
     "RemoteDesktop",
     "RevokedKeys",
     "RootEquivalent",
+    "RootsSocket",
     "SshdConfig",
     "SuOnlyFor",
     "Sudoers",

@@ -60,6 +60,7 @@ ON_BOOTED_HOSTS = {
     "PamProfile",
     "Proven",
     "RemoteDesktop",
+    "RootsSocket",
     "SshdConfig",
     "Sudoers",
     "Unit",

@@ -270,6 +270,33 @@ def sockets_open_to_gus(host):
     return [path for path, _, _ in json.loads(host.run(script).stdout)]
 
 
+SNAPD = """\
+cd /etc/systemd/system
+printf '[Service]\\nExecStart=sleep infinity\\n' >snapd.service
+printf '[Socket]\\nListenStream=/run/snapd.socket\\nSocketMode=0666\\n' >snapd.socket
+mkdir -p snapd.socket.d; mv snapd.socket.d/opensafely.conf /root
+systemctl daemon-reload; systemctl start snapd.socket; systemctl start snapd.service
+"""
+
+
+def test_snapd_answers_root_alone(opened):
+    """A stand-in for it: as on Ubuntu, its socket is there, and open to everybody."""
+    host, place = opened, "/run/snapd.socket"
+    host.run(SNAPD)
+    assert place in sockets_open_to_gus(host)
+    assert manage(host, "--offline", backend="emis").returncode in (0, 4)
+    for made in (
+        "true",
+        "systemctl stop snapd.service; systemctl restart snapd.socket",
+    ):
+        host.run(made)
+        assert host.run(f"test -S {place}").returncode == 0
+        assert place not in sockets_open_to_gus(host)
+    host.run(
+        "cd /etc/systemd/system; systemctl stop snapd.socket; rm snapd.service snapd.socket"
+    )
+
+
 def allowed(name, known):
     return any(re.fullmatch(pattern, name) for pattern in known)
 
