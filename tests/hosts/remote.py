@@ -76,6 +76,24 @@ class Client:
         )
         return path
 
+    def pixels(self) -> bytes:
+        """The screen, three bytes a pixel."""
+        argv = ["import", "-window", "root", "-depth", "8", "rgb:-"]
+        return subprocess.run(
+            argv, env=self.env, check=True, stdout=subprocess.PIPE
+        ).stdout
+
+    def shows(self, colour: str) -> bool:
+        """Whether a good part of the screen has exactly this colour, as `#C0FFEE`."""
+        pixel, found = bytes.fromhex(colour[1:]), self.pixels()
+        return found.count(pixel * 64) > 50
+
+    def still(self) -> bool:
+        """Whether the screen stays the same for a second."""
+        before = self.pixels()
+        time.sleep(1)
+        return before == self.pixels()
+
     def type(self, text: str) -> None:
         self.do("type", "--delay", "40", text)
 
