@@ -116,6 +116,17 @@ def judged(host: Host, user: str, password: str, *options: str) -> bool:
     raise AssertionError(f"sesman said nothing of {user}:\n{log}")
 
 
+def let_in(host: Host, user: str, password: str) -> bool:
+    """Whether sesman itself lets somebody in: what a client's login comes to, without one.
+
+    A session that it made goes on.
+    """
+    done = host.run(f"xrdp-sesrun -s ::1 -F 0 {user}", check=False, stdin=password)
+    said = done.stdout + done.stderr
+    assert ("ok data=1" in said) != ("Connection denied" in said), said
+    return "ok data=1" in said
+
+
 def negotiated(address: str, protocols: int) -> tuple[int, socket.socket]:
     """The answer to a request for these: 2 and a connection, or 3 for a refusal; 0: neither."""
     connection = socket.create_connection((address, 3389), 5)
