@@ -15,6 +15,7 @@ from backend_server.commands.maintenance import maintain, prove
 from backend_server.commands.manage import apply, plan
 from backend_server.commands.passwords import password
 from backend_server.commands.people import first_password, list_people, who
+from backend_server.commands.second_factor import totp
 from backend_server.commands.secrets import secrets
 from backend_server.commands.service import (
     environment,
@@ -148,6 +149,12 @@ PEOPLE = (
         password,
         "give a reviewer a password for the remote desktop; --reset: take anybody's back",
         (_argument("subject", metavar="USER"), _ASK, _RESET),
+    ),
+    Command(
+        "totp",
+        totp,
+        "give a reviewer a second factor, where the backend asks for one",
+        (_argument("subject", metavar="USER"),),
     ),
     Command(
         "sessions",

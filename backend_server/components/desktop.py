@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server import xrdp
+from backend_server import pam, xrdp
 from backend_server.components.verbatim import verbatim
 from backend_server.gather import Site
 from backend_server.resource import Resource
 from backend_server.resources import (
+    Directory,
     File,
     Held,
     Masked,
@@ -63,6 +64,10 @@ def desktop(site: Site) -> Iterator[Resource]:
     address = site.backend.rdp_address
     yield File(xrdp.INI, xrdp.ini(site.backend.title, address), notify=notify)
     yield File(xrdp.SESMAN_INI, xrdp.sesman(site.release.xrdp), notify=notify)
+    if site.backend.second_factor:
+        yield Packages("packages/second-factor.txt", site.packages["second-factor"])
+        yield Directory(pam.SECRETS, mode=0o700)
+    yield File(pam.XRDP, pam.xrdp(site.backend.second_factor))
     for path in sorted(site.etc):
         if path.startswith(FOLDERS):
             text = site.etc[path]

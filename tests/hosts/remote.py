@@ -135,6 +135,17 @@ def judged(host: Host, user: str, password: str, *options: str) -> bool:
     raise AssertionError(f"sesman said nothing of {user}:\n{log}")
 
 
+def let_in(host: Host, user: str, password: str) -> bool:
+    """Whether sesman itself lets somebody in: what a client's login comes to, without one.
+
+    A session that it made goes on.
+    """
+    done = host.run(f"xrdp-sesrun -s ::1 -F 0 {user}", check=False, stdin=password)
+    said = done.stdout + done.stderr
+    assert ("ok data=1" in said) != ("Connection denied" in said), said
+    return "ok data=1" in said
+
+
 def negotiated(address: str, protocols: int) -> int:
     """The answer to a request for these: 2 agrees, 3 refuses; 0: neither."""
     with _asked(address, protocols) as (answer, _):
