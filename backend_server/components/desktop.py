@@ -24,7 +24,10 @@ from backend_server.resources import (
 
 
 # Where a desktop is, these files of etc/ are too.
-FOLDERS = ("/etc/xdg/", "/etc/pam.d/", "/etc/dbus-1/", "/etc/request-key.d/")
+FOLDERS = (
+    *("/etc/xdg/", "/etc/pam.d/"),
+    *("/etc/dbus-1/", "/etc/request-key.d/", "/etc/modprobe.d/"),
+)
 
 # A new version of either ends the sessions that are open, or cannot come back to them.
 # unattended-upgrades and needrestart leave them alone too: etc/apt, etc/needrestart.

@@ -15,7 +15,7 @@ import sys
 
 
 NEW_USER = 0x10000000
-UDP_LITE, DCCP, FAST_OPEN = 136, 33, 0x20000000
+UDP_LITE, DCCP, MPTCP, SMC, FAST_OPEN = 136, 33, 262, 43, 0x20000000
 CONGESTION, MULTICAST = 6, "224.0.0.251"
 HOST_OF_A_GUEST = 2  # AF_VSOCK's CID of the machine that this host may be a guest of
 # LISTEN, of our own: the stand-ins', sshd's, xrdp's, sesman's.
@@ -76,6 +76,8 @@ def ways(word, outside, outside6, own, server):
         "sctp",
         lambda: connect(socket.AF_INET, outside, 80, word, socket.IPPROTO_SCTP),
     )
+    yield "mptcp", lambda: connect(socket.AF_INET, outside, 80, word, MPTCP)
+    yield "smc", lambda: connect(SMC, outside, 80, word)
     yield "vsock", lambda: vsock(word)
 
 

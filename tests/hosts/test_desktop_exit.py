@@ -33,7 +33,7 @@ from tests.hosts.exits import (
     paste_inside,
     watched,
 )
-from tests.hosts.managing import manage, rests
+from tests.hosts.managing import edited, manage, rests
 from tests.hosts.programs import wait_until
 from tests.hosts.reachable import BUS_NAMES, PRIVILEGED, SOCKETS
 from tests.hosts.remote import looking, negotiated, speaks_tls
@@ -204,6 +204,7 @@ def test_nothing_is_carried_out(opened):
         "frames",
         "tcp 127.0.0.1:22",
     } <= {*went}
+    assert "mptcp" not in went, "the kernel opens those itself: nobody has them"
     assert seen.everywhere(), seen
     start = host.run("grep ^gus: /etc/subuid").stdout.split(":")[1]
     with watched(host) as seen:
@@ -249,6 +250,19 @@ LISTEN = (
     f"import os, socket, time; s = socket.socket(socket.AF_UNIX); s.bind('{OPEN}'); "
     f"os.chmod('{OPEN}', 0o666); s.listen(); time.sleep(600)"
 )
+
+
+def test_the_kernel_asks_for_no_name_for_them(host):
+    """Where shares are mounted, whoever asks for a key of this kind has root ask for a name."""
+    ours, key = (
+        "/etc/request-key.d/opensafely.conf",
+        "dns_resolver;0;0;1f0000;x.example.org",
+    )
+    host.run("apt-get -qq install --no-install-recommends keyutils")
+    would = f"request-key -d -n -v -D '{key}' create 1 0 0 0 0 0 x 2>&1"
+    assert "Run /bin/keyctl\n" in host.run(would, check=False).stdout
+    with edited(host, ours, ""):
+        assert "Run /sbin/key.dns_resolver\n" in host.run(would, check=False).stdout
 
 
 def test_sockets_that_they_can_speak_to(opened):
@@ -379,13 +393,37 @@ def carried_as(host, uid):
 
 # ---- a new xrdp
 
+NEEDRESTART = """
+apt-get -qq -y install --no-install-recommends needrestart
+libc=$(readlink -f $(ldd /usr/sbin/xrdp | grep -o '/[^ ]*libc.so.6'))
+cp -p $libc $libc.new && mv $libc.new $libc
+"""
+
+
+def test_a_new_library_takes_no_session_away(host):
+    """needrestart starts others anew for it, by itself after each unattended upgrade."""
+    with desktop(host, PASSWORD):
+        pass
+    open_before = sessions_of(host)
+    ours, others = ("xrdp", "xrdp-sesman"), ("cron",)
+    host.run(NEEDRESTART, env={"DEBIAN_FRONTEND": "noninteractive"})
+    before = {unit: process(host, unit) for unit in ours + others}
+    host.run("needrestart -r a", env={"NEEDRESTART_UI": "NeedRestart::UI::stdio"})
+    after = {unit: process(host, unit) for unit in ours + others}
+    assert {unit for unit in before if before[unit] != after[unit]} == {*others}
+    assert sessions_of(host) == open_before
+    end_all(host)
+
+
+def process(host, unit):
+    return host.run(f"systemctl show --value -p MainPID {unit}").stdout.strip()
+
 
 def test_what_an_upgrade_puts_back_is_seen_and_waits_for_people_to_go(host):
     """A package's own configuration, then ours again, which xrdp reads when nobody is there."""
     with desktop(host, PASSWORD):
         pass
-    main = "systemctl show --property=MainPID xrdp"
-    before = host.run(main).stdout
+    before = process(host, "xrdp")
     new = "-o Dpkg::Options::=--force-confask -o Dpkg::Options::=--force-confnew"
     defaults = f"apt-get -qq install --reinstall {new} xrdp"
     # Its script would start xrdp anew, as on a host where somebody does this by hand.
@@ -396,10 +434,10 @@ def test_what_an_upgrade_puts_back_is_seen_and_waits_for_people_to_go(host):
     plan = manage(host, "plan --offline", backend="emis")
     assert (plan.returncode, "/etc/xrdp/xrdp.ini" in plan.stdout) == (3, True)
     assert manage(host, "--offline", backend="emis").returncode in (0, 4)
-    assert host.run(main).stdout == before
+    assert process(host, "xrdp") == before
     assert "xrdp.service" in host.run("backend status", check=False).stdout
     end_all(host)
     assert manage(host, "--offline", backend="emis").returncode in (0, 4)
-    assert host.run(main).stdout != before
+    assert process(host, "xrdp") != before
     assert {*HELD} <= {*host.run("apt-mark showhold").stdout.split()}
     assert rests(host, "emis", words="--offline")
