@@ -66,13 +66,13 @@ ACTORS = {
     "sudoer": partial(with_sudo, "ada"),
     "researcher": partial(as_account, "rita"),
     "reviewer": partial(as_account, "gus"),
-    "reviewer on the desktop": partial(in_session, "gus"),
+    "desktop": partial(in_session, "gus"),
     "service": partial(as_account, OPENSAFELY),
     "provider": partial(as_account, "ubuntu"),
     "nobody": partial(as_account, "vera"),
 }
 ROLE_OF = {role.name: role for role in ROLES}
-ROLE_OF["reviewer on the desktop"] = ROLE_OF["reviewer"]
+ROLE_OF["desktop"] = ROLE_OF["reviewer"]
 
 
 def expected(actor, area, action):

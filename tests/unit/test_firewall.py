@@ -156,10 +156,11 @@ def test_the_blacklist_is_what_is_held():
         assert not any(re.match(p, name) for p in patterns), name
 
 
-def test_needrestart_skips_what_runs_containers():
+def test_needrestart_skips_what_runs_containers_and_desktops():
+    """That it goes by these is tried in tests/hosts/test_docker.py."""
     text = (ROOT / "etc/needrestart/conf.d/opensafely.conf").read_text()
     patterns = re.findall(r"\{qr\(([^)]+)\)\} = 0;", text)
-    names = ["docker", "containerd", "opensafely-jobrunner"]
+    names = ["docker", "containerd", "opensafely-jobrunner", "xrdp", "xrdp-sesman"]
     for name in names:
         assert any(re.search(p, f"{name}.service") for p in patterns)
     for name in ("ssh", "cron", "my-docker"):
