@@ -110,6 +110,7 @@ class RootsSocket(Resource):
         return compare(mode=(octal(stat.S_IMODE(found.st_mode)), octal(self.mode)))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        host.run("systemctl", "stop", self.service)
-        host.run("systemctl", "restart", self.unit)
+        # Both at once: somebody who waits to be heard would start the service in between.
+        host.run("systemctl", "stop", self.unit, self.service)
+        host.run("systemctl", "start", self.unit)
         host.run("systemctl", "start", self.service)

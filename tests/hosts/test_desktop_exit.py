@@ -302,7 +302,7 @@ def test_snapd_answers_root_alone(opened):
     assert manage(host, "--offline", backend="emis").returncode in (0, 4)
     for made in (
         "true",
-        "systemctl stop snapd.service; systemctl restart snapd.socket",
+        "systemctl stop snapd.service snapd.socket; systemctl start snapd.socket",
     ):
         host.run(made)
         assert host.run(f"test -S {place}").returncode == 0
