@@ -72,8 +72,8 @@ def traces(host, secret):
     places = "/var/log /etc /var/lib/opensafely /run/log /tmp /root"
     kept = "/var/lib/opensafely/second_factors"
     found = host.run(
-        f"grep -rlF -e {secret} {places} 2>/dev/null | grep -v ^{kept}/; "
-        f"journalctl --no-pager | grep -F -e {secret}",
+        f"grep -rlF -e {shlex.quote(secret)} {places} 2>/dev/null | grep -v ^{kept}/; "
+        f"journalctl --no-pager | grep -F -e {shlex.quote(secret)}",
         check=False,
     )
     return found.stdout
@@ -204,6 +204,7 @@ def test_a_password_is_made_shown_once_and_kept_by_later_runs(host):
     (line,) = [x for x in terminal.seen.splitlines() if x.startswith("    ")]
     made = line.strip()
     assert traces(host, made) == ""
+    assert traces(host, "gave gus a password"), "where it would have been found"
     assert last_event(host) == ("password given", "gus", "root")
     before = host.run("getent shadow gus").stdout
     assert rests(host, "emis", words="--offline")
@@ -340,7 +341,7 @@ def test_a_second_factor(host):
     (secret,) = parse_qs(urlparse(uri).query)["secret"]
     assert traces(host, secret) == ""
     kept = host.run("stat -c '%a %U' /var/lib/opensafely/second_factors{,/gus}").stdout
-    assert kept == "700 root\n600 root\n"
+    assert kept == "700 root\n400 root\n"
     assert last_event(host) == ("second factor given", "gus", "root")
     assert none not in host.run("backend status", check=False).stdout
 
