@@ -72,6 +72,7 @@ auth required pam_env.so readenv=1
 account requisite pam_succeed_if.so quiet_success user ingroup {REVIEWERS}
 @include common-account
 session required pam_loginuid.so
+session required pam_limits.so
 @include common-session
 @include common-password
 """

@@ -18,17 +18,13 @@ SHOTS = Path(os.environ.get("SCREENSHOTS", "/tmp/backend-screenshots"))
 CANARY = "canary7f3e9b"
 
 
-def host_with_desktop(warm_host):
-    """As after a first run, with something of a job's to look at, and a reviewer's password."""
+def host_with_desktop(warm_host, **shape):
+    """As after a first run, with a password for each of its people."""
     remote.ensure_client()
-    host = warm_host("emis", shape=[quiet_timer])
+    host = warm_host("emis", shape=[quiet_timer], **shape)
     assert manage(host, backend="emis").returncode in (0, 4)
     host.run("chpasswd", stdin=f"ada:{OTHER}\nrita:{OTHER}\nroot:{OTHER}\n")
     host.run("backend people password --ask gus", stdin=f"{PASSWORD}\n")
-    host.run(
-        f"runuser -u opensafely -- sh -c 'umask 002; mkdir {WORK}/study; cd {WORK}/study; "
-        'echo first line >notes.txt; printf "sex,n\\nF,31\\nM,28\\n" >counts.csv\''
-    )
     return host
 
 
