@@ -117,10 +117,11 @@ def test_nobody_else_gets_in(host, who, password):
         ("gus", "", "true", "true"),
         ("root", OTHER, "true", "true"),
         ("gus", PASSWORD, "chage -E 2020-01-01 gus", "chage -E -1 gus"),
+        ("gus", PASSWORD, "chage -d 0 gus", "chage -d $(date +%F) gus"),
         ("gus", PASSWORD, "usermod -L gus", "usermod -U gus"),
         ("gus", PASSWORD, "gpasswd -d gus reviewers", "gpasswd -a gus reviewers"),
     ],
-    ids=["empty", "root", "expired", "locked", "off the group"],
+    ids=["empty", "root", "expired", "to be changed", "locked", "off the group"],
 )
 def test_nor_like_this(host, who, password, given, back):
     host.run(given)
