@@ -86,6 +86,7 @@ _CONFIRM = _argument(
 _ASK = _flag("--ask", says="for one, instead of making it; or a line on stdin")
 _RESET = _flag("--reset", says="no password again, as on the first day")
 _MAYBE_USER = _argument("user", metavar="USER", nargs="?")
+_REVIEWER = _argument("subject", metavar="USER")
 _WHOM = _argument("subject", metavar="USER|SHA256:…")
 _WHY = "for the history, and the other developers"
 _JOB = _argument("subject", metavar="ID")
@@ -148,14 +149,9 @@ PEOPLE = (
         "password",
         password,
         "give a reviewer a password for the remote desktop; --reset: take anybody's back",
-        (_argument("subject", metavar="USER"), _ASK, _RESET),
+        (_REVIEWER, _ASK, _RESET),
     ),
-    Command(
-        "totp",
-        totp,
-        "give a reviewer a second factor, where the backend asks for one",
-        (_argument("subject", metavar="USER"),),
-    ),
+    Command("totp", totp, "give a reviewer a second factor", (_REVIEWER,)),
     Command(
         "sessions",
         sessions,

@@ -55,7 +55,7 @@ def give(host: Host, name: str, password: str) -> str:
     """NAME logs in with this password, or with one made here where none is given.
 
     It is changed by its owner when they like: one that has run out cannot be changed over
-    a remote desktop, which would shut them out.
+    a remote desktop, which would shut them out. Wrong ones before it do not count any more.
     """
     for left in reversed(range(_TRIES)):
         chosen = password or passphrase()
@@ -65,6 +65,7 @@ def give(host: Host, name: str, password: str) -> str:
         except UserError:
             if password or not left:
                 raise
+    host.run("faillock", "--user", name, "--reset")
     if not host.stat(GIVEN):
         host.make_directory(GIVEN, 0o755, "root", "root")
     host.write(f"{GIVEN}/{name}", "", 0o644)
@@ -72,7 +73,7 @@ def give(host: Host, name: str, password: str) -> str:
 
 
 def passphrase() -> str:
-    """As `Rabiko-temusa-lofina-kipura-47`: 80 bits of chance, and all four kinds."""
+    """As `Rabiko-temusa-lofina-kipura-47`: 79 bits of chance, and all four kinds."""
     words = ("".join(_syllable() for _ in range(_SYLLABLES)) for _ in range(_WORDS))
     number = f"{secrets.randbelow(90) + 10}"
     return "-".join((*words, number)).capitalize()

@@ -38,7 +38,8 @@ def refuse(host: HostReader, backend: Backend, name: str) -> None:
 def give(host: Host, backend: Backend, name: str) -> str:
     """NAME has a new secret, and the one before holds no longer; the URI of the new one."""
     secret = base64.b32encode(secrets.token_bytes(_BYTES)).decode()
-    host.write(f"{pam.SECRETS}/{name}", "\n".join((secret, *_SETTINGS, "")), 0o600)
+    text = "\n".join((secret, *_SETTINGS, ""))
+    host.write(f"{pam.SECRETS}/{name}", text, 0o400)  # as the module leaves it
     issuer = f"OpenSAFELY {backend.name}"
     words = urlencode({"secret": secret, "issuer": issuer}, quote_via=quote)
     return f"otpauth://totp/{quote(issuer)}:{quote(name)}?{words}"

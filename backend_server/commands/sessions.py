@@ -30,7 +30,8 @@ def sessions(options: Options) -> int:
         print(json.dumps({"format": 1, "sessions": each}))
     else:
         lines = [_line(one, options.end) for one in each]
-        say_lines(lines or ["nobody is on the remote desktop"])
+        nobody = f"{options.user} is not" if options.user else "nobody is"
+        say_lines(lines or [f"{nobody} on the remote desktop"])
     return OK
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from backend_server import pam
+from backend_server.errors import UserError
+from backend_server.host.writer import Host
+from backend_server.resources import PamProfile
 
 
 def modules(text):
@@ -54,3 +59,23 @@ def test_a_code_is_judged_before_the_password_and_counted():
         ("[default=die]", "pam_faillock.so", "authfail"),
     ]
     assert "google" not in pam.xrdp(second_factor=False)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_profile_is_not_laid_where_its_module_is_missing(tmp_path, there):
+    """As on an Ubuntu 20.04 that was never updated: it would refuse everybody."""
+    name, text, line = pam.LOCKOUT[0]
+    profile, host = PamProfile(name, text, line, used_in=pam.AUTH), Host(tmp_path)
+    folder = tmp_path / "lib/x86_64-linux-gnu/security"
+    folder.mkdir(parents=True)
+    if there:
+        (tmp_path / "etc").mkdir()
+        (tmp_path / "etc/passwd").write_text(f"root:x:{os.getuid()}:0::/root:/bin/sh\n")
+        (tmp_path / "etc/group").write_text(f"root:x:{os.getgid()}:\n")
+        (folder / "pam_faillock.so").touch()
+        host.run = lambda *argv: argv
+        profile.apply(host, profile.check(host))
+    else:
+        with pytest.raises(UserError, match="pam_faillock.so is not on this host"):
+            profile.apply(host, profile.check(host))
+    assert (tmp_path / "usr/share/pam-configs").exists() == there

@@ -76,7 +76,7 @@ def test_a_secret_is_new_each_time_and_closed(site, host):
     uri = second_factor.give(host, site.backend, "gus")
     assert second_factor.give(host, site.backend, "gus") != uri
     secret, *settings = host.text.splitlines()
-    assert (host.path, host.mode) == (f"{pam.SECRETS}/gus", 0o600)
+    assert (host.path, host.mode) == (f"{pam.SECRETS}/gus", 0o400)
     assert len(base64.b32decode(secret)) == 20
     assert all(line.startswith('" ') for line in settings)
     assert set(parse_qs(urlparse(uri).query)) == {"secret", "issuer"}
