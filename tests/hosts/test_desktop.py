@@ -36,7 +36,7 @@ open("plot.png", "wb").write(b"\\x89PNG\\r\\n\\x1a\\n" + png)
 open("page.html", "w").write("<body style='background: #FACADE'><h1>Weekly counts</h1></body>")
 draw = b"0.7294 0.8549 0.3333 rg 0 0 400 300 re f"
 open("document.pdf", "wb").write(
-    b"%PDF-1.4\\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\\n"
+    b"%%PDF-1.4\\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\\n"
     b"2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\\n"
     b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 400 300]/Contents 4 0 R>>endobj\\n"
     b"4 0 obj<</Length %d>>stream\\n%s\\nendstream endobj\\n"
