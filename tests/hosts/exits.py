@@ -134,9 +134,10 @@ def own_channel_server(
 ) -> Iterator[tuple[Client, Callable[[], set[str]]]]:
     """The reviewer's own program is where xrdp expects theirs; what it has said so far."""
     with desktop(host, password, *options):
-        number = session(host)["DISPLAY"].lstrip(":").partition(".")[0]
+        given = session(host)
+    number = given["DISPLAY"].lstrip(":").partition(".")[0]
     log = "/home/gus/chansrv.log"
-    place = f"/run/xrdp/sockdir/xrdp_chansrv_socket_{number}"
+    place = f"{given['XRDP_SOCKET_PATH']}/xrdp_chansrv_socket_{number}"
     host.run("pkill -u gus -f 'chansr[v]'", check=False)
     serve = f"{PYTHON} {PLACE}/chansrv.py {place} {text} >{log} 2>&1 &"
     host.run(in_session(host, serve))

@@ -11,8 +11,13 @@ SOCKETS = {
     "/run/systemd/journal/(dev-log|socket|stdout)": "the journal, a file on this host",
     "/run/systemd/notify": "how far a service is; init listens to services alone",
     "/run/systemd/userdb/io.systemd.DynamicUser": "names and numbers of accounts",
-    "/run/systemd/io.system.ManagedOOM": "who is short of memory; init answers root alone",
+    "/run/systemd/io.systemd?.ManagedOOM": "who is short of memory; init answers root alone",
     "@[0-9a-f]{5}": "one that dockerd writes to init from; the kernel named it, nobody reads it",
+    # On Debian 13 besides:
+    "/run/systemd/io.systemd.Hostname": "the host's name, which root alone can set",
+    "/run/systemd/io.systemd.Credentials": "encrypts on this host, for this host",
+    "/run/systemd/netif/io.systemd.Network": "which links are up; takes no requests",
+    "/run/xrdp/sockdir/sesman.socket": "logins, by the same rules as from outside",
 }
 
 # Well-known names on the system bus.
