@@ -15,6 +15,7 @@ from backend_server.commands.maintenance import maintain, prove
 from backend_server.commands.manage import apply, plan
 from backend_server.commands.passwords import password
 from backend_server.commands.people import first_password, list_people, who
+from backend_server.commands.second_factor import totp
 from backend_server.commands.secrets import secrets
 from backend_server.commands.service import (
     environment,
@@ -85,6 +86,7 @@ _CONFIRM = _argument(
 _ASK = _flag("--ask", says="for one, instead of making it; or a line on stdin")
 _RESET = _flag("--reset", says="no password again, as on the first day")
 _MAYBE_USER = _argument("user", metavar="USER", nargs="?")
+_REVIEWER = _argument("subject", metavar="USER")
 _WHOM = _argument("subject", metavar="USER|SHA256:…")
 _WHY = "for the history, and the other developers"
 _JOB = _argument("subject", metavar="ID")
@@ -147,8 +149,9 @@ PEOPLE = (
         "password",
         password,
         "give a reviewer a password for the remote desktop; --reset: take anybody's back",
-        (_argument("subject", metavar="USER"), _ASK, _RESET),
+        (_REVIEWER, _ASK, _RESET),
     ),
+    Command("totp", totp, "give a reviewer a second factor", (_REVIEWER,)),
     Command(
         "sessions",
         sessions,

@@ -32,7 +32,8 @@ class Backend:
     asks for work. `database` is what jobs with access to the patients' database may reach,
     as ADDRESS:PORT, and nothing else; where `dummy_data` is true there is no such database.
     Where there is an `rdp_address`, reviewers come to it by remote desktop; 0.0.0.0 is every
-    address of the host.
+    address of the host. With a `second_factor` they type, after their password, the code of
+    the moment that their own device shows.
     """
 
     name: str
@@ -48,3 +49,4 @@ class Backend:
     follows: tuple[Follow, ...] = ()
     sudo_password: bool = True
     rdp_address: str = ""
+    second_factor: bool = False

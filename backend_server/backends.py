@@ -15,6 +15,7 @@ from backend_server.components.identity import identity
 from backend_server.components.jobrunner import jobrunner, places
 from backend_server.components.kernel import kernel
 from backend_server.components.keys import keys
+from backend_server.components.lockout import lockout
 from backend_server.components.login import login
 from backend_server.components.logs import logs
 from backend_server.components.narrowing import narrowing
@@ -97,9 +98,10 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("jobrunner", parts, needs=needs)
     yield component("tidy", tidy(site), needs=("docker",))
     yield component("login", login(site))
+    yield component("lockout", lockout(site))
     if site.backend.rdp_address:
         # Nobody comes in before passwords are judged and reviewers cut off.
-        closed = ("people", "packages", "sudo", "storage", "firewall", "login")
+        closed = ("people", "packages", "sudo", "storage", "firewall", "lockout")
         yield component("desktop", desktop(site), needs=closed)
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))

@@ -47,8 +47,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     people = _people(backend, checkout, today, problems)
     keys_of = _keys(checkout, people, problems)
     packages = {
-        name: _packages(checkout, f"packages/{name}.txt", problems)
-        for name in ("core", "extra", "purge", "desktop", "no-desktop")
+        name: _packages(checkout, f"packages/{name}.txt", problems) for name in _LISTS
     }
     hosts = _read(checkout, f"{backend.name}/hosts", problems)
     problems += _hosts_problems(f"{backend.name}/hosts", hosts)
@@ -66,6 +65,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     problems += env.parse(source, service_env)[1]
     problems += _follow_problems(backend)
     problems += _no_places(backend)
+    problems += _no_desktop(backend)
     problems = problems or _unpinned(backend, hosts)
     if problems:
         raise Refused(
@@ -122,6 +122,14 @@ def last_developers(site: Site) -> frozenset[str]:
     return frozenset(e.name for e in listed if e.expires == max(dates))
 
 
+def until(site: Site, name: str) -> date | None:
+    """The last day on any roster, as which begins somebody is shut out; None: without end."""
+    entries = [e for roster in site.people.values() for e in roster if e.name == name]
+    dates = [entry.expires for entry in entries if entry.expires]
+    ends = len(dates) == len(entries) and name not in last_developers(site)
+    return max(dates) if ends else None
+
+
 def everybody(people: Mapping[str, Entries]) -> frozenset[str]:
     """The names on all of these rosters."""
     return frozenset(e.name for entries in people.values() for e in entries)
@@ -164,6 +172,7 @@ def _keys(
     return found
 
 
+_LISTS = ("core", "extra", "purge", "desktop", "no-desktop", "second-factor")
 _MIRROR = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?(/[\w.-]+)*")
 _DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -217,6 +226,14 @@ def _no_places(backend: Backend) -> list[Problem]:
         for place in backend.database
         if networks.place(place) is None
     ]
+
+
+def _no_desktop(backend: Backend) -> list[Problem]:
+    """Only the remote desktop asks for one: elsewhere it would look as if something did."""
+    if not backend.second_factor or backend.rdp_address:
+        return []
+    why = "second_factor: there is no rdp_address, and ssh takes keys alone"
+    return [Problem(f"{backend.name}/backend.py", 0, why)]
 
 
 def _follow_problems(backend: Backend) -> list[Problem]:

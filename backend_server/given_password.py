@@ -6,12 +6,12 @@ import getpass
 import secrets
 import sys
 
+from backend_server import reviewers
 from backend_server.backend import Backend
 from backend_server.errors import Refused, UserError
-from backend_server.host import revoked
 from backend_server.host.passwords import set_password
 from backend_server.host.writer import Host
-from backend_server.roles import MARKER, REVIEWERS, ROLES
+from backend_server.roles import ROLES
 
 
 # A file for each password that its owner has yet to change, newer than any change. The
@@ -38,17 +38,7 @@ def refuse_others(host: Host, backend: Backend, name: str) -> None:
             f"{name} may use sudo: nobody else may know that password",
             hint=f"{name} types: sudo opensafely-password",
         )
-    if name in revoked.names(host):
-        raise Refused(
-            f"{name} is revoked on this host", hint=f"backend people readmit {name}"
-        )
-    ours = host.members(MARKER) & host.members(REVIEWERS)
-    if name not in ours or name not in host.users():
-        raise Refused(
-            f"{name!a} is no reviewer on this host; these are: "
-            f"{', '.join(sorted(ours)) or 'nobody'}",
-            hint=f"a line on {backend.name}/reviewers and a run make somebody one",
-        )
+    reviewers.refuse_others(host, backend, name)
 
 
 def typed_password(name: str) -> str:
@@ -65,7 +55,7 @@ def give(host: Host, name: str, password: str) -> str:
     """NAME logs in with this password, or with one made here where none is given.
 
     It is changed by its owner when they like: one that has run out cannot be changed over
-    a remote desktop, which would shut them out.
+    a remote desktop, which would shut them out. Wrong ones before it do not count any more.
     """
     for left in reversed(range(_TRIES)):
         chosen = password or passphrase()
@@ -75,6 +65,7 @@ def give(host: Host, name: str, password: str) -> str:
         except UserError:
             if password or not left:
                 raise
+    host.run("faillock", "--user", name, "--reset")
     if not host.stat(GIVEN):
         host.make_directory(GIVEN, 0o755, "root", "root")
     host.write(f"{GIVEN}/{name}", "", 0o644)
@@ -82,7 +73,7 @@ def give(host: Host, name: str, password: str) -> str:
 
 
 def passphrase() -> str:
-    """As `Rabiko-temusa-lofina-kipura-47`: 80 bits of chance, and all four kinds."""
+    """As `Rabiko-temusa-lofina-kipura-47`: 79 bits of chance, and all four kinds."""
     words = ("".join(_syllable() for _ in range(_SYLLABLES)) for _ in range(_WORDS))
     number = f"{secrets.randbelow(90) + 10}"
     return "-".join((*words, number)).capitalize()

@@ -10,12 +10,14 @@ from typing import Callable, Iterator
 from backend_server import updates
 from backend_server.backends import services as services_of
 from backend_server.change import counted
+from backend_server.components import desktop
 from backend_server.errors import Refused, UserError
 from backend_server.gather import Site
 from backend_server.host import apt
+from backend_server.host.sessions import desktops
 from backend_server.host.writer import Host
 from backend_server.jobs import DOCKER, Job, NoDocker, listed, running
-from backend_server.proving import FAILED, OK, Result, proofs
+from backend_server.proving import DEGRADED, FAILED, OK, Result, proofs
 
 
 LOCK = "/run/opensafely/maintenance"  # two of them would start what the other stopped
@@ -105,7 +107,9 @@ def _systemctl(host: Host, verb: str, units: list[str]) -> None:
 
 def upgraded(host: Host) -> Iterator[Result]:
     """Held packages, which stay held, and all others are the newest that there are."""
-    held = updates.held_here(host)
+    held, waits = movable(host)
+    if waits:
+        yield waits
     steps: list[tuple[str, Callable[[], str]]] = [
         ("lists", lambda: _fresh(host)),
         ("held", lambda: _counted(apt.upgrade_held(host, held)) if held else "none"),
@@ -117,6 +121,20 @@ def upgraded(host: Host) -> Iterator[Result]:
         except UserError as error:
             says = ": ".join(filter(None, (str(error), error.hint)))
             yield Result(what, FAILED, says)
+
+
+def movable(host: Host) -> tuple[list[str], Result | None]:
+    """What is held, less the remote desktop's while people are on it: it would be gone."""
+    held, open_now = updates.held_here(host), len(list(desktops(host)))
+    stay = desktop.HELD.intersection(held) if open_now else frozenset()
+    if not stay:
+        return held, None
+    says = (
+        f"{counted(open_now, 'session')} open, so {' and '.join(sorted(stay))} did not "
+        "move: backend people sessions --end ends them"
+    )
+    waits = Result("desktop", DEGRADED, says)
+    return [name for name in held if name not in stay], waits
 
 
 def _fresh(host: Host) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import date, timedelta
 from typing import Iterator, Mapping
 
-from backend_server import held
+from backend_server import held, second_factor
 from backend_server.change import counted
 from backend_server.components.storage import (
     HIGH_TREE,
@@ -16,7 +17,7 @@ from backend_server.components.storage import (
 )
 from backend_server.components.sudo import FIXED_COMMANDS
 from backend_server.errors import Refused
-from backend_server.gather import Site, developers, everybody
+from backend_server.gather import Site, developers, everybody, until
 from backend_server.host import revoked
 from backend_server.host.access import granted
 from backend_server.host.reader import HostReader
@@ -53,6 +54,7 @@ def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
             "keys": len(fingerprints(host, name)),
             "github_seen": _seen(record, name),
             "password": password(host, name),
+            "second_factor": second_factor.state(site, host, name),
             "revoked": _revoked(host, name),
         }
 
@@ -71,6 +73,7 @@ def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
         "keys": fingerprints(host, name),
         "github_seen": _seen(held.read(host), name),
         "password": password(host, name),
+        "second_factor": second_factor.state(site, host, name),
         "revoked": _revoked(host, name),
         "sessions": [str(s) for s in sessions(host) if s.user == name],
         "sudo": sudo_rules(host, name),
@@ -134,6 +137,17 @@ def without_password(site: Site, host: HostReader) -> list[str]:
     )
 
 
+def ending(site: Site, today: date) -> list[dict[str, str]]:
+    """Whose access ends within two weeks, and as which day begins."""
+    soon = today + timedelta(days=PATIENCE_DAYS)
+    days = {name: until(site, name) for name in everybody(site.people)}
+    return [
+        {"name": name, "until": str(day)}
+        for name, day in sorted(days.items())
+        if day and day <= soon
+    ]
+
+
 def sudo_rules(host: HostReader, name: str) -> list[str]:
     """The rules that sudo itself finds for an account."""
     if name not in host.users():
@@ -180,6 +194,8 @@ def line(person: Mapping[str, object]) -> str:
     assert isinstance(person["keys"], int)
     keys = counted(person["keys"], "key")
     rest = f"{keys}, password {person['password']}"
+    code = person["second_factor"]
+    rest += f", second factor {code}" if code else ""
     rest += f", revoked {person['revoked']}" if person["revoked"] else ""
     return f"{person['name']:<16} {rosters}, {rest}"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Iterator
+from typing import Any, Iterator
 
-from backend_server import held, history, people, watching
+from backend_server import held, history, people, second_factor, watching
 from backend_server.gather import Site, everybody
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
@@ -22,7 +22,8 @@ REBOOT_REQUIRED = "/run/reboot-required"
 def status(site: Site, host: HostReader) -> dict[str, object]:
     """See docs/json.md for what each key means."""
     waiting = [unit for unit in host.names(PENDING) if host.pending(unit)]
-    watched = watching.watched(site, host, datetime.now(timezone.utc).date())
+    today = datetime.now(timezone.utc).date()
+    watched = watching.watched(site, host, today)
     return {
         "backend": site.backend.name,
         "release": site.release.name,
@@ -31,6 +32,8 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             for group in (role.group for role in ROLES if role.roster)
         },
         "without_password": people.without_password(site, host),
+        "without_second_factor": second_factor.without(site, host),
+        "ending": people.ending(site, today),
         **watched,
         "degraded": [*unseen(site, host), *watched["degraded"]],
         "desktop_sessions": sum(1 for _ in desktops(host)),
@@ -60,6 +63,10 @@ def lines(found: dict[str, object]) -> Iterator[str]:
         yield f"{group:<11} {' '.join(names) or 'nobody'}"
     for name in _listed(found["without_password"]):
         yield f"password    {name} has set none for {people.PATIENCE_DAYS} days or more"
+    for name in _listed(found["without_second_factor"]):
+        yield f"totp        {name} has none and cannot log in: backend people totp {name}"
+    for each in _listed(found["ending"]):
+        yield f"ending      {each['name']} has no access any more from {each['until']} on"
     yield from watching.lines(found)
     yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
     if found["desktop_sessions"]:
@@ -72,7 +79,7 @@ def lines(found: dict[str, object]) -> Iterator[str]:
     yield f"last run    {_last(found['last_run'])}"
 
 
-def _listed(value: object) -> list[str]:
+def _listed(value: object) -> list[Any]:
     assert isinstance(value, list)
     return value
 

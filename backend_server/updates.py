@@ -7,7 +7,8 @@ import re
 from datetime import date
 from typing import Mapping, NamedTuple
 
-from backend_server.components.docker import HELD
+from backend_server import xrdp
+from backend_server.components import desktop, docker
 from backend_server.host import apt, record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -32,7 +33,11 @@ class Update(NamedTuple):
 def held_here(host: HostReader) -> list[str]:
     """The packages that only a maintenance moves, of those that are installed."""
     states = host.packages()
-    return sorted(name for name in HELD if name in states and states[name].installed)
+    ours = (
+        host.stat(xrdp.CERTIFICATE) is not None
+    )  # the provider's own is theirs to move
+    held = docker.HELD | (desktop.HELD if ours else frozenset())
+    return sorted(name for name in held if name in states and states[name].installed)
 
 
 def parse_policy(text: str) -> Mapping[str, tuple[str, str]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import Iterable, TextIO
+from typing import Iterable, Iterator, TextIO
 
 from backend_server import engine
-from backend_server.run import Run
+from backend_server.errors import Refused
+from backend_server.run import Options, Run
 
 
 OK, FAILED, REFUSED, CHANGES, DEGRADED = range(5)  # the first of 2, 1, 3, 4 that holds
@@ -33,3 +35,21 @@ def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
             print(line, flush=True, file=stream)
         except OSError:  # nobody reads on: no reason to leave a run half done
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def shown_once(options: Options, what: str) -> Iterator[TextIO]:
+    """The terminal itself: whatever else reads standard output never sees what is shown there.
+
+    It is open before anything is made that could then not be shown. Raises Refused without one.
+    """
+    why = f"{what} is shown on a terminal, and nowhere else"
+    hint = f"on a terminal, without --json: backend people {options.action} {options.subject}"
+    if not sys.stdout.isatty() or options.json:
+        raise Refused(why, hint=hint)
+    with contextlib.ExitStack() as opened:
+        try:
+            terminal = opened.enter_context(open("/dev/tty", "w", encoding="utf-8"))
+        except OSError:
+            raise Refused(why, hint=hint) from None
+        yield terminal

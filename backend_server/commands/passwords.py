@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 from backend_server import given_password, history
 from backend_server.backends import load
-from backend_server.commands.output import OK
+from backend_server.commands.output import OK, shown_once
 from backend_server.errors import Refused
 from backend_server.host.writer import Host
 from backend_server.notices import event
@@ -35,14 +34,8 @@ def _give(host: Host, options: Options) -> int:
             raise Refused("the password was empty; nothing was changed")
         given_password.give(host, name, typed)
     else:
-        if not sys.stdout.isatty() or options.json:
-            raise Refused(
-                "a password is shown on a terminal, and nowhere else",
-                hint=f"on a terminal; or backend people password --ask {name} < FILE",
-            )
-        shown = given_password.give(host, name, "")
-        # The terminal itself: whatever else reads standard output never sees it.
-        with open("/dev/tty", "w", encoding="ascii") as terminal:
+        with shown_once(options, "a password") as terminal:
+            shown = given_password.give(host, name, "")
             print(
                 f"\n    {shown}\n\nIt is not shown again. Give it to {name} in person, "
                 "or by a call.",

@@ -9,6 +9,7 @@ from backend_server import history
 from backend_server.commands.output import OK, say_lines
 from backend_server.errors import Refused
 from backend_server.host import doors
+from backend_server.host.screens import shown
 from backend_server.host.sessions import Session, desktops
 from backend_server.host.writer import Host
 from backend_server.notices import event
@@ -16,17 +17,21 @@ from backend_server.run import Options
 
 
 def sessions(options: Options) -> int:
-    """Everybody on the remote desktop since when; with --end nobody, or not that USER."""
+    """Everybody on the remote desktop, and since when; with --end nobody, or not that USER."""
     host = Host()
-    found = [s for s in desktops(host) if options.user in ("", s.user, None)]
+    found = [s for s in desktops(host) if options.user in ("", s.user)]
+    connected = shown(host)
     if options.user and options.user not in host.users():
         raise Refused(f"{options.user!a} has no account here", hint="people sessions")
     if options.end:
         _end(options, host, found)
+    each = [_data(session, session.id in connected) for session in found]
     if options.json:
-        print(json.dumps({"format": 1, "sessions": [_data(s) for s in found]}))
+        print(json.dumps({"format": 1, "sessions": each}))
     else:
-        say_lines(_lines(found, options.end))
+        lines = [_line(one, options.end) for one in each]
+        nobody = f"{options.user} is not" if options.user else "nobody is"
+        say_lines(lines or [f"{nobody} on the remote desktop"])
     return OK
 
 
@@ -37,16 +42,17 @@ def _end(options: Options, host: Host, found: list[Session]) -> None:
         event(host, str(options.checkout), "session ended", sentence, subject=name)
 
 
-def _data(session: Session) -> dict[str, object]:
+def _data(session: Session, connected: bool) -> dict[str, object]:
     began = time.time() - (time.monotonic() - session.since)
     return {
         "user": session.user,
         "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "connected": connected,
         "id": session.id,
     }
 
 
-def _lines(found: list[Session], ended: bool) -> list[str]:
-    what = "ended, was there since" if ended else "since"
-    lines = [f"{s.user:<16} {what} {_data(s)['since']}" for s in found]
-    return lines or ["nobody is on the remote desktop"]
+def _line(found: dict[str, object], ended: bool) -> str:
+    state = "connected" if found["connected"] else "disconnected"
+    what = f"ended; was {state}, there" if ended else f"{state}, there"
+    return f"{found['user']:<16} {what} since {found['since']}"

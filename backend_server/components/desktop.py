@@ -4,49 +4,80 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server import xrdp
+from backend_server import pam, xrdp
 from backend_server.components.verbatim import verbatim
 from backend_server.gather import Site
 from backend_server.resource import Resource
 from backend_server.resources import (
+    Directory,
     File,
     Held,
     Masked,
+    NameServers,
     NoPackages,
     OwnCertificate,
     Packages,
     RemoteDesktop,
+    RootsSocket,
+    UnitFile,
 )
 
 
 # Where a desktop is, these files of etc/ are too.
-FOLDERS = ("/etc/xdg/", "/etc/pam.d/")
+FOLDERS = (
+    *("/etc/xdg/", "/etc/pam.d/"),
+    *("/etc/dbus-1/", "/etc/request-key.d/", "/etc/modprobe.d/"),
+)
+
+# A new version of either ends the sessions that are open, or cannot come back to them.
+# unattended-upgrades and needrestart leave them alone too: etc/apt, etc/needrestart.
+HELD = frozenset({"xrdp", "xorgxrdp"})
 
 SERVICE = "xrdp.service"
 
-# They answer questions over D-Bus, sockets or a port for anybody, and ask the network for it.
+# They answer questions over D-Bus, sockets or a port for anybody, and ask the network for it:
+# for names, printers, packages, the time of day. nsresourced (systemd 256) gives whoever asks a
+# network of their own, which the packet filter would not know as theirs.
 _SPEAKERS = (
-    *("systemd-resolved.service", "avahi-daemon.service", "avahi-daemon.socket"),
-    *("cups.service", "cups.socket", "cups-browsed.service", "packagekit.service"),
-    *("snapd.service", "snapd.socket", "udisks2.service", "geoclue.service"),
+    *("systemd-resolved.service", "systemd-resolved-varlink.socket"),
+    *("systemd-resolved-monitor.socket", "nscd.service", "nscd.socket"),
+    *("avahi-daemon.service", "avahi-daemon.socket"),
+    *("cups.service", "cups.socket", "cups.path", "cups-browsed.service"),
+    *("packagekit.service", "geoclue.service"),
+    *("udisks2.service", "systemd-nsresourced.service", "systemd-nsresourced.socket"),
+    *("systemd-importd.service", "systemd-importd.socket"),
+    "sshd-unix-local.socket",  # systemd 256: a door to sshd that no packet filter sees
 )
+
+# snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
+# in a cloud may be a snap.
+_SNAPD_DROP_IN = "/etc/systemd/system/snapd.socket.d/opensafely.conf"
+_SNAPD_SOCKETS = ("/run/snapd.socket", "/run/snapd-snap.socket")
 
 
 def desktop(site: Site) -> Iterator[Resource]:
     """What it may do is there before its package starts it for the first time."""
     yield NoPackages("packages/no-desktop.txt", site.packages["no-desktop"])
+    yield NameServers()  # before the service goes that knows them
     for unit in _SPEAKERS:
         yield Masked(unit)
+    yield UnitFile(_SNAPD_DROP_IN, "[Socket]\nSocketMode=0600\n")
+    for path in _SNAPD_SOCKETS:
+        yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
     notify = (SERVICE,)
     address = site.backend.rdp_address
     yield File(xrdp.INI, xrdp.ini(site.backend.title, address), notify=notify)
     yield File(xrdp.SESMAN_INI, xrdp.sesman(site.release.xrdp), notify=notify)
+    if site.backend.second_factor:
+        yield Packages("packages/second-factor.txt", site.packages["second-factor"])
+        yield Directory(pam.SECRETS, mode=0o700)
+    yield File(pam.XRDP, pam.xrdp(site.backend.second_factor))
     for path in sorted(site.etc):
         if path.startswith(FOLDERS):
             text = site.etc[path]
             yield verbatim(site, path, mode=0o755 if text.startswith("#!") else 0o644)
     packages = Packages("packages/desktop.txt", site.packages["desktop"])
     yield packages
-    yield Held("desktop", frozenset({"xrdp", "xorgxrdp"}), packages.label)
+    yield Held("desktop", HELD, packages.label)
     yield OwnCertificate(xrdp.CERTIFICATE, key=xrdp.KEY, group="xrdp")
     yield RemoteDesktop(SERVICE)

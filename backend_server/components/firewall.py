@@ -1,4 +1,4 @@
-"""What containers reach: of all networks, only what is declared."""
+"""What containers and reviewers reach: of all networks, only what is declared."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ _UNIT = "opensafely-firewall.service"
 # own chains: what is let through here is for them to judge, what is refused here is refused.
 # Frames between two containers on a bridge come by here too, for docker asks the kernel to.
 _RULES = Template("""\
-# Written by backend-server. What containers may reach; loaded before docker starts.
+# Written by backend-server. What containers and reviewers may reach; loaded before any network.
 table inet $table
 delete table inet $table
 table inet $table {
-    # Whoever is in it reaches no network at all, this host's own included.
+    # Whoever is in it reaches no network at all, this host's own included. Nothing of a desktop
+    # needs one: X, xrdp's channels, D-Bus and ssh-agent are unix sockets, and it is as the
+    # account xrdp that xrdp asks sesman on port 3350, in the versions that ask by TCP.
     set reviewers {
         type uid
         flags interval
@@ -67,11 +69,17 @@ $reviewers""")
 # of its own, and leaves out whoever has no account yet.
 _REVIEWER = f"add element inet {networks.TABLE} reviewers {{ uid:$name }}\n"
 
-# docker requires it. Stopping it would stop docker, and nothing is gained by it.
+# docker requires it. Stopping it would stop docker, and nothing is gained by it. There is no
+# network before it: a reviewer's crontab may have something for the moment of booting. Services
+# of a cloud come before sysinit.target and want a network, so this one may not wait for that.
 _SERVICE = f"""\
 [Unit]
-Description=Containers reach only what is declared
-Before=docker.service xrdp.service
+Description=Containers and reviewers reach only what is declared
+DefaultDependencies=no
+Wants=network-pre.target
+After=local-fs.target
+Before=network-pre.target docker.service xrdp.service shutdown.target
+Conflicts=shutdown.target
 RefuseManualStop=yes
 # Whoever asks docker for something asks for this: often, where its rules do not load.
 StartLimitIntervalSec=0

@@ -28,35 +28,9 @@ Session:
 \toptional\tpam_umask.so umask=027 nousergroups
 """
 
-# After five wrong passwords an account takes none for ten minutes, on every way in that asks
-# for one: sudo, and xrdp-sesman. A login by key asks PAM for none, and root is never locked.
-# Counting must come before pam_unix, and after it; a good login clears the count in account.
-_FAILLOCK = "deny=5 unlock_time=600 fail_interval=600"
-_BEFORE = f"auth requisite pam_faillock.so preauth {_FAILLOCK}"
-_AFTER = f"auth [default=die] pam_faillock.so authfail {_FAILLOCK}"
-_BEFORE_PROFILE = f"""\
-Name: OpenSAFELY: no password is taken after many wrong ones
-Default: yes
-Priority: 1024
-Auth-Type: Primary
-Auth:
-\trequisite\tpam_faillock.so preauth {_FAILLOCK}
-Account-Type: Primary
-Account:
-\trequired\tpam_faillock.so
-"""
-_AFTER_PROFILE = f"""\
-Name: OpenSAFELY: wrong passwords are counted
-Default: yes
-Priority: 0
-Auth-Type: Primary
-Auth:
-\t[default=die]\tpam_faillock.so authfail {_FAILLOCK}
-"""
-
 
 def login(site: Site) -> Iterator[Resource]:
-    """The backend's name before and after login; umask 027; idle shells end; guessing is slow."""
+    """The backend's name before and after login; umask 027; idle shells end."""
     banner = _BANNER.substitute(name=site.backend.name, title=site.backend.title)
     for path in ("/etc/issue", "/etc/issue.net", "/etc/motd"):
         yield File(path, banner)
@@ -65,7 +39,4 @@ def login(site: Site) -> Iterator[Resource]:
     yield LoginDefs("UMASK", "027")
     yield LoginDefs("HOME_MODE", "0750")
     yield PamProfile("opensafely-umask", _UMASK_PROFILE, line=_UMASK_LINE)
-    auth = "/etc/pam.d/common-auth"
-    yield PamProfile("opensafely-faillock", _BEFORE_PROFILE, _BEFORE, used_in=auth)
-    yield PamProfile("opensafely-wrong", _AFTER_PROFILE, _AFTER, used_in=auth)
     yield verbatim(site, "/etc/profile.d/opensafely.sh")

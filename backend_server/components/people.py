@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.gather import Site, everybody, last_developers
+from backend_server.gather import Site, everybody, until
 from backend_server.resource import Resource
 from backend_server.resources import Group, Leavers, Members, RootEquivalent, User
 from backend_server.roles import (
@@ -31,7 +31,8 @@ def people(site: Site) -> Iterator[Resource]:
     yield from _groups()
     yield from _service_account()
     for name in sorted(everybody(site.people)):
-        expires = _expiry(site, name)
+        # Whoever left and is back has no end of the past.
+        expires = str(until(site, name) or "never")
         yield User(name, home=f"/home/{name}", marker=MARKER, expires=expires)
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
         users = frozenset({OPENSAFELY} if name == DOCKER else ())
@@ -40,14 +41,6 @@ def people(site: Site) -> Iterator[Resource]:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
         yield Members(role.group, frozenset(entry.name for entry in entries))
-
-
-def _expiry(site: Site, name: str) -> str:
-    """The last day on any roster; whoever left and is back has no end of the past."""
-    entries = [e for roster in site.people.values() for e in roster if e.name == name]
-    dates = [str(entry.expires) for entry in entries if entry.expires]
-    ends = len(dates) == len(entries) and name not in last_developers(site)
-    return max(dates) if ends else "never"
 
 
 def _groups() -> Iterator[Resource]:

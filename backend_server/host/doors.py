@@ -13,6 +13,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.keys import FOLDER as KEYS
 from backend_server.keys import in_text
+from backend_server.pam import SECRETS
 from backend_server.parsers import FIRST_PERSON
 from backend_server.roles import MARKER
 
@@ -97,6 +98,14 @@ def _forget_password(host: Host, name: str) -> None:
     host.run("usermod", "--password", "!", name)
 
 
+def _second_factor(host: HostReader, name: str) -> str:
+    return "a second factor" if host.stat(f"{SECRETS}/{name}") else ""
+
+
+def _forget_second_factor(host: Host, name: str) -> None:
+    host.remove(f"{SECRETS}/{name}")
+
+
 def _keys(host: HostReader, name: str) -> str:
     path = f"{KEYS}/{name}"
     keys = in_text(host.read(path) or "")
@@ -163,6 +172,7 @@ def _ask(host: Host, *argv: str) -> None:
 DOORS = (
     Door("expiry", _expiry, _expire),
     Door("password", _password, _forget_password),
+    Door("second factor", _second_factor, _forget_second_factor),
     Door("keys", _keys, _remove_keys),
     Door("groups", _groups, _leave_groups),
     Door("linger", jobs.lingers, jobs.end_linger),

@@ -23,13 +23,14 @@ from backend_server.resources.operators import OperatorsFile
 from backend_server.resources.package import NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.proof import Proven
+from backend_server.resources.resolver import NameServers
 from backend_server.resources.revoked import RevokedKeys
 from backend_server.resources.service import ContainerService
 from backend_server.resources.setting import LoginDefs
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
-from backend_server.resources.unit import Masked, Unit
+from backend_server.resources.unit import Masked, RootsSocket, Unit
 from backend_server.resources.unitfile import UnitFile
 from backend_server.resources.user import User
 
@@ -52,6 +53,7 @@ __all__ = [
     "LoginDefs",
     "Masked",
     "Members",
+    "NameServers",
     "NftTable",
     "NoFile",
     "NoOtherKeys",
@@ -67,6 +69,7 @@ __all__ = [
     "RemoteDesktop",
     "RevokedKeys",
     "RootEquivalent",
+    "RootsSocket",
     "SshdConfig",
     "SuOnlyFor",
     "Sudoers",

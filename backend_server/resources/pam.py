@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Iterator
 
 from backend_server.change import Changes, compare
+from backend_server.errors import UserError
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resource import Resource
@@ -60,7 +62,8 @@ def _is(line: str, module: str) -> bool:
 class PamProfile(Resource):
     """A pam-auth-update(8) profile is there and in force: `line` stands in `used_in`.
 
-    pam-auth-update writes the common files of /etc/pam.d, which keeps every login path alike.
+    pam-auth-update writes the common files of /etc/pam.d, which keeps every login path alike. A
+    line whose module is missing would refuse everybody, so it is not written then.
     """
 
     name: str
@@ -87,5 +90,18 @@ class PamProfile(Resource):
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
+        (module,) = (word for word in self.line.split() if word.endswith(".so"))
+        if not any(host.stat(f"{folder}/{module}") for folder in _module_folders(host)):
+            raise UserError(
+                f"{module} is not on this host, and {self} would refuse everybody",
+                hint="apt-get update && apt-get install libpam-modules, then run this again",
+            )
         host.write(self._path, self.text, 0o644)
         host.run("pam-auth-update", "--package", "--enable", self.name)
+
+
+def _module_folders(host: HostReader) -> Iterator[str]:
+    """Where PAM's modules are: /lib/x86_64-linux-gnu/security, or of another machine."""
+    for name in host.names("/lib"):
+        if "-linux-gnu" in name:
+            yield f"/lib/{name}/security"

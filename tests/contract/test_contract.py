@@ -30,6 +30,7 @@ from backend_server.resources import (
     Link,
     LoginDefs,
     Members,
+    NameServers,
     NoFile,
     NoOtherKeys,
     NotMembers,
@@ -59,6 +60,7 @@ ON_BOOTED_HOSTS = {
     "PamProfile",
     "Proven",
     "RemoteDesktop",
+    "RootsSocket",
     "SshdConfig",
     "Sudoers",
     "Unit",
@@ -110,6 +112,8 @@ LIST = frozenset(
     + ("other::---",)
 )
 OTHER_LIST = frozenset(("user::rwx", "group::rwx", "other::r-x"))
+
+STUB = "../run/systemd/resolve/stub-resolv.conf"
 
 ABSENT = [
     Sample(Acl(FOLDER, default=LIST), (Directory(FOLDER, mode=0o2750),)),
@@ -213,6 +217,8 @@ DRIFTED = [
         Members("staff", frozenset({"ada"})),
         (*STAFF, Members("staff", frozenset({"grace", "daemon"}))),
     ),
+    Sample(NameServers(), (NoFile("/etc/resolv.conf"), Link("/etc/resolv.conf", STUB))),
+    Sample(NameServers(), (File("/etc/resolv.conf", "nameserver 127.0.0.53\n"),)),
     Sample(NoFile("/etc/login.defs")),
     Sample(KEY_FOLDER, (Directory(KEYS, mode=0o777, owner="daemon"),)),
     Sample(

@@ -14,6 +14,7 @@ from backend_server.host.owned import files_owned
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.keys import FOLDER as KEYS
+from backend_server.pam import SECRETS
 from backend_server.resources import Group, Leavers, Members, User, leavers
 from backend_server.roles import MARKER
 
@@ -27,7 +28,7 @@ AT_JOBS = Path("/var/spool/cron/atjobs")
 LINGER = Path("/var/lib/systemd/linger/ada")
 ALL_OPEN = {
     *("no expiry", "a password", "1 key", "groups mail staff", "lingering"),
-    *("a crontab", "1 at job", "1 process"),
+    *("a crontab", "1 at job", "1 process", "a second factor"),
 }
 
 
@@ -65,6 +66,7 @@ def everything_open():
     key = "AAAAC3NzaC1lZDI1NTE5AAAAIKToJWX0fvGLQJZYJEnkl0aWAMt3MpfBnIy5lgjRCxQC"
     put(f"{KEYS}/ada", f"ssh-ed25519 {key}\n")
     put(LINGER)
+    put(f"{SECRETS}/ada", "secret\n")
     put(
         CRONTAB,
         "* * * * * \udcff\n".encode("utf-8", "surrogateescape").decode("latin1"),

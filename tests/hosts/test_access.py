@@ -19,7 +19,10 @@ from backend_server.roles import (
     REQUESTS,
     ROLES,
 )
+from tests.hosts.desktops import PASSWORD as DESKTOP_PASSWORD
+from tests.hosts.exits import desktop
 from tests.hosts.managing import CHECKOUT, manage, rests
+from tests.hosts.remote import ensure_client
 
 
 pytestmark = pytest.mark.share("access")
@@ -42,17 +45,34 @@ def with_sudo(account, command):
     return as_account(account, f"bash -c {shlex.quote(asked)}")
 
 
+def in_session(account, command):
+    """With the rights that the session on the remote desktop was given, as the kernel has them."""
+    status = f"/proc/$(pgrep -o -u {account} -x xfce4-session)/status"
+    ids = {
+        word: f"$(sed -n 's/^{name}:[[:space:]]*//p' {status} | {first})"
+        for word, name, first in (
+            ("reuid", "Uid", "cut -f1"),
+            ("regid", "Gid", "cut -f1"),
+            ("groups", "Groups", "xargs | tr ' ' ,"),
+        )
+    }
+    words = " ".join(f"--{word} {found}" for word, found in ids.items())
+    return f"setpriv {words} -- {command}"
+
+
 # How a process of theirs is started: an account for each role, and two that have none.
 ACTORS = {
     "developer": partial(as_account, "ada"),
     "sudoer": partial(with_sudo, "ada"),
     "researcher": partial(as_account, "rita"),
     "reviewer": partial(as_account, "gus"),
+    "desktop": partial(in_session, "gus"),
     "service": partial(as_account, OPENSAFELY),
     "provider": partial(as_account, "ubuntu"),
     "nobody": partial(as_account, "vera"),
 }
 ROLE_OF = {role.name: role for role in ROLES}
+ROLE_OF["desktop"] = ROLE_OF["reviewer"]
 
 
 def expected(actor, area, action):
@@ -160,6 +180,10 @@ def host(shared_warm_host):
     host.run("systemctl stop opensafely-modes.timer")
     host.run("useradd --create-home --groups sudo ubuntu; useradd --create-home vera")
     host.run("chpasswd", stdin=f"ada:{PASSWORD}\n")
+    ensure_client()
+    host.run("backend people password --ask gus", stdin=f"{DESKTOP_PASSWORD}\n")
+    with desktop(host, DESKTOP_PASSWORD):  # and goes on when nobody looks at it
+        pass
     for script in ("probe.py", "agent.py"):
         host.write(f"{HELPERS}/{script}", (Path(__file__).parent / script).read_text())
     return host

@@ -30,6 +30,7 @@ from backend_server.resources import (
     PamProfile,
     Proven,
     RemoteDesktop,
+    RootsSocket,
     SshdConfig,
     Sudoers,
     Unit,
@@ -103,6 +104,16 @@ LEAVE = (
 UNIT = "contract.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 MAKE_UNIT = f"cat >{UNIT_PATH}; systemctl daemon-reload"
+SOCKET = "/run/contract.socket"
+OPEN_SOCKET = f"""\
+systemctl stop {UNIT}; cat >{UNIT_PATH}
+cat >/etc/systemd/system/contract.socket <<END
+[Socket]
+ListenStream={SOCKET}
+SocketMode=0600
+END
+systemctl daemon-reload; systemctl start contract.socket; systemctl start {UNIT}; chmod 666 {SOCKET}
+"""
 PEND = (
     "mkdir -p /var/lib/opensafely/pending; echo $(cat /proc/sys/kernel/random/boot_id) "
     f"now File /x >/var/lib/opensafely/pending/{UNIT}"
@@ -202,6 +213,7 @@ SAMPLES = [
     Sample("systemctl start cron", Masked("cron.service")),
     Sample(f"{MAKE_UNIT}; systemctl disable {UNIT}", RemoteDesktop(UNIT)),
     Sample(PEND, RemoteDesktop(UNIT)),
+    Sample(OPEN_SOCKET, RootsSocket(SOCKET, "contract.socket", UNIT)),
     Sample("", OWN_CERTIFICATE),
     Sample("chgrp root /etc/contract.key; rm /etc/contract.crt", OWN_CERTIFICATE),
     Sample("chmod 644 /etc/contract.key", OWN_CERTIFICATE),

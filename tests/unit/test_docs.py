@@ -17,11 +17,13 @@ from backend_server.commands import host as host_commands
 from backend_server.commands import people as people_commands
 from backend_server.commands import secrets
 from backend_server.commands import service as service_commands
+from backend_server.commands import sessions as session_commands
 from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE, WORKSPACES
 from backend_server.engine import Outcome
 from backend_server.errors import UserError
 from backend_server.host.command import Output
 from backend_server.host.reader import HostReader
+from backend_server.host.sessions import Session
 from backend_server.host.tree import Counts
 from backend_server.jobs import Job
 from backend_server.proving import Result
@@ -250,6 +252,11 @@ def test_keys_of_an_event(a_run, monkeypatch, capsys):
     assert people_commands.first_password(run.Options("test", ROOT)) == 0
     assert list(lines[0]) == documented("event")
     assert f"`{lines[0]['event']}`" in (ROOT / "docs/json.md").read_text()
+
+
+def test_keys_of_sessions():
+    found = session_commands._data(Session("1", "gus", "xrdp-sesman", "", 1, 0.0), True)
+    assert list(found) == documented("people sessions")
 
 
 def test_keys_of_undo(a_run, monkeypatch, capsys):

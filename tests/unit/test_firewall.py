@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from backend_server import networks
+from backend_server.components import desktop
 from backend_server.components.docker import HELD, docker
 from backend_server.components.firewall import firewall, rules
 from backend_server.gather import gather
@@ -106,8 +107,15 @@ def test_docker_waits_for_the_rules(site):
     parts = list(firewall(site))
     unit, drop_in = [part for part in parts if type(part) is UnitFile]
     (table,) = [part for part in parts if type(part) is NftTable]
-    for line in ("Before=docker.service", "RequiredBy=docker.service"):
-        assert line in unit.text.splitlines()
+    settings = dict(
+        line.split("=", 1) for line in unit.text.splitlines() if "=" in line
+    )
+    for name in ("docker.service", "xrdp.service"):
+        assert name in settings["Before"].split()
+        assert name in settings["RequiredBy"].split()
+    # With the usual dependencies it would wait for what a cloud starts after the network.
+    assert "network-pre.target" in settings["Before"].split()
+    assert settings["DefaultDependencies"] == "no"
     assert f"nft --file {table.path}\n" in unit.text
     # Whoever flushed them since: each start of docker loads them.
     assert drop_in.path.startswith("/etc/systemd/system/docker.service.d/")
@@ -137,8 +145,9 @@ def test_the_blacklist_is_what_is_held():
     text = (ROOT / "etc/apt/apt.conf.d/52opensafely").read_text()
     block = text.partition("Package-Blacklist {")[2].partition("}")[0]
     patterns = re.findall(r'"([^"]+)";', block)
-    assert len(patterns) == len(HELD)
-    for name in HELD:
+    held = HELD | desktop.HELD
+    assert len(patterns) == len(held)
+    for name in held:
         assert sum(bool(re.match(p, name)) for p in patterns) == 1, name
     others = (
         "docker-compose docker-registry docker2aci containerdx runcircos-gui dockerxio"
@@ -147,10 +156,11 @@ def test_the_blacklist_is_what_is_held():
         assert not any(re.match(p, name) for p in patterns), name
 
 
-def test_needrestart_skips_what_runs_containers():
+def test_needrestart_skips_what_runs_containers_and_desktops():
+    """That it goes by these is tried in tests/hosts/test_docker.py."""
     text = (ROOT / "etc/needrestart/conf.d/opensafely.conf").read_text()
     patterns = re.findall(r"\{qr\(([^)]+)\)\} = 0;", text)
-    names = ["docker", "containerd", "opensafely-jobrunner"]
+    names = ["docker", "containerd", "opensafely-jobrunner", "xrdp", "xrdp-sesman"]
     for name in names:
         assert any(re.search(p, f"{name}.service") for p in patterns)
     for name in ("ssh", "cron", "my-docker"):

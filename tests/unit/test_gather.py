@@ -169,3 +169,13 @@ def test_images_that_are_none(checkout, line, why):
     (found,) = problems(checkout)
     assert found.startswith("test/images.lock:3: ")
     assert why in found
+
+
+def test_a_second_factor_that_nothing_would_ask_for(checkout):
+    path = checkout / "test/backend.py"
+    text = path.read_text().replace(
+        "    name=", "    second_factor=True,\n    name=", 1
+    )
+    path.write_text(text)
+    (found,) = problems(checkout)
+    assert found.startswith("test/backend.py: second_factor: there is no rdp_address")

@@ -1,10 +1,15 @@
 """Who can do what: from made-up files, and what sudo would say."""
 
+from datetime import timedelta
+
 import pytest
 
 from backend_server import people
+from backend_server.backends import load
+from backend_server.gather import gather
 from backend_server.host.reader import HostReader
-from tests.unit.example import public_key, site_of
+from backend_server.releases import named
+from tests.unit.example import TODAY, checkout_of, public_key, site_of
 
 
 PASSWD = """\
@@ -110,3 +115,17 @@ def test_who_has_nothing(site, host):
     found = people.who(site, host, "left")
     assert (found["sudo"], found["keys"], found["rosters"]) == ([], [], [])
     assert "sudo        none" in list(people.lines(found))
+
+
+def test_whose_access_ends_soon(tmp_path):
+    """None whom another line keeps, nor the last developer, whose does not end by itself."""
+    checkout = checkout_of("emis", tmp_path / "checkout")
+    (checkout / "developers").write_text(
+        "ada expires=2027-01-20\ngrace expires=2027-01-29\n"
+    )
+    (checkout / "emis/researchers").write_text("rita expires=2027-01-29\nada\n")
+    (checkout / "emis/reviewers").write_text("gus expires=2027-01-30\n")
+    site = gather(load("emis", checkout), named("debian 12"), checkout, TODAY)
+    assert people.ending(site, TODAY) == [{"name": "rita", "until": "2027-01-29"}]
+    later = TODAY + timedelta(days=1)
+    assert [found["name"] for found in people.ending(site, later)] == ["gus", "rita"]

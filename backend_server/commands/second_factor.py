@@ -1,0 +1,28 @@
+"""people totp: a reviewer is given a second factor."""
+
+from __future__ import annotations
+
+from backend_server import history, second_factor
+from backend_server.backends import load
+from backend_server.commands.output import OK, shown_once
+from backend_server.host.writer import Host
+from backend_server.notices import event
+from backend_server.run import Options
+
+
+def totp(options: Options) -> int:
+    """A reviewer's device makes codes from now on, of a secret that is shown once."""
+    host, name = Host(), options.subject
+    backend = load(options.backend, options.checkout)
+    second_factor.refuse(host, backend, name)
+    with shown_once(options, "a second factor") as terminal:
+        uri = second_factor.give(host, backend, name)
+        print(f"\n{second_factor.picture(host, uri)}\n    {uri}\n", file=terminal)
+        print(
+            f"It is not shown again. {name} reads the picture with an authenticator, now.",
+            file=terminal,
+        )
+    sentence = f"{history.who(host)} gave {name} a second factor"
+    event(host, str(options.checkout), "second factor given", sentence, subject=name)
+    print(f"{name} types the password and then the code of the moment, as one word")
+    return OK

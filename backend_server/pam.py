@@ -1,0 +1,78 @@
+"""How PAM judges passwords here: after many wrong ones none, and a second factor. Pure text."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backend_server.roles import REVIEWERS
+
+
+class Profile(NamedTuple):
+    """Of pam-auth-update(8); `line` stands in common-auth once it is in force."""
+
+    name: str
+    text: str
+    line: str
+
+
+XRDP = "/etc/pam.d/xrdp-sesman"
+AUTH = "/etc/pam.d/common-auth"
+TRIES = 5
+SHUT_S = 600
+SECRETS = "/var/lib/opensafely/second_factors"  # a file each, which only root can read
+
+_FAILLOCK = f"deny={TRIES} unlock_time={SHUT_S} fail_interval={SHUT_S}"
+_BEFORE = f"auth requisite pam_faillock.so preauth {_FAILLOCK}"
+_WRONG = f"auth [default=die] pam_faillock.so authfail {_FAILLOCK}"
+_RIGHT = f"auth required pam_faillock.so authsucc {_FAILLOCK}"
+
+
+def _profile(name: str, says: str, kind: str, priority: int, line: str) -> Profile:
+    rest = line.partition(" ")[2]
+    head = f"Name: OpenSAFELY: {says}\nDefault: yes\nPriority: {priority}\n"
+    return Profile(name, f"{head}Auth-Type: {kind}\nAuth:\n\t{rest}\n", line)
+
+
+# Each alone lets right passwords in, and so do any two: a run may be killed between them. The
+# count begins anew with a right password and with nothing else: a login by key, which asks PAM
+# for no password, neither counts nor clears, and is never refused. Root is not counted.
+LOCKOUT = (
+    _profile(
+        "opensafely-right", "a right password is noted", "Additional", 1024, _RIGHT
+    ),
+    _profile(
+        "opensafely-locked", "none after many wrong ones", "Primary", 1024, _BEFORE
+    ),
+    _profile("opensafely-wrong", "wrong passwords count", "Primary", 0, _WRONG),
+)
+
+# Wrong codes are counted as wrong passwords are, or whoever knows the password could try
+# codes for ever. The module takes the code off the end of what was typed and hands on the
+# rest; somebody without a secret never gets past it.
+_CODE = f"""\
+{_BEFORE}
+auth [success=1 default=ignore] pam_google_authenticator.so forward_pass user=root secret={SECRETS}/${{USER}}
+{_WRONG}
+"""
+
+
+def xrdp(second_factor: bool) -> str:
+    """/etc/pam.d/xrdp-sesman: reviewers and nobody else, whatever sesman itself is told.
+
+    They are asked for first, and wrong passwords for the accounts of others are not counted,
+    so that nobody can lock out a developer from the login screen.
+    """
+    return f"""\
+#%PAM-1.0
+# Written by backend-server: reviewers, and nobody else.
+auth requisite pam_succeed_if.so quiet_success user ingroup {REVIEWERS}
+{_CODE if second_factor else ""}\
+auth required pam_env.so readenv=1
+@include common-auth
+account requisite pam_succeed_if.so quiet_success user ingroup {REVIEWERS}
+@include common-account
+session required pam_loginuid.so
+session required pam_limits.so
+@include common-session
+@include common-password
+"""

@@ -1,0 +1,49 @@
+"""What a reviewer on the remote desktop can speak to besides their own processes, and why that is no way out.
+
+The tests try everything that is there: what is missing here fails them. Whoever adds a line
+answers for it: what listens there must send nothing on, and ask the network nothing, for
+somebody else.
+"""
+
+# Paths of unix sockets, and abstract names with their @, as patterns.
+SOCKETS = {
+    "/run/dbus/system_bus_socket": "the bus, which hands on to BUS_NAMES alone",
+    "/run/systemd/journal/(dev-log|socket|stdout)": "the journal, a file on this host",
+    "/run/systemd/notify": "how far a service is; init listens to services alone",
+    "/run/systemd/userdb/io.systemd.DynamicUser": "names and numbers of accounts",
+    "/run/systemd/io.systemd?.ManagedOOM": "who is short of memory; init answers root alone",
+    "@[0-9a-f]{5}": "one that dockerd writes to init from; the kernel named it, nobody reads it",
+    # On Debian 13 besides:
+    "/run/systemd/io.systemd.Hostname": "the host's name, which root alone can set",
+    "/run/systemd/io.systemd.Credentials": "encrypts on this host, for this host",
+    "/run/systemd/netif/io.systemd.Network": "which links are up; takes no requests",
+    "/run/xrdp/sockdir/sesman.socket": "logins, by the same rules as from outside",
+}
+
+# Well-known names on the system bus.
+BUS_NAMES = {
+    "org.freedesktop.DBus": "the bus itself: without it nobody is on it",
+    "org.freedesktop.login1": "logind, which tells the screen lock when to lock",
+}
+
+# Programs that are set-id or have capabilities. A packet is its sender's by the account that
+# opened the socket, so one that opens a socket as root for whoever starts it would be a way.
+PRIVILEGED = {
+    "/usr/bin/chage": "reads the caller's own line of shadow",
+    "/usr/bin/chfn": "asks for the password; writes the caller's own name",
+    "/usr/bin/chsh": "asks for the password; writes the caller's own shell",
+    "/usr/bin/crontab": "the caller's own jobs, which run with their uid",
+    "/usr/bin/expiry": "reads the caller's own line of shadow",
+    "/usr/bin/gpasswd": "is for administrators of groups, who are none",
+    "/usr/bin/mount": "mounts what fstab lets users mount: nothing",
+    "/usr/bin/newgrp": "groups that the caller is in",
+    "/usr/bin/passwd": "the caller's own password",
+    "/usr/bin/ssh-agent": "set-group-id so that nobody traces it; listens for its owner",
+    "/usr/bin/su": "lets developers alone ask",
+    "/usr/bin/sudo": "has no rule for reviewers",
+    "/usr/bin/umount": "what the caller mounted",
+    "/usr/lib/openssh/ssh-keysign": "is off unless ssh_config says EnableSSHKeysign",
+    "/usr/lib/x86_64-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-ptp-helper": "opens sockets as its caller",
+    "/usr/lib/x86_64-linux-gnu/utempter/utempter": "a line of utmp",
+    "/usr/sbin/unix_chkpwd": "checks the caller's own password",
+}

@@ -1,0 +1,76 @@
+"""What each version of xrdp makes of the two files that it is given."""
+
+from configparser import ConfigParser
+
+import pytest
+
+from backend_server import xrdp
+from backend_server.releases import RELEASES
+from backend_server.roles import REVIEWERS
+
+
+# Version; where sesman listens; whether a word restricts the clipboard there. Up to 0.9.17 it is
+# a yes or no, so `all`, which newer ones document, would be no. Newer ones know `true`, not `1`.
+YES, WORDS = ("1", "true", "yes"), ("all", "true", "yes")
+TCP, SOCKET = ("127.0.0.1", "3350"), (None, "sesman.socket")
+ROWS = {
+    "0.9.12": (TCP, YES),
+    "0.9.17": (TCP, YES),
+    "0.9.21": (TCP, WORDS),
+    "0.9.24": (TCP, WORDS),
+    "0.10.1": (SOCKET, WORDS),
+}
+VERSIONS = pytest.mark.parametrize("version", ROWS)
+CHANNELS = {"rdpdr", "rdpsnd", "drdynvc", "cliprdr", "rail", "xrdpvr", "tcutils"}
+
+
+def parsed(text):
+    """As xrdp reads it: names in any case, the first of two lines counts."""
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.read_string(text)
+    return parser
+
+
+def test_every_release_has_a_version_that_is_known():
+    assert {release.xrdp for release in RELEASES} == set(ROWS)
+
+
+def test_one_kind_of_session_no_channel_and_tls_alone():
+    ini = parsed(xrdp.ini("EMIS", "192.0.2.7"))
+    assert ini.sections() == ["Globals", "Logging", "Channels", "Xorg"]
+    assert {*ini["Channels"]} == CHANNELS
+    assert {*ini["Channels"].values()} == {"false"}
+    # `channel.NAME=true` in a session's section would count instead.
+    assert not [name for name in ini["Xorg"] if name.startswith("channel.")]
+    found = ini["Globals"]
+    assert found["port"] == "tcp://192.0.2.7:3389"
+    assert (found["use_vsock"], found["security_layer"]) == ("false", "tls")
+    assert found["ssl_protocols"] == "TLSv1.2, TLSv1.3"
+    assert found["autorun"] == "Xorg"
+    # Nobody is let in as somebody else, nor to another place: both are asked, and are fixed.
+    session = ini["Xorg"]
+    assert (session["username"], session["password"]) == ("ask", "ask")
+    assert (session["lib"], session["ip"], session["port"]) == (
+        "libxup.so",
+        "127.0.0.1",
+        "-1",
+    )
+
+
+@VERSIONS
+def test_sesman_of_a_version(version):
+    listens, restricts = ROWS[version]
+    ini = parsed(xrdp.sesman(version))
+    found = ini["Globals"]
+    assert (found.get("ListenAddress"), found["ListenPort"]) == listens
+    assert found["DefaultWindowManager"].startswith("/")
+    assert found["EnableUserWindowManager"] == "false"
+    security = ini["Security"]
+    for way in ("Outbound", "Inbound"):
+        assert security[f"Restrict{way}Clipboard"] in restricts
+    assert security["TerminalServerUsers"] == REVIEWERS
+    assert security["AlwaysGroupCheck"] == "true"
+    assert security["AllowRootLogin"] == security["AllowAlternateShell"] == "false"
+    assert ini["Chansrv"]["EnableFuseMount"] == "false"
+    params = [line for line in xrdp.sesman(version).splitlines() if "param=" in line]
+    assert params.index("param=-nolisten") + 1 == params.index("param=tcp")
