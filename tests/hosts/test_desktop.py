@@ -91,6 +91,13 @@ def open_file(client, name):
     client.do("key", "Return")
 
 
+def take_last_action(client):
+    """That of the file manager's menu, above Properties, for what is selected."""
+    client.do("key", "Menu")
+    wait_until(client.still, 30)
+    client.do("key", "Up", "Up", "Return")
+
+
 def runs(host, name):
     return host.run(f"pgrep -u gus -f {name}", check=False).returncode == 0
 
@@ -114,17 +121,31 @@ def test_text_is_read_edited_and_saved(host, client):
     close(host, client, "mousepad")
 
 
-def test_a_table_is_edited_and_saved(host, client):
+def test_a_table_is_looked_at_and_changed_as_text(host, client):
+    """A spreadsheet would write 0.300 as 0.3, or its own format under the name of a CSV."""
+    before = host.read(f"{FOLDER}/counts.csv")
     open_file(client, "counts.csv")
     wait_until(lambda: runs(host, "gnumeric"), 30)
     wait_until(client.still, 30)
-    client.do("key", "Down")
-    client.type("redacted")
-    client.do("key", "Return")
-    client.do("key", "ctrl+s")
     client.shot(SHOTS / "table.png")
-    wait_until(lambda: "redacted,3120" in host.read(f"{FOLDER}/counts.csv"), 30)
-    close(host, client, "gnumeric")
+    client.do("key", "Down")
+    client.type("changed")
+    for key in ("Return", "ctrl+s", "Return", "Return", "Return"):
+        client.do("key", key)
+        wait_until(client.still, 30)
+    assert host.read(f"{FOLDER}/counts.csv") == before
+    host.run("pkill -u gus gnumeric")
+    wait_until(client.still, 30)
+    client.type("counts.csv")
+    client.do("key", "Escape")
+    take_last_action(client)
+    wait_until(lambda: runs(host, "mousepad"), 30)
+    wait_until(client.still, 30)
+    client.do("key", "ctrl+End")
+    client.type("redacted")
+    client.do("key", "ctrl+s")
+    wait_until(lambda: host.read(f"{FOLDER}/counts.csv") == before + "redacted", 30)
+    close(host, client, "mousepad")
 
 
 @pytest.mark.parametrize(
@@ -146,13 +167,11 @@ def test_what_else_is_looked_at(host, client, name, program, colour):
 
 def test_two_versions_are_compared(host, client):
     """By the action in the file manager's own menu, of two files that are selected."""
-    client.type("counts.csv")
+    client.type("notes.txt")
     client.do("key", "Escape")
     client.do("key", "shift+Down")
-    client.do("key", "Menu")
-    wait_until(client.still, 30)
-    client.do("key", "Up", "Up", "Return")
-    wait_until(lambda: runs(host, "meld.*counts.csv"), 30)
+    take_last_action(client)
+    wait_until(lambda: runs(host, "meld.*notes.txt.*page.html"), 30)
     wait_until(client.still, 30)
     client.shot(SHOTS / "compared.png")
     close(host, client, "meld")
