@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
+from pathlib import Path
+from typing import Mapping, Sequence
 
 from sandbox.command import run
 from sandbox.progress import Step
@@ -24,18 +27,31 @@ PROGRAMS = {
 }
 
 
-def missing() -> list[str]:
+LOCK = Path("/run/lock/backend-sandbox-packages")
+
+
+def missing(programs: Mapping[str, str] = PROGRAMS) -> list[str]:
     """Packages whose program is not there, by name."""
     return sorted(
-        package for program, package in PROGRAMS.items() if not shutil.which(program)
+        package for program, package in programs.items() if not shutil.which(program)
     )
 
 
-def ensure() -> None:
-    """Every program above is on this machine; what is added is named first."""
-    packages = missing()
-    if not packages:
+def ensure(programs: Mapping[str, str] = PROGRAMS) -> None:
+    """Every one of these programs is on this machine; what is added is named first.
+
+    Another run may be adding them at the moment: it is waited for.
+    """
+    if not missing(programs):
         return
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        packages = missing(programs)
+        if packages:
+            _add(packages)
+
+
+def _add(packages: Sequence[str]) -> None:
     print(f"adding to this machine: {' '.join(packages)}", file=sys.stderr)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with Step("installing packages"):
