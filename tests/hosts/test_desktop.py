@@ -225,7 +225,7 @@ def test_it_goes_on_without_a_client_until_its_end(host):
     host.run(
         "sed -i 's/^DisconnectedTimeLimit=.*/DisconnectedTimeLimit=60/; "
         "s/^IdleTimeLimit=.*/IdleTimeLimit=10/' /etc/xrdp/sesman.ini; "
-        "systemctl restart xrdp-sesman"
+        "systemctl restart xrdp-sesman; systemctl restart xrdp"
     )
     with looking(host, "gus", PASSWORD) as client:
         wait_until(lambda: desktop_is_up(host), 60)
