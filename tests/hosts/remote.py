@@ -47,6 +47,18 @@ def screen() -> tuple[subprocess.Popen[bytes], str]:
         return process, f":{stream.readline().strip()}"
 
 
+def wait_for_xrdp(address: str) -> None:
+    """Somebody answers there: xrdp counts as started two seconds before it does."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection((address, 3389), 5).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, f"nobody answers at {address}:3389"
+            time.sleep(0.1)
+
+
 class Client:
     """One run of xfreerdp, as somebody with a password, and what can be done at its screen."""
 
@@ -59,6 +71,7 @@ class Client:
             "DISPLAY": self.display,
             "HOME": str(self.home),
         }
+        wait_for_xrdp(host.address)
         who = (f"/v:{host.address}", f"/u:{user}", f"/p:{password}", "/cert:ignore")
         argv = (
             "xfreerdp",
