@@ -20,8 +20,12 @@ from backend_server.roles import MARKER
 
 
 _ASK_S = 10
-_DISPLAYS = "/tmp/.X11-unix"
-_LOCK = re.compile(r"\.X[0-9]+-lock")
+_SOCKETS = "/run/xrdp/sockdir"  # from 0.10 on with a folder for each uid
+_LEFT = (
+    ("/tmp/.X11-unix", "X[0-9]+"),
+    ("/tmp", r"\.X[0-9]+-lock"),
+    (_SOCKETS, "xrdp.*"),
+)
 
 
 class Door(NamedTuple):
@@ -167,13 +171,16 @@ def _end_sessions(host: Host, name: str) -> None:
 
 
 def _free_displays(host: Host, uid: int) -> None:
-    """What an X server that was killed left behind, which xrdp takes for one that runs."""
-    sockets = [f"{_DISPLAYS}/{name}" for name in host.names(_DISPLAYS)]
-    locks = [f"/tmp/{name}" for name in host.names("/tmp") if _LOCK.fullmatch(name)]
-    for path in (*sockets, *locks):
-        found = host.stat(path)
-        if found is not None and found.st_uid == uid:
-            host.remove(path)
+    """What a session's X server and channel server left behind, killed before they could tidy.
+
+    sesman takes a display for one in use while any of it is there (x_server_running_check_ports).
+    """
+    for folder, pattern in (*_LEFT, (f"{_SOCKETS}/{uid}", ".*")):
+        for name in host.names(folder):
+            found = host.stat(f"{folder}/{name}")
+            ours = found is not None and found.st_uid == uid
+            if ours and re.fullmatch(pattern, name):
+                host.remove(f"{folder}/{name}")
 
 
 def _ask(host: Host, *argv: str) -> None:

@@ -398,10 +398,11 @@ def carried_as(host, uid):
 
 def test_a_session_that_is_ended_gives_its_display_back(host):
     """Else there would be none left after fifty, and nobody could come in until a reboot."""
-    with desktop(host, PASSWORD):
-        assert host.run("ls /tmp/.X11-unix").stdout == "X10\n"
-        end_all(host)
-    assert host.run("ls /tmp/.X11-unix").stdout == ""
+    for _ in range(2):
+        with desktop(host, PASSWORD):
+            assert host.run("ls /tmp/.X11-unix").stdout == "X10\n"
+            end_all(host)
+        assert host.run("ls /tmp/.X11-unix").stdout == ""
 
 
 def process(host, unit):
