@@ -19,6 +19,51 @@ class Follow:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A folder of a Windows server, mounted here, that level 4 outputs are pushed to.
+
+    `server` is a name in BACKEND/hosts, `path` the share there and the folder inside it, as
+    level4/workspaces. `account` may write there; its password is set on the host. `uid`,
+    `gid` and the modes say who sees on this host what is there. With `seal` all is encrypted
+    on the way. With `removes` an output that is declared no longer goes there too, if it is
+    still as it was put there. Nobody needs to look for `late_minutes` after a push failed.
+    """
+
+    server: str
+    path: str
+    account: str
+    domain: str = ""
+    mount_point: str = "/mnt/level4"
+    version: str = "3.1.1"
+    seal: bool = True
+    port: int = 445
+    uid: int = 0
+    gid: int = 0
+    file_mode: int = 0o600
+    dir_mode: int = 0o700
+    removes: bool = False
+    late_minutes: int = 15
+
+    @property
+    def unit(self) -> str:
+        """The mount's name at systemd, without its suffix: systemd-escape(1) --path."""
+        return self.mount_point.strip("/").replace("/", "-")
+
+    @property
+    def mount(self) -> str:
+        return f"{self.unit}.mount"
+
+    @property
+    def source(self) -> str:
+        return f"//{self.server}/{self.path.partition('/')[0]}"
+
+    @property
+    def folder(self) -> str:
+        """Inside the share; empty: its top."""
+        return self.path.partition("/")[2]
+
+
+@dataclass(frozen=True)
 class Backend:
     """A place where studies run, as its backend.py declares it.
 
@@ -29,7 +74,8 @@ class Backend:
     for theirs.
 
     `registry` is the name that images come from, `controller` the URL that the job-runner
-    asks for work. `database` is what jobs with access to the patients' database may reach,
+    asks for work. `share` is where level 4 outputs go; None: they stay on this host.
+    `database` is what jobs with access to the patients' database may reach,
     as ADDRESS:PORT, and nothing else; where `dummy_data` is true there is no such database.
     """
 
@@ -45,3 +91,4 @@ class Backend:
     dummy_data: bool = False
     follows: tuple[Follow, ...] = ()
     sudo_password: bool = True
+    share: Share | None = None
