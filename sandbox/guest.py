@@ -50,6 +50,8 @@ class Guest:
         self.neighbour = lab.new_neighbour()
         self.addresses = identity.addresses(lab.number, self.neighbour)
         self.address, self.address6 = self.addresses
+        # Where the lab itself is, and what a test has listening in it.
+        self.gateway = identity.addresses(lab.number, 1)[0]
         self.people: People = image.people
         self.qemu = Qemu(lab, self.id)
         self.agent = Agent(self.qemu.agent)
