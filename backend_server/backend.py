@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Iterator
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,18 @@ class Follow:
     tag: str
     owner: str
     until: str
+
+
+# A comma or a blank would end the option, and a % means something to systemd.
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._$-]*"
+_OF_SHARE = {
+    "server": _WORD,
+    "path": rf"{_WORD}(/{_WORD})*",
+    "account": _WORD,
+    "domain": rf"({_WORD})?",
+    "mount_point": r"(/[a-z0-9_]+)+",  # a hyphen would be spelt \x2d in the unit's name
+    "version": r"3(\.[0-9]+)*",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,13 @@ class Share:
     removes: bool = False
     late_minutes: int = 15
 
+    def problems(self) -> Iterator[str]:
+        """What no mount unit could say, each as a sentence."""
+        for name, pattern in _OF_SHARE.items():
+            value = getattr(self, name)
+            if not re.fullmatch(pattern, value):
+                yield f"share: {name} {value!a}: wanted {pattern}"
+
     @property
     def unit(self) -> str:
         """The mount's name at systemd, without its suffix: systemd-escape(1) --path."""
@@ -56,6 +77,10 @@ class Share:
     @property
     def source(self) -> str:
         return f"//{self.server}/{self.path.partition('/')[0]}"
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.server}:{self.port}"
 
     @property
     def folder(self) -> str:

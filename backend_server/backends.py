@@ -17,6 +17,7 @@ from backend_server.components.keys import keys
 from backend_server.components.login import login
 from backend_server.components.logs import logs
 from backend_server.components.narrowing import narrowing
+from backend_server.components.outputs import outputs
 from backend_server.components.packages import packages
 from backend_server.components.people import leavers, people
 from backend_server.components.services import container, environment
@@ -94,6 +95,9 @@ def _everywhere(site: Site) -> Iterator[Component]:
     parts = (*places(site), *container(site, runner))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
+    if site.backend.share:
+        parts = tuple(outputs(site, site.backend.share))
+        yield component("outputs", parts, needs=("packages", "storage"))
     yield component("tidy", tidy(site), needs=("docker",))
     yield component("login", login(site))
     yield component("logs", logs(site))

@@ -199,6 +199,11 @@ def _settled(value: Any) -> Any:
     return [_settled(each) for each in value] if isinstance(value, list) else value
 
 
+def parse_mount_points(text: str) -> frozenset[str]:
+    """Of /proc/PID/mountinfo; those with blanks in them are spelt in octal, as there."""
+    return frozenset(line.split()[4] for line in text.splitlines())
+
+
 def parse_mounts(text: str) -> dict[tuple[int, int], str]:
     """The kind of file system by device, major and minor, of /proc/PID/mountinfo."""
     found = {}

@@ -94,14 +94,14 @@ def degraded(record: Record, share: Share) -> Iterator[str]:
         )
 
 
-def line(found: dict[str, Any]) -> str:
-    """In one line, for a terminal."""
-    waits = f"{found['waiting']} waiting ({found['waiting_bytes']} bytes), " * bool(
-        found["waiting"]
-    )
-    fails = f"{len(found['failed'])} failed, " * bool(found["failed"])
-    last = f"last success {found['succeeded'] or 'never'}"
-    return (
-        f"{counted(found['files'], 'file')} there ({found['bytes']} bytes), "
-        f"{waits}{fails}{last}"
-    )
+def lines(found: Any) -> Iterator[str]:
+    """A summary, for a terminal."""
+    size = f"{found['bytes']} bytes"
+    yield f"outputs     {counted(found['files'], 'file')} on the share ({size})"
+    if found["waiting"]:
+        size = f"{found['waiting_bytes']} bytes"
+        yield f"outputs     {counted(found['waiting'], 'file')} waiting ({size})"
+    for each in found["failed"]:
+        yield f"outputs     {each['path']!a} {each['why']}"
+    why = f", for now: {found['why']}" if found["why"] else ""
+    yield f"outputs     last success {found['succeeded'] or 'never'}{why}"

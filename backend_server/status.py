@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Iterator
 
-from backend_server import held, history, people, watching
+from backend_server import held, history, people, pushed, watching
 from backend_server.gather import Site, everybody
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
@@ -21,6 +21,9 @@ REBOOT_REQUIRED = "/run/reboot-required"
 def status(site: Site, host: HostReader) -> dict[str, object]:
     """See docs/json.md for what each key means."""
     waiting = [unit for unit in host.names(PENDING) if host.pending(unit)]
+    share = site.backend.share
+    outputs = pushed.read(host) if share else None
+    late = pushed.degraded(outputs, share) if outputs and share else ()
     watched = watching.watched(site, host, datetime.now(timezone.utc).date())
     return {
         "backend": site.backend.name,
@@ -31,7 +34,8 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         },
         "without_password": people.without_password(site, host),
         **watched,
-        "degraded": [*unseen(site, host), *watched["degraded"]],
+        "degraded": [*unseen(site, host), *watched["degraded"], *late],
+        "outputs": outputs and pushed.summary(outputs),
         "pending": waiting,
         "unconfirmed": list(undo.differing(host)),
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
@@ -59,6 +63,8 @@ def lines(found: dict[str, object]) -> Iterator[str]:
     for name in _listed(found["without_password"]):
         yield f"password    {name} has set none for {people.PATIENCE_DAYS} days or more"
     yield from watching.lines(found)
+    if found["outputs"]:
+        yield from pushed.lines(found["outputs"])
     yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
     yield f"pending     {' '.join(_listed(found['pending'])) or 'nothing'}"
     unconfirmed = _listed(found["unconfirmed"])

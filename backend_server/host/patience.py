@@ -82,7 +82,7 @@ def _heard(fd: int, silence_s: float) -> Iterator[Any]:
         if "why" in said:
             raise OutsideWorld(said["why"])
         yield said["result"]
-    raise OutsideWorld("it ended without a word")
+    raise OutsideWorld("the push ended without a word")
 
 
 def _lines(fd: int, silence_s: float) -> Iterator[bytes]:

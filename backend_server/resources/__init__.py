@@ -15,6 +15,7 @@ from backend_server.resources.held import Held
 from backend_server.resources.hosts import HostsBlock
 from backend_server.resources.keys import AuthorizedKeys, NoOtherKeys, OnlyTheseKeys
 from backend_server.resources.leavers import Leavers
+from backend_server.resources.mount import Automount, MountPoint
 from backend_server.resources.network import DockerNetwork
 from backend_server.resources.nft import NftTable
 from backend_server.resources.operators import OperatorsFile
@@ -35,6 +36,7 @@ from backend_server.resources.user import User
 __all__ = [
     "Acl",
     "AuthorizedKeys",
+    "Automount",
     "ContainerService",
     "DaemonJson",
     "Directory",
@@ -49,6 +51,7 @@ __all__ = [
     "Link",
     "LoginDefs",
     "Members",
+    "MountPoint",
     "NftTable",
     "NoFile",
     "NoOtherKeys",

@@ -31,19 +31,21 @@ class Unit(Resource):
         return (self.name,)
 
     def check(self, host: HostReader) -> Changes:
-        unit = host.unit(self.name)
         waits = self.on_change == PEND and not host.restarted(self.name)
-        # A static unit cannot be enabled: others pull it in, which is all that is wanted.
-        state = unit.get("UnitFileState", "")
-        enabled = state in ("enabled", "static", "indirect", "alias")
+        active = host.unit(self.name).get("ActiveState") == "active"
         return compare(
-            enabled=(enabled, self.enabled),
-            running=(unit.get("ActiveState") == "active", self.running),
+            enabled=(self._enabled(host), self.enabled),
+            running=(active, self.running),
             on_change=(
                 "pending" if host.pending(self.name) else "done",
                 None if waits else "done",
             ),
         )
+
+    def _enabled(self, host: HostReader) -> bool:
+        # A static unit cannot be enabled: others pull it in, which is all that is wanted.
+        state = host.unit(self.name).get("UnitFileState", "")
+        return state in ("enabled", "static", "indirect", "alias")
 
     def apply(self, host: Host, changes: Changes) -> None:
         wanted = {change.field for change in changes}

@@ -15,6 +15,7 @@ from backend_server.components.jobrunner import jobrunner
 from backend_server.components.services import confined, image
 from backend_server.resource import Resource
 from backend_server.resources import (
+    Automount,
     ContainerService,
     DaemonJson,
     DockerNetwork,
@@ -106,6 +107,14 @@ PEND = (
 )
 
 
+AUTOMOUNT = "contract.automount"
+MAKE_AUTOMOUNT = (
+    "cd /etc/systemd/system; "
+    r"printf '[Mount]\nWhat=none\nWhere=/contract\nType=tmpfs\n' >contract.mount; "
+    r"printf '[Automount]\nWhere=/contract\n[Install]\nWantedBy=multi-user.target\n' "
+    f">{AUTOMOUNT}; systemctl daemon-reload"
+)
+
 RULE = "/etc/sudoers.d/zz-contract"
 DROP_IN = "/etc/ssh/sshd_config.d/00-opensafely.conf"
 # Enough for the login by which a change proves itself.
@@ -183,6 +192,7 @@ SAMPLES = [
     Sample(f"rm {UNIT_PATH}; systemctl daemon-reload", UnitFile(UNIT_PATH, SERVICE)),
     Sample(f"echo >>{UNIT_PATH}", UnitFile(UNIT_PATH, SERVICE, notify=(UNIT,))),
     Sample(PEND.replace(UNIT, f"daemon-reload.{UNIT}"), UnitFile(UNIT_PATH, SERVICE)),
+    Sample(MAKE_AUTOMOUNT, Automount(AUTOMOUNT)),
     Sample("", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),
