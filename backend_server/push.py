@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Dict, Iterator, Mapping, Sequence
 
@@ -44,16 +45,17 @@ Work = Callable[[Place, Sequence[Parcel], Emit], None]
 def push(
     host: Host, share: Share, say: Callable[[str], None], place: Place | None = None
 ) -> Record:
-    """All that can be on the share is there; the record, which is kept, says what is not."""
+    """All that can be on the share is there; the record, which is kept, says what is not.
+
+    Says each file that went, and what is wrong with one once, and not every minute.
+    """
     place = place or Place(share.mount_point, share.folder)
     with only_run("outputs push", str(host.root) + LOCK, wait=True):
         record = pushed.read(host)
+        known, record.failed, record.waiting, record.why = record.failed, {}, {}, ""
         with outputs.tree(str(host.root) + WORKSPACES[MEDIUM]) as top:
             found = outgoing.listed(top, record.put)
-            record.failed, record.waiting, record.why = dict(found.refused), {}, ""
-            work = _Push(host, share, place, say, record, found, top)
-            for path, why in record.failed.items():
-                say(f"not pushed: {path!a} {why}")
+            work = _Push(host, share, say, place, record, known, found, top)
             work.all()
         record.ended = history.now()
         if not record.waiting and not record.why:
@@ -62,23 +64,22 @@ def push(
     return record
 
 
+@dataclass
 class _Push:
     """One pass. Of files it says their path below the workspaces' folder, and nothing else."""
 
-    def __init__(
-        self,
-        host: Host,
-        share: Share,
-        place: Place,
-        say: Callable[[str], None],
-        record: Record,
-        found: Outgoing,
-        top: int,
-    ) -> None:
-        self.host, self.share, self.place, self.say = host, share, place, say
-        self.record, self.found, self.top = record, found, top
+    host: Host
+    share: Share
+    say: Callable[[str], None]
+    place: Place
+    record: Record
+    known: Mapping[str, str]  # why files failed the last time
+    found: Outgoing
+    top: int  # the workspaces' folder
 
     def all(self) -> None:
+        for path, why in self.found.refused.items():
+            self._fails(path, why)
         self.record.waiting = dict(self._waiting())
         gone = self._gone() if self.share.removes else {}
         if not self.record.waiting and not gone:
@@ -91,7 +92,6 @@ class _Push:
             self._remove(gone)
         except OutsideWorld as error:
             self.record.why = self._explained(str(error))
-            self.say(f"nothing more is pushed for now: {self.record.why}")
 
     # ---- what is to be done
 
@@ -164,7 +164,7 @@ class _Push:
         finally:
             for output in batch.values():
                 os.close(output.fd)
-            pushed.write(self.host, self.record)
+            pushed.write_files(self.host, self.record)
 
     def _parcels(self, batch: Batch) -> Iterator[tuple[str, Parcel]]:
         for path, output in batch.items():
@@ -184,7 +184,7 @@ class _Push:
         """From now on what is there under these names counts as ours, however this ends."""
         for path, parcel in parcels.items():
             self.record.put[path] = Put(parcel.path, "", batch[path].size, ())
-        pushed.write(self.host, self.record)
+        pushed.write_files(self.host, self.record)
 
     def _told(
         self, work: Work, some: Sequence[Parcel], parcels: Mapping[str, Parcel]
@@ -222,6 +222,7 @@ class _Push:
                 self._fails(path, verdict.why)
                 continue
             del self.record.put[path]
+            pushed.write_files(self.host, self.record)
             self.say(f"taken away, as it is declared no longer: {path!a}")
 
     # ---- what came of it
@@ -232,8 +233,8 @@ class _Push:
         self.record.failed.pop(path, None)
 
     def _fails(self, path: str, why: str) -> None:
-        if self.record.failed.get(path) != why:
-            self.record.failed[path] = why
+        self.record.failed[path] = why
+        if self.known.get(path) != why:
             self.say(f"not pushed: {path!a} {why}")
 
     def _refuse_without_password(self) -> None:

@@ -14,7 +14,8 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
 
-STATE = "/var/lib/opensafely/push.json"
+STATE = "/var/lib/opensafely/push.json"  # anew each minute, so it is small
+FILES = "/var/lib/opensafely/pushed.json"  # only where something was put there
 
 
 class Put(NamedTuple):
@@ -43,7 +44,8 @@ def read(host: HostReader) -> Record:
     """A new one where there is none, or none that can be read: what is there is looked at then."""
     try:
         found = json.loads(host.read(STATE) or "")
-        put = {path: _put(*each) for path, each in found.pop("put").items()}
+        files = json.loads(host.read(FILES) or '{"put": {}}')["put"]
+        put = {path: _put(*each) for path, each in files.items()}
         found.pop("format")
         return Record(put=put, **found)
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -55,8 +57,14 @@ def _put(path: str, sha256: str, size: int, sign: list[int]) -> Put:
 
 
 def write(host: Host, record: Record) -> None:
-    text = json.dumps({"format": 1, **vars(record)})
-    host.write(STATE, text + "\n", 0o600)
+    """All but the files."""
+    said = {name: value for name, value in vars(record).items() if name != "put"}
+    host.write(STATE, json.dumps({"format": 1, **said}) + "\n", 0o600)
+
+
+def write_files(host: Host, record: Record) -> None:
+    text = json.dumps({"format": 1, "put": record.put})
+    host.write(FILES, text + "\n", 0o600)
 
 
 def summary(record: Record) -> dict[str, Any]:
@@ -92,6 +100,16 @@ def degraded(record: Record, share: Share) -> Iterator[str]:
             f"{counted(len(record.failed), 'output')} could not be put on "
             f"{share.source}, such as {path!a}, which {why}"
         )
+
+
+def unwell(record: Record) -> str:
+    """How the last push ended, in a sentence; empty where all was well."""
+    parts = [
+        f"{counted(len(record.waiting), 'file')} waiting" if record.waiting else "",
+        f"{counted(len(record.failed), 'file')} failed" if record.failed else "",
+        record.why,
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def lines(found: Any) -> Iterator[str]:

@@ -25,10 +25,13 @@ def push(options: Options) -> int:
             f"{this.backend.name}/backend.py declares no share: outputs stay on this host",
             hint="where they should go elsewhere, declare one there",
         )
-    lines = sys.stderr if options.json else None
-    record = push_to(host, share, lambda line: say_lines([line], lines))
+    stream = sys.stderr if options.json else None
+    record = push_to(host, share, lambda line: say_lines([line], stream))
     if options.json:
         print(json.dumps({"format": 1, **pushed.summary(record)}))
+    unwell = pushed.unwell(record)
+    if unwell:
+        say_lines([f"{this.backend.name} outputs push: {unwell}"], sys.stderr)
     if record.why or record.waiting:
         return DEGRADED
     return FAILED if record.failed else OK

@@ -15,7 +15,7 @@ from backend_server.resources.held import Held
 from backend_server.resources.hosts import HostsBlock
 from backend_server.resources.keys import AuthorizedKeys, NoOtherKeys, OnlyTheseKeys
 from backend_server.resources.leavers import Leavers
-from backend_server.resources.mount import Automount, MountPoint
+from backend_server.resources.mount import MountPoint
 from backend_server.resources.network import DockerNetwork
 from backend_server.resources.nft import NftTable
 from backend_server.resources.operators import OperatorsFile
@@ -28,7 +28,7 @@ from backend_server.resources.setting import LoginDefs
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
-from backend_server.resources.unit import Unit
+from backend_server.resources.unit import Automount, Unit
 from backend_server.resources.unitfile import UnitFile
 from backend_server.resources.user import User
 

@@ -1,4 +1,4 @@
-"""Where another machine's file system is mounted, and what mounts it when it is looked for."""
+"""Where another machine's file system is mounted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from backend_server.host.mounts import is_immutable, is_mounted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resource import Resource
-from backend_server.resources.unit import Unit
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,3 @@ class MountPoint(Resource):
         if host.stat(self.path) is None:
             host.make_directory(self.path, 0o700, "root", "root")
         host.run("chattr", "+i" if self.immutable else "-i", self.path)
-
-
-@dataclass(frozen=True)
-class Automount(Unit):
-    """A unit that mounts when somebody looks; only enabled where the kernel cannot do that.
-
-    In a container it cannot: there the next boot on a machine starts it.
-    """
-
-    def check(self, host: HostReader) -> Changes:
-        if host.stat("/dev/autofs") is None:
-            return compare(enabled=(self._enabled(host), self.enabled))
-        return super().check(host)

@@ -68,3 +68,16 @@ class Unit(Resource):
             # That guards against loops, and a person who mended what was wrong is none.
             host.run("systemctl", "reset-failed", self.name)
             host.run("systemctl", "start", self.name)
+
+
+@dataclass(frozen=True)
+class Automount(Unit):
+    """A unit that mounts when somebody looks; only enabled where the kernel cannot do that.
+
+    In a container it cannot: there the next boot on a machine starts it.
+    """
+
+    def check(self, host: HostReader) -> Changes:
+        if host.stat("/dev/autofs") is None:
+            return compare(enabled=(self._enabled(host), self.enabled))
+        return super().check(host)
