@@ -101,10 +101,12 @@ LockPersonality=yes
 
 _TIMER_TEXT = """\
 [Unit]
-Description=Look every minute for level 4 outputs that are not on the share
+Description=Look each minute for level 4 outputs that are not on the share
 
 [Timer]
-OnCalendar=minutely
+OnActiveSec=1min
+# From the end of one to the next: a push that takes long is not followed on its heels.
+OnUnitInactiveSec=50s
 AccuracySec=1s
 
 [Install]
