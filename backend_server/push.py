@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Dict, Iterator, Mapping, Sequence
 
-from backend_server import credentials, history, outgoing, pushed
+from backend_server import credentials, history, outgoing, pushed, windows
 from backend_server.backend import Share
 from backend_server.components.storage import WORKSPACES
 from backend_server.errors import OutsideWorld
@@ -118,12 +118,16 @@ class _Push:
         return None
 
     def _gone(self) -> dict[str, str]:
-        """What this host put there, and its workspace declares no longer; paths there by ours."""
+        """What this host put there, and its workspace declares no longer; paths there by ours.
+
+        Not where another name of the same file there is declared now.
+        """
+        names = set(map(windows.folded, self.found.names.values()))
         return {
             path: put.path
             for path, put in self.record.put.items()
             if put.sha256
-            and path not in self.found.names
+            and windows.folded(put.path) not in names
             and path.partition("/")[0] in self.found.workspaces
         }
 
@@ -167,13 +171,15 @@ class _Push:
             pushed.write_files(self.host, self.record)
 
     def _parcels(self, batch: Batch) -> Iterator[tuple[str, Parcel]]:
+        ours = {windows.folded(put.path) for put in self.record.put.values()}
         for path, output in batch.items():
             sha256, before = outputs.digest(output.fd), self.record.put.get(path)
             if before and before.sha256 == sha256:  # only touched
                 self._arrived(path, before._replace(sign=output.sign))
                 continue
             name = self.found.names[path]
-            yield path, Parcel(output.fd, name, sha256, ours=before is not None)
+            known = windows.folded(name) in ours
+            yield path, Parcel(output.fd, name, sha256, ours=known)
 
     def _known(self, path: str) -> bool:
         """Whether all of it was seen on the share, as it then was here."""

@@ -92,11 +92,11 @@ def _prefixes(path: str) -> Iterator[tuple[str, str]]:
     """The path and each folder that it is in, as Windows tells names apart and as spelt."""
     end = path.find("/")
     while end != -1:
-        yield _folded(path[:end]), path[:end]
+        yield folded(path[:end]), path[:end]
         end = path.find("/", end + 1)
-    yield _folded(path), path
+    yield folded(path), path
 
 
-def _folded(text: str) -> str:
-    """NTFS compares by capitals, character by character."""
+def folded(text: str) -> str:
+    """The same for names that are one there: NTFS compares capitals, character by character."""
     return "".join(c.upper() if len(c.upper()) == 1 else c for c in text)

@@ -6,10 +6,12 @@ where it is unmounted meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shutil
+import stat
 import subprocess
 from typing import Container, Mapping, NamedTuple, Sequence
 
@@ -78,8 +80,7 @@ def look(place: Place, parcels: Sequence[Parcel], emit: Emit) -> None:
 
 def put(place: Place, parcels: Sequence[Parcel], emit: Emit) -> None:
     """Emits a Verdict for each: it is there whole, byte for byte, or is as it was before."""
-    _enter(place)
-    os.makedirs(INCOMING, exist_ok=True)
+    _own(INCOMING, _enter(place))
     said = _rsync(parcels)
     for parcel in parcels:
         found = _digest(parcel.path)
@@ -89,9 +90,7 @@ def put(place: Place, parcels: Sequence[Parcel], emit: Emit) -> None:
 
 def sweep(place: Place, names: Container[str], emit: Emit) -> None:
     """What a push that was killed left half there is gone, where it was of one of NAMES."""
-    _enter(place)
-    if not os.path.isdir(INCOMING):
-        return
+    _own(INCOMING, _enter(place))
     for name in os.listdir(INCOMING):
         if name[:-_SUFFIX] in names:
             os.unlink(f"{INCOMING}/{name}")
@@ -125,12 +124,19 @@ def _enter(place: Place) -> int:
         raise UserError(
             f"{place.mount_point} is {kind} and not the share: nothing was written"
         )
-    if place.folder:
-        os.makedirs(place.folder, exist_ok=True)
-        os.chdir(place.folder)
-        if os.stat(".").st_dev != device:
-            raise UserError(f"{place.folder} leads away from the share")
+    for name in filter(None, place.folder.split("/")):
+        _own(name, device)
+        os.chdir(name)
     return device
+
+
+def _own(folder: str, device: int) -> None:
+    """FOLDER is there, and a folder of the share: a link could lead to this host's own."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder)
+    found = os.lstat(folder)
+    if found.st_dev != device or not stat.S_ISDIR(found.st_mode):
+        raise UserError(f"{folder} leads away from the share")
 
 
 def _rsync(parcels: Sequence[Parcel]) -> str:
@@ -141,7 +147,7 @@ def _rsync(parcels: Sequence[Parcel]) -> str:
         link = f"{STAGING}/{parcel.path}"
         os.makedirs(os.path.dirname(link), exist_ok=True)
         os.symlink(f"/proc/{os.getpid()}/fd/{parcel.fd}", link)
-    names = b"".join(os.fsencode(parcel.path) + b"\0" for parcel in parcels)
+    names = b"".join(b"./" + os.fsencode(parcel.path) + b"\0" for parcel in parcels)
     done = subprocess.run(
         _RSYNC, input=names, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
     )

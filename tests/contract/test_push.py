@@ -309,6 +309,20 @@ def test_nothing_is_removed_but_what_was_put_there_where_the_backend_asks_for_it
     assert "was changed" in record.failed["ws/edited"]
 
 
+def test_a_name_that_changes_only_in_case_is_the_same_file_there():
+    share = prepare()
+    lay("ws", {"Case": b"1", "other": b"2"})
+    pushes()
+    for name in ("Case", "metadata/manifest.json"):
+        (WORKSPACES / "ws" / name).unlink()
+    lay("ws", {"case": b"changed", "other": b"2"})
+    (share / "ws/Case").rename(share / "ws/case")  # as a Windows server looks at it
+    removes = Share("windows.example", "level4/outputs", "opensafely", removes=True)
+    record, _ = pushes(removes)
+    assert record.failed == {}
+    assert (share / "ws/case").read_bytes() == b"changed"
+
+
 def test_a_folder_that_leads_away_from_the_share_is_not_followed():
     prepare()
     lay("ws", {"a": b"1"})
@@ -316,6 +330,11 @@ def test_a_folder_that_leads_away_from_the_share_is_not_followed():
     (MOUNT / "outputs").symlink_to("/mnt/away")
     record, _ = pushes()
     assert record.why == "outputs leads away from the share"
+    (MOUNT / "outputs").unlink()
+    (MOUNT / "outputs").mkdir()
+    (MOUNT / "outputs" / INCOMING).symlink_to("/mnt/away")
+    record, _ = pushes()
+    assert record.why == f"{INCOMING} leads away from the share"
     assert list(Path("/mnt/away").iterdir()) == []
 
 
