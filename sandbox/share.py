@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from types import TracebackType
-from typing import Iterator
+from typing import Callable, Iterator
 
 from sandbox import packages
 from sandbox.command import run
@@ -48,6 +48,7 @@ _SETTINGS = """\
     path = {top}
     valid users = {holder}
     read only = no
+    force user = root
 """
 # Who connects to the address that the backend pins gets to this server.
 _RULES = """\
@@ -104,13 +105,7 @@ class Share:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + _PATIENCE_S
-        while self._client("ls").returncode:
-            if time.monotonic() > deadline:
-                raise SandboxError(
-                    f"Samba does not answer: {self._client('ls').stdout}"
-                )
-            time.sleep(0.2)
+        self._wait(lambda: not self._client("ls").returncode, "Samba does not answer")
 
     def stop(self) -> None:
         """As a server that is switched off: whoever asks is told that nobody is there."""
@@ -147,26 +142,23 @@ class Share:
     def held(self, path: str) -> Iterator[None]:
         """Somebody on the Windows side has the file open, as a program does that shows it."""
         client = subprocess.Popen(
-            self._argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            self._argv(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         )
         with client:
             assert client.stdin
-            assert client.stdout
             client.stdin.write(f'open "{path}"\n')
             client.stdin.flush()
-            line = client.stdout.readline()
-            while "open file" not in line:
-                if not line:
-                    raise SandboxError(f"{path} could not be opened on the share")
-                line = client.stdout.readline()
             try:
+                self._wait(
+                    lambda: path in self._status("--locks"), f"{path} is not open"
+                )
                 yield
             finally:
                 client.kill()
 
     def connections(self) -> str:
         """Who is connected, by which protocol and encryption."""
-        return run(*self.lab.inside("smbstatus", "-s", self.settings)).stdout
+        return self._status("--processes")
 
     def close(self) -> None:
         """Nothing of it is left; what was on it is gone."""
@@ -175,6 +167,16 @@ class Share:
         run("umount", "--lazy", self.top)
         self.lab.nft("delete table ip share\n")
         run("rm", "-rf", "--one-file-system", self.folder)
+
+    def _wait(self, question: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not question():
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{otherwise}: see {self.folder}/log")
+            time.sleep(0.2)
+
+    def _status(self, what: str) -> str:
+        return run(*self.lab.inside("smbstatus", "-s", self.settings, what)).stdout
 
     def _client(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
