@@ -13,6 +13,7 @@ from backend_server.commands.job import job_logs, job_shell, kill, list_jobs
 from backend_server.commands.look import show, status
 from backend_server.commands.maintenance import maintain, prove
 from backend_server.commands.manage import apply, plan
+from backend_server.commands.outputs import push
 from backend_server.commands.passwords import password
 from backend_server.commands.people import first_password, list_people, who
 from backend_server.commands.second_factor import totp
@@ -257,11 +258,19 @@ JOB = (
     Command("shell", job_shell, "a shell inside a job's container", (_JOB,)),
     Command("kill", kill, "end a job at once", (_JOB, _YES)),
 )
+OUTPUTS = (
+    Command(
+        "push",
+        push,
+        "put what is new of level 4 on the share; a timer's, every minute",
+    ),
+)
 GROUPS = (
     ("people", "who can do what on this host", PEOPLE),
     ("service", "what runs in containers on this host", SERVICE),
     ("host", "look after this host", HOST),
     ("job", "what the job-runner runs here", JOB),
+    ("outputs", "what leaves this host for level 4", OUTPUTS),
 )
 _EXIT_CODES = """\
 exit status:

@@ -19,6 +19,7 @@ from backend_server.components.lockout import lockout
 from backend_server.components.login import login
 from backend_server.components.logs import logs
 from backend_server.components.narrowing import narrowing
+from backend_server.components.outputs import outputs
 from backend_server.components.packages import packages
 from backend_server.components.people import leavers, people
 from backend_server.components.services import container, environment
@@ -96,6 +97,9 @@ def _everywhere(site: Site) -> Iterator[Component]:
     parts = (*places(site), *container(site, runner))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
+    if site.backend.share:
+        parts = tuple(outputs(site, site.backend.share))
+        yield component("outputs", parts, needs=("packages", "storage"))
     yield component("tidy", tidy(site), needs=("docker",))
     yield component("login", login(site))
     yield component("lockout", lockout(site))

@@ -66,6 +66,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     problems += _follow_problems(backend)
     problems += _no_places(backend)
     problems += _no_desktop(backend)
+    problems += _share_problems(backend)
     problems = problems or _unpinned(backend, hosts)
     if problems:
         raise Refused(
@@ -205,14 +206,22 @@ def _hosts_problems(source: str, text: str) -> list[Problem]:
 
 
 def _unpinned(backend: Backend, hosts: str) -> list[Problem]:
-    """Containers have no name server: they know the names in hosts(5), and no others."""
+    """Containers have no name server, and this host none it need trust: names are in hosts(5)."""
     source, pinned = f"{backend.name}/backend.py", parse_hosts(hosts)
-    names = [endpoint.partition(":")[0] for endpoint in backend.endpoints]
+    named = [("endpoint", each.partition(":")[0]) for each in backend.endpoints]
+    if backend.share and not _is_address(backend.share.server):
+        named.append(("share", backend.share.server))
     return [
-        Problem(source, 0, f"endpoint {name} has no line in {backend.name}/hosts")
-        for name in names
+        Problem(source, 0, f"{what} {name} has no line in {backend.name}/hosts")
+        for what, name in named
         if name not in pinned
     ]
+
+
+def _share_problems(backend: Backend) -> list[Problem]:
+    source = f"{backend.name}/backend.py"
+    said = backend.share.problems() if backend.share else ()
+    return [Problem(source, 0, why) for why in said]
 
 
 def _no_places(backend: Backend) -> list[Problem]:

@@ -1,10 +1,11 @@
-"""Debian packages this machine needs before it can boot a host."""
+"""Debian packages this machine needs before it can boot a host, or a guest."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+from typing import Mapping
 
 from sandbox.command import run
 from sandbox.progress import Step
@@ -22,18 +23,23 @@ PROGRAMS = {
     "sysctl": "procps",
     "systemd-nspawn": "systemd-container",
 }
+FOR_GUESTS = {
+    "mke2fs": "e2fsprogs",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
 
 
-def missing() -> list[str]:
+def missing(programs: Mapping[str, str] = PROGRAMS) -> list[str]:
     """Packages whose program is not there, by name."""
     return sorted(
-        package for program, package in PROGRAMS.items() if not shutil.which(program)
+        package for program, package in programs.items() if not shutil.which(program)
     )
 
 
-def ensure() -> None:
-    """Every program above is on this machine; what is added is named first."""
-    packages = missing()
+def ensure(programs: Mapping[str, str] = PROGRAMS) -> None:
+    """Every one of these programs is on this machine; what is added is named first."""
+    packages = missing(programs)
     if not packages:
         return
     print(f"adding to this machine: {' '.join(packages)}", file=sys.stderr)

@@ -115,7 +115,7 @@ if [[ ${last[0]-} == tests ]] && ((EUID != 0)); then
 fi
 
 # Of tests/contract, which tries the real ones; the sandbox sees to its own.
-[[ $mode == quick || $mode == accept || $EUID != 0 ]] || install_packages acl openssh-client strace
+[[ $mode == quick || $mode == accept || $EUID != 0 ]] || install_packages acl openssh-client rsync strace
 make_venvs
 rm -f "$cache/times.json"
 options+=("$@")
