@@ -29,7 +29,10 @@ class Backend:
     for theirs.
 
     `registry` is the name that images come from, `controller` the URL that the job-runner
-    asks for work. `database` is what jobs with access to the patients' database may reach,
+    asks for work. Where `dns` is false the host has no name servers: it knows the names in
+    its hosts file, and no others. Where `hyperv` is true it is a guest of Hyper-V.
+
+    `database` is what jobs with access to the patients' database may reach,
     as ADDRESS:PORT, and nothing else; where `dummy_data` is true there is no such database.
     """
 
@@ -45,3 +48,5 @@ class Backend:
     dummy_data: bool = False
     follows: tuple[Follow, ...] = ()
     sudo_password: bool = True
+    dns: bool = True
+    hyperv: bool = False

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Iterator
 
 from backend_server.backend import Backend
+from backend_server.components.clock import HOSTS_CLOCK, clock
 from backend_server.components.docker import docker
 from backend_server.components.firewall import firewall
 from backend_server.components.hosts import hosts
+from backend_server.components.hyperv import HOSTS_SERVICES, hyperv
 from backend_server.components.identity import identity
 from backend_server.components.jobrunner import jobrunner, places
 from backend_server.components.kernel import kernel
@@ -98,3 +100,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("login", login(site))
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))
+    if site.backend.hyperv:
+        first = ("packages",)
+        yield component("hyperv", hyperv(site), first, device=HOSTS_SERVICES)
+        yield component("clock", clock(site), first, device=HOSTS_CLOCK)

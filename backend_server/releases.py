@@ -23,6 +23,7 @@ class Release:
     sudo_logfile: bool  # sudo-rs writes to the system log only
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
     docker: tuple[str, ...]  # packages that bring dockerd and the docker command
+    hyperv: tuple[str, ...]  # a kernel made for Hyper-V, and its daemons
 
     @property
     def name(self) -> str:
@@ -60,6 +61,8 @@ def _ubuntu(
             "95-hwe-eol",
         ),
         docker=("docker.io",),
+        # All of one version: the daemons' programs are chosen by the kernel that runs.
+        hyperv=("linux-azure", "linux-cloud-tools-azure", "linux-tools-azure"),
     )
 
 
@@ -82,6 +85,7 @@ def _debian(
         sudo_logfile=True,
         motd_parts=("10-uname",),
         docker=docker,
+        hyperv=("linux-image-cloud-amd64", "hyperv-daemons"),
     )
 
 

@@ -18,4 +18,7 @@ BACKEND = Backend(
         "security-ubuntu.opensafely.org:443",
     ),
     github="https://github-proxy.opensafely.org",
+    # The provider's firewall lets no question about a name through.
+    dns=False,
+    hyperv=True,
 )

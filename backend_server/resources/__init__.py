@@ -23,7 +23,7 @@ from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.proof import Proven
 from backend_server.resources.revoked import RevokedKeys
 from backend_server.resources.service import ContainerService
-from backend_server.resources.setting import LoginDefs
+from backend_server.resources.setting import LoginDefs, NameSources
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
@@ -49,6 +49,7 @@ __all__ = [
     "Link",
     "LoginDefs",
     "Members",
+    "NameSources",
     "NftTable",
     "NoFile",
     "NoOtherKeys",

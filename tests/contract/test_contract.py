@@ -30,6 +30,7 @@ from backend_server.resources import (
     Link,
     LoginDefs,
     Members,
+    NameSources,
     NoFile,
     NoOtherKeys,
     NotMembers,
@@ -126,6 +127,7 @@ ABSENT = [
     Sample(Link(f"{FOLDER}/link", "/etc/hostname")),
     Sample(LoginDefs("CONTRACT", "yes")),
     Sample(Members("contract", frozenset({"ada"})), (Group("contract"), *STAFF)),
+    Sample(NameSources("contract", ("files", "db"))),
     Sample(KEY_FOLDER),
     Sample(OperatorsFile(f"{FOLDER}/secrets", "# NAME=value\n")),
     Sample(RevokedKeys(f"{FOLDER}/revoked")),
@@ -206,6 +208,7 @@ DRIFTED = [
     ),
     Sample(Link(f"{FOLDER}/l", "/etc/hostname"), (Link(f"{FOLDER}/l", "nowhere"),)),
     Sample(LoginDefs("UMASK", "027"), (LoginDefs("UMASK", "000"),)),
+    Sample(NameSources("hosts", ("files",)), (NameSources("hosts", ("dns", "files")),)),
     Sample(
         Members("staff", frozenset({"ada"})),
         (*STAFF, Members("staff", frozenset({"grace", "daemon"}))),
