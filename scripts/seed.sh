@@ -1,7 +1,7 @@
 #!/bin/bash
 # Makes the seed that turns a vendor's cloud image into a backend at its first boot: docs/first-boot.md.
 #
-#   scripts/seed.sh BACKEND FOLDER     writes user-data, meta-data and the disk seed.img to FOLDER
+#   scripts/seed.sh BACKEND FOLDER     writes user-data, meta-data and the disk seed.iso to FOLDER
 #   --network-config FILE              with these addresses, where no DHCP server gives any
 #   --plan                             the host only says what would be done, in /var/log/cloud-init-output.log
 #
@@ -32,8 +32,8 @@ done
 ((${#words[@]} == 2)) || usage "found ${#words[@]} words; wanted a backend and a folder"
 backend=${words[0]} folder=${words[1]}
 [[ -x $here/$backend/manage.sh ]] || usage "there is no backend $backend here"
-for program in git mformat mcopy; do
-    command -v "$program" >/dev/null || die "this machine has no $program" 'sudo apt-get install git mtools'
+for program in git genisoimage; do
+    command -v "$program" >/dev/null || die "this machine has no $program" "sudo apt-get install $program"
 done
 # Whoever runs this may not be who the checkout belongs to.
 git=(git -c "safe.directory=$here" -C "$here")
@@ -90,13 +90,9 @@ if [[ $network ]]; then
     files+=("$folder/network-config")
 fi
 
-# The names are those of cloud-init's NoCloud, as is the label.
-disk=$folder/seed.img
-rm -f "$disk"
+# The names are those of cloud-init's NoCloud, as is the label. Hyper-V takes it as a DVD.
+disk=$folder/seed.iso
 "${git[@]}" bundle create --quiet "$folder/backend.git" HEAD
-files+=("$folder/backend.git")
-size=$(($(cat "${files[@]}" | wc -c) / 1024 + 1024))
-mformat -C -i "$disk" -v CIDATA -T $((size * 2)) -h 2 -s 18 ::
-mcopy -i "$disk" "${files[@]}" ::
+genisoimage -quiet -V CIDATA -r -J -o "$disk" "${files[@]}" "$folder/backend.git"
 rm "$folder/backend.git"
 echo "seed of $backend at ${commit:0:12}: $folder/user-data, $folder/meta-data, $disk"
