@@ -132,6 +132,7 @@ class Sandbox:
             host = self._host("maker", tree)
             self.hosts.remove(host)
             services.give_secrets(host.root)
+            host.write(*guestimage.VENDORS)
             return self._boot(host, ())
 
         kind, recipe = f"bare-{tree.release}", f"{tree.path.name} {services.INVENTED}"
