@@ -1,7 +1,7 @@
 #!/bin/bash
 # Makes the seed that turns a vendor's cloud image into a backend at its first boot: docs/first-boot.md.
 #
-#   scripts/seed.sh BACKEND FOLDER     writes user-data, meta-data and the disk seed.iso to FOLDER
+#   scripts/seed.sh BACKEND FOLDER     writes user-data, meta-data, backend.git and a disk of them to FOLDER
 #   --network-config FILE              with these addresses, where no DHCP server gives any
 #   --plan                             the host only says what would be done, in /var/log/cloud-init-output.log
 #
@@ -50,12 +50,13 @@ set -euo pipefail
 place=/srv/backend-server commit=$commit
 if [ ! -e "\$place" ]; then
     command -v git >/dev/null || apt-get install --yes --no-install-recommends git
-    source=$source
+    source=$source seed=/var/lib/cloud/seed/nocloud
     if [ -e /dev/disk/by-label/CIDATA ]; then
-        mkdir -p /run/opensafely-seed
-        mountpoint -q /run/opensafely-seed || mount -o ro /dev/disk/by-label/CIDATA /run/opensafely-seed
-        source=/run/opensafely-seed/backend.git
+        seed=/run/opensafely-seed
+        mkdir -p "\$seed"
+        mountpoint -q "\$seed" || mount -o ro /dev/disk/by-label/CIDATA "\$seed"
     fi
+    [ ! -e "\$seed/backend.git" ] || source=\$seed/backend.git
     rm -rf "\$place.new"
     git clone --quiet "\$source" "\$place.new"
     # This commit and no other, wherever it came from.
@@ -75,6 +76,8 @@ mkdir -p "$folder"
     cat <<END
 #cloud-config
 # Makes this machine the OpenSAFELY backend $backend, at commit $commit. There are no secrets in it.
+# Not even the vendor's own account, which would be as good as root: people come from the rosters.
+users: []
 write_files:
   - path: /var/lib/cloud/scripts/per-boot/opensafely
     permissions: "0700"
@@ -94,5 +97,4 @@ fi
 disk=$folder/seed.iso
 "${git[@]}" bundle create --quiet "$folder/backend.git" HEAD
 genisoimage -quiet -V CIDATA -r -J -o "$disk" "${files[@]}" "$folder/backend.git"
-rm "$folder/backend.git"
-echo "seed of $backend at ${commit:0:12}: $folder/user-data, $folder/meta-data, $disk"
+echo "seed of $backend at ${commit:0:12}: $disk, and $folder/user-data for clouds that take that"
