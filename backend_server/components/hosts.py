@@ -13,7 +13,7 @@ from backend_server.resources import File, HostsBlock, Link, NameSources, Unit
 _TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
 
 _RESOLVED = "systemd-resolved.service"
-# Not empty of sense: without any, the one on this host is asked, and there is none.
+# Without a nameserver line glibc asks 127.0.0.1, and nobody listens there.
 _NO_SERVERS = "# Written by backend-server. No name servers: see /etc/hosts.\n"
 _DHCLIENT = (
     "# Else each lease would write /etc/resolv.conf.\nmake_resolv_conf() { :; }\n"

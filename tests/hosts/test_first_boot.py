@@ -70,6 +70,25 @@ def test_cloud_init_runs_the_seed_until_it_has_worked(bare_host, seed):
     assert vendors == "", "nobody is there who is on no roster"
 
 
+MISTAKES = [
+    (("nowhere", "seed"), "there is no backend nowhere here"),
+    (("tpp",), "found 1 words; wanted a backend and a folder"),
+    (("tpp", "seed", "--user"), "there is no option --user"),
+    (("tpp", "seed", "--network-config", "none"), "no file none for --network-config"),
+    (("tpp", "seed"), "what is not committed would not be in the seed"),
+]
+
+
+def test_what_would_be_no_seed_is_refused(sandbox, tmp_path):
+    place = sandbox.lay(tmp_path)
+    (place / "developers").write_text("linus\n")
+    for words, said in MISTAKES:
+        done = run(place / "scripts/seed.sh", *words, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+    assert not (tmp_path / "seed").exists()
+
+
 @pytest.mark.long
 def test_a_vendors_image_becomes_a_backend(sandbox, seed, lab):
     guest = sandbox.bare_guest()
