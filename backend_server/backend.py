@@ -100,6 +100,9 @@ class Backend:
 
     `registry` is the name that images come from, `controller` the URL that the job-runner
     asks for work. `share` is where level 4 outputs go; None: they stay on this host.
+    Where `dns` is false the host has no name servers: it knows the names in its hosts file,
+    and no others. Where `hyperv` is true it is a guest of Hyper-V.
+
     `database` is what jobs with access to the patients' database may reach,
     as ADDRESS:PORT, and nothing else; where `dummy_data` is true there is no such database.
     Where there is an `rdp_address`, reviewers come to it by remote desktop; 0.0.0.0 is every
@@ -122,3 +125,5 @@ class Backend:
     rdp_address: str = ""
     second_factor: bool = False
     share: Share | None = None
+    dns: bool = True
+    hyperv: bool = False

@@ -152,11 +152,25 @@ def _people(
             entries, found = rosters.parse(source, content)
             problems += found
             people[role.roster] = entries
+        elif role.roster:
+            problems += _managed_elsewhere(backend, role.roster, checkout)
     problems += rosters.check(people)
     return {
         name: tuple(entry for entry in entries if not entry.over(today))
         for name, entries in people.items()
     }
+
+
+def _managed_elsewhere(backend: Backend, roster: str, checkout: Path) -> list[Problem]:
+    """Whoever wrote a list that is not read counts on it."""
+    source = roster_path(backend.name, roster)
+    if not (checkout / source).exists():
+        return []
+    why = (
+        f"{backend.title} manages its {roster} elsewhere, and nobody on this list would "
+        f"get in; delete it, or name it in rosters of {backend.name}/backend.py"
+    )
+    return [Problem(source, 0, why)]
 
 
 def _keys(

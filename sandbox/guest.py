@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Mapping, Sequence
 
-from sandbox import guestimage, identity
+from sandbox import guestimage, identity, leftovers
 from sandbox.command import CommandFailed, Done, run
 from sandbox.errors import SandboxError
 from sandbox.guestagent import Agent
@@ -23,7 +23,7 @@ from sandbox.qemu import Qemu
 PATIENCE_S = 400
 TAKE_IDENTITY = """
 date --set=@{now} >/dev/null
-hostnamectl hostname {name} 2>/dev/null || hostname {name}
+echo {name} > /etc/hostname && hostname {name}
 sed -i '/^127\\.0\\.1\\.1 /d' /etc/hosts && sed -i '1i 127.0.1.1 {name}' /etc/hosts
 cat > /{unit}
 networkctl reload
@@ -59,6 +59,7 @@ class Guest:
         self.boot_id = self.state = ""
         run("rm", "-rf", "--one-file-system", self.folder)
         self.folder.mkdir(parents=True)
+        leftovers.note(lab.name, self.folder)
         lab.ip("tuntap", "add", self.link, "mode", "tap")
         lab.ip("link", "set", self.link, "master", "br0")
         self.plug()
@@ -133,8 +134,9 @@ class Guest:
         self, user: str, key: Path, command: str, check: bool = True, stdin: str = ""
     ) -> Done:
         """A shell line run by a person, through the network and sshd; 255: no way in."""
-        argv = (*SSH, "-oConnectTimeout=20", "-i", key, f"{user}@{self.address}")
-        return run(*argv, command, check=check, stdin=stdin)
+        # ssh takes the first of two.
+        argv = ("ssh", "-oConnectTimeout=20", *SSH[1:], "-i", key)
+        return run(*argv, f"{user}@{self.address}", command, check=check, stdin=stdin)
 
     def reboot(self, command: str = "systemctl reboot") -> Guest:
         """The guest has gone down and come up again, from its disk."""

@@ -41,7 +41,10 @@ def give(root: Path, name: str, own: tuple[str, str], lab: int) -> None:
     write(root, UNIT, network(own, lab, "host0"))
     write(root, "etc/hostname", f"{name}\n")
     servers = "".join(f"nameserver {address}\n" for address in resolvers())
-    write(root, "etc/resolv.conf", servers)
+    found = root / "etc/resolv.conf"
+    # A backend may have none, and then no DHCP server brings them back either.
+    if not found.exists() or "nameserver" in found.read_text():
+        write(root, "etc/resolv.conf", servers)
     # sudo looks its host's name up; the rest of the file is not ours.
     hosts = (root / "etc/hosts").read_text()
     hosts = re.sub(r"^127\.0\.1\.1 .*\n", "", hosts, flags=re.M)

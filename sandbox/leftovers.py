@@ -66,10 +66,19 @@ def sweep(lab: str) -> None:
     for mounted in mounts(lab):
         run("umount", "--lazy", mounted)
         run("rm", "-rf", "--one-file-system", mounted.parent)
+    for note in (uplink.RUNTIME / lab).glob("*.folder"):
+        run("rm", "-rf", "--one-file-system", note.resolve())
     if (Path("/run/netns") / lab).exists():
         run("ip", "netns", "delete", lab)
     uplink.disconnect(lab)
     uplink.forward_no_more(lab)
+
+
+def note(lab: str, folder: Path) -> None:
+    """This folder goes with the lab: it holds no mount to find it by."""
+    link = uplink.RUNTIME / lab / f"{folder.name}.folder"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder)
 
 
 def stop_programs(lab: str) -> None:

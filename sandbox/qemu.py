@@ -18,7 +18,7 @@ from sandbox.network import Lab
 
 MEMORY_MIB = 2048
 # The guest's root is a disk without a partition table: no boot loader, no firmware.
-KERNEL_COMMAND_LINE = "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0"
+KERNEL_COMMAND_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0"
 MACHINE = (
     *("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2"),
     *("-m", str(MEMORY_MIB), "-display", "none", "-nodefaults"),

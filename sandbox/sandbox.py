@@ -69,13 +69,19 @@ class Sandbox:
         """A host nobody has touched, booted, with the checkout in its place."""
         host = self._host(name or f"bare{next(self._numbers)}", self.tree(release))
         host.people = self.people
-        place = self.checkout.copy(host.root)
+        self.lay(host.root)
+        if not self.lab.online:
+            services.give_secrets(host.root)
+        return self._boot(host, shape, legacy_cgroups)
+
+    def lay(self, root: Path) -> Path:
+        """The checkout at its place below a root, committed, with what the sandbox invents."""
+        place = self.checkout.copy(root)
         people.lay_over(place, self.people, self.developers)
         if not self.lab.online:
             services.lay_over(place, self.images)
-            services.give_secrets(host.root)
         commit(place)
-        return self._boot(host, shape, legacy_cgroups)
+        return place
 
     def warm(
         self,
@@ -112,12 +118,26 @@ class Sandbox:
 
         kind = f"{backend}-{self.mirror.codename}"
         found = guestimage.image(self.cache, kind, self._recipe(), make, boot)
-        guest = Guest(
-            self.lab, name or f"guest{next(self._numbers)}", found, self.cache
-        )
-        self.guests.append(guest)
-        self.outside.know(guest.address, guest.people)
-        return guest.resume()
+        return self._guest(name, found, found.people).resume()
+
+    def bare_guest(self, name: str = "") -> Guest:
+        """A server as its vendor delivers it, not yet booted: cloud-init, and no checkout.
+
+        The packages that hosts fetched are there, for it is slow to fetch them.
+        """
+        packages.ensure(packages.FOR_GUESTS)
+        tree = self.tree()
+
+        def make() -> Host:
+            host = self._host("maker", tree)
+            self.hosts.remove(host)
+            services.give_secrets(host.root)
+            host.write(*guestimage.VENDORS)
+            return self._boot(host, ())
+
+        kind, recipe = f"bare-{tree.release}", f"{tree.path.name} {services.INVENTED}"
+        found = guestimage.image(self.cache, kind, recipe, make, None, "cloud-init")
+        return self._guest(name, found, self.people)
 
     def close(self) -> None:
         """Hosts, guests, stand-ins and lab are gone."""
@@ -139,6 +159,14 @@ class Sandbox:
         if guest in self.guests:
             self.guests.remove(guest)
             guest.destroy()
+
+    def _guest(self, name: str, found: Image, whose: People) -> Guest:
+        name = name or f"guest{next(self._numbers)}"
+        guest = Guest(self.lab, name, found, self.cache)
+        self.guests.append(guest)
+        guest.people = whose
+        self.outside.know(guest.address, whose)
+        return guest
 
     def _recipe(self) -> str:
         """Another one whenever a bare host would have other files."""

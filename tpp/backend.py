@@ -20,4 +20,7 @@ BACKEND = Backend(
     github="https://github-proxy.opensafely.org",
     # A folder of the Windows server that reviewers are on.
     share=Share(server="level4", path="Level4Files/workspaces", account="opensafely"),
+    # The provider's firewall lets no question about a name through.
+    dns=False,
+    hyperv=True,
 )

@@ -27,7 +27,7 @@ from backend_server.resources.proof import Proven
 from backend_server.resources.resolver import NameServers
 from backend_server.resources.revoked import RevokedKeys
 from backend_server.resources.service import ContainerService
-from backend_server.resources.setting import LoginDefs
+from backend_server.resources.setting import LoginDefs, NameSources
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
@@ -57,6 +57,7 @@ __all__ = [
     "Members",
     "MountPoint",
     "NameServers",
+    "NameSources",
     "NftTable",
     "NoFile",
     "NoOtherKeys",

@@ -34,6 +34,7 @@ from backend_server.resources import (
     Members,
     MountPoint,
     NameServers,
+    NameSources,
     NoFile,
     NoOtherKeys,
     NotMembers,
@@ -137,6 +138,7 @@ ABSENT = [
     Sample(Link(f"{FOLDER}/link", "/etc/hostname")),
     Sample(LoginDefs("CONTRACT", "yes")),
     Sample(Members("contract", frozenset({"ada"})), (Group("contract"), *STAFF)),
+    Sample(NameSources("contract", ("files", "db"))),
     Sample(KEY_FOLDER),
     Sample(MountPoint("/etc/contract")),
     Sample(MountPoint("/etc/contract"), (Directory("/etc/contract"),)),
@@ -219,6 +221,7 @@ DRIFTED = [
     ),
     Sample(Link(f"{FOLDER}/l", "/etc/hostname"), (Link(f"{FOLDER}/l", "nowhere"),)),
     Sample(LoginDefs("UMASK", "027"), (LoginDefs("UMASK", "000"),)),
+    Sample(NameSources("hosts", ("files",)), (NameSources("hosts", ("dns", "files")),)),
     Sample(
         Members("staff", frozenset({"ada"})),
         (*STAFF, Members("staff", frozenset({"grace", "daemon"}))),
