@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from typing import Callable
 
 from sandbox.fixtures import quiet_timer
+from sandbox.host import Host
 from tests.hosts import remote
 from tests.hosts.managing import manage
 
@@ -18,7 +20,7 @@ SHOTS = Path(os.environ.get("SCREENSHOTS", "/tmp/backend-screenshots"))
 CANARY = "canary7f3e9b"
 
 
-def host_with_desktop(warm_host, **shape):
+def host_with_desktop(warm_host: Callable[..., Host], **shape: bool) -> Host:
     """As after a first run, with a password for each of its people."""
     remote.ensure_client()
     host = warm_host("emis", shape=[quiet_timer], **shape)
@@ -28,17 +30,17 @@ def host_with_desktop(warm_host, **shape):
     return host
 
 
-def sessions_of(host, name="gus"):
+def sessions_of(host: Host, name: str = "gus") -> list[str]:
     lines = host.run("backend people sessions").stdout.splitlines()
     return [line for line in lines if line.split()[0] == name]
 
 
-def end_all(host):
+def end_all(host: Host) -> None:
     host.run("backend people sessions --end")
     assert sessions_of(host) == []
 
 
-def as_gus(command):
+def as_gus(command: str) -> str:
     """A process of the reviewer's, in the display of their session where it needs one."""
     inside = f"DISPLAY=:10 XAUTHORITY=/home/gus/.Xauthority {command}"
     return (
@@ -46,6 +48,6 @@ def as_gus(command):
     )
 
 
-def desktop_is_up(host):
+def desktop_is_up(host: Host) -> bool:
     names = host.run("ps -u gus -o comm=", check=False).stdout.split()
     return {"xfdesktop", "xfce4-panel", "thunar"} <= {n.lower() for n in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Iterator, Mapping
+from typing import Any, Iterator, Mapping
 
 from sandbox.checkout import PLACE
 from sandbox.command import Done
@@ -60,13 +60,13 @@ def changed(before: dict[str, str], after: dict[str, str]) -> list[str]:
     )
 
 
-def history(host: Host) -> list[dict]:
+def history(host: Host) -> list[dict[str, Any]]:
     """Every line of the history, oldest first; none where nothing was run."""
     lines = host.run(f"cat {HISTORY} 2>/dev/null", check=False).stdout.splitlines()
     return [json.loads(line) for line in lines]
 
 
-def missed(done: Done) -> list[dict]:
+def missed(done: Done) -> list[dict[str, Any]]:
     """What was not done, as the run of manage.sh --json said."""
     resources = json.loads(done.stdout)["resources"]
     unwell = ("failed", "not reached", "refused")

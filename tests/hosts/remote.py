@@ -88,6 +88,12 @@ class Client:
         pixel, found = bytes.fromhex(colour[1:]), self.pixels()
         return found.count(pixel * 64) > 50
 
+    def windows(self) -> bytes:
+        """The panel's row of open windows, as it looks."""
+        lines = (row * WIDTH * 3 for row in range(34))
+        pixels = self.pixels()
+        return b"".join(pixels[line + 250 * 3 : line + 1000 * 3] for line in lines)
+
     def still(self) -> bool:
         """Whether the screen stays the same for a second."""
         before = self.pixels()

@@ -86,16 +86,21 @@ def client(host):
 
 
 def open_file(client, name):
+    """Afterwards its window is there, and drawn."""
     client.type(name)
     wait_until(client.still, 30)
+    before = client.windows()
     client.do("key", "Return")
+    wait_until(lambda: client.windows() != before and client.still(), 60)
 
 
 def take_last_action(client):
     """That of the file manager's menu, above Properties, for what is selected."""
     client.do("key", "Menu")
     wait_until(client.still, 30)
+    before = client.windows()
     client.do("key", "Up", "Up", "Return")
+    wait_until(lambda: client.windows() != before and client.still(), 60)
 
 
 def runs(host, name):
@@ -111,8 +116,7 @@ def close(host, client, name):
 def test_text_is_read_edited_and_saved(host, client):
     """As a person does it: keys at the client. The screenshots are to be looked at."""
     open_file(client, "notes.txt")
-    wait_until(lambda: runs(host, "mousepad"), 30)
-    wait_until(client.still, 30)
+    assert runs(host, "mousepad")
     client.do("key", "ctrl+End")
     client.type("reviewed")
     client.do("key", "ctrl+s")
@@ -125,8 +129,7 @@ def test_a_table_is_looked_at_and_changed_as_text(host, client):
     """A spreadsheet would write 0.300 as 0.3, or its own format under the name of a CSV."""
     before = host.read(f"{FOLDER}/counts.csv")
     open_file(client, "counts.csv")
-    wait_until(lambda: runs(host, "gnumeric"), 30)
-    wait_until(client.still, 30)
+    assert runs(host, "gnumeric")
     client.shot(SHOTS / "table.png")
     client.do("key", "Down")
     client.type("changed")
@@ -139,8 +142,7 @@ def test_a_table_is_looked_at_and_changed_as_text(host, client):
     client.type("counts.csv")
     client.do("key", "Escape")
     take_last_action(client)
-    wait_until(lambda: runs(host, "mousepad"), 30)
-    wait_until(client.still, 30)
+    assert runs(host, "mousepad")
     client.do("key", "ctrl+End")
     client.type("redacted")
     client.do("key", "ctrl+s")
@@ -171,8 +173,7 @@ def test_two_versions_are_compared(host, client):
     client.do("key", "Escape")
     client.do("key", "shift+Down")
     take_last_action(client)
-    wait_until(lambda: runs(host, "meld.*notes.txt.*page.html"), 30)
-    wait_until(client.still, 30)
+    assert runs(host, "meld.*notes.txt.*page.html")
     client.shot(SHOTS / "compared.png")
     close(host, client, "meld")
 
