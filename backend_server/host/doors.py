@@ -19,6 +19,7 @@ from backend_server.roles import MARKER
 
 
 _ASK_S = 10
+_DISPLAYS = "/tmp/.X11-unix"
 
 
 class Door(NamedTuple):
@@ -160,6 +161,15 @@ def _end_sessions(host: Host, name: str) -> None:
     processes.end(host, uid)
     for verb in ("stop", "reset-failed"):  # a manager that was killed counts as failed
         _ask(host, "systemctl", verb, f"user@{uid}.service")
+    _free_displays(host, uid)
+
+
+def _free_displays(host: Host, uid: int) -> None:
+    """What an X server that was killed left behind, which xrdp takes for one that runs."""
+    for name in host.names(_DISPLAYS):
+        found = host.stat(f"{_DISPLAYS}/{name}")
+        if found is not None and found.st_uid == uid:
+            host.remove(f"{_DISPLAYS}/{name}")
 
 
 def _ask(host: Host, *argv: str) -> None:

@@ -20,7 +20,7 @@ SHOTS = Path(os.environ.get("SCREENSHOTS", "/tmp/backend-screenshots"))
 CANARY = "canary7f3e9b"
 
 
-def host_with_desktop(warm_host: Callable[..., Host], **shape: bool) -> Host:
+def host_with_desktop(warm_host: Callable[..., Host], **shape: object) -> Host:
     """As after a first run, with a password for each of its people."""
     remote.ensure_client()
     host = warm_host("emis", shape=[quiet_timer], **shape)
