@@ -253,7 +253,8 @@ class _Push:
     def _explained(self, why: str) -> str:
         """Where the share could not be mounted, only mount.cifs knows why."""
         unit = self.host.unit(self.share.mount)
-        if unit.get("ActiveState", "active") == "active":
+        mounted = unit.get("ActiveState", "active") == "active"
+        if mounted or on_share.UNREACHED not in why:
             return why
         for line in reversed(self.host.mount_says(self.share.mount)):
             found = _MOUNT_ERROR.search(line)

@@ -146,12 +146,10 @@ class Share:
         )
         with client:
             assert client.stdin
-            client.stdin.write(f'open "{path}"\n')
+            client.stdin.write('open "{}"\n'.format(path.replace("/", "\\")))
             client.stdin.flush()
             try:
-                self._wait(
-                    lambda: path in self._status("--locks"), f"{path} is not open"
-                )
+                self._wait(lambda: self._is_open(path), f"{path} is not open")
                 yield
             finally:
                 client.kill()
@@ -174,6 +172,11 @@ class Share:
             if time.monotonic() > deadline:
                 raise SandboxError(f"{otherwise}: see {self.folder}/log")
             time.sleep(0.2)
+
+    def _is_open(self, path: str) -> bool:
+        """For writing, too: whoever only reads it back may be the one who is tested."""
+        lines = self._status("--locks").splitlines()
+        return any("RDWR" in line and path in line for line in lines)
 
     def _status(self, what: str) -> str:
         return run(*self.lab.inside("smbstatus", "-s", self.settings, what)).stdout

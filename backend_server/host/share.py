@@ -26,6 +26,8 @@ STAGING = "/run/opensafely/push"
 # Below the folder that is pushed to: what is half there is seen by nobody.
 INCOMING = ".opensafely-incoming"
 
+UNREACHED = "could not be reached"
+
 _RSYNC = (
     *("rsync", "--from0", "--files-from=-", "--copy-links", "--whole-file"),
     *("--ignore-times", "--times", "--omit-dir-times"),
@@ -113,7 +115,11 @@ def remove(place: Place, digests: Mapping[str, str], emit: Emit) -> None:
 
 def _enter(place: Place) -> int:
     """This process is in the folder on the share, which was mounted for it. Its device."""
-    os.chdir(place.mount_point)
+    try:
+        os.chdir(place.mount_point)
+    except OSError as error:
+        why = f"{place.mount_point} {UNREACHED}: {error.strerror}"
+        raise UserError(why) from None
     with open(
         "/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape"
     ) as file:

@@ -183,6 +183,15 @@ def test_an_empty_mount_point_is_not_the_share():
     assert said == []
 
 
+def test_a_mount_point_that_cannot_be_entered_says_why():
+    prepare()
+    lay("ws", {"a": b"1"})
+    subprocess.run(["umount", MOUNT], check=True)
+    MOUNT.rmdir()
+    why = pushes()[0].why
+    assert why == f"{MOUNT} could not be reached: No such file or directory"
+
+
 def test_without_a_password_nothing_is_tried():
     share = prepare()
     lay("ws", {"a": b"1"})
