@@ -82,7 +82,8 @@ def host(shared_warm_host):
     host.write("/etc/systemd/resolved.conf.d/lab.conf", servers)
     host.run("rm /etc/systemd/system/systemd-resolved.service; systemctl daemon-reload")
     host.run(f"apt-get -qq update && {install} systemd-resolved")
-    host.run("systemctl enable --now systemd-resolved")
+    host.run("systemctl reload dbus; systemctl enable systemd-resolved")
+    host.run("systemctl restart systemd-resolved")
     host.run("ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf")
     host.run("sed -i 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf")
     return host
