@@ -199,16 +199,16 @@ def test_the_screen_is_locked_until_the_password(host, client):
     assert client.shows(BACKGROUND)
     assert "timeout:  600" in host.run(as_gus("xset q")).stdout
     host.run(as_gus("xset s 2 2"))
-    wait_until(lambda: runs(host, "xsecurelock"), 30)
+    wait_until(lambda: runs(host, "^xsecurelock"), 30)
     host.run(as_gus("xset s 600 600"))
     wait_until(lambda: not client.shows(BACKGROUND), 30)
     for password in ("wrong", PASSWORD):
-        assert runs(host, "xsecurelock")
+        assert runs(host, "^xsecurelock")
         client.type(password)
         client.do("key", "Return")
         wait_until(client.still, 30)
     wait_until(lambda: client.shows(BACKGROUND), 30)
-    assert not runs(host, "xsecurelock")
+    assert not runs(host, "^xsecurelock")
     host.run("faillock --user gus --reset")
 
 
