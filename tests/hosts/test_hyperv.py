@@ -56,7 +56,7 @@ def hosts_clock(guest):
 def test_the_time_is_the_hosts(guest, hosts_clock):
     assert seconds_off(guest) > 3500
     manage_only(guest, "clock")
-    wait_until(lambda: seconds_off(guest) < 5, timeout_s=90)
+    wait_until(lambda: seconds_off(guest) < 60, timeout_s=90)
     sources = guest.run("chronyc -n sources").stdout
     assert "#* PHC0" in sources
     assert "^" not in sources.partition("=\n")[2], "no time server is asked"
