@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
-from typing import Mapping
+from pathlib import Path
+from typing import Mapping, Sequence
 
 from sandbox.command import run
 from sandbox.progress import Step
@@ -30,6 +32,9 @@ FOR_GUESTS = {
 }
 
 
+LOCK = Path("/run/lock/backend-sandbox-packages")
+
+
 def missing(programs: Mapping[str, str] = PROGRAMS) -> list[str]:
     """Packages whose program is not there, by name."""
     return sorted(
@@ -38,10 +43,20 @@ def missing(programs: Mapping[str, str] = PROGRAMS) -> list[str]:
 
 
 def ensure(programs: Mapping[str, str] = PROGRAMS) -> None:
-    """Every one of these programs is on this machine; what is added is named first."""
-    packages = missing(programs)
-    if not packages:
+    """Every one of these programs is on this machine; what is added is named first.
+
+    Another run may be adding them at the moment: it is waited for.
+    """
+    if not missing(programs):
         return
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        packages = missing(programs)
+        if packages:
+            _add(packages)
+
+
+def _add(packages: Sequence[str]) -> None:
     print(f"adding to this machine: {' '.join(packages)}", file=sys.stderr)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with Step("installing packages"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -126,10 +127,10 @@ class Registry:
         body: bytes = b"",
         kind: str = "application/octet-stream",
     ) -> Mapping[str, str]:
-        connection = Connection(self.socket)
-        connection.request(method, path, body, {"Content-Type": kind})
-        reply = connection.getresponse()
-        said = reply.read()
+        with contextlib.closing(Connection(self.socket)) as connection:
+            connection.request(method, path, body, {"Content-Type": kind})
+            reply = connection.getresponse()
+            said = reply.read()
         if reply.status >= 300:
             raise SandboxError(f"{method} {path}: {reply.status} {said[:300]!r}")
         return dict(reply.headers)

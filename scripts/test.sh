@@ -99,9 +99,7 @@ run_tests() {
 
 mode=all
 case ${1-} in quick | all | long | accept) mode=$1 && shift ;; esac
-first=(tests/lint tests/unit) last=(tests --ignore=tests/lint) options=() limit=70m
-# The tests on hosts wait more than they work: two files at a time. Those of a file share a host.
-last+=(--numprocesses=2 --dist=loadfile)
+first=(tests/lint tests/unit) last=(tests --ignore=tests/lint) options=() limit=84m
 case $mode in
 quick) last=(tests/unit) limit=15m ;;
 long) options=(--long) limit=170m ;;

@@ -18,7 +18,7 @@ MINUTES = {
     "desktop": 10,
     "SMB": 12,
 }
-SPENT = Counter()
+SPENT = pytest.StashKey[Counter]()
 
 
 def pytest_addoption(parser):
@@ -29,6 +29,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.stash[SPENT] = Counter()
     # A machine that is busy is no reason to fail, and what failed once must fail again.
     settings.register_profile("short", deadline=None, derandomize=True)
     settings.register_profile("long", deadline=None, max_examples=2000)
@@ -57,15 +58,8 @@ def share_of(item):
 # Outermost, so that what the skip and xfail marks made of a report comes by here.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item, call):
-    report = without_skips((yield))
-    report.share = share_of(item)
-    return report
-
-
-# Where tests run in processes of their own, only the first one, which has this called for the
-# reports of all, knows what was spent.
-def pytest_runtest_logreport(report):
-    SPENT[getattr(report, "share", DEFAULT_SHARE)] += report.duration
+    item.config.stash[SPENT][share_of(item)] += call.duration
+    return without_skips((yield))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -90,16 +84,17 @@ def without_skips(report):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    spent = config.stash[SPENT]
     file = config.getoption("--times")
     if file:
         if file.exists():
-            SPENT.update(json.loads(file.read_text()))
-        file.write_text(json.dumps(SPENT))
+            spent.update(json.loads(file.read_text()))
+        file.write_text(json.dumps(spent))
     terminalreporter.write_sep("=", "time by share")
     for share, minutes in MINUTES.items():
-        if share in SPENT:
-            over = SPENT[share] / 60 - minutes
+        if share in spent:
+            over = spent[share] / 60 - minutes
             warning = f"   WARNING: {over:.1f} minutes over" if over > 0 else ""
             terminalreporter.write_line(
-                f"{share:<16} {SPENT[share] / 60:5.1f} of {minutes:2} minutes{warning}"
+                f"{share:<16} {spent[share] / 60:5.1f} of {minutes:2} minutes{warning}"
             )

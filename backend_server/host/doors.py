@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Callable, Iterator, NamedTuple
 
 from backend_server.change import counted
@@ -20,6 +21,7 @@ from backend_server.roles import MARKER
 
 _ASK_S = 10
 _DISPLAYS = "/tmp/.X11-unix"
+_LOCK = re.compile(r"\.X[0-9]+-lock")
 
 
 class Door(NamedTuple):
@@ -166,10 +168,12 @@ def _end_sessions(host: Host, name: str) -> None:
 
 def _free_displays(host: Host, uid: int) -> None:
     """What an X server that was killed left behind, which xrdp takes for one that runs."""
-    for name in host.names(_DISPLAYS):
-        found = host.stat(f"{_DISPLAYS}/{name}")
+    sockets = [f"{_DISPLAYS}/{name}" for name in host.names(_DISPLAYS)]
+    locks = [f"/tmp/{name}" for name in host.names("/tmp") if _LOCK.fullmatch(name)]
+    for path in (*sockets, *locks):
+        found = host.stat(path)
         if found is not None and found.st_uid == uid:
-            host.remove(f"{_DISPLAYS}/{name}")
+            host.remove(path)
 
 
 def _ask(host: Host, *argv: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import shutil
 import socket
@@ -16,29 +15,55 @@ import warnings
 from pathlib import Path
 from typing import Iterator
 
+from sandbox import packages
 from sandbox.host import Host
 
 
-PACKAGES = ("freerdp2-x11", "imagemagick", "xdotool", "xvfb", "xclip")
+PROGRAMS = {
+    "import": "imagemagick",
+    "Xvfb": "xvfb",
+    "xclip": "xclip",
+    "xdotool": "xdotool",
+    "xfreerdp": "freerdp2-x11",
+}
 WIDTH, HEIGHT = 1280, 860
-_DISPLAYS = itertools.count(70 + os.getpid() % 200)
 
 
 def ensure_client() -> None:
     """The programs are on this machine."""
-    if not all(map(shutil.which, ("xfreerdp", "import", "xdotool", "Xvfb", "xclip"))):
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        options = ("-qq", "-y", "--no-install-recommends", "-o=DPkg::Lock::Timeout=300")
-        subprocess.run(
-            ["apt-get", "install", *options, *PACKAGES], check=True, env=quiet
-        )
+    packages.ensure(PROGRAMS)
+
+
+def screen() -> tuple[subprocess.Popen[bytes], str]:
+    """An X server, and the display that it found free: another test may have one too."""
+    heard, said = os.pipe()
+    size = f"{WIDTH}x{HEIGHT}x24"
+    argv = ["Xvfb", "-displayfd", str(said), "-screen", "0", size, "-nolisten", "tcp"]
+    process = subprocess.Popen(
+        argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(said,)
+    )
+    os.close(said)
+    with os.fdopen(heard) as stream:
+        return process, f":{stream.readline().strip()}"
+
+
+def wait_for_xrdp(address: str) -> None:
+    """Somebody answers there: xrdp counts as started two seconds before it does."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection((address, 3389), 5).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, f"nobody answers at {address}:3389"
+            time.sleep(0.1)
 
 
 class Client:
     """One run of xfreerdp, as somebody with a password, and what can be done at its screen."""
 
     def __init__(self, host: Host, user: str, password: str, *options: str) -> None:
-        self.display = f":{next(_DISPLAYS)}"
+        self.screen, self.display = screen()
         self.home = Path(tempfile.mkdtemp(prefix="rdp-"))
         self.log = self.home / "log"
         self.env = {
@@ -46,14 +71,7 @@ class Client:
             "DISPLAY": self.display,
             "HOME": str(self.home),
         }
-        screen = ("-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp")
-        self.screen = subprocess.Popen(
-            ["Xvfb", self.display, *screen],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        while not Path(f"/tmp/.X11-unix/X{self.display[1:]}").exists():
-            time.sleep(0.05)
+        wait_for_xrdp(host.address)
         who = (f"/v:{host.address}", f"/u:{user}", f"/p:{password}", "/cert:ignore")
         argv = (
             "xfreerdp",

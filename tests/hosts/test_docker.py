@@ -263,7 +263,8 @@ def test_it_was_stopped(host):
     assert plan.returncode == 3
     assert "running: False -> True" in plan.stdout
     assert host.run("systemctl is-active docker", check=False).stdout == "inactive\n"
-    assert manage(host).returncode == 0
+    # 4: the job-runner was started as often, which is called a loop until it has stayed up.
+    assert manage(host).returncode in (0, 4)
     settled(host)
     assert rests(host)
 
