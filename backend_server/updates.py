@@ -33,9 +33,8 @@ class Update(NamedTuple):
 def held_here(host: HostReader) -> list[str]:
     """The packages that only a maintenance moves, of those that are installed."""
     states = host.packages()
-    ours = (
-        host.stat(xrdp.CERTIFICATE) is not None
-    )  # the provider's own is theirs to move
+    # The provider's own desktop is theirs to move.
+    ours = host.stat(xrdp.CERTIFICATE) is not None
     held = docker.HELD | (desktop.HELD if ours else frozenset())
     return sorted(name for name in held if name in states and states[name].installed)
 

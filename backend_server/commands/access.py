@@ -16,12 +16,12 @@ from backend_server import (
     revoking,
 )
 from backend_server.backends import load
-from backend_server.commands.output import OK, ended, say_lines
+from backend_server.commands.output import OK, ended, record, say_done, say_lines
 from backend_server.errors import UserError
 from backend_server.host.writer import Host
 from backend_server.lock import NARROW, Busy, only_run
 from backend_server.narrowing import narrowing, overdue, remaining
-from backend_server.notices import event, tell
+from backend_server.notices import tell
 from backend_server.releases import of_host
 from backend_server.run import Options, Run
 
@@ -43,7 +43,7 @@ def revoke(options: Options) -> int:
         failure = error
     try:
         sentence = f"{options.subject} was revoked by {history.who(host)}"
-        _event(host, options, "revoked", f"{sentence}: {options.why}")
+        record(host, options, "revoked", f"{sentence}: {options.why}")
     finally:
         if failure:
             raise failure
@@ -60,9 +60,9 @@ def readmit(options: Options) -> int:
     host = Host()
     revoking.readmit(host, options.subject)
     sentence = f"{options.subject} was readmitted by {history.who(host)}"
-    _event(host, options, "readmitted", sentence)
+    record(host, options, "readmitted", sentence)
     back = "gets back what the rosters say with the next run: sudo backend"
-    _say(options, f"{options.subject} {back}")
+    say_done(options, f"{options.subject} {back}")
     return OK
 
 
@@ -115,13 +115,3 @@ def _show(run: Run) -> None:
     if run.unrecorded:
         say_lines(report.sentence(run.unrecorded))
     say_lines(f"degraded: {line}" for line in run.degraded)
-
-
-def _event(host: Host, options: Options, what: str, sentence: str) -> None:
-    more = {"subject": options.subject, "why": options.why}
-    event(host, str(options.checkout), what, sentence, **more)
-
-
-def _say(options: Options, sentence: str) -> None:
-    data = {"format": 1, "subject": options.subject}
-    print(json.dumps(data) if options.json else sentence)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from typing import Iterable, Iterator, TextIO
 
 from backend_server import engine
 from backend_server.errors import Refused
+from backend_server.host.writer import Host
+from backend_server.notices import event
 from backend_server.run import Options, Run
 
 
@@ -53,3 +56,15 @@ def shown_once(options: Options, what: str) -> Iterator[TextIO]:
         except OSError:
             raise Refused(why, hint=hint) from None
         yield terminal
+
+
+def record(host: Host, options: Options, what: str, sentence: str) -> None:
+    """The history, and the other developers, know what was done to whom, and why."""
+    more = {"subject": options.subject, "why": options.why}
+    event(host, str(options.checkout), what, sentence, **more)
+
+
+def say_done(options: Options, sentence: str) -> None:
+    """What became of somebody, in a sentence; with --json only who it was."""
+    data = {"format": 1, "subject": options.subject}
+    print(json.dumps(data) if options.json else sentence)

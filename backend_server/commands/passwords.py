@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from backend_server import given_password, history
 from backend_server.backends import load
-from backend_server.commands.output import OK, shown_once
+from backend_server.commands.output import OK, record, say_done, shown_once
 from backend_server.errors import Refused
 from backend_server.host.writer import Host
-from backend_server.notices import event
 from backend_server.roles import MARKER, ROLES
 from backend_server.run import Options
 
@@ -42,8 +39,8 @@ def _give(host: Host, options: Options) -> int:
                 file=terminal,
             )
     sentence = f"{history.who(host)} gave {name} a password"
-    _event(host, options, "password given", sentence)
-    _say(options, f"{name} has a new password, and is reminded to change it")
+    record(host, options, "password given", sentence)
+    say_done(options, f"{name} has a new password, and is reminded to change it")
     return OK
 
 
@@ -60,19 +57,9 @@ def _reset(host: Host, options: Options) -> int:
         if host.stat(f"{_TICKETS}/{ticket}"):
             host.remove(f"{_TICKETS}/{ticket}")
     sentence = f"{history.who(host)} took back the password of {name}"
-    _event(host, options, "password reset", sentence)
+    record(host, options, "password reset", sentence)
     sudo = any(name in host.members(role.group) for role in ROLES if role.sudo)
     own = "sets one with: sudo opensafely-password"
     given = f"is given one with: sudo backend people password {name}"
-    _say(options, f"{name} has no password now, and {own if sudo else given}")
+    say_done(options, f"{name} has no password now, and {own if sudo else given}")
     return OK
-
-
-def _event(host: Host, options: Options, what: str, sentence: str) -> None:
-    more = {"subject": options.subject, "why": options.why}
-    event(host, str(options.checkout), what, sentence, **more)
-
-
-def _say(options: Options, sentence: str) -> None:
-    data = {"format": 1, "subject": options.subject}
-    print(json.dumps(data) if options.json else sentence)
