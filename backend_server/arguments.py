@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
-from backend_server import kinds
+from backend_server import kinds, options
 from backend_server.commands.access import narrow, readmit, revoke
 from backend_server.commands.disk import show_disk, tidy
 from backend_server.commands.host import repair, undo
@@ -13,6 +13,7 @@ from backend_server.commands.job import job_logs, job_shell, kill, list_jobs
 from backend_server.commands.look import show, status
 from backend_server.commands.maintenance import maintain, prove
 from backend_server.commands.manage import apply, plan
+from backend_server.commands.outputs import push
 from backend_server.commands.passwords import password
 from backend_server.commands.people import first_password, list_people, who
 from backend_server.commands.second_factor import totp
@@ -30,17 +31,11 @@ from backend_server.commands.service import (
     update,
 )
 from backend_server.commands.sessions import sessions
+from backend_server.options import Argument, argument, flag
 from backend_server.run import Options
 
 
 Act = Callable[[Options], int]
-
-
-class Argument(NamedTuple):
-    """What add_argument() takes: names, and settings."""
-
-    names: tuple[str, ...]
-    settings: Mapping[str, Any]
 
 
 class Command(NamedTuple):
@@ -51,62 +46,27 @@ class Command(NamedTuple):
     looks: bool = False  # and changes nothing: may end when nobody reads on
 
 
-def _flag(*names: str, says: str) -> Argument:
-    return Argument(names, {"action": "store_true", "help": says})
-
-
-def _argument(name: str, **settings: Any) -> Argument:
-    # What is not given has the default of Options.
-    return Argument((name,), {"default": argparse.SUPPRESS, **settings})
-
-
-_ONLY = _argument(
-    "--only",
-    action="append",
-    metavar="COMPONENT",
-    help="leave the others alone; may be given again",
-)
-_OFFLINE = _flag("--offline", says="ask nothing of the network")
-_ACCEPT = _flag(
-    "--accept-keys", says="let in the further keys that GitHub has for people here"
-)
-_VERBOSE = _flag(
-    "-v", "--verbose", says="whole text of new files, and every program started"
-)
-_YES = _flag(
-    "--yes",
-    says="answers yes: a first run here, an account that is adopted, several people who leave",
-)
-_CONFIRM = _argument(
-    "--confirm-within",
-    metavar="SECONDS",
-    type=kinds.seconds,
-    help="how long a change to sshd or PAM waits for a new login; default: 300",
-)
-_ASK = _flag("--ask", says="for one, instead of making it; or a line on stdin")
-_RESET = _flag("--reset", says="no password again, as on the first day")
-_MAYBE_USER = _argument("user", metavar="USER", nargs="?")
-_REVIEWER = _argument("subject", metavar="USER")
-_WHOM = _argument("subject", metavar="USER|SHA256:…")
-_WHY = "for the history, and the other developers"
-_JOB = _argument("subject", metavar="ID")
-_ACTING = (_ONLY, _OFFLINE, _ACCEPT, _VERBOSE)
-
 COMMANDS = (
     Command(
         "apply",
         apply,
         "make this host what it is declared to be (the default)",
-        (*_ACTING, _YES, _CONFIRM),
+        (*options.ACTING, options.YES, options.CONFIRM),
     ),
-    Command("plan", plan, "what apply would change; exit 3 if anything", _ACTING, True),
+    Command(
+        "plan",
+        plan,
+        "what apply would change; exit 3 if anything",
+        options.ACTING,
+        True,
+    ),
     Command(
         "show",
         show,
         "all that is declared; needs no root and looks at no host",
         (
-            _ONLY,
-            _argument(
+            options.ONLY,
+            argument(
                 "--release",
                 metavar="RELEASE",
                 help="such as `ubuntu 24.04`; this host's if not given",
@@ -128,8 +88,8 @@ PEOPLE = (
         who,
         "what an account can reach, and why",
         (
-            _MAYBE_USER,
-            _flag("--root", says="everybody who can become root, and each way there"),
+            options.MAYBE_USER,
+            flag("--root", says="everybody who can become root, and each way there"),
         ),
         looks=True,
     ),
@@ -137,26 +97,29 @@ PEOPLE = (
         "revoke",
         revoke,
         "shut out an account, or a key by its SHA256:…, now",
-        (_WHOM, _argument("--why", metavar="TEXT", required=True, help=_WHY)),
+        (
+            options.WHOM,
+            argument("--why", metavar="TEXT", required=True, help=options.WHY),
+        ),
     ),
     Command(
         "readmit",
         readmit,
         "take back a revoke",
-        (_WHOM, _argument("--why", metavar="TEXT", help=_WHY)),
+        (options.WHOM, argument("--why", metavar="TEXT", help=options.WHY)),
     ),
     Command(
         "password",
         password,
         "give a reviewer a password for the remote desktop; --reset: take anybody's back",
-        (_REVIEWER, _ASK, _RESET),
+        (options.REVIEWER, options.ASK, options.RESET),
     ),
-    Command("totp", totp, "give a reviewer a second factor", (_REVIEWER,)),
+    Command("totp", totp, "give a reviewer a second factor", (options.REVIEWER,)),
     Command(
         "sessions",
         sessions,
         "who is on the remote desktop, and since when; --end: no longer",
-        (_MAYBE_USER, _flag("--end", says="theirs, or everybody's, ends now")),
+        (options.MAYBE_USER, flag("--end", says="theirs, or everybody's, ends now")),
     ),
     Command(
         "first-password", first_password, "your own, once: sudo opensafely-password"
@@ -165,11 +128,11 @@ PEOPLE = (
         "narrow",
         narrow,
         "take away what has ended; the timer's, every 15 minutes",
-        (_OFFLINE,),
+        (options.OFFLINE,),
     ),
 )
-_SERVICE = _argument("subject", metavar="NAME")
-_AGREED = _flag("--yes", says="answers yes")
+_SERVICE = argument("subject", metavar="NAME")
+_AGREED = flag("--yes", says="answers yes")
 SERVICE = (
     Command(
         "list", list_services, "each service, its image, and what it lacks", looks=True
@@ -178,7 +141,7 @@ SERVICE = (
         "logs",
         logs,
         "what it says, and what systemd says of it",
-        (_SERVICE, _flag("-f", "--follow", says="go on as it comes")),
+        (_SERVICE, flag("-f", "--follow", says="go on as it comes")),
         looks=True,
     ),
     Command("start", start, "run it, and see whether it stays up", (_SERVICE,)),
@@ -191,8 +154,8 @@ SERVICE = (
         "run it at another image, and go back if it does not stay up",
         (
             _SERVICE,
-            _argument("--to", metavar="DIGEST", type=kinds.digest, help="sha256:…"),
-            _argument("--tag", metavar="TAG", help="what that means now; latest"),
+            argument("--to", metavar="DIGEST", type=kinds.digest, help="sha256:…"),
+            argument("--tag", metavar="TAG", help="what that means now; latest"),
             _AGREED,
         ),
     ),
@@ -203,8 +166,8 @@ SERVICE = (
         secrets,
         "which are set, and since when; `set NAME` sets one",
         (
-            _argument("subject", metavar="set", nargs="?"),
-            _argument("secret", metavar="NAME", nargs="?"),
+            argument("subject", metavar="set", nargs="?"),
+            argument("secret", metavar="NAME", nargs="?"),
         ),
     ),
     Command(
@@ -216,11 +179,7 @@ HOST = (
         "repair",
         repair,
         "give files in the data trees the access back that they should have",
-        (
-            _flag(
-                "--recent", says="only in workspaces that changed since the last time"
-            ),
-        ),
+        (flag("--recent", says="only in workspaces that changed since the last time"),),
     ),
     Command(
         "undo",
@@ -232,13 +191,13 @@ HOST = (
         maintain,
         "upgrade docker, the kernel and all packages while no job runs, then prove",
         (
-            _argument(
+            argument(
                 "--wait",
                 metavar="TIME",
                 type=kinds.time,
                 help="for jobs to end, such as 2h; without it, running jobs refuse it",
             ),
-            _flag("--reboot", says="prove after a reboot instead"),
+            flag("--reboot", says="prove after a reboot instead"),
         ),
     ),
     Command("prove", prove, "try services, the network that jobs are on, and a job"),
@@ -251,17 +210,25 @@ JOB = (
         "logs",
         job_logs,
         "what a job has said; ID is any part of its id",
-        (_JOB, _flag("-f", "--follow", says="and what it will say")),
+        (options.JOB, flag("-f", "--follow", says="and what it will say")),
         looks=True,
     ),
-    Command("shell", job_shell, "a shell inside a job's container", (_JOB,)),
-    Command("kill", kill, "end a job at once", (_JOB, _YES)),
+    Command("shell", job_shell, "a shell inside a job's container", (options.JOB,)),
+    Command("kill", kill, "end a job at once", (options.JOB, options.YES)),
+)
+OUTPUTS = (
+    Command(
+        "push",
+        push,
+        "put what is new of level 4 on the share; a timer's, every minute",
+    ),
 )
 GROUPS = (
     ("people", "who can do what on this host", PEOPLE),
     ("service", "what runs in containers on this host", SERVICE),
     ("host", "look after this host", HOST),
     ("job", "what the job-runner runs here", JOB),
+    ("outputs", "what leaves this host for level 4", OUTPUTS),
 )
 _EXIT_CODES = """\
 exit status:
@@ -296,5 +263,5 @@ def _add(parsers: Any, commands: Sequence[Command]) -> None:
         )
         command.set_defaults(act=act, looks=looks)
         command.add_argument("--json", action="store_true", help="for programs")
-        for argument in arguments:
-            command.add_argument(*argument.names, **argument.settings)
+        for each in arguments:
+            command.add_argument(*each.names, **each.settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Iterator
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,74 @@ class Follow:
     until: str
 
 
+# A comma or a blank would end the option, and a % means something to systemd.
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._$-]*"
+_OF_SHARE = {
+    "server": _WORD,
+    "path": rf"{_WORD}(/{_WORD})*",
+    "account": _WORD,
+    "domain": rf"({_WORD})?",
+    "mount_point": r"(/[a-z0-9_]+)+",  # a hyphen would be spelt \x2d in the unit's name
+    "version": r"3(\.[0-9]+)*",
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """A folder of a Windows server, mounted here, that level 4 outputs are pushed to.
+
+    `server` is a name in BACKEND/hosts, `path` the share there and the folder inside it, as
+    level4/workspaces. `account` may write there; its password is set on the host. `uid`,
+    `gid` and the modes say who sees on this host what is there. With `seal` all is encrypted
+    on the way. With `removes` an output that is declared no longer goes there too, if it is
+    still as it was put there. Nobody needs to look for `late_minutes` after a push failed.
+    """
+
+    server: str
+    path: str
+    account: str
+    domain: str = ""
+    mount_point: str = "/mnt/level4"
+    version: str = "3.1.1"
+    seal: bool = True
+    port: int = 445
+    uid: int = 0
+    gid: int = 0
+    file_mode: int = 0o600
+    dir_mode: int = 0o700
+    removes: bool = False
+    late_minutes: int = 15
+
+    def problems(self) -> Iterator[str]:
+        """What no mount unit could say, each as a sentence."""
+        for name, pattern in _OF_SHARE.items():
+            value = getattr(self, name)
+            if not re.fullmatch(pattern, value):
+                yield f"share: {name} {value!a}: wanted {pattern}"
+
+    @property
+    def unit(self) -> str:
+        """The mount's name at systemd, without its suffix: systemd-escape(1) --path."""
+        return self.mount_point.strip("/").replace("/", "-")
+
+    @property
+    def mount(self) -> str:
+        return f"{self.unit}.mount"
+
+    @property
+    def source(self) -> str:
+        return f"//{self.server}/{self.path.partition('/')[0]}"
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.server}:{self.port}"
+
+    @property
+    def folder(self) -> str:
+        """Inside the share; empty: its top."""
+        return self.path.partition("/")[2]
+
+
 @dataclass(frozen=True)
 class Backend:
     """A place where studies run, as its backend.py declares it.
@@ -29,7 +99,11 @@ class Backend:
     for theirs.
 
     `registry` is the name that images come from, `controller` the URL that the job-runner
-    asks for work. `database` is what jobs with access to the patients' database may reach,
+    asks for work. `share` is where level 4 outputs go; None: they stay on this host.
+    Where `dns` is false the host has no name servers: it knows the names in its hosts file,
+    and no others. Where `hyperv` is true it is a guest of Hyper-V.
+
+    `database` is what jobs with access to the patients' database may reach,
     as ADDRESS:PORT, and nothing else; where `dummy_data` is true there is no such database.
     Where there is an `rdp_address`, reviewers come to it by remote desktop; 0.0.0.0 is every
     address of the host. With a `second_factor` they type, after their password, the code of
@@ -50,3 +124,6 @@ class Backend:
     sudo_password: bool = True
     rdp_address: str = ""
     second_factor: bool = False
+    share: Share | None = None
+    dns: bool = True
+    hyperv: bool = False

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Iterator
 
 from backend_server.backend import Backend
+from backend_server.components.clock import HOSTS_CLOCK, clock
 from backend_server.components.desktop import desktop
 from backend_server.components.docker import docker
 from backend_server.components.firewall import firewall
 from backend_server.components.hosts import hosts
+from backend_server.components.hyperv import HOSTS_SERVICES, hyperv
 from backend_server.components.identity import identity
 from backend_server.components.jobrunner import jobrunner, places
 from backend_server.components.kernel import kernel
@@ -19,6 +21,7 @@ from backend_server.components.lockout import lockout
 from backend_server.components.login import login
 from backend_server.components.logs import logs
 from backend_server.components.narrowing import narrowing
+from backend_server.components.outputs import outputs
 from backend_server.components.packages import packages
 from backend_server.components.people import leavers, people
 from backend_server.components.services import container, environment
@@ -96,6 +99,9 @@ def _everywhere(site: Site) -> Iterator[Component]:
     parts = (*places(site), *container(site, runner))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
+    if site.backend.share:
+        parts = tuple(outputs(site, site.backend.share))
+        yield component("outputs", parts, needs=("packages", "storage"))
     yield component("tidy", tidy(site), needs=("docker",))
     yield component("login", login(site))
     yield component("lockout", lockout(site))
@@ -105,3 +111,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
         yield component("desktop", desktop(site), needs=closed)
     yield component("logs", logs(site))
     yield component("kernel", kernel(site))
+    if site.backend.hyperv:
+        first = ("packages",)
+        yield component("hyperv", hyperv(site), first, device=HOSTS_SERVICES)
+        yield component("clock", clock(site), first, device=HOSTS_CLOCK)

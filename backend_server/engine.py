@@ -14,17 +14,28 @@ from backend_server.resource import Resource
 
 @dataclass(frozen=True)
 class Component:
-    """A capability: resources in the order of work, and the components it cannot do without."""
+    """A capability: resources in the order of work, and the components it cannot do without.
+
+    Where `device` is given, nothing of it is wanted on machines that have no such device.
+    """
 
     name: str
     resources: tuple[Resource, ...]
     needs: tuple[str, ...] = ()
+    device: str = ""
+
+    def wanted(self, host: HostReader) -> tuple[Resource, ...]:
+        there = not self.device or host.stat(self.device) is not None
+        return self.resources if there else ()
 
 
 def component(
-    name: str, resources: Iterable[Resource], needs: tuple[str, ...] = ()
+    name: str,
+    resources: Iterable[Resource],
+    needs: tuple[str, ...] = (),
+    device: str = "",
 ) -> Component:
-    return Component(name, tuple(resources), needs)
+    return Component(name, tuple(resources), needs, device)
 
 
 class Outcome(NamedTuple):
@@ -90,7 +101,7 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
     """
     host.forget_plan()
     for part in components:
-        for resource in part.resources:
+        for resource in part.wanted(host):
             outcome = _look(part.name, resource, host)
             if outcome.changes:
                 host.expect(resource.label, outcome.changes, resource.notifies())
@@ -112,7 +123,7 @@ def walk(
     for part in components:
         if failed.intersection(part.needs):
             failed.add(part.name)
-        for resource in part.resources:
+        for resource in part.wanted(host):
             if part.name in failed:
                 yield Outcome(part.name, resource, reached=False)
                 continue

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import socket
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Mapping
 
-from backend_server import env, images, keys, networks, rosters
+from backend_server import env, images, keys, networks, rosters, settings
 from backend_server.backend import Backend
 from backend_server.errors import Refused
 from backend_server.keys import Keys
-from backend_server.parsers import parse_assignments, parse_hosts
+from backend_server.parsers import parse_assignments
 from backend_server.problem import Problem
 from backend_server.releases import Release
 from backend_server.roles import ROLES
@@ -52,8 +50,8 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     hosts = _read(checkout, f"{backend.name}/hosts", problems)
     problems += _hosts_problems(f"{backend.name}/hosts", hosts)
     source = f"{backend.name}/backend.env"
-    settings = parse_assignments(_read(checkout, source, problems))
-    mirrors = [settings.get(name, "") for name in ("MIRROR", "SECURITY_MIRROR")]
+    assigned = parse_assignments(_read(checkout, source, problems))
+    mirrors = [assigned.get(name, "") for name in ("MIRROR", "SECURITY_MIRROR")]
     if any(mirrors) and not all(map(_MIRROR.fullmatch, mirrors)):
         why = "wanted MIRROR and SECURITY_MIRROR both as https://NAME, or both empty"
         problems.append(Problem(source, 0, why))
@@ -63,10 +61,8 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     source = f"{backend.name}/service.env"
     service_env = _read(checkout, source, problems)
     problems += env.parse(source, service_env)[1]
-    problems += _follow_problems(backend)
-    problems += _no_places(backend)
-    problems += _no_desktop(backend)
-    problems = problems or _unpinned(backend, hosts)
+    problems += settings.problems(backend)
+    problems = problems or settings.unpinned(backend, hosts)
     if problems:
         raise Refused(
             "the checkout has mistakes, and nothing was touched\n"
@@ -151,11 +147,25 @@ def _people(
             entries, found = rosters.parse(source, content)
             problems += found
             people[role.roster] = entries
+        elif role.roster:
+            problems += _managed_elsewhere(backend, role.roster, checkout)
     problems += rosters.check(people)
     return {
         name: tuple(entry for entry in entries if not entry.over(today))
         for name, entries in people.items()
     }
+
+
+def _managed_elsewhere(backend: Backend, roster: str, checkout: Path) -> list[Problem]:
+    """Whoever wrote a list that is not read counts on it."""
+    source = roster_path(backend.name, roster)
+    if not (checkout / source).exists():
+        return []
+    why = (
+        f"{backend.title} manages its {roster} elsewhere, and nobody on this list would "
+        f"get in; delete it, or name it in rosters of {backend.name}/backend.py"
+    )
+    return [Problem(source, 0, why)]
 
 
 def _keys(
@@ -174,7 +184,6 @@ def _keys(
 
 _LISTS = ("core", "extra", "purge", "desktop", "no-desktop", "second-factor")
 _MIRROR = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?(/[\w.-]+)*")
-_DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
@@ -196,66 +205,12 @@ def _hosts_problems(source: str, text: str) -> list[Problem]:
         if line.startswith(("# BEGIN opensafely", "# END opensafely")):
             why = "this line marks the block on the host; take it out"
             problems.append(Problem(source, number, why))
-        if address and not (_is_address(address) and names):
+        if address and not (networks.is_address(address) and names):
             message = (
                 "wanted an address and then names, such as `192.0.2.7 jobs.example`"
             )
             problems.append(Problem(source, number, message))
     return problems
-
-
-def _unpinned(backend: Backend, hosts: str) -> list[Problem]:
-    """Containers have no name server: they know the names in hosts(5), and no others."""
-    source, pinned = f"{backend.name}/backend.py", parse_hosts(hosts)
-    names = [endpoint.partition(":")[0] for endpoint in backend.endpoints]
-    return [
-        Problem(source, 0, f"endpoint {name} has no line in {backend.name}/hosts")
-        for name in names
-        if name not in pinned
-    ]
-
-
-def _no_places(backend: Backend) -> list[Problem]:
-    """Rules of the packet filter hold addresses: no name, which could change, and no IPv6."""
-    return [
-        Problem(
-            f"{backend.name}/backend.py",
-            0,
-            f"database {place!a}: wanted ADDRESS:PORT, such as 192.0.2.30:1433",
-        )
-        for place in backend.database
-        if networks.place(place) is None
-    ]
-
-
-def _no_desktop(backend: Backend) -> list[Problem]:
-    """Only the remote desktop asks for one: elsewhere it would look as if something did."""
-    if not backend.second_factor or backend.rdp_address:
-        return []
-    why = "second_factor: there is no rdp_address, and ssh takes keys alone"
-    return [Problem(f"{backend.name}/backend.py", 0, why)]
-
-
-def _follow_problems(backend: Backend) -> list[Problem]:
-    """Somebody answers for what moves by itself, and there is an end to it."""
-    source, problems = f"{backend.name}/backend.py", []
-    for follow in backend.follows:
-        if not follow.owner.strip():
-            why = f"{follow.service!a} follows a tag, and nobody answers for it: owner"
-            problems.append(Problem(source, 0, why))
-        if not _DAY.fullmatch(follow.until):
-            why = (
-                f"{follow.service!a} follows a tag until {follow.until!a}: wanted a day"
-            )
-            problems.append(Problem(source, 0, f"{why} such as 2027-01-31"))
-    return problems
-
-
-def _is_address(text: str) -> bool:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
-            return bool(socket.inet_pton(family, text))
-    return False
 
 
 def _read(checkout: Path, name: str, problems: list[Problem]) -> str:

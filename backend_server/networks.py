@@ -28,3 +28,11 @@ def is_ipv4(text: str) -> bool:
     with contextlib.suppress(OSError, UnicodeEncodeError):
         return bool(socket.inet_pton(socket.AF_INET, text))
     return False
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an address, of either kind."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            return bool(socket.inet_pton(family, text))
+    return False

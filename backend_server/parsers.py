@@ -197,3 +197,18 @@ def _settled(value: Any) -> Any:
                 kept[key] = sorted(kept[key], key=repr)
         return kept
     return [_settled(each) for each in value] if isinstance(value, list) else value
+
+
+def parse_mount_points(text: str) -> frozenset[str]:
+    """Of /proc/PID/mountinfo; those with blanks in them are spelt in octal, as there."""
+    return frozenset(line.split()[4] for line in text.splitlines())
+
+
+def parse_mounts(text: str) -> dict[tuple[int, int], str]:
+    """The kind of file system by device, major and minor, of /proc/PID/mountinfo."""
+    found = {}
+    for line in text.splitlines():
+        mount, _, kind = line.partition(" - ")
+        major, _, minor = mount.split()[2].partition(":")
+        found[int(major), int(minor)] = kind.split()[0]
+    return found

@@ -24,6 +24,7 @@ class Release:
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
     docker: tuple[str, ...]  # packages that bring dockerd and the docker command
     xrdp: str  # its version there
+    hyperv: tuple[str, ...]  # a kernel made for Hyper-V, and its daemons
 
     @property
     def name(self) -> str:
@@ -62,6 +63,8 @@ def _ubuntu(
         ),
         docker=("docker.io",),
         xrdp=xrdp,
+        # All of one version: the daemons' programs are chosen by the kernel that runs.
+        hyperv=("linux-azure", "linux-cloud-tools-azure", "linux-tools-azure"),
     )
 
 
@@ -86,6 +89,7 @@ def _debian(
         motd_parts=("10-uname",),
         docker=docker,
         xrdp=xrdp,
+        hyperv=("linux-image-cloud-amd64", "hyperv-daemons"),
     )
 
 

@@ -139,7 +139,8 @@ def declared(components: Iterable[Component]) -> Iterator[str]:
     """All that is declared, for `show` and for golden files."""
     for part in components:
         needs = f" (needs {', '.join(part.needs)})" if part.needs else ""
-        yield f"{part.name}{needs}"
+        where = f" (on machines with {part.device})" if part.device else ""
+        yield f"{part.name}{needs}{where}"
         for resource in part.resources:
             yield from (f"  {line}" for line in _declared(resource))
 

@@ -151,7 +151,9 @@ class Run:
         """`unanswered` names each endpoint of the backend that does not answer."""
         if not self.options.offline:
             pinned = parse_hosts(self.site.hosts)
-            named = self.site.backend.endpoints
+            backend = self.site.backend
+            share = (backend.share.endpoint,) if backend.share else ()
+            named = (*backend.endpoints, *share)
             self.unanswered = endpoints.unanswered(named, pinned)
 
     def data(self) -> dict[str, object]:

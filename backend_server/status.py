@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator
 
-from backend_server import held, history, people, second_factor, watching
+from backend_server import held, history, people, pushed, second_factor, watching
 from backend_server.gather import Site, everybody
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
@@ -23,6 +23,9 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
     """See docs/json.md for what each key means."""
     waiting = [unit for unit in host.names(PENDING) if host.pending(unit)]
     today = datetime.now(timezone.utc).date()
+    share = site.backend.share
+    outputs = pushed.read(host) if share else None
+    late = pushed.degraded(outputs, share) if outputs and share else ()
     watched = watching.watched(site, host, today)
     return {
         "backend": site.backend.name,
@@ -35,8 +38,9 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         "without_second_factor": second_factor.without(site, host),
         "ending": people.ending(site, today),
         **watched,
-        "degraded": [*unseen(site, host), *watched["degraded"]],
+        "degraded": [*unseen(site, host), *watched["degraded"], *late],
         "desktop_sessions": sum(1 for _ in desktops(host)),
+        "outputs": outputs and pushed.summary(outputs),
         "pending": waiting,
         "unconfirmed": list(undo.differing(host)),
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
@@ -68,6 +72,8 @@ def lines(found: dict[str, object]) -> Iterator[str]:
     for each in _listed(found["ending"]):
         yield f"ending      {each['name']} has no access any more from {each['until']} on"
     yield from watching.lines(found)
+    if found["outputs"]:
+        yield from pushed.lines(found["outputs"])
     yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
     if found["desktop_sessions"]:
         yield f"desktop     {found['desktop_sessions']} open: backend people sessions"

@@ -15,7 +15,8 @@ from sandbox.errors import CannotRun
 HERE = Path(__file__).resolve().parent.parent
 PLACE = "srv/backend-server"
 # A host never reads these: a change here does not make another host.
-UNREAD = ("tests/", "docs/", "benchmarks/", ".github/", ".ci/")
+FOLDERS = ("tests/", "docs/", "benchmarks/", ".github/", ".ci/")
+UNREAD = (*FOLDERS, "README.md", "DEVELOPERS.md", "CHANGELOG.md")
 
 
 class Checkout:

@@ -66,10 +66,19 @@ def sweep(lab: str) -> None:
     for mounted in mounts(lab):
         run("umount", "--lazy", mounted)
         run("rm", "-rf", "--one-file-system", mounted.parent)
+    for note in (uplink.RUNTIME / lab).glob("*.folder"):
+        run("rm", "-rf", "--one-file-system", note.resolve())
     if (Path("/run/netns") / lab).exists():
         run("ip", "netns", "delete", lab)
     uplink.disconnect(lab)
     uplink.forward_no_more(lab)
+
+
+def note(lab: str, folder: Path) -> None:
+    """This folder goes with the lab: it holds no mount to find it by."""
+    link = uplink.RUNTIME / lab / f"{folder.name}.folder"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder)
 
 
 def stop_programs(lab: str) -> None:
@@ -88,7 +97,7 @@ def stop_programs(lab: str) -> None:
 
 
 def mounts(lab: str) -> list[Path]:
-    """Roots of the lab's hosts, by the name that each mount carries as its source.
+    """Roots of the lab's hosts, and its share, by the name that each mount carries as its source.
 
     A machine that is itself a host of some lab has such a mount at /, so the place
     counts too.
@@ -96,4 +105,6 @@ def mounts(lab: str) -> list[Path]:
     text = Path("/proc/self/mountinfo").read_text()
     line = rf"^(?:\S+ ){{4}}(\S+/run/({lab}[a-z0-9]+)/root) .* - overlay (\S+) "
     found = re.findall(line, text, re.M)
-    return [Path(path) for path, name, source in reversed(found) if name == source]
+    roots = [Path(path) for path, name, source in reversed(found) if name == source]
+    line = rf"^(?:\S+ ){{4}}(\S+/share/top) .* - tmpfs {lab}share "
+    return roots + [Path(path) for path in re.findall(line, text, re.M)]

@@ -29,6 +29,7 @@ ARCHIVES = (f"archive-ubuntu.{DOMAIN}", f"security-ubuntu.{DOMAIN}")
 DOCKER_PROXY, CONTROLLER = f"docker-proxy.{DOMAIN}", f"controller.{DOMAIN}"
 NAMES = (f"jobs.{DOMAIN}", CONTROLLER, DOCKER_PROXY, GITHUB, *ARCHIVES)
 DATABASE = "192.0.2.30"
+SHARE = "192.0.2.40"
 # Where a database listens, and where nothing of it should be reached.
 DATABASE_PORTS = (1433, 1434)
 PORTS = (22, 25, 53, 445)
@@ -177,6 +178,7 @@ class Outside:
             "ports": PORTS,
             "database": [DATABASE] if DATABASE in self.lab.pinned else [],
             "database ports": DATABASE_PORTS,
+            "share": [SHARE] if SHARE in self.lab.pinned else [],
             "proxy": PROXY_PORT,
             "names": NAMES,
             "down": self._down,

@@ -1,4 +1,4 @@
-"""Debian packages this machine needs before it can boot a host."""
+"""Debian packages this machine needs before it can boot a host, or a guest."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ PROGRAMS = {
     "ssh": "openssh-client",
     "sysctl": "procps",
     "systemd-nspawn": "systemd-container",
+}
+FOR_GUESTS = {
+    "mke2fs": "e2fsprogs",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
 }
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, Sequence
 
-from sandbox import cgroups, layer, packages, people, services
+from sandbox import cgroups, guestimage, layer, packages, people, services
 from sandbox.authority import Authority
 from sandbox.checkout import HERE, Checkout, commit
 from sandbox.errors import CannotRun
+from sandbox.guest import Guest
+from sandbox.guestimage import Image
 from sandbox.host import Host
 from sandbox.images import images
 from sandbox.mirror import own_mirror
@@ -40,6 +42,7 @@ class Sandbox:
         self.images = images(self.mirror, self.authority, self.cache)
         self._numbers = itertools.count(1)
         self.hosts: list[Host] = []
+        self.guests: list[Guest] = []
         self.people: People = {}
         self.lab = Lab(pinned_addresses(root), online=bool(developers), keep=keep)
         try:
@@ -66,13 +69,19 @@ class Sandbox:
         """A host nobody has touched, booted, with the checkout in its place."""
         host = self._host(name or f"bare{next(self._numbers)}", self.tree(release))
         host.people = self.people
-        place = self.checkout.copy(host.root)
+        self.lay(host.root)
+        if not self.lab.online:
+            services.give_secrets(host.root)
+        return self._boot(host, shape, legacy_cgroups)
+
+    def lay(self, root: Path) -> Path:
+        """The checkout at its place below a root, committed, with what the sandbox invents."""
+        place = self.checkout.copy(root)
         people.lay_over(place, self.people, self.developers)
         if not self.lab.online:
             services.lay_over(place, self.images)
-            services.give_secrets(host.root)
         commit(place)
-        return self._boot(host, shape, legacy_cgroups)
+        return place
 
     def warm(
         self,
@@ -95,8 +104,45 @@ class Sandbox:
         host = self._host(name or f"warm{next(self._numbers)}", tree, found)
         return self._boot(host, shape, legacy_cgroups)
 
+    def guest(self, backend: str, name: str = "") -> Guest:
+        """A server with a kernel of its own that was managed once, from a snapshot."""
+        packages.ensure(packages.FOR_GUESTS)
+
+        def make() -> Host:
+            host = self.warm(backend, name="maker")
+            self.hosts.remove(host)
+            return host
+
+        def boot(new: Image) -> None:
+            Guest(self.lab, "maker", new, self.cache).boot().snapshot(new)
+
+        kind = f"{backend}-{self.mirror.codename}"
+        found = guestimage.image(self.cache, kind, self._recipe(), make, boot)
+        return self._guest(name, found, found.people).resume()
+
+    def bare_guest(self, name: str = "") -> Guest:
+        """A server as its vendor delivers it, not yet booted: cloud-init, and no checkout.
+
+        The packages that hosts fetched are there, for it is slow to fetch them.
+        """
+        packages.ensure(packages.FOR_GUESTS)
+        tree = self.tree()
+
+        def make() -> Host:
+            host = self._host("maker", tree)
+            self.hosts.remove(host)
+            services.give_secrets(host.root)
+            host.write(*guestimage.VENDORS)
+            return self._boot(host, ())
+
+        kind, recipe = f"bare-{tree.release}", f"{tree.path.name} {services.INVENTED}"
+        found = guestimage.image(self.cache, kind, recipe, make, None, "cloud-init")
+        return self._guest(name, found, self.people)
+
     def close(self) -> None:
-        """Hosts, stand-ins and lab are gone."""
+        """Hosts, guests, stand-ins and lab are gone."""
+        for guest in list(self.guests):
+            self.remove(guest)
         for host in list(self.hosts):
             self.destroy(host)
         self.outside.close()
@@ -107,6 +153,20 @@ class Sandbox:
         if host in self.hosts:
             self.hosts.remove(host)
             host.destroy()
+
+    def remove(self, guest: Guest) -> None:
+        """One guest is gone; doing it twice does nothing."""
+        if guest in self.guests:
+            self.guests.remove(guest)
+            guest.destroy()
+
+    def _guest(self, name: str, found: Image, whose: People) -> Guest:
+        name = name or f"guest{next(self._numbers)}"
+        guest = Guest(self.lab, name, found, self.cache)
+        self.guests.append(guest)
+        guest.people = whose
+        self.outside.know(guest.address, whose)
+        return guest
 
     def _recipe(self) -> str:
         """Another one whenever a bare host would have other files."""

@@ -97,6 +97,7 @@ def main() -> None:
     doors = [(internet, port) for port in settings["ports"]]
     for address in settings["database"]:
         doors += [(address, port) for port in settings["database ports"]]
+    doors += [(address, 445) for address in settings["share"]]
     for door in doors:
         serve(socketserver.ThreadingTCPServer(door, Greeting))
     serve(socketserver.ThreadingUDPServer((internet, 53), Greeting))

@@ -112,8 +112,8 @@ if [[ ${last[0]-} == tests ]] && ((EUID != 0)); then
     die "only root can boot the hosts of these tests" "sudo $0 $mode, or $0 quick"
 fi
 
-# Of tests/contract, which tries the real ones; the sandbox sees to its own.
-[[ $mode == quick || $mode == accept || $EUID != 0 ]] || install_packages acl openssh-client strace
+# Of tests of real programs; the sandbox sees to its own.
+[[ $mode == quick || $mode == accept || $EUID != 0 ]] || install_packages acl genisoimage openssh-client rsync strace
 make_venvs
 rm -f "$cache/times.json"
 options+=("$@")

@@ -1,6 +1,6 @@
 """tpp: a Hyper-V guest on a Windows host that manages researchers and reviewers itself."""
 
-from backend_server.backend import Backend
+from backend_server.backend import Backend, Share
 
 
 BACKEND = Backend(
@@ -18,4 +18,9 @@ BACKEND = Backend(
         "security-ubuntu.opensafely.org:443",
     ),
     github="https://github-proxy.opensafely.org",
+    # A folder of the Windows server that reviewers are on.
+    share=Share(server="level4", path="Level4Files/workspaces", account="opensafely"),
+    # The provider's firewall lets no question about a name through.
+    dns=False,
+    hyperv=True,
 )

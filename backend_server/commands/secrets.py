@@ -1,4 +1,4 @@
-"""service secrets: which there are, and setting one."""
+"""service secrets: which there are, and setting one, of services and of the share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Iterator
 
-from backend_server import env, history, services
+from backend_server import credentials, env, history, services
 from backend_server.backends import declare
 from backend_server.backends import services as of_site
 from backend_server.commands.output import OK, say_lines
@@ -47,10 +47,19 @@ def secrets(options: Options) -> int:
 
 
 def listed(this: Site, host: HostReader) -> Iterator[dict[str, object]]:
-    """Every secret that a service here needs or may have; no value."""
+    """Every secret that a service or the share here needs or may have; no value."""
     values, file = environment.now(host).values, host.stat(SECRETS)
     dates = dict(_dates(host))
     changed = time.strftime("%Y-%m-%d", time.gmtime(file.st_mtime)) if file else None
+    if this.backend.share:
+        there = credentials.is_set(host.read(credentials.FILE))
+        yield {
+            "name": credentials.SECRET,
+            "service": "outputs",
+            "needed": True,
+            "set": there,
+            "date": dates.get(credentials.SECRET) if there else None,
+        }
     for what in of_site(this):
         for name in (*what.secrets, *what.optional_secrets):
             there = bool(values.get(name))
@@ -85,16 +94,20 @@ def _set(options: Options) -> int:
         raise Refused(
             f"{name!a} is no secret here", hint=f"choose from {', '.join(names)}"
         )
-    before = host.read(SECRETS)
-    if before is None:
-        raise Refused(f"there is no {SECRETS} yet", hint="sudo backend")
+    path = credentials.FILE if name == credentials.SECRET else SECRETS
+    if host.read(path) is None:
+        raise Refused(f"there is no {path} yet", hint="sudo backend")
     value = _value(name)
     with only_run(f"service secrets set by {history.who(host)}, since {history.now()}"):
         try:
-            text = env.assigned(host.read(SECRETS) or "", name, value)
+            text = (
+                credentials.text(value)
+                if name == credentials.SECRET
+                else env.assigned(host.read(path) or "", name, value)
+            )
         except ValueError as error:
             raise Refused(f"the value of {name} was not taken: {error}") from None
-        host.write(SECRETS, text, 0o600)
+        host.write(path, text, 0o600)
         sentence = f"{history.who(host)} has set {name}"
         event(host, this.checkout, _SET, sentence, subject=name)
         restarted = list(_take_effect(this, host, name))
@@ -119,7 +132,14 @@ def _value(name: str) -> str:
 
 
 def _take_effect(this: Site, host: Host, name: str) -> Iterator[str]:
-    """The services that take it run with it, if they lack nothing else."""
+    """The services that take it run with it, if they lack nothing else.
+
+    A share that is mounted knows the old password only: the next push mounts it anew.
+    """
+    share = this.backend.share
+    if name == credentials.SECRET and share:
+        host.run("systemctl", "stop", "--no-block", share.mount)
+        return
     declared = [r for part in declare(this) for r in part.resources]
     runs = {r.name: r for r in declared if isinstance(r, ContainerService)}
     for what in of_site(this):

@@ -83,6 +83,12 @@ class Asking:
         said = output.stdout.splitlines()
         return [line for line in said if not line.startswith(_SMALL_TALK)][-lines:]
 
+    def mount_says(self, unit: str) -> list[str]:
+        """The last lines of a mount that has just been tried."""
+        argv = ("journalctl", "--quiet", "--output=cat", "--lines=20", "--since=-2min")
+        output = self._start((*argv, f"--unit={unit}"), deadline_s=_QUESTION_S)
+        return output.stdout.splitlines()
+
     def starts_and_ends(self, unit: str) -> list[tuple[int | None, int]]:
         """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""
         either = (f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}")

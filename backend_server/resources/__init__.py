@@ -17,6 +17,7 @@ from backend_server.resources.held import Held
 from backend_server.resources.hosts import HostsBlock
 from backend_server.resources.keys import AuthorizedKeys, NoOtherKeys, OnlyTheseKeys
 from backend_server.resources.leavers import Leavers
+from backend_server.resources.mount import MountPoint
 from backend_server.resources.network import DockerNetwork
 from backend_server.resources.nft import NftTable
 from backend_server.resources.operators import OperatorsFile
@@ -26,11 +27,11 @@ from backend_server.resources.proof import Proven
 from backend_server.resources.resolver import NameServers
 from backend_server.resources.revoked import RevokedKeys
 from backend_server.resources.service import ContainerService
-from backend_server.resources.setting import LoginDefs
+from backend_server.resources.setting import LoginDefs, NameSources
 from backend_server.resources.sshd import SshdConfig
 from backend_server.resources.sudoers import Sudoers
 from backend_server.resources.sysctl import Sysctl
-from backend_server.resources.unit import Masked, RootsSocket, Unit
+from backend_server.resources.unit import Automount, Masked, RootsSocket, Unit
 from backend_server.resources.unitfile import UnitFile
 from backend_server.resources.user import User
 
@@ -38,6 +39,7 @@ from backend_server.resources.user import User
 __all__ = [
     "Acl",
     "AuthorizedKeys",
+    "Automount",
     "ContainerService",
     "DaemonJson",
     "Directory",
@@ -53,7 +55,9 @@ __all__ = [
     "LoginDefs",
     "Masked",
     "Members",
+    "MountPoint",
     "NameServers",
+    "NameSources",
     "NftTable",
     "NoFile",
     "NoOtherKeys",

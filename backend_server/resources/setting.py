@@ -37,3 +37,28 @@ class LoginDefs(Resource):
     @property
     def _line(self) -> re.Pattern[str]:
         return re.compile(rf"^[ \t]*{self.name}[ \t]+(\S+).*$", re.MULTILINE)
+
+
+NSSWITCH = "/etc/nsswitch.conf"
+
+
+@dataclass(frozen=True)
+class NameSources(Resource):
+    """A database of nsswitch.conf(5) is looked up in these sources, in this order."""
+
+    database: str
+    sources: tuple[str, ...]
+
+    def check(self, host: HostReader) -> Changes:
+        found = self._line.search(host.read(NSSWITCH) or "")
+        words = tuple(found.group(1).split()) if found else ()
+        return compare(sources=(" ".join(words), " ".join(self.sources)))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        text = host.read(NSSWITCH) or ""
+        line = f"{self.database}: {' '.join(self.sources)}\n"
+        host.write(NSSWITCH, self._line.sub("", text) + line, 0o644)
+
+    @property
+    def _line(self) -> re.Pattern[str]:
+        return re.compile(rf"^[ \t]*{self.database}:([^#\n]*).*\n?", re.MULTILINE)

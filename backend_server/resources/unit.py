@@ -32,19 +32,21 @@ class Unit(Resource):
         return (self.name,)
 
     def check(self, host: HostReader) -> Changes:
-        unit = host.unit(self.name)
         waits = self.on_change == PEND and not host.restarted(self.name)
-        # A static unit cannot be enabled: others pull it in, which is all that is wanted.
-        state = unit.get("UnitFileState", "")
-        enabled = state in ("enabled", "static", "indirect", "alias")
+        active = host.unit(self.name).get("ActiveState") == "active"
         return compare(
-            enabled=(enabled, self.enabled),
-            running=(unit.get("ActiveState") == "active", self.running),
+            enabled=(self._enabled(host), self.enabled),
+            running=(active, self.running),
             on_change=(
                 "pending" if host.pending(self.name) else "done",
                 None if waits else "done",
             ),
         )
+
+    def _enabled(self, host: HostReader) -> bool:
+        # A static unit cannot be enabled: others pull it in, which is all that is wanted.
+        state = host.unit(self.name).get("UnitFileState", "")
+        return state in ("enabled", "static", "indirect", "alias")
 
     def apply(self, host: Host, changes: Changes) -> None:
         wanted = {change.field for change in changes}
@@ -114,3 +116,16 @@ class RootsSocket(Resource):
         host.run("systemctl", "stop", self.unit, self.service)
         host.run("systemctl", "start", self.unit)
         host.run("systemctl", "start", self.service)
+
+
+@dataclass(frozen=True)
+class Automount(Unit):
+    """A unit that mounts when somebody looks; only enabled where the kernel cannot do that.
+
+    In a container it cannot: there the next boot on a machine starts it.
+    """
+
+    def check(self, host: HostReader) -> Changes:
+        if host.stat("/dev/autofs") is None:
+            return compare(enabled=(self._enabled(host), self.enabled))
+        return super().check(host)

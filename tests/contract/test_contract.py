@@ -9,10 +9,12 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import pytest
 
 from backend_server import resources
+from backend_server.errors import Refused
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -30,7 +32,9 @@ from backend_server.resources import (
     Link,
     LoginDefs,
     Members,
+    MountPoint,
     NameServers,
+    NameSources,
     NoFile,
     NoOtherKeys,
     NotMembers,
@@ -45,6 +49,7 @@ from backend_server.resources import (
 
 
 ON_BOOTED_HOSTS = {
+    "Automount",
     "ContainerService",
     "DaemonJson",
     "DockerNetwork",
@@ -133,7 +138,10 @@ ABSENT = [
     Sample(Link(f"{FOLDER}/link", "/etc/hostname")),
     Sample(LoginDefs("CONTRACT", "yes")),
     Sample(Members("contract", frozenset({"ada"})), (Group("contract"), *STAFF)),
+    Sample(NameSources("contract", ("files", "db"))),
     Sample(KEY_FOLDER),
+    Sample(MountPoint("/etc/contract")),
+    Sample(MountPoint("/etc/contract"), (Directory("/etc/contract"),)),
     Sample(OperatorsFile(f"{FOLDER}/secrets", "# NAME=value\n")),
     Sample(RevokedKeys(f"{FOLDER}/revoked")),
     Sample(RootEquivalent("staff", frozenset({"ada"}), frozenset(), "x"), STAFF),
@@ -213,6 +221,7 @@ DRIFTED = [
     ),
     Sample(Link(f"{FOLDER}/l", "/etc/hostname"), (Link(f"{FOLDER}/l", "nowhere"),)),
     Sample(LoginDefs("UMASK", "027"), (LoginDefs("UMASK", "000"),)),
+    Sample(NameSources("hosts", ("files",)), (NameSources("hosts", ("dns", "files")),)),
     Sample(
         Members("staff", frozenset({"ada"})),
         (*STAFF, Members("staff", frozenset({"grace", "daemon"}))),
@@ -305,6 +314,26 @@ def test_a_kernel_that_is_not_this_hosts_is_left_alone():
     resource = Sysctl("kernel.domainname", "contract.example")
     assert resource.check(HostReader()) == ()
     assert Sysctl("no.such.parameter", "1").check(HostReader()) == ()
+
+
+def test_a_mount_point_holds_against_root_and_is_not_looked_at_once_mounted():
+    resource, host = MountPoint("/etc/contract"), Host()
+    resource.apply(host, resource.check(host))
+    with pytest.raises(PermissionError):
+        Path("/etc/contract/lost").touch()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/etc/contract"], check=True)
+    os.chmod("/etc/contract", 0o777)
+    Path("/etc/contract/there").touch()
+    assert resource.check(host) == ()
+    subprocess.run(["umount", "/etc/contract"], check=True)
+    assert resource.check(host) == ()
+
+
+def test_a_mount_point_with_something_in_it_is_refused():
+    host = Host()
+    host.write("/etc/contract/lost", "an output", 0o600)
+    with pytest.raises(Refused, match="has something in it"):
+        MountPoint("/etc/contract").check(host)
 
 
 def test_an_optional_hosts_file_may_be_missing():

@@ -13,6 +13,7 @@ import pytest
 
 from sandbox import cgroups, leftovers, uplink
 from sandbox.controller import Controller
+from sandbox.guest import Guest
 from sandbox.host import Host
 from sandbox.network import Lab
 from sandbox.outside import Outside
@@ -80,6 +81,14 @@ def shared_bare_host(sandbox: Sandbox) -> Iterator[HostFactory]:
 def shared_warm_host(sandbox: Sandbox) -> Iterator[HostFactory]:
     """As warm_host, for hosts that the tests of a file share."""
     yield from _factory(sandbox, sandbox.warm)
+
+
+@pytest.fixture(scope="module")
+def guest(sandbox: Sandbox) -> Iterator[Guest]:
+    """A server with a kernel of its own, managed once as tpp, that a file's tests share."""
+    made = sandbox.guest("tpp")
+    yield made
+    sandbox.remove(made)
 
 
 @pytest.fixture(scope="session")

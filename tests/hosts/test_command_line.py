@@ -59,7 +59,7 @@ def test_completion(host):
         "only",
     }
     # Those of other backends are offered too.
-    assert offered - {"desktop"} == set(components)
+    assert offered - {"clock", "desktop", "hyperv", "outputs"} == set(components)
 
 
 def test_drift_is_planned_then_mended(host):

@@ -15,6 +15,7 @@ from backend_server.components.jobrunner import jobrunner
 from backend_server.components.services import confined, image
 from backend_server.resource import Resource
 from backend_server.resources import (
+    Automount,
     ContainerService,
     DaemonJson,
     DockerNetwork,
@@ -120,6 +121,14 @@ PEND = (
 )
 
 
+AUTOMOUNT = "contract.automount"
+MAKE_AUTOMOUNT = (
+    "cd /etc/systemd/system; "
+    r"printf '[Mount]\nWhat=none\nWhere=/contract\nType=tmpfs\n' >contract.mount; "
+    r"printf '[Automount]\nWhere=/contract\n[Install]\nWantedBy=multi-user.target\n' "
+    f">{AUTOMOUNT}; systemctl daemon-reload"
+)
+
 RULE = "/etc/sudoers.d/zz-contract"
 DROP_IN = "/etc/ssh/sshd_config.d/00-opensafely.conf"
 # Enough for the login by which a change proves itself.
@@ -219,6 +228,7 @@ SAMPLES = [
     Sample("chmod 644 /etc/contract.key", OWN_CERTIFICATE),
     Sample("useradd quentin", WITH_UID),
     Sample("usermod -u 4711 quentin", WITH_UID),
+    Sample(MAKE_AUTOMOUNT, Automount(AUTOMOUNT)),
     Sample("", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),

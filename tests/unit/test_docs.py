@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import cli, notices, people, report, run, services, status
+from backend_server import cli, notices, people, pushed, report, run, services, status
 from backend_server.arguments import COMMANDS, GROUPS, parser
 from backend_server.change import Change
 from backend_server.commands import disk as disk_commands
@@ -218,6 +218,11 @@ def test_keys_of_status(a_run):
     found = status.status(ran.site, host)
     assert ["format", *found] == documented("status")
     assert f"`{'`, `'.join(found['people'])}`" in (ROOT / "docs/json.md").read_text()
+
+
+def test_keys_of_outputs():
+    found = pushed.summary(pushed.Record("2027-01-15T09:45:12Z"))
+    assert list(found) == documented("outputs push")
 
 
 def test_keys_of_people(a_run):

@@ -136,6 +136,21 @@ def test_what_is_as_declared_is_left_alone(house):
     assert (outcome.changes, outcome.error, house.acts, asked) == ((), None, [], [])
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_component_counts_where_its_device_is(house, root, there):
+    (root / "dev").mkdir()
+    if there:
+        (root / "dev/clock").touch()
+    parts = [
+        component("x", lamps("a"), device="/dev/clock"),
+        component("y", lamps("b"), needs=("x",)),
+    ]
+    names = ["x", "y"] if there else ["y"]
+    assert [outcome.component for outcome in plan(parts, house)] == names
+    assert [outcome.component for outcome in walk(parts, house)] == names
+    assert house.lamps == ({"a": True, "b": True} if there else {"b": True})
+
+
 def test_the_second_look_decides(house):
     (outcome,) = walk([component("x", lamps("a", switch="broken"))], house)
     assert str(outcome.error) == (

@@ -105,6 +105,17 @@ def test_a_file_that_is_missing_is_no_empty_list(checkout, name):
     assert problems(checkout) == [f"{name}: cannot be read: No such file or directory"]
 
 
+@pytest.mark.parametrize("roster", ["researchers", "reviewers"])
+def test_a_list_of_people_who_are_managed_elsewhere(tmp_path, roster):
+    checkout = checkout_of("tpp", tmp_path / "checkout")
+    (checkout / "tpp" / roster).write_text("rita\n")
+    with pytest.raises(Refused) as refused:
+        gathered(checkout, "tpp")
+    said = f"tpp/{roster}: TPP manages its {roster} elsewhere, and nobody on this list"
+    assert said in str(refused.value)
+    assert gathered(checkout_of("emis", tmp_path / "emis"), "emis").people[roster]
+
+
 BAD_ENV = [
     "MIRROR=ftp://mirror.example\nSECURITY_MIRROR=https://b.example\n",
     "MIRROR=https://a.example\nSECURITY_MIRROR=\n",

@@ -40,6 +40,18 @@ def test_a_row(row):
     assert all("/" not in part for part in found.motd_parts)
 
 
+# Packages of each archive: the kernel made for Hyper-V, and what brings hv_kvp_daemon.
+HYPERV = {
+    "ubuntu": {"linux-azure", "linux-cloud-tools-azure", "linux-tools-azure"},
+    "debian": {"linux-image-cloud-amd64", "hyperv-daemons"},
+}
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_what_a_guest_of_hyperv_needs(release):
+    assert set(release.hyperv) == HYPERV[release.distribution]
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2])
 def test_the_names_of_a_row(row):
     distribution, version, codename, _ = row

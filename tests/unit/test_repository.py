@@ -116,7 +116,7 @@ def test_backends_say_only_what_is_different_there(backend):
 
 def test_the_tool_stays_small():
     lines = (line for path in under("backend_server") for line in code(path))
-    assert sum(1 for _ in lines) < 12000
+    assert sum(1 for _ in lines) < 13000
 
 
 def code(path):

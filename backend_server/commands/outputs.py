@@ -1,0 +1,37 @@
+"""outputs push: level 4 outputs go to the share."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from backend_server import preflight, pushed
+from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
+from backend_server.errors import Refused
+from backend_server.host.writer import Host
+from backend_server.push import push as push_to
+from backend_server.releases import of_host
+from backend_server.run import Options, site
+
+
+def push(options: Options) -> int:
+    """What manifests declare is on the share, but for what is said. Silent when nothing was to do."""
+    host = Host()
+    this = site(options, of_host(host.os_release()))
+    preflight.same_backend(this, host)
+    share = this.backend.share
+    if share is None:
+        raise Refused(
+            f"{this.backend.name}/backend.py declares no share: outputs stay on this host",
+            hint="where they should go elsewhere, declare one there",
+        )
+    stream = sys.stderr if options.json else None
+    record = push_to(host, share, lambda line: say_lines([line], stream))
+    if options.json:
+        print(json.dumps({"format": 1, **pushed.summary(record)}))
+    unwell = pushed.unwell(record)
+    if unwell:
+        say_lines([f"{this.backend.name} outputs push: {unwell}"], sys.stderr)
+    if record.why or record.waiting:
+        return DEGRADED
+    return FAILED if record.failed else OK

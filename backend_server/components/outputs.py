@@ -1,0 +1,160 @@
+"""Level 4 outputs go to the share: what mounts it, and the timer that pushes."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Iterator
+
+from backend_server import credentials
+from backend_server.backend import Share
+from backend_server.change import octal
+from backend_server.components.storage import HIGH_TREE, WORKSPACES
+from backend_server.gather import Site
+from backend_server.resource import Resource
+from backend_server.resources import (
+    Automount,
+    MountPoint,
+    OperatorsFile,
+    Packages,
+    Unit,
+    UnitFile,
+)
+from backend_server.roles import MEDIUM
+
+
+_UNITS = "/etc/systemd/system"
+_SERVICE = "opensafely-outputs.service"
+_TIMER = "opensafely-outputs.timer"
+
+# Soft: whoever waits for a server that is gone gets an error, and is not stuck for ever.
+_OPTIONS = (
+    *("soft", "echo_interval=10", "actimeo=1", "forceuid", "forcegid"),
+    *("nosuid", "nodev", "noexec", "nofail", "_netdev"),
+)
+
+# No limit to how often it may fail: after that the automount would be gone, and the folder
+# would look like an empty share. Lazily: whoever still waits on a dead server holds up nobody.
+_MOUNT = Template("""\
+[Unit]
+Description=Level 4 outputs on $server
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Mount]
+What=$source
+Where=$mount_point
+Type=cifs
+Options=$options
+TimeoutSec=30
+LazyUnmount=yes
+""")
+
+_AUTOMOUNT = Template("""\
+[Unit]
+Description=Mount level 4 outputs on $server when somebody looks
+
+[Automount]
+Where=$mount_point
+TimeoutIdleSec=300
+
+[Install]
+WantedBy=multi-user.target
+""")
+
+# No path that is the mount, or above it, is named here: systemd would look at it first.
+_PUSH = Template("""\
+[Unit]
+Description=Push level 4 outputs to $server
+
+[Service]
+Type=oneshot
+ExecStart=$manage outputs push
+# Degraded: the server did not answer, which is no failure of this.
+SuccessExitStatus=4
+# What waits for the server is given up long before; this is for what nobody thought of.
+TimeoutStartSec=6h
+Nice=10
+IOSchedulingClass=idle
+# One line a minute that nothing was to be done would drown the others.
+SyslogLevel=notice
+LogLevelMax=notice
+UMask=0077
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_FOWNER
+NoNewPrivileges=yes
+ProtectSystem=full
+ReadOnlyPaths=$workspaces
+InaccessiblePaths=$high
+RuntimeDirectory=opensafely
+RuntimeDirectoryPreserve=yes
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+LockPersonality=yes
+""")
+
+_TIMER_TEXT = """\
+[Unit]
+Description=Look each minute for level 4 outputs that are not on the share
+
+[Timer]
+OnActiveSec=1min
+# From the end of one to the next: a push that takes long is not followed on its heels.
+OnUnitInactiveSec=50s
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def outputs(site: Site, share: Share) -> Iterator[Resource]:
+    """Nothing here waits for the server: it is looked for at the first push."""
+    yield Packages("outputs", frozenset({"cifs-utils", "e2fsprogs", "rsync"}))
+    yield OperatorsFile(credentials.FILE, credentials.HEADER)
+    yield MountPoint(share.mount_point)
+    words = {
+        "server": share.server,
+        "source": share.source,
+        "mount_point": share.mount_point,
+        "options": ",".join(options(share)),
+    }
+    automount = f"{share.unit}.automount"
+    # What is started anew unmounts first, so that the mount has its new options, too.
+    text = _MOUNT.substitute(words)
+    yield UnitFile(f"{_UNITS}/{share.mount}", text, notify=(automount,))
+    text = _AUTOMOUNT.substitute(words)
+    yield UnitFile(f"{_UNITS}/{automount}", text, notify=(automount,))
+    yield Automount(automount)
+    push = _PUSH.substitute(
+        server=share.server,
+        manage=f"{site.checkout}/{site.backend.name}/manage.sh",
+        workspaces=WORKSPACES[MEDIUM],
+        high=HIGH_TREE,
+    )
+    yield UnitFile(f"{_UNITS}/{_SERVICE}", push)
+    yield UnitFile(f"{_UNITS}/{_TIMER}", _TIMER_TEXT, notify=(_TIMER,))
+    yield Unit(_TIMER)
+
+
+def options(share: Share) -> Iterator[str]:
+    """mount.cifs(8)'s. The password is in no line that others can read."""
+    yield f"username={share.account}"
+    if share.domain:
+        yield f"domain={share.domain}"
+    yield f"credentials={credentials.FILE}"
+    yield f"vers={share.version}"
+    if share.seal:
+        yield "seal"
+    yield f"port={share.port}"
+    yield f"uid={share.uid}"
+    yield f"gid={share.gid}"
+    yield f"file_mode={octal(share.file_mode)}"
+    yield f"dir_mode={octal(share.dir_mode)}"
+    yield from _OPTIONS

@@ -1,0 +1,35 @@
+"""What is mounted, from the kernel's list: a mount itself may wait for a server that is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+
+from backend_server.host.reader import HostReader
+from backend_server.parsers import parse_mount_points
+
+
+# FS_IOC_GETFLAGS and FS_IMMUTABLE_FL of linux/fs.h
+_GET_FLAGS, _IMMUTABLE = 0x80086601, 0x10
+
+
+def is_mounted(host: HostReader, path: str) -> bool:
+    """Whether anything is mounted at PATH itself."""
+    return path in parse_mount_points(host.read("/proc/self/mountinfo") or "")
+
+
+def is_immutable(host: HostReader, path: str) -> bool:
+    """Whether the directory has chattr(1)'s `i`, which holds against root too."""
+    top = str(host.root).rstrip("/")
+    try:
+        fd = os.open(top + path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        flags = fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l")))
+    except OSError:  # a file system without such marks
+        return False
+    finally:
+        os.close(fd)
+    return bool(struct.unpack("l", flags)[0] & _IMMUTABLE)

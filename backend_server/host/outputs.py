@@ -1,0 +1,96 @@
+"""Opening what stands in a tree that jobs and people write to, and nothing but that."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from typing import Callable, Iterator, NamedTuple, Tuple
+
+from backend_server.errors import UserError
+
+
+# O_PATH: a pipe does not block and a device does nothing when it is only looked at.
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_CLOEXEC
+_AT_ONCE = 1 << 20
+
+Sign = Tuple[int, ...]  # inode, size and both times: by these a file is found unchanged
+
+
+class NotPlain(UserError):
+    """What is at a path is not a file of that tree alone."""
+
+
+class Output(NamedTuple):
+    """A file that is open for reading: whatever is moved to its name, it stays this one."""
+
+    fd: int
+    size: int
+    sign: Sign
+
+
+@contextlib.contextmanager
+def tree(path: str) -> Iterator[int]:
+    """A descriptor of the folder at PATH."""
+    fd = os.open(path, _FOLDER)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def opened(top: int, path: str) -> Output:
+    """The file at PATH below the folder TOP, by descriptor: no link is ever followed.
+
+    Raises NotPlain for a link, a pipe, a device, a file that has another name elsewhere, or
+    one of another file system; FileNotFoundError where nothing is.
+    """
+    *folders, name = path.split("/")
+    with contextlib.ExitStack() as stack:
+        fd, device = top, os.fstat(top).st_dev
+        for folder in folders:
+            fd = _step(stack, fd, folder, _FOLDER)
+        fd = _step(stack, fd, name, _LOOK)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_dev != device:
+            raise NotPlain("is no plain file")
+        if found.st_nlink != 1:
+            raise NotPlain("has another name: it is a hard link")
+        file = os.open(f"/proc/self/fd/{fd}", _READ)
+    return Output(file, found.st_size, sign(found))
+
+
+def _step(stack: contextlib.ExitStack, folder: int, name: str, flags: int) -> int:
+    try:
+        fd = os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise NotPlain("is reached through a link or a file") from None
+        raise
+    stack.callback(os.close, fd)
+    return fd
+
+
+def sign(found: os.stat_result) -> Sign:
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def read(fd: int, at_most: int) -> bytes:
+    """Up to so many bytes from its beginning."""
+    return os.pread(fd, at_most, 0)
+
+
+def digest(fd: int, alive: Callable[[], None] = lambda: None) -> str:
+    """The SHA-256 of the whole file, in hexadecimal; `alive` is called as it goes on."""
+    found, at = hashlib.sha256(), 0
+    while True:
+        data = os.pread(fd, _AT_ONCE, at)
+        if not data:
+            return found.hexdigest()
+        found.update(data)
+        at += len(data)
+        alive()

@@ -1,0 +1,108 @@
+"""Work that may never come back, such as on a file system of a server that is gone.
+
+A process that waits for such a server cannot always be killed, so nobody here waits for one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import Any, Callable, Iterator, NoReturn
+
+from backend_server.errors import OutsideWorld, UserError
+
+
+Emit = Callable[[Any], None]
+
+_OUT = 1  # of the process that works: standard output
+_REAPED_S = 2
+_OURS = b"{"  # what programs of the work say on the same stream is only a sign of life
+
+
+def results(work: Callable[[Emit], None], silence_s: float) -> Iterator[Any]:
+    """What WORK emits, one after the other; it runs in a process of its own.
+
+    Raises OutsideWorld where nothing was heard of it, nor of a program that it started with
+    its standard output, for so many seconds; then all of them are killed. What it raises
+    itself as UserError or OSError is raised here as OutsideWorld.
+    """
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _work(work, theirs)
+    os.close(theirs)
+    try:
+        yield from _heard(ours, silence_s)
+    finally:
+        os.close(ours)
+        _end(child)
+
+
+def _work(work: Callable[[Emit], None], out: int) -> NoReturn:
+    """Whatever happens, this copy of the whole tool ends here."""
+    try:
+        os.setsid()
+        os.dup2(out, _OUT)
+        try:
+            work(lambda result: _say(result=result))
+            _say(end=True)
+        except OSError as error:
+            _say(why=error.strerror)
+        except UserError as error:
+            _say(why=str(error))
+    finally:
+        if sys.exc_info()[0]:
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+        os._exit(1)
+
+
+def _say(**said: Any) -> None:
+    """On a line of its own, whatever a program wrote before."""
+    os.write(_OUT, b"\n" + json.dumps(said).encode() + b"\n")
+
+
+def alive() -> None:
+    """For work that takes long over one result."""
+    os.write(_OUT, b"\n")
+
+
+def _heard(fd: int, silence_s: float) -> Iterator[Any]:
+    for line in _lines(fd, silence_s):
+        if not line.startswith(_OURS):
+            continue
+        said = json.loads(line)
+        if "end" in said:
+            return
+        if "why" in said:
+            raise OutsideWorld(said["why"])
+        yield said["result"]
+    raise OutsideWorld("the push ended without a word")
+
+
+def _lines(fd: int, silence_s: float) -> Iterator[bytes]:
+    rest = b""
+    while True:
+        ready, _, _ = select.select([fd], [], [], silence_s)
+        if not ready:
+            raise OutsideWorld(f"no answer in {silence_s:g} s")
+        data = os.read(fd, 1 << 16)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        yield from lines
+
+
+def _end(child: int) -> None:
+    """It and its programs are killed, and those the kernel lets go of are gone."""
+    for kill in (os.killpg, os.kill):  # it may not lead a group yet
+        with contextlib.suppress(ProcessLookupError):
+            kill(child, signal.SIGKILL)
+    deadline = time.monotonic() + _REAPED_S
+    while os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)

@@ -1,0 +1,52 @@
+"""Where another machine's file system is mounted."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+
+from backend_server.change import Changes, compare
+from backend_server.errors import Refused
+from backend_server.host.mounts import is_immutable, is_mounted
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.resource import Resource
+
+
+@dataclass(frozen=True)
+class MountPoint(Resource):
+    """A folder that not even root can write to while nothing is mounted on it.
+
+    Else what is meant for the share would fill this host's own disk, and be lost to whoever
+    waits for it. What is mounted there is never touched: its server may be gone.
+    """
+
+    path: str
+    immutable: bool = True
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def check(self, host: HostReader) -> Changes:
+        if is_mounted(host, self.path):
+            return ()  # it was made immutable before, and cannot be seen now
+        found = host.stat(self.path)
+        if found is not None and not stat.S_ISDIR(found.st_mode):
+            raise Refused(
+                f"{self.path} is there and is no directory",
+                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
+            )
+        if found is not None and host.names(self.path):
+            raise Refused(
+                f"{self.path} is to be a mount point, and has something in it",
+                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
+            )
+        return compare(
+            path=(found and self.path, self.path),
+            immutable=(is_immutable(host, self.path), self.immutable),
+        )
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        if host.stat(self.path) is None:
+            host.make_directory(self.path, 0o700, "root", "root")
+        host.run("chattr", "+i" if self.immutable else "-i", self.path)

@@ -1,0 +1,311 @@
+"""Level 4 outputs from a server with a kernel of its own to Samba, whatever happens to that."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+
+import pytest
+
+from sandbox.outside import SHARE
+from sandbox.share import PASSWORD, Share
+from tests.hosts.managing import manage, rests
+from tests.hosts.programs import wait_until
+
+
+pytestmark = pytest.mark.share("SMB")
+
+WORKSPACES = "/srv/medium_privacy/workspaces"
+MOUNT, UNIT = "/mnt/level4", "mnt-level4"
+TIMER = "opensafely-outputs.timer"
+# Runs in the guest: a workspace with COUNT outputs, whose text names them.
+LAY = """\
+import json, os, sys
+top, given = "/srv/%s/workspaces/" + sys.argv[1], json.load(sys.stdin)
+medium, high, outputs = top % "medium_privacy", top % "high_privacy", {}
+for path, size in given.items():
+    level = "highly_sensitive" if path.startswith("secret") else "moderately_sensitive"
+    outputs[path] = {"level": level, "action": "describe", "excluded": False}
+    for folder in (high, medium) if level[0] == "m" else (high,):
+        os.makedirs(os.path.dirname(f"{folder}/{path}"), exist_ok=True)
+        with open(f"{folder}/{path}", "w") as file:
+            file.write((path + "\\n") * (1 + size // (len(path) + 1)))
+os.makedirs(f"{medium}/metadata", exist_ok=True)
+with open(f"{medium}/metadata/describe.log", "w") as file:
+    file.write("done\\n")
+with open(f"{medium}/metadata/manifest.json.tmp", "w") as file:
+    json.dump({"workspace": sys.argv[1], "repo": None, "outputs": outputs}, file)
+os.rename(f"{medium}/metadata/manifest.json.tmp", f"{medium}/metadata/manifest.json")
+"""
+
+
+@pytest.fixture(scope="module")
+def share(sandbox):
+    with Share(sandbox.lab, SHARE, "Level4Files") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def host(guest, share):
+    """It knows the password; nothing is pushed but when a test says so."""
+    guest.run(f"systemctl stop {TIMER} {UNIT}.automount")
+    # A disk that is made from files has no immutable folders: a run sees to that again.
+    manage(guest, "--only outputs --offline", "tpp")
+    guest.run(f"systemctl stop {TIMER}")
+    done = manage(
+        guest,
+        "service secrets set SHARE_PASSWORD",
+        "tpp",
+        f"printf %s {shlex.quote(PASSWORD)} |",
+    )
+    assert done.returncode in (0, 4), done.stderr
+    assert (
+        PASSWORD
+        not in guest.run("cat /var/log/opensafely/history.jsonl; journalctl").stdout
+    )
+    return guest
+
+
+def lay(host, workspace, files):
+    host.run(f"python3 -c {shlex.quote(LAY)} {workspace}", stdin=json.dumps(files))
+
+
+def text(path, size=0):
+    return (path + "\n") * (1 + size // (len(path) + 1))
+
+
+def pushes(host, expect=0):
+    """What a push said of itself, as data."""
+    done = manage(host, "outputs push --json", "tpp")
+    assert done.returncode == expect, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def status(host):
+    return json.loads(manage(host, "status --json", "tpp").stdout)["outputs"]
+
+
+def there(share, workspace):
+    """Every file of a workspace on the share, whole, by path."""
+    top = share.top / "workspaces" / workspace
+    return {
+        str(path.relative_to(top)): path.read_text()
+        for path in top.rglob("*")
+        if path.is_file()
+    }
+
+
+def outputs_there(share, workspace):
+    return {p: t for p, t in there(share, workspace).items() if p[:9] != "metadata/"}
+
+
+def half(share):
+    """What is on its way."""
+    folder = share.top / "workspaces/.opensafely-incoming"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def test_what_a_job_writes_is_on_the_share_within_a_minute_encrypted(host, share):
+    lay(host, "first", {"out/a.csv": 100, "secret/patients.csv": 100})
+    began = time.monotonic()
+    host.run(f"systemctl start {TIMER}")
+    try:
+        wait_until(lambda: "metadata/manifest.json" in there(share, "first"), 75)
+    finally:
+        host.run(f"systemctl stop {TIMER}")
+    print(f"after {time.monotonic() - began:.1f} s")
+    assert outputs_there(share, "first") == {"out/a.csv": text("out/a.csv", 100)}
+    assert "patients" not in " ".join(there(share, "first"))
+    assert "SMB3_11" in share.connections()
+    assert "AES-128-GCM" in share.connections()
+    options = host.run(f"findmnt -no OPTIONS -t cifs {MOUNT}").stdout
+    assert {"nosuid", "nodev", "noexec", "seal"} <= {*options.strip().split(",")}
+    assert host.run(f"runuser -u nobody -- ls {MOUNT}", check=False).returncode
+
+
+def test_the_plan_rests_though_chmod_does_nothing_there(host):
+    host.run(f"ls {MOUNT}")
+    assert rests(host, "tpp")
+
+
+def test_hostile_names(host, share):
+    names = {
+        "a:b?.csv": "a%3Ab%3F.csv",
+        "CON": "%43ON",
+        "dot.": "dot%2E",
+        "é -x'\"": "é -x'%22",
+    }
+    lay(host, "hostile", {**dict.fromkeys(names, 0), "Case": 0, "case": 0, "-rf": 0})
+    found = pushes(host, 1)
+    assert [each["path"] for each in found["failed"]] == ["hostile/case"]
+    wanted = {there: text(ours) for ours, there in names.items()}
+    assert outputs_there(share, "hostile") == {
+        **wanted,
+        "Case": text("Case"),
+        "-rf": text("-rf"),
+    }
+    host.run(f"rm -r {WORKSPACES}/hostile")
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.long)])
+def test_a_tree_of_many_files(host, share, count):
+    sizes = {f"out/{n % 40}/table {n}.csv": 100 + n * 37 % 20_000 for n in range(count)}
+    lay(host, f"tree{count}", sizes)
+    found = pushes(host)
+    assert (found["waiting"], found["failed"]) == (0, [])
+    wanted = {path: text(path, size) for path, size in sizes.items()}
+    assert outputs_there(share, f"tree{count}") == wanted
+    assert found["files"] >= count + 2
+
+
+@pytest.mark.parametrize("cut_s", [15, pytest.param(300, marks=pytest.mark.long)])
+def test_a_network_that_is_cut_and_back(host, share, cut_s):
+    name = f"cut{cut_s}"
+    sizes = {f"{n}.csv": 400_000 for n in range(40)}
+    lay(host, name, sizes)
+    host.run("systemctl start --no-block opensafely-outputs.service")
+    wait_until(lambda: len(there(share, name)) > 2, 60)
+    host.unplug()
+    try:
+        time.sleep(cut_s)
+        partial = outputs_there(share, name)
+        assert partial == {path: text(path, sizes[path]) for path in partial}
+    finally:
+        host.plug()
+    wait_until(lambda: manage(host, "outputs push", "tpp").returncode == 0, 180)
+    wanted = {path: text(path, size) for path, size in sizes.items()}
+    assert outputs_there(share, name) == wanted
+    assert half(share) == []
+
+
+def test_a_server_that_dies_in_the_middle_of_a_file(host, share):
+    size = 40_000_000
+    lay(host, "killed", {"big.csv": size, "small.csv": 10})
+    host.run("systemctl start --no-block opensafely-outputs.service")
+    wait_until(lambda: any(path.stat().st_size > 1_000_000 for path in half(share)), 60)
+    share.stop()
+    wait_until(lambda: not running(host), 120)
+    assert "big.csv" not in there(share, "killed")
+    found = status(host)
+    assert found["why"]
+    assert found["waiting"] >= 1
+    share.start()
+    wait_until(lambda: manage(host, "outputs push", "tpp").returncode == 0, 90)
+    assert outputs_there(share, "killed")["big.csv"] == text("big.csv", size)
+    assert half(share) == []
+    assert status(host)["waiting"] == 0
+
+
+def running(host):
+    state = "systemctl show --property=ActiveState --value opensafely-outputs.service"
+    return host.run(state).stdout.strip() in ("activating", "active")
+
+
+def test_a_frozen_server_holds_up_nobody(host, share):
+    lay(host, "frozen", {"a.csv": 10})
+    share.freeze()
+    try:
+        began = time.monotonic()
+        found = pushes(host, 4)
+        assert time.monotonic() - began < 90
+        assert found["why"]
+        began = time.monotonic()
+        assert status(host)["waiting"] == 3
+        assert rests(host, "tpp")
+        assert time.monotonic() - began < 30
+    finally:
+        share.thaw()
+    wait_until(lambda: manage(host, "outputs push", "tpp").returncode == 0, 90)
+    assert outputs_there(share, "frozen") == {"a.csv": text("a.csv", 10)}
+
+
+def test_a_share_that_is_full(host, share):
+    lay(host, "full", {"a.csv": 3_000_000})
+    share.resize("1M")
+    try:
+        assert "No space" in pushes(host, 4)["why"]
+        assert "a.csv" not in there(share, "full")
+    finally:
+        share.resize("1G")
+    pushes(host)
+    assert outputs_there(share, "full") == {"a.csv": text("a.csv", 3_000_000)}
+
+
+def test_a_share_that_is_read_only(host, share):
+    lay(host, "shut", {"a.csv": 10})
+    with share.read_only():
+        why = pushes(host, 4)["why"]
+        assert "ermission denied" in why or "ead-only" in why
+    pushes(host)
+    assert outputs_there(share, "shut") == {"a.csv": text("a.csv", 10)}
+
+
+def test_a_file_that_somebody_has_open_is_tried_again(host, share):
+    lay(host, "held", {"a.csv": 10, "b.csv": 10})
+    pushes(host)
+    lay(host, "held", {"a.csv": 500, "b.csv": 500})
+    with share.held("workspaces/held/a.csv"):
+        found = pushes(host, 4)
+        assert [each["path"] for each in found["failed"]] == ["held/a.csv"]
+        assert outputs_there(share, "held") == {
+            "a.csv": text("a.csv", 10),
+            "b.csv": text("b.csv", 500),
+        }
+    pushes(host)
+    assert outputs_there(share, "held")["a.csv"] == text("a.csv", 500)
+
+
+def test_a_password_that_was_changed(host, share):
+    lay(host, "password", {"a.csv": 10})
+    share.password("another one")
+    try:
+        host.run(f"systemctl stop {UNIT}.mount")  # as it is after five idle minutes
+        assert "turned the account or its password away" in pushes(host, 4)["why"]
+        manage(host, "service secrets set SHARE_PASSWORD", "tpp", "echo another one |")
+        pushes(host)
+    finally:
+        share.password(PASSWORD)
+    manage(host, "service secrets set SHARE_PASSWORD", "tpp", f"echo {PASSWORD} |")
+    wait_until(lambda: host.run(f"findmnt -t cifs {MOUNT}", check=False).returncode)
+    lay(host, "password", {"a.csv": 500})
+    pushes(host)
+    assert outputs_there(share, "password") == {"a.csv": text("a.csv", 500)}
+
+
+def test_the_folder_below_takes_nothing_however_often_the_mount_fails(host, share):
+    host.run(f"systemctl stop {UNIT}.mount")
+    share.stop()
+    try:
+        for _ in range(7):  # five in ten seconds would be systemd's limit
+            assert host.run(f"touch {MOUNT}/lost", check=False).returncode
+        assert host.run(f"systemctl is-active {UNIT}.automount").stdout == "active\n"
+        host.run(f"systemctl stop {UNIT}.automount")
+        assert host.run(f"touch {MOUNT}/lost", check=False).returncode
+        lay(host, "trap", {"a.csv": 10})
+        assert "is ext4 and not the share" in pushes(host, 4)["why"]
+        assert host.run(f"ls -A {MOUNT}").stdout == ""
+    finally:
+        share.start()
+    assert manage(host, backend="tpp").returncode == 0  # the automount is back
+    pushes(host)
+    assert outputs_there(share, "trap") == {"a.csv": text("a.csv", 10)}
+
+
+def test_a_boot_without_the_server(host, share):
+    lay(host, "boot", {"a.csv": 10})
+    share.stop()
+    try:
+        host.reboot()
+        assert host.state == "running"
+        took = host.run("systemd-analyze blame | grep level4", check=False).stdout
+        assert took == "", took
+        began = time.monotonic()
+        assert rests(host, "tpp")
+        assert time.monotonic() - began < 30
+        assert "does not answer" in pushes(host, 4)["why"]
+    finally:
+        share.start()
+    host.run(f"systemctl stop {TIMER}")
+    wait_until(lambda: manage(host, "outputs push", "tpp").returncode == 0, 90)
+    assert outputs_there(share, "boot") == {"a.csv": text("a.csv", 10)}
