@@ -39,6 +39,10 @@ class Release:
         return f"{self.codename}-security"
 
 
+# Where the kernel has AppArmor, no container starts without its parser: docker.io recommends it.
+_DOCKER = ("apparmor", "docker.io")
+
+
 def _ubuntu(
     version: str, codename: str, *, deb822: bool, xrdp: str, sudo_logfile: bool = True
 ) -> Release:
@@ -61,7 +65,7 @@ def _ubuntu(
             "91-release-upgrade",
             "95-hwe-eol",
         ),
-        docker=("docker.io",),
+        docker=_DOCKER,
         xrdp=xrdp,
         # All of one version: the daemons' programs are chosen by the kernel that runs.
         hyperv=("linux-azure", "linux-cloud-tools-azure", "linux-tools-azure"),
@@ -74,7 +78,7 @@ def _debian(
     *,
     deb822: bool,
     xrdp: str,
-    docker: tuple[str, ...] = ("docker.io",),
+    docker: tuple[str, ...] = _DOCKER,
 ) -> Release:
     return Release(
         distribution="debian",
@@ -102,7 +106,7 @@ RELEASES = (
     _debian("12", "bookworm", deb822=False, xrdp="0.9.21"),
     # There the command is a package of its own, which docker.io only recommends.
     _debian(
-        "13", "trixie", deb822=True, xrdp="0.10.1", docker=("docker.io", "docker-cli")
+        "13", "trixie", deb822=True, xrdp="0.10.1", docker=(*_DOCKER, "docker-cli")
     ),
 )
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.hosts.managing import rests
+from tests.hosts.programs import wait_until
 
 
 pytestmark = pytest.mark.share("SMB")
@@ -15,3 +16,8 @@ def test_a_guest_loads_what_this_machine_cannot(guest):
 
 def test_a_guest_is_the_backend_that_its_host_was(guest):
     assert rests(guest, backend="tpp")
+
+
+def test_services_are_confined_by_apparmor_where_the_kernel_has_it(guest):
+    asked = "docker inspect --format '{{.AppArmorProfile}}' opensafely-jobrunner"
+    wait_until(lambda: "docker-default" in guest.run(asked, check=False).stdout, 180)
