@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 
 from backend_server.errors import Refused
-from backend_server.host import login
-from backend_server.host.passwords import set_password
+from backend_server.host import login, typed
+from backend_server.host.passwords import may_sudo, set_password
 from backend_server.host.writer import Host
-from backend_server.roles import ROLES
 
 
 def set_first_password(host: Host) -> str:
@@ -28,13 +26,8 @@ def set_first_password(host: Host) -> str:
         )
     if not sys.stdin.isatty():
         raise Refused("a password is typed on a terminal", hint="ssh -t, then again")
-    print("At least 14 characters, of all four kinds, and no words. Nothing is shown.")
-    password = getpass.getpass(f"New password for {name}: ")
-    if password != getpass.getpass("Once more: "):
-        raise Refused("the two were not the same; nothing was changed")
-    if "\n" in password or not password:
-        raise Refused("the password was empty; nothing was changed")
-    set_password(host, name, password)
+    print("At least 14 characters, of all four kinds, and no words.")
+    set_password(host, name, typed.secret(f"New password for {name}"))
     return name
 
 
@@ -45,6 +38,6 @@ def _person(host: Host) -> str:
             hint="log in as yourself and type: sudo opensafely-password",
         )
     name = login.person(host)
-    if not any(name in host.members(role.group) for role in ROLES if role.sudo):
+    if not may_sudo(host, name):
         raise Refused(f"{name} is in no group that may use sudo")
     return name

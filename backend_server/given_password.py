@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
-import sys
 
 from backend_server import reviewers
 from backend_server.backend import Backend
 from backend_server.errors import Refused, UserError
-from backend_server.host.passwords import set_password
+from backend_server.host.passwords import may_sudo, set_password
 from backend_server.host.writer import Host
-from backend_server.roles import ROLES
 
 
 # A file for each password that its owner has yet to change, newer than any change. The
@@ -32,23 +29,12 @@ def refuse_others(host: Host, backend: Backend, name: str) -> None:
             f"{backend.name} has no remote desktop: nobody logs in with a password here",
             hint=f"for somebody's sudo: backend people password --reset {name}",
         )
-    sudoers = {m for role in ROLES if role.sudo for m in host.members(role.group)}
-    if name in sudoers:
+    if may_sudo(host, name):
         raise Refused(
             f"{name} may use sudo: nobody else may know that password",
             hint=f"{name} types: sudo opensafely-password",
         )
     reviewers.refuse_others(host, backend, name)
-
-
-def typed_password(name: str) -> str:
-    """From the terminal, asked twice; without one the first line of standard input."""
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    password = getpass.getpass(f"New password for {name}: ")
-    if password != getpass.getpass("Once more: "):
-        raise Refused("the two were not the same; nothing was changed")
-    return password
 
 
 def give(host: Host, name: str, password: str) -> str:

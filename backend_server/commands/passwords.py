@@ -6,8 +6,10 @@ from backend_server import given_password, history
 from backend_server.backends import load
 from backend_server.commands.output import OK, record, say_done, shown_once
 from backend_server.errors import Refused
+from backend_server.host import typed
+from backend_server.host.passwords import may_sudo
 from backend_server.host.writer import Host
-from backend_server.roles import MARKER, ROLES
+from backend_server.roles import MARKER
 from backend_server.run import Options
 
 
@@ -26,10 +28,7 @@ def _give(host: Host, options: Options) -> int:
     name = options.subject
     given_password.refuse_others(host, load(options.backend, options.checkout), name)
     if options.ask:
-        typed = given_password.typed_password(name)
-        if not typed:
-            raise Refused("the password was empty; nothing was changed")
-        given_password.give(host, name, typed)
+        given_password.give(host, name, typed.secret(f"New password for {name}"))
     else:
         with shown_once(options, "a password") as terminal:
             shown = given_password.give(host, name, "")
@@ -58,8 +57,10 @@ def _reset(host: Host, options: Options) -> int:
             host.remove(f"{_TICKETS}/{ticket}")
     sentence = f"{history.who(host)} took back the password of {name}"
     record(host, options, "password reset", sentence)
-    sudo = any(name in host.members(role.group) for role in ROLES if role.sudo)
     own = "sets one with: sudo opensafely-password"
     given = f"is given one with: sudo backend people password {name}"
-    say_done(options, f"{name} has no password now, and {own if sudo else given}")
+    say_done(
+        options,
+        f"{name} has no password now, and {own if may_sudo(host, name) else given}",
+    )
     return OK

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 import time
@@ -14,7 +13,7 @@ from backend_server.backends import services as of_site
 from backend_server.commands.output import OK, say_lines
 from backend_server.errors import Refused
 from backend_server.gather import Site
-from backend_server.host import environment
+from backend_server.host import environment, typed
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.lock import only_run
@@ -97,7 +96,7 @@ def _set(options: Options) -> int:
     path = credentials.FILE if name == credentials.SECRET else SECRETS
     if host.read(path) is None:
         raise Refused(f"there is no {path} yet", hint="sudo backend")
-    value = _value(name)
+    value = typed.secret(name)
     with only_run(f"service secrets set by {history.who(host)}, since {history.now()}"):
         try:
             text = (
@@ -116,19 +115,6 @@ def _set(options: Options) -> int:
     print(json.dumps(data) if options.json else done)
     say_lines(services.degraded(this, host), sys.stderr)
     return OK
-
-
-def _value(name: str) -> str:
-    if sys.stdin.isatty():
-        value = getpass.getpass(f"{name} (nothing is shown): ")
-        if value != getpass.getpass("Once more: "):
-            raise Refused("the two were not the same; nothing was changed")
-    else:
-        value = sys.stdin.read()
-        value = value[:-1] if value.endswith("\n") else value
-    if not value:
-        raise Refused(f"the value of {name} was empty; nothing was changed")
-    return value
 
 
 def _take_effect(this: Site, host: Host, name: str) -> Iterator[str]:

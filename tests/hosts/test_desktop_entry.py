@@ -221,7 +221,7 @@ def test_one_is_typed_at_a_prompt(host):
         assert not let_in(host, "gus", "wrong")
     for second, status in ((f"{PASSWORD}x", 2), (PASSWORD, 0)):
         with on_terminal(host, "backend people password --ask gus") as terminal:
-            terminal.until("New password for gus: ")
+            terminal.until("New password for gus ")
             terminal.type(f"{PASSWORD}\n")
             terminal.until("Once more: ")
             terminal.type(f"{second}\n")

@@ -19,5 +19,5 @@ def test_a_guest_is_the_backend_that_its_host_was(guest):
 
 
 def test_services_are_confined_by_apparmor_where_the_kernel_has_it(guest):
-    asked = "docker inspect --format '{{.AppArmorProfile}}' opensafely-jobrunner"
+    asked = "docker inspect --format '{{.AppArmorProfile}}' jobrunner"
     wait_until(lambda: "docker-default" in guest.run(asked, check=False).stdout, 180)

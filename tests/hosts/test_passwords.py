@@ -31,7 +31,7 @@ def password_of(host, name):
 def choose(host, word):
     """Ada gives herself this password, on a terminal."""
     with desk(host, "ada", "sudo opensafely-password") as terminal:
-        for question in ("New password for ada: ", "Once more: "):
+        for question in ("New password for ada ", "Once more: "):
             terminal.until(question, timeout_s=20)
             terminal.type(f"{word}\n")
         status = terminal.end(timeout_s=30)
