@@ -92,6 +92,7 @@ class _Push:
             self._remove(gone)
         except OutsideWorld as error:
             self.record.why = self._explained(str(error))
+            self._unmount()
 
     # ---- what is to be done
 
@@ -262,3 +263,11 @@ class _Push:
                 means = _MEANS.get(int(found[1]), line)
                 return f"{self.share.source} was not mounted: {means}"
         return why
+
+    def _unmount(self) -> None:
+        """The next push mounts the share anew: a connection may stay broken for good.
+
+        Nothing waits for that, nor for whoever still waits on the old one.
+        """
+        if self.host.unit(self.share.mount).get("ActiveState") == "active":
+            self.host.run("systemctl", "stop", "--no-block", self.share.mount)

@@ -22,6 +22,7 @@ PROGRAMS = {"smbd": "samba", "smbclient": "smbclient"}
 _HOLDER = "daemon"  # an account of this machine that the share's own is mapped to
 _PORT = 14450  # what stands at the usual one only accepts connections
 _PATIENCE_S = 30
+_SIZE, _LITTLE = "1G", 256 << 10
 
 _SETTINGS = """\
 [global]
@@ -64,7 +65,7 @@ table ip share {{
 class Share:
     """Samba that takes nothing but SMB 3.1.1, encrypted; what is on it lies in `top`."""
 
-    def __init__(self, lab: Lab, address: str, name: str, size: str = "1G") -> None:
+    def __init__(self, lab: Lab, address: str, name: str) -> None:
         packages.ensure(PROGRAMS)
         self.lab, self.address, self.name = lab, address, name
         self.folder = lab.runtime / "share"
@@ -77,7 +78,7 @@ class Share:
             "-t",
             "tmpfs",
             "-o",
-            f"size={size},mode=777",
+            f"size={_SIZE},mode=777",
             f"{lab.name}share",
             self.top,
         )
@@ -121,17 +122,27 @@ class Share:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
-    def resize(self, size: str) -> None:
-        """Room on the share, used or not, as `64M`."""
-        run("mount", "-o", f"remount,size={size}", self.top)
-
     @contextlib.contextmanager
-    def read_only(self) -> Iterator[None]:
-        run("mount", "-o", "remount,ro", self.top)
+    def full(self) -> Iterator[None]:
+        """There is room for a few blocks more than what is on it."""
+        found = os.statvfs(self.top)
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        self._remount(f"size={used + _LITTLE}")
         try:
             yield
         finally:
-            run("mount", "-o", "remount,rw", self.top)
+            self._remount(f"size={_SIZE}")
+
+    def _remount(self, option: str) -> None:
+        run("mount", "-o", f"remount,{option}", self.top)
+
+    @contextlib.contextmanager
+    def read_only(self) -> Iterator[None]:
+        self._remount("ro")
+        try:
+            yield
+        finally:
+            self._remount("rw")
 
     def password(self, password: str) -> None:
         """The account has this one from now on; who is connected stays so."""

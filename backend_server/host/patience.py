@@ -52,7 +52,8 @@ def _work(work: Callable[[Emit], None], out: int) -> NoReturn:
             work(lambda result: _say(result=result))
             _say(end=True)
         except OSError as error:
-            _say(why=error.strerror)
+            at = f" at {error.filename!a}" if error.filename else ""
+            _say(why=f"{error.strerror}{at}")
         except UserError as error:
             _say(why=str(error))
     finally:

@@ -176,7 +176,7 @@ def _digest(path: str) -> str:
         return ""
     except OSError as error:
         if error.errno not in _OF_ONE:
-            raise
+            raise OSError(error.errno, error.strerror, path) from error
         return ""
     return found
 

@@ -221,7 +221,7 @@ def test_a_read_only_share_is_the_cause():
     lay("ws", {"a": b"1"})
     subprocess.run(["mount", "-o", "remount,ro", MOUNT], check=True)
     record, _ = pushes()
-    assert record.why == "Read-only file system"
+    assert record.why == "Read-only file system at 'outputs'"
     subprocess.run(["mount", "-o", "remount,rw", MOUNT], check=True)
     assert pushes()[0].why == ""
 

@@ -214,6 +214,8 @@ def test_a_frozen_server_holds_up_nobody(host, share):
         found = pushes(host, 4)
         assert time.monotonic() - began < 90
         assert found["why"]
+        mounted = host.run(f"findmnt -t cifs {MOUNT}", check=False)
+        assert mounted.stdout == "", "the next push begins with a new connection"
         began = time.monotonic()
         assert status(host)["waiting"] == 3
         host.run(f"systemctl start {TIMER}")
@@ -228,12 +230,9 @@ def test_a_frozen_server_holds_up_nobody(host, share):
 
 def test_a_share_that_is_full(host, share):
     lay(host, "full", {"a.csv": 3_000_000})
-    share.resize("1M")
-    try:
+    with share.full():
         assert "No space" in pushes(host, 4)["why"]
         assert "a.csv" not in there(share, "full")
-    finally:
-        share.resize("1G")
     pushes(host)
     assert outputs_there(share, "full") == {"a.csv": text("a.csv", 3_000_000)}
 
