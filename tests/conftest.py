@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import sampling
+
 
 DEFAULT_SHARE = "engine and base"
 MINUTES = {
@@ -19,6 +21,7 @@ MINUTES = {
     "SMB": 12,
 }
 SPENT = pytest.StashKey[Counter]()
+TAKEN = pytest.StashKey[dict]()
 
 
 def pytest_addoption(parser):
@@ -29,7 +32,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.stash[SPENT] = Counter()
+    config.stash[SPENT], config.stash[TAKEN] = Counter(), {}
     # A machine that is busy is no reason to fail, and what failed once must fail again.
     settings.register_profile("short", deadline=None, derandomize=True)
     settings.register_profile("long", deadline=None, max_examples=2000)
@@ -40,9 +43,14 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--long"):
-        long = [item for item in items if item.get_closest_marker("long")]
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
+        taken = config.stash[TAKEN] = sampling.chosen(items, sampling.commit())
+        rest = [
+            item
+            for item in items
+            if item.get_closest_marker("long") or sampling.left_out(item, taken)
+        ]
+        items[:] = [item for item in items if item not in rest]
+        config.hook.pytest_deselected(items=rest)
     for item in items:
         if share_of(item) not in MINUTES:
             raise pytest.UsageError(
@@ -90,6 +98,9 @@ def pytest_terminal_summary(terminalreporter, config):
         if file.exists():
             spent.update(json.loads(file.read_text()))
         file.write_text(json.dumps(spent))
+    for group, name in config.stash[TAKEN].items():
+        line = f"of {group} this commit took {name}; `scripts/test.sh long` takes all"
+        terminalreporter.write_line(line)
     terminalreporter.write_sep("=", "time by share")
     for share, minutes in MINUTES.items():
         if share in spent:

@@ -17,25 +17,21 @@ from tests.hosts.managing import (
     snapshot,
 )
 from tests.hosts.programs import on_terminal, wait_until
+from tests.hosts.releases import NEIGHBOURS
 
 
-PLACES = [
-    ("test", "bookworm"),
-    ("tpp", "bookworm"),
-    ("emis", "bookworm"),
-    ("test", "bullseye"),
-    ("test", "trixie"),
-]
+BACKENDS = ["test", "tpp", "emis"]
 READS_ONLY = re.compile(r"systemctl show |git .* status |nft -n -j list |iptables-save")
 
 LOOKS = '"(show|status|list|inspect)"|"iptables-save"'
 
 
-@pytest.fixture(scope="module", params=PLACES, ids="-".join)
+@pytest.fixture(scope="module", params=[*BACKENDS, *NEIGHBOURS])
 def managed(request, shared_warm_host):
-    """A host after its first run, as each backend and on each release."""
-    backend, release = request.param
-    return shared_warm_host(backend, release), backend
+    """A host after its first run, as each backend, and as test on a neighbouring release."""
+    if request.param in BACKENDS:
+        return shared_warm_host(request.param, "bookworm"), request.param
+    return shared_warm_host("test", request.param), "test"
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from tests.hosts.canaries import (
 )
 from tests.hosts.managing import manage, rests
 from tests.hosts.programs import wait_until
+from tests.hosts.releases import NEIGHBOURS
 
 
 pytestmark = pytest.mark.share("job-runner")
@@ -343,7 +344,7 @@ def test_the_rules_cannot_be_stopped(place):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("release", ["bullseye", "trixie"])
+@pytest.mark.parametrize("release", NEIGHBOURS)
 def test_other_releases(release, warm_host, sandbox):
     """Another docker, another nft: confined all the same, and restored after a flush."""
     host = warm_host("test", release)

@@ -15,6 +15,7 @@ from sandbox.errors import CannotRun, SandboxError
 from sandbox.network import INTERNET, Lab
 from sandbox.outside import ARCHIVES
 from sandbox.sandbox import Sandbox
+from tests.hosts.releases import NEIGHBOURS
 
 
 THROUGH_STAND_INS = f"""
@@ -77,7 +78,7 @@ def test_no_clock_to_set(host):
     assert host.run("date -s @0", check=False).returncode != 0
 
 
-@pytest.mark.parametrize("release", ["bullseye", "trixie"])
+@pytest.mark.parametrize("release", NEIGHBOURS)
 def test_other_releases_boot(bare_host, release):
     host = bare_host(release)
     assert host.state == "running"

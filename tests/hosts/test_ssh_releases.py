@@ -7,13 +7,14 @@ import pytest
 from sandbox.fixtures import ssh_socket
 from tests.hosts.doors import OURS, desk, heals, lets_in, nothing_left, ssh
 from tests.hosts.managing import manage
+from tests.hosts.releases import NEIGHBOURS
 from tests.hosts.test_sudo import GOOD, WEAK, types
 
 
 pytestmark = pytest.mark.share("access")
 
 
-@pytest.fixture(scope="module", params=["bullseye", "trixie"])
+@pytest.fixture(scope="module", params=NEIGHBOURS)
 def host(request, shared_warm_host):
     return shared_warm_host("test", request.param)
 
@@ -50,7 +51,7 @@ def test_a_first_password(host):
     assert "assword" not in done.stderr
 
 
-@pytest.mark.parametrize("release", ["bookworm", "trixie", "bullseye"])
+@pytest.mark.parametrize("release", ["bookworm", *NEIGHBOURS])
 def test_sshd_started_by_a_socket(warm_host, release):
     """Before and after the first connection, and again after a reboot."""
     host = warm_host("test", release, shape=[ssh_socket])
