@@ -1,4 +1,4 @@
-"""A guest of Hyper-V: a kernel that is made for it, and what tells the Windows host about it."""
+"""A guest of Hyper-V: its kernel, and what tells the Windows host about it."""
 
 from __future__ import annotations
 
