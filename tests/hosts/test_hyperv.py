@@ -115,6 +115,8 @@ def host(shared_warm_host):
     host.run("systemctl restart systemd-resolved")
     host.run("ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf")
     host.run("sed -i 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf")
+    # A layer has lost what chattr(1) said of a folder: a run sees to that again.
+    manage_only(host, "outputs")
     return host
 
 
