@@ -92,6 +92,10 @@ def test_the_time_is_the_hosts(guest, hosts_clock):
 def test_daemons_rest_where_the_host_offers_nothing(guest):
     """The guest has booted with their packages: no daemon runs, and none failed for that."""
     guest.run("test -x /usr/sbin/hv_kvp_daemon && mkdir /dev/vmbus")
+    manage_only(guest, "hyperv")
+    read = guest.run("udevadm test /sys/class/mem/null 2>&1").stdout
+    (line,) = [line for line in read.splitlines() if "opensafely-clock" in line]
+    assert line.startswith("Reading rules file: "), "udev understands the clock's rule"
     assert rests(guest, backend="tpp", words="--offline --only hyperv")
     listed = guest.run("systemctl list-units --all --plain --no-legend 'hv-*'").stdout
     assert not [line for line in listed.splitlines() if "inactive" not in line], listed
