@@ -24,7 +24,7 @@ class Release:
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
     docker: tuple[str, ...]  # packages that bring dockerd and the docker command
     xrdp: str  # its version there
-    hyperv: tuple[str, ...]  # a kernel made for Hyper-V, and its daemons
+    hyperv: tuple[str, ...]  # a kernel, and the daemons of Hyper-V that go with it
 
     @property
     def name(self) -> str:
@@ -67,8 +67,9 @@ def _ubuntu(
         ),
         docker=_DOCKER,
         xrdp=xrdp,
-        # All of one version: the daemons' programs are chosen by the kernel that runs.
-        hyperv=("linux-azure", "linux-cloud-tools-azure", "linux-tools-azure"),
+        # The kernel of the plain cloud image. The daemons' programs go by the kernel that
+        # runs, so all are of one kind; cifs.ko is in it, and in azure's at times is not.
+        hyperv=("linux-virtual", "linux-cloud-tools-virtual", "linux-tools-virtual"),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator
 
 from backend_server import held, history, people, pushed, second_factor, watching
+from backend_server.components import clock
 from backend_server.gather import Site, everybody
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
@@ -38,7 +39,12 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         "without_second_factor": second_factor.without(site, host),
         "ending": people.ending(site, today),
         **watched,
-        "degraded": [*unseen(site, host), *watched["degraded"], *late],
+        "degraded": [
+            *unseen(site, host),
+            *watched["degraded"],
+            *late,
+            *clock.unset(site, host),
+        ],
         "desktop_sessions": sum(1 for _ in desktops(host)),
         "outputs": outputs and pushed.summary(outputs),
         "pending": waiting,

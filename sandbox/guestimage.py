@@ -17,10 +17,10 @@ from sandbox.tree import write
 
 
 # What a server has that is no container: a kernel, devices, disks. And what tests of
-# network file systems need, at this machine's speed: emulated, it takes minutes.
+# network file systems and of Hyper-V need, at this machine's speed: emulated, it takes minutes.
 PACKAGES = (
     "linux-image-cloud-amd64 initramfs-tools udev e2fsprogs qemu-guest-agent "
-    "cifs-utils keyutils rsync"
+    "cifs-utils keyutils rsync hyperv-daemons"
 )
 INSTALL = f"""
 export DEBIAN_FRONTEND=noninteractive

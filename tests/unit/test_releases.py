@@ -40,16 +40,18 @@ def test_a_row(row):
     assert all("/" not in part for part in found.motd_parts)
 
 
-# Packages of each archive: the kernel made for Hyper-V, and what brings hv_kvp_daemon.
+# Packages of each archive: the kernel of the cloud image, and what brings hv_kvp_daemon.
+VIRTUAL = {"linux-virtual", "linux-cloud-tools-virtual", "linux-tools-virtual"}
+CLOUD = {"linux-image-cloud-amd64", "hyperv-daemons"}
 HYPERV = {
-    "ubuntu": {"linux-azure", "linux-cloud-tools-azure", "linux-tools-azure"},
-    "debian": {"linux-image-cloud-amd64", "hyperv-daemons"},
+    **dict.fromkeys(("focal", "jammy", "noble", "resolute"), VIRTUAL),
+    **dict.fromkeys(("bullseye", "bookworm", "trixie"), CLOUD),
 }
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_what_a_guest_of_hyperv_needs(release):
-    assert set(release.hyperv) == HYPERV[release.distribution]
+    assert set(release.hyperv) == HYPERV[release.codename]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2])

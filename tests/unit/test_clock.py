@@ -1,0 +1,74 @@
+"""The host's clock: what is said of a guest whose clock nothing sets."""
+
+from dataclasses import replace
+
+import pytest
+
+from backend_server.components import clock
+from backend_server.host.reader import HostReader
+from backend_server.status import status
+from tests.unit.example import site_of
+
+
+@pytest.fixture
+def site(tmp_path):
+    return site_of("tpp", "jammy", tmp_path / "checkout")
+
+
+class Guest(HostReader):
+    """Its chronyd is in this state."""
+
+    state = "active"
+
+    def unit(self, name):
+        return {"ActiveState": self.state}
+
+
+@pytest.fixture
+def guest(tmp_path):
+    guest = Guest(tmp_path / "host")
+    (guest.root / "etc/chrony").mkdir(parents=True)
+    (guest.root / "dev").mkdir()
+    return guest
+
+
+def managed(site, guest):
+    """As `clock` leaves it."""
+    for resource in clock.clock(site):
+        if resource.label.startswith("File "):
+            (guest.root / resource.path[1:]).write_text(resource.text)
+    (guest.root / clock.HOSTS_CLOCK[1:]).touch()
+
+
+def test_nothing_is_said_while_the_host_sets_it(site, guest):
+    managed(site, guest)
+    assert not [*clock.unset(site, guest)]
+
+
+def test_a_host_that_gives_no_time_any_more_is_told(site, guest):
+    managed(site, guest)
+    (guest.root / clock.HOSTS_CLOCK[1:]).unlink()
+    (sentence,) = clock.unset(site, guest)
+    assert sentence.startswith("nothing sets the clock: there is no /dev/ptp_hyperv")
+
+
+def test_a_daemon_that_does_not_run_is_told(site, guest):
+    managed(site, guest)
+    guest.state = "activating"
+    (sentence,) = clock.unset(site, guest)
+    assert sentence.startswith("nothing sets the clock: chrony.service does not run")
+
+
+def test_others_have_a_time_service_of_their_own(site, guest):
+    assert not [*clock.unset(site, guest)], "it was never offered"
+    managed(site, guest)
+    (guest.root / clock.HOSTS_CLOCK[1:]).unlink()
+    elsewhere = replace(site, backend=replace(site.backend, hyperv=False))
+    assert not [*clock.unset(elsewhere, guest)]
+
+
+def test_status_has_it_among_what_is_degraded(site, guest):
+    managed(site, guest)
+    (guest.root / clock.HOSTS_CLOCK[1:]).unlink()
+    found = status(site, guest)["degraded"]
+    assert [line for line in found if line.startswith("nothing sets the clock")]
