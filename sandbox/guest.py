@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Mapping, Sequence
 
 from sandbox import guestimage, identity, leftovers
@@ -186,14 +185,3 @@ class Guest:
             return self.agent.run(question, timeout_s=60).stdout
         except SandboxError:
             return ""
-
-    def __enter__(self) -> Guest:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.destroy()

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from types import TracebackType
 from typing import Callable, Iterator
 
 from sandbox import packages
@@ -216,10 +215,5 @@ class Share:
     def __enter__(self) -> Share:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
