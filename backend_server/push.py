@@ -92,7 +92,8 @@ class _Push:
             self._remove(gone)
         except OutsideWorld as error:
             self.record.why = self._explained(str(error))
-            self._unmount()
+            if not isinstance(error, patience.Silent):
+                self._unmount()
 
     # ---- what is to be done
 
@@ -265,9 +266,6 @@ class _Push:
         return why
 
     def _unmount(self) -> None:
-        """The next push mounts the share anew: a connection may stay broken for good.
-
-        Nothing waits for that, nor for whoever still waits on the old one.
-        """
+        """The next push mounts the share anew: a connection may stay broken for good."""
         if self.host.unit(self.share.mount).get("ActiveState") == "active":
             self.host.run("systemctl", "stop", "--no-block", self.share.mount)

@@ -27,13 +27,15 @@ _SERVICE = "opensafely-outputs.service"
 _TIMER = "opensafely-outputs.timer"
 
 # Soft: whoever waits for a server that is gone gets an error, and is not stuck for ever.
+# No cache and no leases: ADR 0032.
 _OPTIONS = (
-    *("soft", "echo_interval=10", "actimeo=1", "forceuid", "forcegid"),
+    *("soft", "echo_interval=10", "actimeo=1", "cache=none", "nolease"),
+    *("forceuid", "forcegid"),
     *("nosuid", "nodev", "noexec", "nofail", "_netdev"),
 )
 
 # No limit to how often it may fail: after that the automount would be gone, and the folder
-# would look like an empty share. Lazily: whoever still waits on a dead server holds up nobody.
+# would look like an empty share.
 _MOUNT = Template("""\
 [Unit]
 Description=Level 4 outputs on $server
@@ -47,7 +49,6 @@ Where=$mount_point
 Type=cifs
 Options=$options
 TimeoutSec=30
-LazyUnmount=yes
 """)
 
 _AUTOMOUNT = Template("""\

@@ -17,6 +17,10 @@ from typing import Any, Callable, Iterator, NoReturn
 from backend_server.errors import OutsideWorld, UserError
 
 
+class Silent(OutsideWorld):
+    """Nothing was heard, not even an error: something may still wait in the kernel."""
+
+
 Emit = Callable[[Any], None]
 
 _OUT = 1  # of the process that works: standard output
@@ -27,7 +31,7 @@ _OURS = b"{"  # what programs of the work say on the same stream is only a sign 
 def results(work: Callable[[Emit], None], silence_s: float) -> Iterator[Any]:
     """What WORK emits, one after the other; it runs in a process of its own.
 
-    Raises OutsideWorld where nothing was heard of it, nor of a program that it started with
+    Raises Silent where nothing was heard of it, nor of a program that it started with
     its standard output, for so many seconds; then all of them are killed. What it raises
     itself as UserError or OSError is raised here as OutsideWorld.
     """
@@ -91,7 +95,7 @@ def _lines(fd: int, silence_s: float) -> Iterator[bytes]:
     while True:
         ready, _, _ = select.select([fd], [], [], silence_s)
         if not ready:
-            raise OutsideWorld(f"no answer in {silence_s:g} s")
+            raise Silent(f"no answer in {silence_s:g} s")
         data = os.read(fd, 1 << 16)
         if not data:
             return
