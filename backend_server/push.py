@@ -166,7 +166,7 @@ class _Push:
                 self._judge(path, verdict, parcels[path], batch)
                 whys.append(verdict.why)
             if whys and all(whys):
-                raise OutsideWorld(f"nothing arrived: {whys[-1]}")
+                raise OutsideWorld(f"nothing arrived: {whys[0]}")
         finally:
             for output in batch.values():
                 os.close(output.fd)

@@ -150,23 +150,20 @@ class Share:
 
     @contextlib.contextmanager
     def held(self, path: str) -> Iterator[None]:
-        """Somebody on the Windows side has the file open, as a program does that shows it."""
-        client = subprocess.Popen(
-            self._argv(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-        )
-        with client:
-            assert client.stdin
-            client.stdin.write('open "{}"\n'.format(path.replace("/", "\\")))
-            client.stdin.flush()
-            try:
-                self._wait(lambda: self._is_open(path), f"{path} is not open")
-                yield
-            finally:
-                client.kill()
+        """Somebody on the Windows side has the file open, as a program does that shows it.
+
+        Windows lets nobody replace it then; Samba would, but not what is mounted.
+        """
+        run("mount", "--bind", self.top / path, self.top / path)
+        try:
+            yield
+        finally:
+            run("umount", self.top / path)
 
     def connections(self) -> str:
         """Who is connected, by which protocol and encryption."""
-        return self._status("--processes")
+        argv = ("smbstatus", "-s", self.settings, "--processes")
+        return run(*self.lab.inside(*argv)).stdout
 
     def close(self) -> None:
         """Nothing of it is left; what was on it is gone."""
@@ -182,14 +179,6 @@ class Share:
             if time.monotonic() > deadline:
                 raise SandboxError(f"{otherwise}: see {self.folder}/log")
             time.sleep(0.2)
-
-    def _is_open(self, path: str) -> bool:
-        """For writing, too: whoever only reads it back may be the one who is tested."""
-        lines = self._status("--locks").splitlines()
-        return any("RDWR" in line and path in line for line in lines)
-
-    def _status(self, what: str) -> str:
-        return run(*self.lab.inside("smbstatus", "-s", self.settings, what)).stdout
 
     def _client(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -182,12 +182,12 @@ def _digest(path: str) -> str:
 
 
 def _why(path: str, found: str, said: str) -> str:
-    """rsync's reason for this file, or else its last one."""
+    """rsync's reason for this file, or else its first one: others follow from that."""
     name = path.rpartition("/")[2]
     own = [
         line for line in said.splitlines() if f"/{name}" in line or f'"{name}' in line
     ]
     whys = _WHY.findall("\n".join(own)) or _WHY.findall(said)
     if whys:
-        return str(whys[-1])
+        return str(whys[0])
     return "arrived, and is not what was sent" if found else "did not arrive"
