@@ -11,7 +11,7 @@ import pytest
 
 from sandbox import hostclock
 from sandbox.mirror import resolvers
-from tests.hosts.managing import manage, rests
+from tests.hosts.managing import manage, marked, rests
 from tests.hosts.programs import wait_until
 
 
@@ -116,9 +116,7 @@ def host(shared_warm_host):
     host.run("systemctl restart systemd-resolved")
     host.run("ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf")
     host.run("sed -i 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf")
-    # A layer has lost what chattr(1) said of a folder: a run sees to that again.
-    manage_only(host, "outputs")
-    return host
+    return marked(host)
 
 
 def test_no_name_server_is_asked(host, sandbox):

@@ -12,6 +12,7 @@ from tests.hosts.managing import (
     changed,
     history,
     manage,
+    marked,
     people_of,
     rests,
     snapshot,
@@ -29,9 +30,10 @@ LOOKS = '"(show|status|list|inspect)"|"iptables-save"'
 @pytest.fixture(scope="module", params=[*BACKENDS, *NEIGHBOURS])
 def managed(request, shared_warm_host):
     """A host after its first run, as each backend, and as test on a neighbouring release."""
-    if request.param in BACKENDS:
-        return shared_warm_host(request.param, "bookworm"), request.param
-    return shared_warm_host("test", request.param), "test"
+    if request.param not in BACKENDS:
+        return shared_warm_host("test", request.param), "test"
+    host, backend = shared_warm_host(request.param, "bookworm"), request.param
+    return marked(host) if backend == "tpp" else host, backend
 
 
 @pytest.fixture(scope="module")
