@@ -157,6 +157,7 @@ def test_hostile_names(host, share):
 def test_a_tree_of_many_files(host, share, count):
     sizes = {f"out/{n % 40}/table {n}.csv": 100 + n * 37 % 20_000 for n in range(count)}
     lay(host, f"tree{count}", sizes)
+    host.run("systemctl start opensafely-outputs.service", timeout_s=3600)
     found = pushes(host)
     assert (found["waiting"], found["failed"]) == (0, [])
     wanted = {path: text(path, size) for path, size in sizes.items()}
