@@ -57,11 +57,12 @@ HOSTILE = {
     "COLUMNS": "1",
     "IFS": "/",
 }
-# What a run then has to do again: files, a package, an account, a profile of PAM.
+# What a run then has to do again: files, a package, an account, a profile of PAM. Not the
+# names that the agent asks for: it would start again, and be told of.
 UNDO = """
 rm -r /etc/profile.d/opensafely.sh /etc/sysctl.d/zz-opensafely.conf /etc/logrotate.d/opensafely
 rm -rf /etc/systemd/journald.conf.d /etc/security/limits.d/zz-opensafely.conf /var/log/opensafely
-chmod 600 /etc/motd; sed -i /opensafely/d /etc/hosts; sed -i s/^UMASK.*// /etc/login.defs
+chmod 600 /etc/motd; sed -i /archive-ubuntu/d /etc/hosts; sed -i s/^UMASK.*// /etc/login.defs
 userdel -r rita 2>/dev/null; apt-get -qq remove tree
 pam-auth-update --package --remove opensafely-umask; rm /usr/share/pam-configs/opensafely-umask
 find /srv -name __pycache__ -prune -exec rm -r {} ';'
