@@ -50,6 +50,14 @@ def run(
     return done
 
 
+def told(done: Done, place: str, command: str, check: bool) -> Done:
+    """The end of a shell line that ran elsewhere, which is said. Raises as `run` does."""
+    done.args = f"[{place}] {command}"
+    if check and done.returncode != 0:
+        raise CommandFailed(done)
+    return done
+
+
 def output(*argv: object) -> str:
     """What the program printed, without the last newline."""
     return run(*argv).stdout.rstrip("\n")

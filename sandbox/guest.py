@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Mapping, Sequence
 
 from sandbox import guestimage, identity, leftovers
-from sandbox.command import CommandFailed, Done, run
+from sandbox.command import Done, run, told
 from sandbox.errors import SandboxError
 from sandbox.guestagent import Agent
 from sandbox.guestimage import SNAPSHOT, Image
@@ -112,10 +112,7 @@ class Guest:
     ) -> Done:
         """A shell line run as root in the guest."""
         done = self.agent.run(command, stdin, env, timeout_s)
-        done.args = f"[{self.name}] {command}"
-        if check and done.returncode != 0:
-            raise CommandFailed(done)
-        return done
+        return told(done, self.name, command, check)
 
     def read(self, name: str) -> str:
         """A file of the guest."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Mapping, Sequence
 
 from sandbox import identity
-from sandbox.command import CommandFailed, Done, run
+from sandbox.command import Done, run, told
 from sandbox.errors import SandboxError
 from sandbox.machine import CLEAN, Machine
 from sandbox.network import Lab
@@ -144,10 +144,7 @@ class Host:
     ) -> Done:
         """A shell line run as root in the host; works with sshd stopped or shut out."""
         done = self.machine.run(command, stdin, env, timeout_s)
-        done.args = f"[{self.name}] {command}"
-        if check and done.returncode != 0:
-            raise CommandFailed(done)
-        return done
+        return told(done, self.name, command, check)
 
     def ssh(
         self, user: str, key: Path, command: str, check: bool = True, stdin: str = ""

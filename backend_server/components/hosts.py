@@ -6,13 +6,12 @@ from typing import Iterator
 
 from backend_server.gather import Site
 from backend_server.resource import Resource
-from backend_server.resources import File, HostsBlock, Link, NameSources, Unit
+from backend_server.resources import File, HostsBlock, Masked, NameSources
 
 
 # cloud-init makes /etc/hosts from this at each boot, where the provider told it to.
 _TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
 
-_RESOLVED = "systemd-resolved.service"
 # Without a nameserver line glibc asks 127.0.0.1, and nobody listens there.
 _NO_SERVERS = "# Written by backend-server. No name servers: see /etc/hosts.\n"
 _DHCLIENT = (
@@ -32,7 +31,6 @@ def _no_others() -> Iterator[Resource]:
     """No program asks a name server, whatever the network says of one at each boot."""
     yield NameSources("hosts", ("files", "myhostname"))
     # It hears of name servers from DHCP, and answers on D-Bus whoever does not ask glibc.
-    yield Unit(_RESOLVED, enabled=False, running=False)
-    yield Link(f"/etc/systemd/system/{_RESOLVED}", "/dev/null")
+    yield Masked("systemd-resolved.service")
     yield File("/etc/resolv.conf", _NO_SERVERS)
     yield File("/etc/dhcp/dhclient-enter-hooks.d/opensafely", _DHCLIENT)

@@ -79,11 +79,6 @@ def sign(found: os.stat_result) -> Sign:
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def read(fd: int, at_most: int) -> bytes:
-    """Up to so many bytes from its beginning."""
-    return os.pread(fd, at_most, 0)
-
-
 def digest(fd: int, alive: Callable[[], None] = lambda: None) -> str:
     """The SHA-256 of the whole file, in hexadecimal; `alive` is called as it goes on."""
     found, at = hashlib.sha256(), 0
