@@ -32,9 +32,9 @@ def main():
             )
         os.umask(0o022)
     sys.path.insert(0, CHECKOUT)
-    from backend_server import cli
+    from backend_server.cli import main
 
-    return cli.main(sys.argv[1:], CHECKOUT)
+    return main.main(sys.argv[1:], CHECKOUT)
 
 
 def open_standard_streams():

@@ -1,6 +1,6 @@
 """emis: an Ubuntu machine on AWS where reviewers work too, over a remote desktop."""
 
-from backend_server.backend import Backend
+from backend_server.checkout.backend import Backend
 
 
 BACKEND = Backend(

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
-from backend_server.rosters import Entry
+from backend_server.checkout.rosters import Entry
 from review.ask import Api, Unanswered
 
 

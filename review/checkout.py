@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterator
 
-from backend_server import keys, rosters
-from backend_server.backends import load
-from backend_server.gather import read_bytes, roster_path
+from backend_server.checkout import keys, rosters
+from backend_server.checkout.gather import read_bytes, roster_path
+from backend_server.checkout.keys import Keys
+from backend_server.checkout.rosters import Entries
 from backend_server.host.reader import HostReader
-from backend_server.keys import Keys
-from backend_server.problem import Problem
-from backend_server.rosters import Entries
+from backend_server.run.backends import load
+from backend_server.text.problem import Problem
 
 
 def read_rosters(checkout: Path, problems: list[Problem]) -> dict[str, Entries]:

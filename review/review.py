@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Iterator, Tuple
 
-from backend_server.errors import CommandFailed
 from backend_server.host.reader import HostReader
-from backend_server.lookalikes import lookalikes
-from backend_server.problem import Problem
+from backend_server.people.lookalikes import lookalikes
+from backend_server.text.errors import CommandFailed
+from backend_server.text.problem import Problem
 from review import ask, checkout
 from review.accounts import Known, on_github, on_job_server
 

@@ -1,6 +1,6 @@
 """test: dummy data and everything switched on, for newcomers and for tests."""
 
-from backend_server.backend import Backend
+from backend_server.checkout.backend import Backend
 
 
 BACKEND = Backend(

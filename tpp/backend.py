@@ -1,6 +1,6 @@
 """tpp: a Hyper-V guest on a Windows host that manages researchers and reviewers itself."""
 
-from backend_server.backend import Backend, Share
+from backend_server.checkout.backend import Backend, Share
 
 
 BACKEND = Backend(

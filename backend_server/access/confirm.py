@@ -6,16 +6,16 @@ import sys
 import time
 from typing import Iterator
 
-from backend_server.errors import UserError
-from backend_server.gather import Site, developers
-from backend_server.host import sshd as daemon
+from backend_server.access import sshd_live as daemon
+from backend_server.access.sshd import OURS
+from backend_server.checkout.gather import Site, developers
+from backend_server.checkout.keys import FOLDER as KEY_FOLDER
+from backend_server.engine.notices import event
+from backend_server.engine.resource import Resource
 from backend_server.host import undo
 from backend_server.host.sessions import Session, at_work, sessions
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER as KEY_FOLDER
-from backend_server.notices import event
-from backend_server.resource import Resource
-from backend_server.sshd import OURS
+from backend_server.text.errors import UserError
 
 
 _NAME = "opensafely-undo"

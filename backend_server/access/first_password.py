@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
-from backend_server.errors import Refused
-from backend_server.host import login, typed
-from backend_server.host.passwords import may_sudo, set_password
+from backend_server.access.passwords import may_sudo, set_password
+from backend_server.host import loginuid, typed
 from backend_server.host.writer import Host
+from backend_server.text.errors import Refused
 
 
 def set_first_password(host: Host) -> str:
@@ -32,12 +32,12 @@ def set_first_password(host: Host) -> str:
 
 
 def _person(host: Host) -> str:
-    if login.uid(host) != os.environ.get("SUDO_UID"):
+    if loginuid.uid(host) != os.environ.get("SUDO_UID"):
         raise Refused(
             "the person who logged in is not the one who called sudo",
             hint="log in as yourself and type: sudo opensafely-password",
         )
-    name = login.person(host)
+    name = loginuid.person(host)
     if not may_sudo(host, name):
         raise Refused(f"{name} is in no group that may use sudo")
     return name

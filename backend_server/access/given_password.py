@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 
-from backend_server import reviewers
-from backend_server.backend import Backend
-from backend_server.errors import Refused, UserError
-from backend_server.host.passwords import may_sudo, set_password
+from backend_server.access import reviewers
+from backend_server.access.passwords import may_sudo, set_password
+from backend_server.checkout.backend import Backend
 from backend_server.host.writer import Host
+from backend_server.text.errors import Refused, UserError
 
 
 # A file for each password that its owner has yet to change, newer than any change. The

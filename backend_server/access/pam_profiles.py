@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backend_server.roles import REVIEWERS
+from backend_server.text.roles import REVIEWERS
 
 
 class Profile(NamedTuple):

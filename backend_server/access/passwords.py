@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from backend_server.errors import CommandFailed, UserError
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.roles import ROLES
+from backend_server.text.errors import CommandFailed, UserError
+from backend_server.text.roles import ROLES
 
 
 def may_sudo(host: HostReader, name: str) -> bool:

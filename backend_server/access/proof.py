@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import Iterator
 
-from backend_server import sshd
-from backend_server.change import Changes, compare
-from backend_server.errors import Refused
-from backend_server.host import sshd as daemon
+from backend_server.access import sshd
+from backend_server.access import sshd_live as daemon
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, compare
+from backend_server.text.errors import Refused
 
 
 _FOLDER = "/var/lib/opensafely/proofs"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from backend_server.backend import Backend
-from backend_server.errors import Refused
+from backend_server.checkout.backend import Backend
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
-from backend_server.roles import MARKER, REVIEWERS
+from backend_server.text.errors import Refused
+from backend_server.text.roles import MARKER, REVIEWERS
 
 
 def reviewers(host: HostReader) -> list[str]:

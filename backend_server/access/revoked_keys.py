@@ -8,11 +8,11 @@ import struct
 import tempfile
 from dataclasses import dataclass
 
-from backend_server.change import Changes, compare, counted
+from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, compare, counted
 
 
 _MAGIC = b"SSHKRL\n\0"

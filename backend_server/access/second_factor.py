@@ -6,13 +6,13 @@ import base64
 import secrets
 from urllib.parse import quote, urlencode
 
-from backend_server import pam
-from backend_server.backend import Backend
-from backend_server.errors import Refused
-from backend_server.gather import Site
+from backend_server.access import pam_profiles
+from backend_server.access.reviewers import refuse_others, reviewers
+from backend_server.checkout.backend import Backend
+from backend_server.checkout.gather import Site
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.reviewers import refuse_others, reviewers
+from backend_server.text.errors import Refused
 
 
 _BYTES = 20  # RFC 4226, section 4: as long as what is made of it
@@ -28,7 +28,7 @@ def refuse(host: HostReader, backend: Backend, name: str) -> None:
             hint=f"second_factor=True in {backend.name}/backend.py, and a run",
         )
     refuse_others(host, backend, name)
-    if host.stat(pam.SECRETS) is None:
+    if host.stat(pam_profiles.SECRETS) is None:
         raise Refused(
             "this host does not ask for a second factor yet",
             hint=f"run {backend.name}/manage.sh first",
@@ -39,7 +39,7 @@ def give(host: Host, backend: Backend, name: str) -> str:
     """NAME has a new secret, and the one before holds no longer; the URI of the new one."""
     secret = base64.b32encode(secrets.token_bytes(_BYTES)).decode()
     text = "\n".join((secret, *_SETTINGS, ""))
-    host.write(f"{pam.SECRETS}/{name}", text, 0o400)  # as the module leaves it
+    host.write(f"{pam_profiles.SECRETS}/{name}", text, 0o400)  # as the module leaves it
     issuer = f"OpenSAFELY {backend.name}"
     words = urlencode({"secret": secret, "issuer": issuer}, quote_via=quote)
     return f"otpauth://totp/{quote(issuer)}:{quote(name)}?{words}"
@@ -54,7 +54,7 @@ def state(site: Site, host: HostReader, name: str) -> str | None:
     """`set` or `none yet`; None for whoever is not asked for one."""
     if not site.backend.second_factor or name not in reviewers(host):
         return None
-    return "set" if host.stat(f"{pam.SECRETS}/{name}") else "none yet"
+    return "set" if host.stat(f"{pam_profiles.SECRETS}/{name}") else "none yet"
 
 
 def without(site: Site, host: HostReader) -> list[str]:

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple, Tuple
 
-from backend_server.errors import Refused
+from backend_server.text.errors import Refused
 
 
 MAIN = "/etc/ssh/sshd_config"

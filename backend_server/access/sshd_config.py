@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend_server import sshd
-from backend_server.change import Changes, compare
-from backend_server.errors import Refused, UserError
-from backend_server.host import sshd as daemon
+from backend_server.access import sshd
+from backend_server.access import sshd_live as daemon
+from backend_server.access.sshd_rivals import logins, rivals
+from backend_server.checkout.keys import FOLDER as KEY_FOLDER
+from backend_server.engine.resource import Resource
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
-from backend_server.host.sshd_rivals import logins, rivals
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER as KEY_FOLDER
-from backend_server.resource import Resource
 from backend_server.resources.file import File
+from backend_server.text.change import Changes, compare
+from backend_server.text.errors import Refused, UserError
 
 
 @dataclass(frozen=True)

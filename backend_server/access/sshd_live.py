@@ -9,11 +9,11 @@ import socket
 import time
 from typing import Iterator
 
-from backend_server import sshd
-from backend_server.errors import CommandFailed, UserError
+from backend_server.access import sshd
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.parsers import parse_assignments
+from backend_server.text.errors import CommandFailed, UserError
+from backend_server.text.parsers import parse_assignments
 
 
 SERVICE = "ssh.service"

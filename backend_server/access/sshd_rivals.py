@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Iterable, Iterator
 
-from backend_server import sshd
-from backend_server.host import sshd as daemon
+from backend_server.access import sshd
+from backend_server.access import sshd_live as daemon
 from backend_server.host.reader import HostReader
 
 

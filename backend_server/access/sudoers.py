@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend_server.change import Changes, compare
-from backend_server.errors import Refused, UserError
+from backend_server.engine.resource import Resource
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
 from backend_server.resources.file import File
+from backend_server.text.change import Changes, compare
+from backend_server.text.errors import Refused, UserError
 
 
 _MAIN = "/etc/sudoers"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.gather import Site
+from backend_server.checkout.gather import Site
 from backend_server.resources import File
 
 

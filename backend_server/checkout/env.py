@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Iterable, Mapping
 
-from backend_server.problem import Problem
+from backend_server.text.problem import Problem
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -9,15 +9,17 @@ from datetime import date
 from pathlib import Path
 from typing import Mapping
 
-from backend_server import env, images, keys, networks, rosters, settings
-from backend_server.backend import Backend
-from backend_server.errors import Refused
-from backend_server.keys import Keys
-from backend_server.parsers import parse_assignments
-from backend_server.problem import Problem
-from backend_server.releases import Release
-from backend_server.roles import ROLES
-from backend_server.rosters import Entries
+from backend_server.checkout import env, images, keys, rosters, settings
+from backend_server.checkout.backend import Backend
+from backend_server.checkout.keys import Keys
+from backend_server.checkout.rosters import Entries
+from backend_server.checkout.service import Service
+from backend_server.text import networks
+from backend_server.text.errors import Refused
+from backend_server.text.parsers import parse_assignments
+from backend_server.text.problem import Problem
+from backend_server.text.releases import Release
+from backend_server.text.roles import ROLES
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Site:
     etc: Mapping[str, str]  # files installed as they are, by absolute path
     images: Mapping[str, str]  # digest by service, of the backend's images.lock
     service_env: str  # what is different in the services' environment here
+    services: tuple[Service, ...] = ()  # what runs in containers; run/ knows which
 
 
 def gather(backend: Backend, release: Release, checkout: Path, today: date) -> Site:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Mapping
 
-from backend_server.problem import Problem
+from backend_server.text.problem import Problem
 
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -7,8 +7,8 @@ import binascii
 import hashlib
 from typing import Iterable, Iterator, NamedTuple, Tuple
 
-from backend_server.blob import FIELDS, Wrong, fields
-from backend_server.problem import Problem, Problems
+from backend_server.checkout.blob import FIELDS, Wrong, fields
+from backend_server.text.problem import Problem, Problems
 
 
 FOLDER = "/etc/ssh/opensafely_keys"  # root's own: nothing is written under a home

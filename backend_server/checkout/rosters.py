@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Iterable, Iterator, Mapping, Tuple
 
-from backend_server import names
-from backend_server.problem import Problem, Problems
+from backend_server.text import names
+from backend_server.text.problem import Problem, Problems
 
 
 # Far above any real roster: what is longer is some other file.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from backend_server import networks
-from backend_server.backend import Backend
-from backend_server.parsers import parse_hosts
-from backend_server.problem import Problem
+from backend_server.checkout.backend import Backend
+from backend_server.text import networks
+from backend_server.text.parsers import parse_hosts
+from backend_server.text.problem import Problem
 
 
 _DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")

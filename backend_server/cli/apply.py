@@ -6,22 +6,18 @@ import json
 import os
 import sys
 
-from backend_server import confirm, consent, engine, history, preflight, report
-from backend_server.commands.output import (
-    CHANGES,
-    REFUSED,
-    ended,
-    failed,
-    say_lines,
-)
-from backend_server.errors import UserError
+from backend_server.access import confirm
+from backend_server.cli.ending import CHANGES, REFUSED, ended, failed, say_lines
+from backend_server.engine import engine, history, report
+from backend_server.engine.lock import only_run
+from backend_server.engine.progress import Progress
+from backend_server.engine.resource import Resource
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.lock import only_run
-from backend_server.progress import Progress
-from backend_server.resource import Resource
-from backend_server.run import Options, Run, of_checkout
+from backend_server.run import consent, preflight
+from backend_server.run.run import Options, Run, of_checkout
+from backend_server.text.errors import UserError
 
 
 def plan(options: Options) -> int:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import argparse
 from typing import Any, Callable, NamedTuple, Sequence
 
-from backend_server import kinds, options
-from backend_server.commands.access import narrow, readmit, revoke
-from backend_server.commands.disk import show_disk, tidy
-from backend_server.commands.host import repair, undo
-from backend_server.commands.job import job_logs, job_shell, kill, list_jobs
-from backend_server.commands.look import show, status
-from backend_server.commands.maintenance import maintain, prove
-from backend_server.commands.manage import apply, plan
-from backend_server.commands.outputs import push
-from backend_server.commands.passwords import password
-from backend_server.commands.people import first_password, list_people, who
-from backend_server.commands.second_factor import totp
-from backend_server.commands.secrets import secrets
-from backend_server.commands.service import (
+from backend_server.cli import kinds, options
+from backend_server.cli.apply import apply, plan
+from backend_server.cli.desktop import sessions
+from backend_server.cli.disk import show_disk, tidy
+from backend_server.cli.host import repair, undo
+from backend_server.cli.jobs import job_logs, job_shell, kill, list_jobs
+from backend_server.cli.look import show, status
+from backend_server.cli.maintain import maintain, prove
+from backend_server.cli.options import Argument, argument, flag
+from backend_server.cli.outputs import push
+from backend_server.cli.password import password
+from backend_server.cli.people import first_password, list_people, who
+from backend_server.cli.revoke import narrow, readmit, revoke
+from backend_server.cli.secrets import secrets
+from backend_server.cli.services import (
     environment,
     follow,
     list_services,
@@ -30,9 +31,8 @@ from backend_server.commands.service import (
     stop,
     update,
 )
-from backend_server.commands.sessions import sessions
-from backend_server.options import Argument, argument, flag
-from backend_server.run import Options
+from backend_server.cli.totp import totp
+from backend_server.run.run import Options
 
 
 Act = Callable[[Options], int]

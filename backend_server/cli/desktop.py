@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import time
 
-from backend_server import history
-from backend_server.commands.output import OK, say_lines
-from backend_server.errors import Refused
-from backend_server.host import doors
-from backend_server.host.screens import shown
+from backend_server.cli.ending import OK, say_lines
+from backend_server.desktop.screens import shown
+from backend_server.engine import history
+from backend_server.engine.notices import event
 from backend_server.host.sessions import Session, desktops
 from backend_server.host.writer import Host
-from backend_server.notices import event
-from backend_server.run import Options
+from backend_server.people import doors
+from backend_server.run.run import Options
+from backend_server.text.errors import Refused
 
 
 def sessions(options: Options) -> int:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 
-from backend_server import disk, history, updates
-from backend_server import tidy as tidying
-from backend_server.change import counted
-from backend_server.commands.output import DEGRADED, OK, say_lines
-from backend_server.errors import UserError
+from backend_server.cli.ending import DEGRADED, OK, say_lines
+from backend_server.docker import usage
+from backend_server.engine import history
+from backend_server.engine.lock import TIDY, Busy, only_run
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.lock import TIDY, Busy, only_run
-from backend_server.releases import of_host
-from backend_server.run import Options, site
+from backend_server.jobs import tidy as tidying
+from backend_server.jobs import updates
+from backend_server.run.run import Options, site
+from backend_server.text.change import counted
+from backend_server.text.errors import UserError
+from backend_server.text.releases import of_host
 
 
 def show_disk(options: Options) -> int:
     """What fills the disks, by the greatest first."""
     host = HostReader()
-    full = disk.file_systems(host, ("/", *disk.PLACES))
-    whole, biggest, unknown = disk.usage(host)
+    full = usage.file_systems(host, ("/", *usage.PLACES))
+    whole, biggest, unknown = usage.usage(host)
     if options.json:
         found = {
             "file_systems": [each._asdict() for each in full],
@@ -32,10 +34,10 @@ def show_disk(options: Options) -> int:
         print(json.dumps({"format": 1, **found}))
     else:
         say_lines(map(str, full))
-        say_lines(f"{disk.size(each.bytes):>8}  {each.path}" for each in whole)
-        say_lines(f"{disk.size(each.bytes):>8}  {each.path}" for each in biggest)
+        say_lines(f"{usage.size(each.bytes):>8}  {each.path}" for each in whole)
+        say_lines(f"{usage.size(each.bytes):>8}  {each.path}" for each in biggest)
         say_lines(f"unknown: {why}" for why in unknown)
-    return DEGRADED if any(each.percent >= disk.FULL for each in full) else OK
+    return DEGRADED if any(each.percent >= usage.FULL for each in full) else OK
 
 
 def tidy(options: Options) -> int:
@@ -69,5 +71,5 @@ def _tidy(options: Options, host: Host) -> int:
     say_lines(f"removed {name}" for name in done.removed)
     say_lines(done.notes)
     images = counted(len(done.removed), "image")
-    print(f"{options.backend} host tidy: {images} removed, {disk.size(done.bytes)}")
+    print(f"{options.backend} host tidy: {images} removed, {usage.size(done.bytes)}")
     return OK

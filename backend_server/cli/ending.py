@@ -8,11 +8,11 @@ import os
 import sys
 from typing import Iterable, Iterator, TextIO
 
-from backend_server import engine
-from backend_server.errors import Refused
+from backend_server.engine import engine
+from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.notices import event
-from backend_server.run import Options, Run
+from backend_server.run.run import Options, Run
+from backend_server.text.errors import Refused
 
 
 OK, FAILED, REFUSED, CHANGES, DEGRADED = range(5)  # the first of 2, 1, 3, 4 that holds

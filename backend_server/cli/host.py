@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from backend_server import confirm, modes
-from backend_server.commands.output import FAILED, OK
+from backend_server.access import confirm
+from backend_server.cli.ending import FAILED, OK
 from backend_server.host.writer import Host
-from backend_server.run import Options
+from backend_server.run.run import Options
+from backend_server.storage import modes
 
 
 def repair(options: Options) -> int:

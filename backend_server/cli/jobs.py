@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sys
 
-from backend_server import consent, jobs
-from backend_server.commands.output import OK, say_lines
-from backend_server.errors import Refused
-from backend_server.history import who
+from backend_server.cli.ending import OK, say_lines
+from backend_server.engine.history import who
+from backend_server.engine.notices import event
 from backend_server.host import command
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.jobs import Job
-from backend_server.notices import event
-from backend_server.releases import of_host
-from backend_server.run import Options, site
+from backend_server.jobs import listing
+from backend_server.jobs.listing import Job
+from backend_server.run import consent
+from backend_server.run.run import Options, site
+from backend_server.text.errors import Refused
+from backend_server.text.releases import of_host
 
 
 def list_jobs(options: Options) -> int:
@@ -35,13 +36,13 @@ def job_logs(options: Options) -> int:
     """What a job has said so far, or, of one that has ended, what the job-runner kept."""
     host = HostReader()
     found = [job for job in _found(options, host) if job.container]
-    kept = dict(jobs.kept_logs(host))
+    kept = dict(listing.kept_logs(host))
     past = [
-        Job(each, jobs.FINISHED, "")
+        Job(each, listing.FINISHED, "")
         for each in kept
         if each not in {job.id for job in found}
     ]
-    job = jobs.one([*found, *past], options.subject)
+    job = listing.one([*found, *past], options.subject)
     if not job.container:
         command.become("cat", "--", kept[job.id])
     follow = ("--follow",) if options.follow else ()
@@ -73,12 +74,12 @@ def kill(options: Options) -> int:
 
 
 def _running(options: Options, host: HostReader) -> Job:
-    return jobs.one(jobs.running(_found(options, host)), options.subject)
+    return listing.one(listing.running(_found(options, host)), options.subject)
 
 
 def _found(options: Options, host: HostReader) -> list[Job]:
     this = site(options, of_host(host.os_release()))
-    return jobs.listed(host, this.backend)
+    return listing.listed(host, this.backend)
 
 
 def _event(host: Host, options: Options, job: Job, sentence: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from backend_server.images import DIGEST
+from backend_server.checkout.images import DIGEST
 
 
 def seconds(text: str) -> int:

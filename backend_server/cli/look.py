@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
-from backend_server import preflight, report
-from backend_server import status as host_status
-from backend_server.backends import declare
-from backend_server.commands.output import DEGRADED, OK, say_lines
+from backend_server.cli.ending import DEGRADED, OK, say_lines
+from backend_server.engine import report
 from backend_server.host.reader import HostReader
-from backend_server.releases import RELEASES, named, of_host
-from backend_server.run import Options, chosen, site
+from backend_server.run import preflight
+from backend_server.run import status as host_status
+from backend_server.run.backends import declare
+from backend_server.run.run import Options, chosen, site
+from backend_server.text.releases import RELEASES, named, of_host
 
 
 def show(options: Options) -> int:

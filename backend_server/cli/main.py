@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from backend_server.arguments import Act, parser
-from backend_server.errors import Refused, UserError
-from backend_server.report import sentence
-from backend_server.run import Options
+from backend_server.cli.arguments import Act, parser
+from backend_server.engine.report import sentence
+from backend_server.run.run import Options
+from backend_server.text.errors import Refused, UserError
 
 
 def main(argv: Sequence[str], checkout: str) -> int:

@@ -7,18 +7,20 @@ import sys
 import time
 from typing import Iterable
 
-from backend_server import history, maintenance, preflight
-from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
-from backend_server.gather import Site
+from backend_server.checkout.gather import Site
+from backend_server.cli.ending import DEGRADED, FAILED, OK, say_lines
+from backend_server.engine import history
+from backend_server.engine.lock import only_run
+from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.lock import only_run
-from backend_server.notices import event
-from backend_server.proving import DEGRADED as UNWELL
-from backend_server.proving import FAILED as BROKEN
-from backend_server.proving import Result
-from backend_server.releases import of_host
-from backend_server.run import Options, site
-from backend_server.status import REBOOT_REQUIRED
+from backend_server.jobs import maintenance
+from backend_server.jobs.proving import DEGRADED as UNWELL
+from backend_server.jobs.proving import FAILED as BROKEN
+from backend_server.jobs.proving import Result
+from backend_server.run import preflight
+from backend_server.run.run import Options, site
+from backend_server.run.status import REBOOT_REQUIRED
+from backend_server.text.releases import of_host
 
 
 def maintain(options: Options) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Mapping, NamedTuple
 
-from backend_server import kinds
+from backend_server.cli import kinds
 
 
 class Argument(NamedTuple):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 
-from backend_server import preflight, pushed
-from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
-from backend_server.errors import Refused
+from backend_server.cli.ending import DEGRADED, FAILED, OK, say_lines
 from backend_server.host.writer import Host
-from backend_server.push import push as push_to
-from backend_server.releases import of_host
-from backend_server.run import Options, site
+from backend_server.outputs import pushed
+from backend_server.outputs.push import push as push_to
+from backend_server.run import preflight
+from backend_server.run.run import Options, site
+from backend_server.text.errors import Refused
+from backend_server.text.releases import of_host
 
 
 def push(options: Options) -> int:

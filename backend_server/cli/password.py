@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from backend_server import given_password, history
-from backend_server.backends import load
-from backend_server.commands.output import OK, record, say_done, shown_once
-from backend_server.errors import Refused
+from backend_server.access import given_password
+from backend_server.access.passwords import may_sudo
+from backend_server.cli.ending import OK, record, say_done, shown_once
+from backend_server.engine import history
 from backend_server.host import typed
-from backend_server.host.passwords import may_sudo
 from backend_server.host.writer import Host
-from backend_server.roles import MARKER
-from backend_server.run import Options
+from backend_server.run.backends import load
+from backend_server.run.run import Options
+from backend_server.text.errors import Refused
+from backend_server.text.roles import MARKER
 
 
 _TICKETS = "/run/sudo/ts"  # by name, or by uid in newer versions

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import json
 
-from backend_server import people
-from backend_server.commands.output import OK, say_lines
-from backend_server.errors import Refused
-from backend_server.first_password import set_first_password
-from backend_server.gather import Site
+from backend_server.access.first_password import set_first_password
+from backend_server.checkout.gather import Site
+from backend_server.cli.ending import OK, say_lines
+from backend_server.engine.notices import event
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.notices import event
-from backend_server.releases import of_host
-from backend_server.run import Options, site
+from backend_server.people import reach
+from backend_server.run.run import Options, site
+from backend_server.text.errors import Refused
+from backend_server.text.releases import of_host
 
 
 def list_people(options: Options) -> int:
     """Everybody with an account that is ours, or on a roster here."""
     host = HostReader()
-    found = list(people.listed(_this(options, host), host))
-    keys = people.revoked_keys(host)
+    found = list(reach.listed(_this(options, host), host))
+    keys = reach.revoked_keys(host)
     if options.json:
         print(json.dumps({"format": 1, "people": found, "revoked_keys": keys}))
     else:
-        say_lines(map(people.line, found))
+        say_lines(map(reach.line, found))
         say_lines(f"revoked key      {key}" for key in keys)
     return OK
 
@@ -36,12 +36,12 @@ def who(options: Options) -> int:
     if bool(options.user) == options.root:
         raise Refused("wanted either a USER or --root", hint="backend people who ada")
     if options.root:
-        found = list(people.who_is_root(this, host))
-        lines = [line for person in found for line in people.root_lines(person)]
+        found = list(reach.who_is_root(this, host))
+        lines = [line for person in found for line in reach.root_lines(person)]
         data: dict[str, object] = {"people": found}
     else:
-        data = people.who(this, host, options.user)
-        lines = list(people.lines(data))
+        data = reach.who(this, host, options.user)
+        lines = list(reach.lines(data))
     if options.json:
         print(json.dumps({"format": 1, **data}))
     else:

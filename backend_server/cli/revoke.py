@@ -6,24 +6,18 @@ import json
 import sys
 from datetime import datetime, timezone
 
-from backend_server import (
-    applied,
-    consent,
-    engine,
-    history,
-    keyring,
-    report,
-    revoking,
-)
-from backend_server.backends import load
-from backend_server.commands.output import OK, ended, record, say_done, say_lines
-from backend_server.errors import UserError
+from backend_server.cli.ending import OK, ended, record, say_done, say_lines
+from backend_server.engine import engine, history, report
+from backend_server.engine.lock import NARROW, Busy, only_run
+from backend_server.engine.notices import tell
 from backend_server.host.writer import Host
-from backend_server.lock import NARROW, Busy, only_run
-from backend_server.narrowing import narrowing, overdue, remaining
-from backend_server.notices import tell
-from backend_server.releases import of_host
-from backend_server.run import Options, Run
+from backend_server.people import applied, keyring, revoking
+from backend_server.people.narrowing import narrowing, overdue, remaining
+from backend_server.run import consent
+from backend_server.run.backends import load
+from backend_server.run.run import Options, Run
+from backend_server.text.errors import UserError
+from backend_server.text.releases import of_host
 
 
 def revoke(options: Options) -> int:

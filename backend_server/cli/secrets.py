@@ -7,21 +7,23 @@ import sys
 import time
 from typing import Iterator
 
-from backend_server import credentials, env, history, services
-from backend_server.backends import declare
-from backend_server.backends import services as of_site
-from backend_server.commands.output import OK, say_lines
-from backend_server.errors import Refused
-from backend_server.gather import Site
-from backend_server.host import environment, typed
+from backend_server.checkout import env
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import SECRETS
+from backend_server.cli.ending import OK, say_lines
+from backend_server.engine import history
+from backend_server.engine.lock import only_run
+from backend_server.engine.notices import event
+from backend_server.host import typed
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.lock import only_run
-from backend_server.notices import event
-from backend_server.releases import of_host
-from backend_server.resources import ContainerService
-from backend_server.run import Options, site
-from backend_server.service import SECRETS
+from backend_server.outputs import credentials
+from backend_server.run.backends import declare
+from backend_server.run.run import Options, site
+from backend_server.services import environment, states
+from backend_server.services.container_service import ContainerService
+from backend_server.text.errors import Refused
+from backend_server.text.releases import of_host
 
 
 _SET = "secret set"  # in the history
@@ -59,7 +61,7 @@ def listed(this: Site, host: HostReader) -> Iterator[dict[str, object]]:
             "set": there,
             "date": dates.get(credentials.SECRET) if there else None,
         }
-    for what in of_site(this):
+    for what in this.services:
         for name in (*what.secrets, *what.optional_secrets):
             there = bool(values.get(name))
             yield {
@@ -113,7 +115,7 @@ def _set(options: Options) -> int:
     done = f"{name} is set" + "".join(f"; {each} runs with it" for each in restarted)
     data = {"format": 1, "subject": name, "done": done}
     print(json.dumps(data) if options.json else done)
-    say_lines(services.degraded(this, host), sys.stderr)
+    say_lines(states.degraded(this, host), sys.stderr)
     return OK
 
 
@@ -128,10 +130,10 @@ def _take_effect(this: Site, host: Host, name: str) -> Iterator[str]:
         return
     declared = [r for part in declare(this) for r in part.resources]
     runs = {r.name: r for r in declared if isinstance(r, ContainerService)}
-    for what in of_site(this):
+    for what in this.services:
         takes = name in (*what.secrets, *what.optional_secrets)
         there = host.stat(f"/etc/systemd/system/{what.unit}") is not None
-        if not takes or not there or any(services.lacks(this, host, what)):
+        if not takes or not there or any(states.lacks(this, host, what)):
             continue
         resource = runs[what.name]
         changes = resource.check(host)

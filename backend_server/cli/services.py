@@ -6,41 +6,43 @@ import json
 import sys
 from typing import Callable
 
-from backend_server import history, preflight, services, updating
-from backend_server.backends import load, services_of
-from backend_server.commands.output import DEGRADED, FAILED, OK, say_lines
-from backend_server.errors import Refused
-from backend_server.gather import Site
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import Service
+from backend_server.cli.ending import DEGRADED, FAILED, OK, say_lines
+from backend_server.engine import history
+from backend_server.engine.lock import only_run
+from backend_server.engine.notices import event
 from backend_server.host import command
-from backend_server.host import environment as host_environment
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.lock import only_run
-from backend_server.notices import event
-from backend_server.releases import of_host
-from backend_server.run import Options, site
-from backend_server.service import Service
-from backend_server.updating import Update
+from backend_server.run import preflight
+from backend_server.run.backends import load, services_of
+from backend_server.run.run import Options, site
+from backend_server.services import environment as host_environment
+from backend_server.services import states, updating
+from backend_server.services.updating import Update
+from backend_server.text.errors import Refused
+from backend_server.text.releases import of_host
 
 
 def list_services(options: Options) -> int:
     """Each service: its state, its image, and what it lacks."""
     host = HostReader()
     this = _this(options, host)
-    found = services.states(this, host)
-    sentences = list(services.degraded(this, host))
+    found = states.states(this, host)
+    sentences = list(states.degraded(this, host))
     if options.json:
         each = [state._asdict() for state in found]
         print(json.dumps({"format": 1, "services": each, "degraded": sentences}))
     else:
-        say_lines(map(services.line, found))
+        say_lines(map(states.line, found))
         say_lines(f"degraded: {sentence}" for sentence in sentences)
     return DEGRADED if sentences else OK
 
 
 def logs(options: Options) -> int:
     """What the service, and systemd about it, says in the journal."""
-    what = services.known(_this(options, HostReader()), options.subject)
+    what = states.known(_this(options, HostReader()), options.subject)
     of_all = (f"CONTAINER_NAME={what.name}", "+", f"_SYSTEMD_UNIT={what.unit}")
     how = ("--follow",) if options.follow else ("--lines=1000",)
     command.become("journalctl", *how, *of_all, "+", f"UNIT={what.unit}")
@@ -49,7 +51,7 @@ def logs(options: Options) -> int:
 def shell(options: Options) -> int:
     """A shell in the container, as the account that the service runs as."""
     host = HostReader()
-    what = services.known(_this(options, host), options.subject)
+    what = states.known(_this(options, host), options.subject)
     if not host.docker_object(what.name).get("State", {}).get("Running"):
         raise Refused(
             f"{what.name} does not run now", hint=f"backend service start {what.name}"
@@ -74,8 +76,8 @@ def _systemctl(options: Options, verb: str) -> int:
     host = Host()
     with only_run(f"service {verb} by {history.who(host)}, since {history.now()}"):
         this = _this(options, host)
-        what = services.known(this, options.subject)
-        lacks = list(services.lacks(this, host, what))
+        what = states.known(this, options.subject)
+        lacks = list(states.lacks(this, host, what))
         if lacks and verb != "stop":
             raise Refused(f"{what.name} cannot start\n" + "\n".join(lacks))
         host.run("systemctl", verb, what.unit)
@@ -83,7 +85,7 @@ def _systemctl(options: Options, verb: str) -> int:
         sentence = f"{what.name} was {done} by {history.who(host)}"
         event(host, this.checkout, f"service {verb}", sentence, subject=what.name)
         if verb != "stop":
-            services.prove(host, what)
+            states.prove(host, what)
     more = ", until somebody starts it or runs backend" if verb == "stop" else ""
     _say(options, what.name, sentence + more)
     return OK
@@ -107,9 +109,9 @@ def follow(options: Options) -> int:
     """As update, to what the tag means now, where backend.py lets the service follow one."""
     host = Host()
     this = _this(options, host)
-    what = services.known(this, options.subject)
+    what = states.known(this, options.subject)
     exception = updating.following(this, what.name)
-    if services.over(exception.until):
+    if states.over(exception.until):
         print(f"degraded: {what.name} follows no longer: until {exception.until}")
         return DEGRADED
     chosen = options._replace(to="", tag=exception.tag, yes=True)
@@ -122,7 +124,7 @@ def _change(
     host = Host()
     with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
         this = _this(options, host)
-        what = services.known(this, options.subject)
+        what = states.known(this, options.subject)
         found = find(this, host, what)
         if found.before == found.after:
             _say(options, what.name, f"{what.name} runs at {found.after} already")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from backend_server import history, second_factor
-from backend_server.backends import load
-from backend_server.commands.output import OK, shown_once
+from backend_server.access import second_factor
+from backend_server.cli.ending import OK, shown_once
+from backend_server.engine import history
+from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.notices import event
-from backend_server.run import Options
+from backend_server.run.backends import load
+from backend_server.run.run import Options
 
 
 def totp(options: Options) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from backend_server.change import Changes, compare, octal
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, compare, octal
 
 
 _DAYS = 3650

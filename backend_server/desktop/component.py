@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server import pam, xrdp
-from backend_server.components.verbatim import verbatim
-from backend_server.gather import Site
-from backend_server.resource import Resource
+from backend_server.access import pam_profiles
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout.gather import Site
+from backend_server.desktop import xrdp
+from backend_server.desktop.certificate import OwnCertificate
+from backend_server.desktop.remote import RemoteDesktop
+from backend_server.desktop.resolver import NameServers
+from backend_server.engine.resource import Resource
 from backend_server.resources import (
     Directory,
     File,
     Held,
     Masked,
-    NameServers,
     NoPackages,
-    OwnCertificate,
     Packages,
-    RemoteDesktop,
     RootsSocket,
     UnitFile,
 )
@@ -70,8 +71,8 @@ def desktop(site: Site) -> Iterator[Resource]:
     yield File(xrdp.SESMAN_INI, xrdp.sesman(site.release.xrdp), notify=notify)
     if site.backend.second_factor:
         yield Packages("packages/second-factor.txt", site.packages["second-factor"])
-        yield Directory(pam.SECRETS, mode=0o700)
-    yield File(pam.XRDP, pam.xrdp(site.backend.second_factor))
+        yield Directory(pam_profiles.SECRETS, mode=0o700)
+    yield File(pam_profiles.XRDP, pam_profiles.xrdp(site.backend.second_factor))
     for path in sorted(site.etc):
         if path.startswith(FOLDERS):
             text = site.etc[path]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend_server.change import Changes, compare
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.sessions import desktops
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, compare
 
 
 @dataclass(frozen=True)

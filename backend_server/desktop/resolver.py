@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend_server.change import Changes, compare
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, compare
 
 
 _UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers that systemd-resolved asks

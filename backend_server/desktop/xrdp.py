@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
-from backend_server.roles import REVIEWERS
+from backend_server.text.roles import REVIEWERS
 
 
 INI = "/etc/xrdp/xrdp.ini"

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from typing import Iterator
 
-from backend_server import networks
-from backend_server.components.verbatim import verbatim
-from backend_server.gather import Site
-from backend_server.resource import Resource
-from backend_server.resources import (
-    DaemonJson,
-    DockerNetwork,
-    DockerRules,
-    Held,
-    Packages,
-    Unit,
-)
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout.gather import Site
+from backend_server.docker.daemon import DaemonJson
+from backend_server.docker.network import DockerNetwork
+from backend_server.docker.rules import DockerRules
+from backend_server.engine.resource import Resource
+from backend_server.resources import Held, Packages, Unit
+from backend_server.text import networks
 
 
 # A new version of any of these restarts what jobs run in. unattended-upgrades leaves them

@@ -7,12 +7,12 @@ import stat
 from dataclasses import dataclass
 from typing import Any, Callable, Dict
 
-from backend_server.change import Changes, compare
-from backend_server.errors import CommandFailed, Refused
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.parsers import parse_assignments
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, compare
+from backend_server.text.errors import CommandFailed, Refused
+from backend_server.text.parsers import parse_assignments
 
 
 SERVICE = "docker.service"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Iterator, Mapping, NamedTuple
 
-from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE
-from backend_server.errors import CommandFailed
 from backend_server.host.reader import HostReader, Space
+from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
+from backend_server.text.errors import CommandFailed
 
 
 WARN, FULL = 80, 90  # percent in use

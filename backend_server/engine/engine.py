@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, NamedTuple
 
-from backend_server.change import Changes, brief
-from backend_server.errors import OutsideWorld, Refused, UserError
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, brief
+from backend_server.text.errors import OutsideWorld, Refused, UserError
 
 
 @dataclass(frozen=True)

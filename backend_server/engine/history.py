@@ -8,11 +8,11 @@ import syslog
 import time
 from typing import Iterator
 
-from backend_server.errors import UserError
-from backend_server.host import login
+from backend_server.host import loginuid
 from backend_server.host.files import write_all
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text.errors import UserError
 
 
 HISTORY = "/var/log/opensafely/history.jsonl"
@@ -96,7 +96,7 @@ def at(seconds: float) -> str:
 def who(host: HostReader) -> str:
     """The person behind this run; where nobody logged in, the account that called sudo."""
     return (
-        login.person(host)
+        loginuid.person(host)
         or os.environ.get("SUDO_USER", "")
         or host.user_name(os.getuid())
     )

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Iterator
 
-from backend_server.errors import Refused
+from backend_server.text.errors import Refused
 
 
 class Busy(Refused):

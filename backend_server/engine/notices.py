@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from backend_server import history
-from backend_server.errors import UserError
+from backend_server.engine import history
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.roles import DEVELOPERS
+from backend_server.text.errors import UserError
+from backend_server.text.roles import DEVELOPERS
 
 
 NOTICES = "/var/lib/opensafely/notices"  # etc/profile.d shows it to whoever can read it

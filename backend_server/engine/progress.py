@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from backend_server.resource import Resource
+from backend_server.engine.resource import Resource
 
 
 class Progress:

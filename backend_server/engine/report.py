@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import fields
 from typing import Iterable, Iterator, Mapping
 
-from backend_server.change import HIDDEN, Change, Value, brief, octal
-from backend_server.engine import Component, Outcome
-from backend_server.errors import OutsideWorld, Refused, UserError
-from backend_server.resource import Resource
+from backend_server.engine.engine import Component, Outcome
+from backend_server.engine.resource import Resource
+from backend_server.text.change import HIDDEN, Change, Value, brief, octal
+from backend_server.text.errors import OutsideWorld, Refused, UserError
 
 
 _PAINT = {"added": "32", "changed": "33", "removed": "31", "failed": "31;1"}

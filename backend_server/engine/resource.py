@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from backend_server.change import Changes
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text.change import Changes
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import struct
 import time
 from typing import Callable, Iterable, NamedTuple
 
-from backend_server.errors import CommandFailed
 from backend_server.host import command
 from backend_server.host.writer import Host
+from backend_server.text.errors import CommandFailed
 
 
 WAIT_S = 600  # for whoever holds a lock of apt's or dpkg's

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Iterable, Literal, Mapping
 
-from backend_server.errors import CommandFailed
 from backend_server.host import command
-from backend_server.parsers import parse_getent, parse_starts_and_ends
+from backend_server.text.errors import CommandFailed
+from backend_server.text.parsers import parse_getent, parse_starts_and_ends
 
 
 Directory = Literal["passwd", "group"]  # of getent(1)

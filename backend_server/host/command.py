@@ -9,7 +9,7 @@ import signal
 import subprocess
 from typing import Mapping, NamedTuple, NoReturn
 
-from backend_server.errors import CommandFailed
+from backend_server.text.errors import CommandFailed
 
 
 # Nothing of the caller's environment comes along: not PATH, LD_*, PYTHON*, GIT_*, locale.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from backend_server.errors import Refused
 from backend_server.host.asking import Directory
 from backend_server.host.reader import HostReader
+from backend_server.text.errors import Refused
 
 
 def refuse_known_elsewhere(host: HostReader, kind: Directory, name: str) -> None:

@@ -7,7 +7,7 @@ import os
 import secrets
 from typing import Callable, Iterator
 
-from backend_server.host.directory import parent_of
+from backend_server.host.folder import parent_of
 
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

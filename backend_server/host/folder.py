@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Iterator
 
-from backend_server.errors import Refused
+from backend_server.text.errors import Refused
 
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -7,7 +7,7 @@ import os
 import struct
 
 from backend_server.host.reader import HostReader
-from backend_server.parsers import parse_mount_points
+from backend_server.text.parsers import parse_mount_points
 
 
 # FS_IOC_GETFLAGS and FS_IMMUTABLE_FL of linux/fs.h

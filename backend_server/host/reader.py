@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, TypeVar
 
-from backend_server import acl
-from backend_server.acl import Acl
-from backend_server.change import Changes
 from backend_server.host import dockerd
 from backend_server.host.asking import Asking, Directory
-from backend_server.host.directory import parent_of
-from backend_server.parsers import (
+from backend_server.host.folder import parent_of
+from backend_server.text import acl
+from backend_server.text.acl import Acl
+from backend_server.text.change import Changes
+from backend_server.text.parsers import (
     GroupEntry,
     PackageState,
     PasswdEntry,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Iterator, NamedTuple, Tuple
 
-from backend_server.errors import Refused
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text.errors import Refused
 
 
 LIST = "/etc/opensafely/revoked"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator, NamedTuple
 
 from backend_server.host.reader import HostReader
-from backend_server.parsers import parse_assignments
+from backend_server.text.parsers import parse_assignments
 
 
 FOLDER = "/run/systemd/sessions"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 
-from backend_server.errors import Refused
+from backend_server.text.errors import Refused
 
 
 def secret(title: str) -> str:

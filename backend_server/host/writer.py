@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
-from backend_server import acl
-from backend_server.errors import CommandFailed
 from backend_server.host import command, files
-from backend_server.host.directory import parent_of
+from backend_server.host.folder import parent_of
 from backend_server.host.reader import PENDING, UNNOTICED_BY, HostReader
+from backend_server.text import acl
+from backend_server.text.errors import CommandFailed
 
 
 _DEADLINE_S = 600

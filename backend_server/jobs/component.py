@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.backend import Backend
-from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE
-from backend_server.gather import Site
-from backend_server.resource import Resource
+from backend_server.checkout.backend import Backend
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import Service
+from backend_server.engine.resource import Resource
 from backend_server.resources import Directory, File
-from backend_server.roles import OPENSAFELY, OPENSAFELY_ID
-from backend_server.service import Service
+from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
+from backend_server.text.roles import OPENSAFELY, OPENSAFELY_ID
 
 
 WORKDIR = "/var/lib/opensafely/jobrunner"  # its caches; the image calls it /workdir

@@ -5,8 +5,8 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server.gather import Site
-from backend_server.resource import Resource
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
 from backend_server.resources import Unit, UnitFile
 
 

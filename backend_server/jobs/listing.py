@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from typing import Iterator, NamedTuple
 
-from backend_server.backend import Backend
-from backend_server.change import counted
-from backend_server.components.storage import HIGH_TREE
-from backend_server.containers import (
+from backend_server.checkout.backend import Backend
+from backend_server.docker.containers import (
     CANARY_LABEL,
     JOB_LABEL,
     JOB_NAME,
@@ -16,10 +14,12 @@ from backend_server.containers import (
     parse_containers,
     unconfined,
 )
-from backend_server.errors import CommandFailed, Refused
-from backend_server.history import at
+from backend_server.engine.history import at
 from backend_server.host.reader import HostReader
-from backend_server.networks import DATABASE_NETWORK
+from backend_server.storage.component import HIGH_TREE
+from backend_server.text.change import counted
+from backend_server.text.errors import CommandFailed, Refused
+from backend_server.text.networks import DATABASE_NETWORK
 
 
 VOLUMES = f"{HIGH_TREE}/volumes"

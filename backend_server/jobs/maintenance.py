@@ -7,17 +7,16 @@ import re
 import time
 from typing import Callable, Iterator
 
-from backend_server import updates
-from backend_server.backends import services as services_of
-from backend_server.change import counted
-from backend_server.components import desktop
-from backend_server.errors import Refused, UserError
-from backend_server.gather import Site
+from backend_server.checkout.gather import Site
+from backend_server.desktop import component
 from backend_server.host import apt
 from backend_server.host.sessions import desktops
 from backend_server.host.writer import Host
-from backend_server.jobs import DOCKER, Job, NoDocker, listed, running
-from backend_server.proving import DEGRADED, FAILED, OK, Result, proofs
+from backend_server.jobs import updates
+from backend_server.jobs.listing import DOCKER, Job, NoDocker, listed, running
+from backend_server.jobs.proving import DEGRADED, FAILED, OK, Result, proofs
+from backend_server.text.change import counted
+from backend_server.text.errors import Refused, UserError
 
 
 LOCK = "/run/opensafely/maintenance"  # two of them would start what the other stopped
@@ -84,7 +83,7 @@ def no_new_jobs(host: Host, site: Site, until: float, say: Say) -> Iterator[None
     Where the host goes down, booting starts it. Jobs that are ready wait on the disk.
     Raises Refused where one still runs at UNTIL.
     """
-    units = [service.unit for service in services_of(site) if service.docker]
+    units = [service.unit for service in site.services if service.docker]
     units = [unit for unit in units if host.unit(unit).get("LoadState") == "loaded"]
     _forget_boot(host)  # of a maintenance that was killed
     try:
@@ -126,7 +125,7 @@ def upgraded(host: Host) -> Iterator[Result]:
 def movable(host: Host) -> tuple[list[str], Result | None]:
     """What is held, less the remote desktop's while people are on it: it would be gone."""
     held, open_now = updates.held_here(host), len(list(desktops(host)))
-    stay = desktop.HELD.intersection(held) if open_now else frozenset()
+    stay = component.HELD.intersection(held) if open_now else frozenset()
     if not stay:
         return held, None
     says = (

@@ -7,17 +7,15 @@ import json
 import socket
 from typing import Callable, Iterator, NamedTuple
 
-from backend_server import services
-from backend_server.backends import services as services_of
-from backend_server.containers import CANARY_LABEL
-from backend_server.errors import UserError
-from backend_server.gather import Site
-from backend_server.host import choices
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import Service
+from backend_server.docker.containers import CANARY_LABEL
 from backend_server.host.writer import Host
-from backend_server.jobs import VOLUMES, containers
-from backend_server.networks import DATABASE_NETWORK, NO_DNS
-from backend_server.roles import OPENSAFELY, OPENSAFELY_ID
-from backend_server.service import Service
+from backend_server.jobs.listing import VOLUMES, containers
+from backend_server.services import choices, states
+from backend_server.text.errors import UserError
+from backend_server.text.networks import DATABASE_NETWORK, NO_DNS
+from backend_server.text.roles import OPENSAFELY, OPENSAFELY_ID
 
 
 OK, FAILED, DEGRADED = "ok", "failed", "degraded"
@@ -55,7 +53,7 @@ class Result(NamedTuple):
 
 def proofs(host: Host, site: Site) -> Iterator[Result]:
     """Each thing is tried by its effect, whatever came of the ones before."""
-    for service in services_of(site):
+    for service in site.services:
         yield _tried(f"service {service.name}", _service(host, service))
     image = job_image(host, site)
     if not image:
@@ -69,7 +67,7 @@ def proofs(host: Host, site: Site) -> Iterator[Result]:
 
 def job_image(host: Host, site: Site) -> str:
     """The image that the job-runner runs at: the one that is sure to be here."""
-    for service in services_of(site):
+    for service in site.services:
         if service.docker:
             return choices.settings(host, service.name).image
     return ""
@@ -77,7 +75,7 @@ def job_image(host: Host, site: Site) -> str:
 
 def _service(host: Host, service: Service) -> Callable[[], str]:
     def prove() -> str:
-        services.prove(host, service)
+        states.prove(host, service)
         return "is up and stays up"
 
     return prove
@@ -149,7 +147,7 @@ def _listener(address: str) -> Iterator[int]:
 
 def _probe(host: Host, site: Site, pid: str, places: tuple[str, ...]) -> dict[str, str]:
     python = ("/usr/bin/python3", "-I", "-S", "-B")
-    script = f"{site.checkout}/backend_server/host/probe.py"
+    script = f"{site.checkout}/backend_server/jobs/probe.py"
     net = ("nsenter", f"--target={pid}", "--net", "--")
     found: dict[str, str] = json.loads(host.run(*net, *python, script, *places))
     return found

@@ -7,14 +7,21 @@ import stat
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Collection, Iterator, Mapping, NamedTuple
 
-from backend_server import services
-from backend_server.containers import Image, parse_images
-from backend_server.errors import CommandFailed
-from backend_server.gather import Site
+from backend_server.checkout.gather import Site
+from backend_server.docker.containers import Image, parse_images
 from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.jobs import DOCKER, LOGS, PREPARED, NoDocker, containers, listed
+from backend_server.jobs.listing import (
+    DOCKER,
+    LOGS,
+    PREPARED,
+    NoDocker,
+    containers,
+    listed,
+)
+from backend_server.services import states
+from backend_server.text.errors import CommandFailed
 
 
 KEPT = timedelta(days=30)
@@ -38,7 +45,7 @@ def tidy(host: Host, site: Site, today: date) -> Tidied:
     """Raises NoDocker where docker does not answer."""
     in_use = {c.image_id for c in containers(host)}
     images = parse_images(_listed_images(host))
-    named = {*services.images_in_use(site, host), *of_jobs(host, today)}
+    named = {*states.images_in_use(site, host), *of_jobs(host, today)}
     in_use |= {image.id for image in images if named.intersection(_all(image))}
     seen = noted(images, in_use, _seen(host), today)
     record.keep(host, SEEN, seen)

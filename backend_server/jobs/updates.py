@@ -7,8 +7,9 @@ import re
 from datetime import date
 from typing import Mapping, NamedTuple
 
-from backend_server import xrdp
-from backend_server.components import desktop, docker
+from backend_server.desktop import component as desktop
+from backend_server.desktop import xrdp
+from backend_server.docker import component as docker
 from backend_server.host import apt, record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host

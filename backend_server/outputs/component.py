@@ -5,21 +5,15 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server import credentials
-from backend_server.backend import Share
-from backend_server.change import octal
-from backend_server.components.storage import HIGH_TREE, WORKSPACES
-from backend_server.gather import Site
-from backend_server.resource import Resource
-from backend_server.resources import (
-    Automount,
-    MountPoint,
-    OperatorsFile,
-    Packages,
-    Unit,
-    UnitFile,
-)
-from backend_server.roles import MEDIUM
+from backend_server.checkout.backend import Share
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
+from backend_server.outputs import credentials
+from backend_server.outputs.mount import MountPoint
+from backend_server.resources import Automount, OperatorsFile, Packages, Unit, UnitFile
+from backend_server.storage.component import HIGH_TREE, WORKSPACES
+from backend_server.text.change import octal
+from backend_server.text.roles import MEDIUM
 
 
 _UNITS = "/etc/systemd/system"

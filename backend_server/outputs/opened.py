@@ -9,7 +9,7 @@ import os
 import stat
 from typing import Callable, Iterator, NamedTuple, Tuple
 
-from backend_server.errors import UserError
+from backend_server.text.errors import UserError
 
 
 # O_PATH: a pipe does not block and a device does nothing when it is only looked at.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import Container, Iterator, NamedTuple
 
-from backend_server import manifest, windows
-from backend_server.host import outputs
-from backend_server.host.outputs import NotPlain, Output
+from backend_server.outputs import manifest, opened, windows
+from backend_server.outputs.opened import NotPlain, Output
 
 
 _LARGEST_MANIFEST = 64 << 20  # bytes
@@ -41,7 +40,7 @@ def _of(top: int, workspace: str, found: Outgoing) -> Iterator[str]:
         return
     path = f"{workspace}/{manifest.MANIFEST}"
     try:
-        declared = manifest.paths(_text(outputs.opened(top, path)))
+        declared = manifest.paths(_text(opened.opened(top, path)))
     except OSError:  # no workspace, or not yet
         return
     except (NotPlain, manifest.Wrong) as error:

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any, Callable, Iterator, NoReturn
 
-from backend_server.errors import OutsideWorld, UserError
+from backend_server.text.errors import OutsideWorld, UserError
 
 
 class Silent(OutsideWorld):

@@ -8,20 +8,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Dict, Iterator, Mapping, Sequence
 
-from backend_server import credentials, history, outgoing, pushed, windows
-from backend_server.backend import Share
-from backend_server.components.storage import WORKSPACES
-from backend_server.errors import OutsideWorld
-from backend_server.host import outputs, patience
-from backend_server.host import share as on_share
-from backend_server.host.outputs import NotPlain, Output
-from backend_server.host.patience import Emit
-from backend_server.host.share import Parcel, Place, Verdict
+from backend_server.checkout.backend import Share
+from backend_server.engine import history
+from backend_server.engine.lock import only_run
 from backend_server.host.writer import Host
-from backend_server.lock import only_run
-from backend_server.outgoing import Outgoing
-from backend_server.pushed import Put, Record
-from backend_server.roles import MEDIUM
+from backend_server.outputs import (
+    credentials,
+    opened,
+    outgoing,
+    patience,
+    pushed,
+    windows,
+)
+from backend_server.outputs import share as on_share
+from backend_server.outputs.opened import NotPlain, Output
+from backend_server.outputs.outgoing import Outgoing
+from backend_server.outputs.patience import Emit
+from backend_server.outputs.pushed import Put, Record
+from backend_server.outputs.share import Parcel, Place, Verdict
+from backend_server.storage.component import WORKSPACES
+from backend_server.text.errors import OutsideWorld
+from backend_server.text.roles import MEDIUM
 
 
 LOCK = "/run/opensafely/push.lock"
@@ -53,7 +60,7 @@ def push(
     with only_run("outputs push", str(host.root) + LOCK, wait=True):
         record = pushed.read(host)
         known, record.failed, record.waiting, record.why = record.failed, {}, {}, ""
-        with outputs.tree(str(host.root) + WORKSPACES[MEDIUM]) as top:
+        with opened.tree(str(host.root) + WORKSPACES[MEDIUM]) as top:
             found = outgoing.listed(top, record.put)
             work = _Push(host, share, say, place, record, known, found, top)
             work.all()
@@ -110,7 +117,7 @@ class _Push:
     def _open(self, path: str) -> Output | None:
         """None where it is gone by now, or is nothing that may be pushed."""
         try:
-            return outputs.opened(self.top, path)
+            return opened.opened(self.top, path)
         except FileNotFoundError:
             return None
         except NotPlain as error:
@@ -175,7 +182,7 @@ class _Push:
     def _parcels(self, batch: Batch) -> Iterator[tuple[str, Parcel]]:
         ours = {windows.folded(put.path) for put in self.record.put.values()}
         for path, output in batch.items():
-            sha256, before = outputs.digest(output.fd), self.record.put.get(path)
+            sha256, before = opened.digest(output.fd), self.record.put.get(path)
             if before and before.sha256 == sha256:  # only touched
                 self._arrived(path, before._replace(sign=output.sign))
                 continue

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Iterator, NamedTuple
 
-from backend_server import history
-from backend_server.backend import Share
-from backend_server.change import counted
-from backend_server.host.outputs import Sign
+from backend_server.checkout.backend import Share
+from backend_server.engine import history
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.outputs.opened import Sign
+from backend_server.text.change import counted
 
 
 STATE = "/var/lib/opensafely/push.json"  # anew each minute, so it is small

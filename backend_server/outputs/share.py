@@ -15,11 +15,11 @@ import stat
 import subprocess
 from typing import Container, Mapping, NamedTuple, Sequence
 
-from backend_server.errors import UserError
-from backend_server.host import outputs
 from backend_server.host.command import ENVIRONMENT
-from backend_server.host.patience import Emit, alive
-from backend_server.parsers import parse_mounts
+from backend_server.outputs import opened
+from backend_server.outputs.patience import Emit, alive
+from backend_server.text.errors import UserError
+from backend_server.text.parsers import parse_mounts
 
 
 STAGING = "/run/opensafely/push"
@@ -170,7 +170,7 @@ def _digest(path: str) -> str:
         os.close(fd)
         fd = os.open(path, flags)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        found = outputs.digest(fd, alive)
+        found = opened.digest(fd, alive)
         os.close(fd)
     except FileNotFoundError:
         return ""

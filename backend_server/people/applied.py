@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 
-from backend_server import rosters
-from backend_server.backend import Backend
-from backend_server.errors import Refused
-from backend_server.gather import Site
+from backend_server.checkout import rosters
+from backend_server.checkout.backend import Backend
+from backend_server.checkout.gather import Site
+from backend_server.checkout.keys import in_text
 from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import in_text
-from backend_server.releases import Release
+from backend_server.text.errors import Refused
+from backend_server.text.releases import Release
 
 
 RECORD = "/var/lib/opensafely/applied.json"

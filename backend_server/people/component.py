@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.gather import Site, everybody, until
-from backend_server.resource import Resource
-from backend_server.resources import Group, Leavers, Members, RootEquivalent, User
-from backend_server.roles import (
+from backend_server.checkout.gather import Site, everybody, until
+from backend_server.engine.resource import Resource
+from backend_server.people.leavers import Leavers
+from backend_server.resources import Group, Members, RootEquivalent, User
+from backend_server.text.roles import (
     DOCKER,
     MARKER,
     OPENSAFELY,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.gather import Site, everybody
-from backend_server.keys import FOLDER as KEY_FOLDER
-from backend_server.resource import Resource
-from backend_server.resources import AuthorizedKeys, OnlyTheseKeys
+from backend_server.checkout.gather import Site, everybody
+from backend_server.checkout.keys import FOLDER as KEY_FOLDER
+from backend_server.engine.resource import Resource
+from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
 
 
 def keys(site: Site) -> Iterator[Resource]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import stat
 
-from backend_server.change import counted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text.change import counted
 
 
 PUT_AWAY = "/var/lib/opensafely/leavers"  # for root to look at, a folder for each

@@ -6,17 +6,17 @@ import contextlib
 import re
 from typing import Callable, Iterator, NamedTuple
 
-from backend_server.change import counted
-from backend_server.errors import CommandFailed, UserError
-from backend_server.host import jobs, processes
-from backend_server.host.processes import Processes
+from backend_server.access.pam_profiles import SECRETS
+from backend_server.checkout.keys import FOLDER as KEYS
+from backend_server.checkout.keys import in_text
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER as KEYS
-from backend_server.keys import in_text
-from backend_server.pam import SECRETS
-from backend_server.parsers import FIRST_PERSON
-from backend_server.roles import MARKER
+from backend_server.people import crontabs, processes
+from backend_server.people.processes import Processes
+from backend_server.text.change import counted
+from backend_server.text.errors import CommandFailed, UserError
+from backend_server.text.parsers import FIRST_PERSON
+from backend_server.text.roles import MARKER
 
 
 _ASK_S = 10
@@ -196,8 +196,8 @@ DOORS = (
     Door("second factor", _second_factor, _forget_second_factor),
     Door("keys", _keys, _remove_keys),
     Door("groups", _groups, _leave_groups),
-    Door("linger", jobs.lingers, jobs.end_linger),
-    Door("crontab", jobs.crontab, jobs.put_crontab_away),
-    Door("at", jobs.at_jobs, jobs.put_at_jobs_away),
+    Door("linger", crontabs.lingers, crontabs.end_linger),
+    Door("crontab", crontabs.crontab, crontabs.put_crontab_away),
+    Door("at", crontabs.at_jobs, crontabs.put_at_jobs_away),
     Door("sessions", _sessions, _end_sessions),
 )

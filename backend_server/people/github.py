@@ -7,9 +7,9 @@ import time
 import urllib.parse
 from typing import Iterable, Mapping
 
-from backend_server.https import NoText, Site
-from backend_server.keys import MAX_BYTES, offered
-from backend_server.offers import Answer
+from backend_server.checkout.keys import MAX_BYTES, offered
+from backend_server.people.https import NoText, Site
+from backend_server.people.offers import Answer
 
 
 AT_ONCE = 16

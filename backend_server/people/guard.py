@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from backend_server.errors import Refused
-from backend_server.gather import Site, developers
-from backend_server.host.login import person
+from backend_server.checkout.gather import Site, developers
+from backend_server.checkout.rosters import Entry
+from backend_server.host.loginuid import person
 from backend_server.host.reader import HostReader
-from backend_server.rosters import Entry
+from backend_server.text.errors import Refused
 
 
 ENOUGH = 2

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Mapping
 
-from backend_server.errors import Refused
+from backend_server.checkout.keys import FOLDER, Key, in_text
 from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER, Key, in_text
-from backend_server.offers import Held
+from backend_server.people.offers import Held
+from backend_server.text.errors import Refused
 
 
 RECORD = "/var/lib/opensafely/github.json"

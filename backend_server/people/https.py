@@ -12,7 +12,7 @@ import urllib.parse
 import urllib.request
 from typing import Any, Mapping
 
-from backend_server.errors import Refused
+from backend_server.text.errors import Refused
 
 
 AUTHORITIES = "/etc/ssl/certs"  # whatever SSL_CERT_FILE and SSL_CERT_DIR say

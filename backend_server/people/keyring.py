@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Mapping
 
-from backend_server import held, history, offers
-from backend_server.gather import Site, everybody
+from backend_server.checkout.gather import Site, everybody
+from backend_server.checkout.keys import Key, without
+from backend_server.engine import history
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import Key, without
-from backend_server.offers import Answer, Known, Verdict
-from backend_server.parsers import parse_hosts
-from backend_server.roles import MARKER
+from backend_server.people import held, offers
+from backend_server.people.offers import Answer, Known, Verdict
+from backend_server.text.parsers import parse_hosts
+from backend_server.text.roles import MARKER
 
 
 def remembered(host: HostReader) -> Verdict:
@@ -28,7 +29,7 @@ def remember(host: Host, verdict: Verdict) -> None:
 
 def asked(site: Site, host: HostReader) -> Verdict:
     """What GitHub says now of everybody on a roster, set against what was accepted before."""
-    from backend_server import github  # TLS takes long to load: not for runs offline
+    from backend_server.people import github
 
     names = everybody(site.people)
     answers = github.ask(site.backend.github, names, parse_hosts(site.hosts))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend_server.change import Changes, compare
-from backend_server.errors import CommandFailed, UserError
-from backend_server.host.doors import open_doors, shut_out
-from backend_server.host.owned import files_owned
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.parsers import FIRST_PERSON
-from backend_server.resource import Resource
+from backend_server.people.doors import open_doors, shut_out
+from backend_server.people.owned import files_owned
+from backend_server.text.change import Changes, compare
+from backend_server.text.errors import CommandFailed, UserError
+from backend_server.text.parsers import FIRST_PERSON
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from os.path import commonprefix
 from typing import Iterable, Iterator
 
-from backend_server.gather import Site, everybody
+from backend_server.checkout.gather import Site, everybody
 from backend_server.host.reader import HostReader
-from backend_server.roles import MARKER
+from backend_server.text.roles import MARKER
 
 
 # Short names that differ in a letter are mostly two people: ada and ida, james and games.

@@ -6,14 +6,23 @@ from dataclasses import replace
 from datetime import date
 from typing import Iterator
 
-from backend_server.engine import Component, component
-from backend_server.gather import Site, developers, everybody, last_developers, without
+from backend_server.access.revoked_keys import RevokedKeys
+from backend_server.access.sshd import REVOKED_KEYS
+from backend_server.checkout.gather import (
+    Site,
+    developers,
+    everybody,
+    last_developers,
+    without,
+)
+from backend_server.engine.engine import Component, component
+from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
-from backend_server.resource import Resource
-from backend_server.resources import Leavers, NoOtherKeys, NotMembers, RevokedKeys
-from backend_server.roles import MARKER, ROLES
-from backend_server.sshd import REVOKED_KEYS
+from backend_server.people.authorized_keys import NoOtherKeys
+from backend_server.people.leavers import Leavers
+from backend_server.resources import NotMembers
+from backend_server.text.roles import MARKER, ROLES
 
 
 def remaining(site: Site, host: HostReader, today: date) -> Site:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Iterable, Iterator, Mapping, NamedTuple
 
-from backend_server.keys import Key, Keys
+from backend_server.checkout.keys import Key, Keys
 
 
 # People whose keys are all new at once: more likely an attack than new laptops

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from backend_server.host.reader import HostReader
-from backend_server.parsers import PasswdEntry
+from backend_server.text.parsers import PasswdEntry
 
 
 def granted(host: HostReader, name: str, path: str) -> str:

@@ -9,9 +9,9 @@ import signal
 import time
 from typing import Dict, Mapping, NamedTuple
 
-from backend_server.errors import UserError
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text.errors import UserError
 
 
 _DEADLINE_S = 10

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server import lookalikes
-from backend_server.gather import Site, developers, everybody, last_developers
-from backend_server.host.login import person
+from backend_server.checkout.gather import Site, developers, everybody, last_developers
+from backend_server.host.loginuid import person
 from backend_server.host.reader import HostReader
-from backend_server.offers import Verdict
+from backend_server.people import lookalikes
+from backend_server.people.offers import Verdict
 
 
 def remarks(site: Site, host: HostReader, verdict: Verdict) -> Iterator[str]:

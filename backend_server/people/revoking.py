@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
-from backend_server import applied, guard, held, history
-from backend_server.backend import Backend
-from backend_server.change import counted
-from backend_server.errors import Refused, UserError
-from backend_server.gather import Site, without
-from backend_server.host import doors, revoked
+from backend_server.access.revoked_keys import RevokedKeys
+from backend_server.access.sshd import REVOKED_KEYS
+from backend_server.checkout.backend import Backend
+from backend_server.checkout.gather import Site, without
+from backend_server.checkout.keys import FOLDER, Keys, in_text
+from backend_server.engine import history
+from backend_server.engine.lock import only_run
+from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.revoked import Revocation
 from backend_server.host.writer import Host
-from backend_server.keyring import remembered, with_keys
-from backend_server.keys import FOLDER, Keys, in_text
-from backend_server.lock import only_run
-from backend_server.releases import of_host
-from backend_server.resources import NoOtherKeys, RevokedKeys
-from backend_server.roles import MARKER
-from backend_server.sshd import REVOKED_KEYS
+from backend_server.people import applied, doors, guard, held
+from backend_server.people.authorized_keys import NoOtherKeys
+from backend_server.people.keyring import remembered, with_keys
+from backend_server.text.change import counted
+from backend_server.text.errors import Refused, UserError
+from backend_server.text.releases import of_host
+from backend_server.text.roles import MARKER
 
 
 _LOCK = "/run/opensafely/revoked.lock"  # its own: a run that hangs holds nobody up

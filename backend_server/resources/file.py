@@ -6,11 +6,11 @@ import os
 import stat
 from dataclasses import dataclass
 
-from backend_server.change import Change, Changes, compare, hide, octal
-from backend_server.errors import Refused
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
+from backend_server.text.change import Change, Changes, compare, hide, octal
+from backend_server.text.errors import Refused
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from backend_server.change import Change, Changes, compare
-from backend_server.errors import Refused
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
 from backend_server.resources.file import access
+from backend_server.text.change import Change, Changes, compare
+from backend_server.text.errors import Refused
 
 
 @dataclass(frozen=True)

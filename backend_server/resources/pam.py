@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator
 
-from backend_server.change import Changes, compare
-from backend_server.errors import UserError
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, compare
+from backend_server.text.errors import UserError
 
 
 _SU = "/etc/pam.d/su"

@@ -6,14 +6,14 @@ import stat
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from backend_server.change import Changes, compare, octal
-from backend_server.errors import Refused
+from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.elsewhere import refuse_known_elsewhere
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.parsers import FIRST_PERSON, PasswdEntry
-from backend_server.resource import Resource
+from backend_server.text.change import Changes, compare, octal
+from backend_server.text.errors import Refused
+from backend_server.text.parsers import FIRST_PERSON, PasswdEntry
 
 
 _NEVER = "never"

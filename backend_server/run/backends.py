@@ -6,33 +6,33 @@ import importlib.util
 from pathlib import Path
 from typing import Iterator
 
-from backend_server.backend import Backend
-from backend_server.components.clock import HOSTS_CLOCK, clock
-from backend_server.components.desktop import desktop
-from backend_server.components.docker import docker
-from backend_server.components.firewall import firewall
-from backend_server.components.hosts import hosts
-from backend_server.components.hyperv import HOSTS_SERVICES, hyperv
-from backend_server.components.identity import identity
-from backend_server.components.jobrunner import jobrunner, places
-from backend_server.components.kernel import kernel
-from backend_server.components.keys import keys
-from backend_server.components.lockout import lockout
-from backend_server.components.login import login
-from backend_server.components.logs import logs
-from backend_server.components.narrowing import narrowing
-from backend_server.components.outputs import outputs
-from backend_server.components.packages import packages
-from backend_server.components.people import leavers, people
-from backend_server.components.services import container, environment
-from backend_server.components.ssh import ssh
-from backend_server.components.storage import storage
-from backend_server.components.sudo import sudo
-from backend_server.components.tidy import tidy
-from backend_server.engine import Component, component, well_formed
-from backend_server.errors import Refused
-from backend_server.gather import Site
-from backend_server.service import Service
+from backend_server.access.component.lockout import lockout
+from backend_server.access.component.ssh import ssh
+from backend_server.access.component.sudo import sudo
+from backend_server.base.component.clock import HOSTS_CLOCK, clock
+from backend_server.base.component.firewall import firewall
+from backend_server.base.component.hosts import hosts
+from backend_server.base.component.hyperv import HOSTS_SERVICES, hyperv
+from backend_server.base.component.identity import identity
+from backend_server.base.component.kernel import kernel
+from backend_server.base.component.login import login
+from backend_server.base.component.logs import logs
+from backend_server.base.component.packages import packages
+from backend_server.checkout.backend import Backend
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import Service
+from backend_server.desktop.component import desktop
+from backend_server.docker.component import docker
+from backend_server.engine.engine import Component, component, well_formed
+from backend_server.jobs.component import jobrunner, places
+from backend_server.jobs.component_tidy import tidy
+from backend_server.outputs.component import outputs
+from backend_server.people.component import leavers, people
+from backend_server.people.component_keys import keys
+from backend_server.people.component_narrowing import narrowing
+from backend_server.services.component import container, environment
+from backend_server.storage.component import storage
+from backend_server.text.errors import Refused
 
 
 def load(name: str, checkout: Path) -> Backend:
@@ -60,13 +60,8 @@ def declare(site: Site) -> tuple[Component, ...]:
     return components
 
 
-def services(site: Site) -> tuple[Service, ...]:
-    """What runs in containers on this backend."""
-    return services_of(site.backend)
-
-
 def services_of(backend: Backend) -> tuple[Service, ...]:
-    """The same, from backend.py alone. Raises Refused where it follows for another service."""
+    """What runs in containers on it. Raises Refused where it follows for another service."""
     found = (jobrunner(backend),)
     names = [each.name for each in found]
     for follow in backend.follows:
@@ -92,7 +87,7 @@ def _everywhere(site: Site) -> Iterator[Component]:
     yield component("storage", storage(site), needs=("people", "packages"))
     # Without the rules, containers would reach everything that the host does.
     yield component("firewall", firewall(site), needs=("packages",))
-    (runner,) = services(site)
+    (runner,) = services_of(site.backend)
     parts = tuple(docker(site, frozenset({runner.name})))
     yield component("docker", parts, needs=("people", "packages", "firewall"))
     yield component("environment", environment(site))

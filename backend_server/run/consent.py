@@ -5,25 +5,20 @@ from __future__ import annotations
 import sys
 from typing import Iterator
 
-from backend_server.engine import Outcome
-from backend_server.errors import Refused
-from backend_server.jobs import Job
-from backend_server.offers import Offer, alarm, says
-from backend_server.resources import (
-    Leavers,
-    Members,
-    NoOtherKeys,
-    NotMembers,
-    RootEquivalent,
-    User,
-)
-from backend_server.run import Run
+from backend_server.engine.engine import Outcome
+from backend_server.host.question import agreed, answer, say
+from backend_server.jobs.listing import Job
+from backend_server.people.authorized_keys import NoOtherKeys
+from backend_server.people.leavers import Leavers
+from backend_server.people.offers import Offer, alarm, says
+from backend_server.resources import Members, NotMembers, RootEquivalent, User
+from backend_server.run.run import Run
+from backend_server.text.errors import Refused
 
 
 def first_run(run: Run) -> None:
     """Somebody agrees to what this machine becomes, or Refused is raised."""
-    backend = run.site.backend
-    name = backend.name
+    name = run.site.backend.name
     if run.options.only:
         raise Refused(
             f"a machine becomes {name} as a whole; --only is for later",
@@ -31,38 +26,23 @@ def first_run(run: Run) -> None:
         )
     if run.options.yes:
         return
-    if not sys.stdin.isatty():
-        raise Refused(
-            f"this machine is no backend yet, and nobody is here to confirm that it "
-            f"becomes {name}",
-            hint="run this on a terminal, or answer beforehand with --yes",
-        )
+    agreed(
+        f"this machine is no backend yet, and nobody is here to confirm that it "
+        f"becomes {name}",
+        _becomes(run),
+        f"Type {name} to go on: ",
+        f"the answer was not {name}, so this machine stays what it is",
+        wanted=name,
+    )
+
+
+def _becomes(run: Run) -> Iterator[str]:
+    backend = run.site.backend
     changing = sum(1 for outcome in run.outcomes if outcome.changes)
-    _say(f"This machine becomes the OpenSAFELY backend {name}: {backend.title}.")
-    _say(f"{changing} things on it will change. `plan` lists them all. Of people:")
-    for line in gains_and_losses(run.outcomes) or ["nobody gains or loses anything"]:
-        _say(f"  {line}")
-    for line in (*run.remarks, *run.degraded):
-        _say(f"  {line}")
-    if _answer(f"Type {name} to go on: ") != name:
-        raise Refused(f"the answer was not {name}, so this machine stays what it is")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _answer(question: str) -> str:
-    """What was typed; nothing at the end of input. Standard output is left to --json."""
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip()
-
-
-def yes(sentence: str, question: str) -> None:
-    """Somebody at the terminal agrees, or Refused is raised."""
-    _say(sentence)
-    if _answer(question) != "yes":
-        raise Refused("the answer was not yes; nothing was changed")
+    yield f"This machine becomes the OpenSAFELY backend {backend.name}: {backend.title}."
+    yield f"{changing} things on it will change. `plan` lists them all. Of people:"
+    of_people = gains_and_losses(run.outcomes) or ["nobody gains or loses anything"]
+    yield from (f"  {line}" for line in (*of_people, *run.remarks, *run.degraded))
 
 
 def adoption(run: Run) -> None:
@@ -71,19 +51,17 @@ def adoption(run: Run) -> None:
     if not names or run.options.yes:
         return
     them = ", ".join(names)
-    if not sys.stdin.isatty():
-        raise Refused(
-            f"{them} would be adopted: an account of that name is on this host already, "
-            "and nobody is here to confirm that it belongs to the person on the roster",
-            hint="run this on a terminal, or answer beforehand with --yes",
-        )
-    _say(f"{them}: an account of that name is on this host already. It keeps its files")
-    _say("and its password, and from now on opens with these keys:")
-    for name in names:
-        keys = ", ".join(map(str, run.site.keys.get(name, ()))) or "none"
-        _say(f"  {name}: {keys}")
-    if _answer("Type yes if it is the same person: ") != "yes":
-        raise Refused("the answer was not yes; nothing was changed")
+    keys = {name: ", ".join(map(str, run.site.keys.get(name, ()))) for name in names}
+    agreed(
+        f"{them} would be adopted: an account of that name is on this host already, "
+        "and nobody is here to confirm that it belongs to the person on the roster",
+        (
+            f"{them}: an account of that name is on this host already. It keeps its files",
+            "and its password, and from now on opens with these keys:",
+            *(f"  {name}: {keys[name] or 'none'}" for name in names),
+        ),
+        "Type yes if it is the same person: ",
+    )
 
 
 def removal(run: Run) -> None:
@@ -92,14 +70,11 @@ def removal(run: Run) -> None:
     if len(names) < 2 or run.options.yes:
         return
     them = ", ".join(names)
-    if not sys.stdin.isatty():
-        raise Refused(
-            f"{them} would all lose their access at once, and nobody is here to confirm that",
-            hint="run this on a terminal, or answer beforehand with --yes",
-        )
-    _say(f"{them} are on no roster any more: each loses access, sessions included.")
-    if _answer("Type yes if all of them left: ") != "yes":
-        raise Refused("the answer was not yes; nothing was changed")
+    agreed(
+        f"{them} would all lose their access at once, and nobody is here to confirm that",
+        (f"{them} are on no roster any more: each loses access, sessions included.",),
+        "Type yes if all of them left: ",
+    )
 
 
 def offers(run: Run) -> list[str]:
@@ -110,7 +85,7 @@ def offers(run: Run) -> list[str]:
     if not waiting or not sys.stdin.isatty():
         return []
     for line in alarm(run.verdict):
-        _say(line)
+        say(line)
     return [offer.name for offer in waiting if _accepted(offer)]
 
 
@@ -118,20 +93,18 @@ def kill(job: Job, *, yes: bool) -> None:
     """Somebody agrees that a job loses what it has done so far, or Refused is raised."""
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise Refused(
-            f"job {job.id} would lose what it has done so far, and nobody is here to "
-            "confirm that",
-            hint="run this on a terminal, or answer beforehand with --yes",
-        )
-    _say(f"{job}. It loses what it has done so far, and ends as failed.")
-    if _answer("Type yes to kill it: ") != "yes":
-        raise Refused("the answer was not yes; it runs on")
+    agreed(
+        f"job {job.id} would lose what it has done so far, and nobody is here to "
+        "confirm that",
+        (f"{job}. It loses what it has done so far, and ends as failed.",),
+        "Type yes to kill it: ",
+        "the answer was not yes; it runs on",
+    )
 
 
 def _accepted(offer: Offer) -> bool:
-    _say(f"{says(offer)}.")
-    return _answer(f"Type yes if {offer.name} told you so: ") == "yes"
+    say(f"{says(offer)}.")
+    return answer(f"Type yes if {offer.name} told you so: ") == "yes"
 
 
 def leaving(planned: list[Outcome]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from backend_server.components.identity import BACKEND_FILE
-from backend_server.errors import Refused
-from backend_server.gather import Site
+from backend_server.base.component.identity import BACKEND_FILE
+from backend_server.checkout.gather import Site
 from backend_server.host.reader import HostReader
+from backend_server.text.errors import Refused
 
 
 def can_be_managed(host: HostReader) -> None:

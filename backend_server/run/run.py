@@ -5,34 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, NamedTuple, Tuple
 
-from backend_server import (
-    applied,
-    endpoints,
-    engine,
-    guard,
-    history,
-    keyring,
-    offers,
-    preflight,
-    report,
-    services,
-)
-from backend_server.backends import declare, load
-from backend_server.engine import Component, Outcome
-from backend_server.errors import Refused, UserError
-from backend_server.gather import Site, everybody, gather, without
+from backend_server.checkout.gather import Site, everybody, gather, without
+from backend_server.engine import engine, history, report
+from backend_server.engine.engine import Component, Outcome
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.offers import Verdict
-from backend_server.parsers import parse_hosts
-from backend_server.releases import Release, of_host
-from backend_server.remarks import remarks
-from backend_server.resources import ContainerService
+from backend_server.people import applied, guard, keyring, offers
+from backend_server.people.offers import Verdict
+from backend_server.people.remarks import remarks
+from backend_server.run import endpoints, preflight
+from backend_server.run.backends import declare, load, services_of
+from backend_server.services import states
+from backend_server.services.container_service import ContainerService
+from backend_server.text.errors import Refused, UserError
+from backend_server.text.parsers import parse_hosts
+from backend_server.text.releases import Release, of_host
 
 
 Components = Tuple[Component, ...]
@@ -145,7 +138,7 @@ class Run:
         """Of a run that is about services: the timer that looks after people knows no images."""
         declared = (r for part in self.components for r in part.resources)
         if any(isinstance(resource, ContainerService) for resource in declared):
-            yield from services.degraded(self.site, self.host)
+            yield from states.degraded(self.site, self.host)
 
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""
@@ -211,7 +204,8 @@ def site(options: Options, release: Release) -> Site:
     """What the checkout says of the backend that was asked for."""
     backend = load(options.backend, options.checkout)
     today = datetime.now(timezone.utc).date()
-    return gather(backend, release, options.checkout, today)
+    found = gather(backend, release, options.checkout, today)
+    return replace(found, services=services_of(backend))
 
 
 def chosen(components: Components, only: tuple[str, ...]) -> Components:

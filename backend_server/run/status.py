@@ -5,14 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator
 
-from backend_server import held, history, people, pushed, second_factor, watching
-from backend_server.components import clock
-from backend_server.gather import Site, everybody
+from backend_server.access import second_factor
+from backend_server.base.component import clock
+from backend_server.checkout.gather import Site, everybody
+from backend_server.engine import history
+from backend_server.engine.report import say_counts
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
 from backend_server.host.sessions import desktops
-from backend_server.report import say_counts
-from backend_server.roles import ROLES
+from backend_server.outputs import pushed
+from backend_server.people import held, reach
+from backend_server.run import watching
+from backend_server.text.roles import ROLES
 
 
 # After that long, what GitHub said last is no longer news.
@@ -35,9 +39,9 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             group: sorted(host.members(group))
             for group in (role.group for role in ROLES if role.roster)
         },
-        "without_password": people.without_password(site, host),
+        "without_password": reach.without_password(site, host),
         "without_second_factor": second_factor.without(site, host),
-        "ending": people.ending(site, today),
+        "ending": reach.ending(site, today),
         **watched,
         "degraded": [
             *unseen(site, host),
@@ -72,7 +76,7 @@ def lines(found: dict[str, object]) -> Iterator[str]:
     for group, names in groups.items():
         yield f"{group:<11} {' '.join(names) or 'nobody'}"
     for name in _listed(found["without_password"]):
-        yield f"password    {name} has set none for {people.PATIENCE_DAYS} days or more"
+        yield f"password    {name} has set none for {reach.PATIENCE_DAYS} days or more"
     for name in _listed(found["without_second_factor"]):
         yield f"totp        {name} has none and cannot log in: backend people totp {name}"
     for each in _listed(found["ending"]):

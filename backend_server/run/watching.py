@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import date, datetime, timezone
 from typing import Any, Dict, Iterator, NamedTuple
 
-from backend_server import disk, jobs, services, updates
-from backend_server.change import counted
-from backend_server.components.jobrunner import CERTIFICATES
-from backend_server.errors import CommandFailed
-from backend_server.gather import Site
+from backend_server.checkout.gather import Site
+from backend_server.docker import usage
 from backend_server.host.reader import HostReader
-from backend_server.jobs import FINISHED, LEFT, PREPARED, RUNNING, Job
+from backend_server.jobs import listing, updates
+from backend_server.jobs.component import CERTIFICATES
+from backend_server.jobs.listing import FINISHED, LEFT, PREPARED, RUNNING, Job
+from backend_server.services import states
+from backend_server.text.change import counted
+from backend_server.text.errors import CommandFailed
 
 
 SOON_DAYS = 14  # less is no time to get a new certificate in
@@ -38,27 +40,29 @@ class Certificate(NamedTuple):
 
 def watched(site: Site, host: HostReader, today: date) -> Found:
     """By name, for programs; `degraded` has a sentence for each thing that needs somebody."""
-    degraded = list(services.degraded(site, host))
+    degraded = list(states.degraded(site, host))
     here = _jobs(site, host, degraded)
-    states = (RUNNING, PREPARED, FINISHED, LEFT)
     held, ends = updates.read(host), list(certificates(host, today))
     degraded += [str(certificate) for certificate in ends if certificate.unwell]
-    degraded += disk.too_full(host)
+    degraded += usage.too_full(host)
     return {
-        "services": [each._asdict() for each in services.states(site, host)],
-        "jobs": {s: sum(job.state == s for job in here) for s in states},
+        "services": [each._asdict() for each in states.states(site, host)],
+        "jobs": {
+            s: sum(job.state == s for job in here)
+            for s in (RUNNING, PREPARED, FINISHED, LEFT)
+        },
         "unconfined": [job.id for job in here if job.unconfined],
         "updates": [{**u._asdict(), "days": u.age(today)} for u in held],
         "certificates": [certificate._asdict() for certificate in ends],
-        "disks": [each._asdict() for each in disk.file_systems(host)],
+        "disks": [each._asdict() for each in usage.file_systems(host)],
         "degraded": degraded,
     }
 
 
 def _jobs(site: Site, host: HostReader, degraded: list[str]) -> list[Job]:
     try:
-        here = jobs.listed(host, site.backend)
-    except jobs.NoDocker as error:
+        here = listing.listed(host, site.backend)
+    except listing.NoDocker as error:
         degraded.append(str(error))
         return []
     for job in here:
@@ -92,8 +96,7 @@ def days_left(said: str, today: date) -> int:
 
 def lines(found: Found) -> Iterator[str]:
     yield from (
-        f"service     {services.line(services.State(**each))}"
-        for each in found["services"]
+        f"service     {states.line(states.State(**each))}" for each in found["services"]
     )
     counts = (f"{number} {state}" for state, number in found["jobs"].items() if number)
     yield f"jobs        {', '.join(counts) or 'none'}"
@@ -103,5 +106,5 @@ def lines(found: Found) -> Iterator[str]:
     for each in found["certificates"]:
         yield f"certificate {Certificate(**each)}"
     for each in found["disks"]:
-        warn = ", which is much" if each["percent"] >= disk.WARN else ""
-        yield f"disk        {disk.FileSystem(**each)}{warn}"
+        warn = ", which is much" if each["percent"] >= usage.WARN else ""
+        yield f"disk        {usage.FileSystem(**each)}{warn}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Mapping, NamedTuple
 
-from backend_server import env
-from backend_server.errors import Refused
+from backend_server.checkout import env
+from backend_server.checkout.service import CHOICES, SETTINGS
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.service import CHOICES, SETTINGS
+from backend_server.text.errors import Refused
 
 
 class Choice(NamedTuple):

@@ -6,14 +6,13 @@ import re
 from string import Template
 from typing import Iterator
 
-from backend_server import networks, service
-from backend_server.backend import Backend, Follow
-from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE
-from backend_server.components.verbatim import verbatim
-from backend_server.gather import Site
-from backend_server.resource import Resource
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout import service
+from backend_server.checkout.backend import Backend, Follow
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import Service
+from backend_server.engine.resource import Resource
 from backend_server.resources import (
-    ContainerService,
     Directory,
     File,
     NoFile,
@@ -21,7 +20,9 @@ from backend_server.resources import (
     Unit,
     UnitFile,
 )
-from backend_server.service import Service
+from backend_server.services.container_service import ContainerService
+from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
+from backend_server.text import networks
 
 
 _UNITS = "/etc/systemd/system"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
-from backend_server.change import Changes, compare
-from backend_server.host import choices, containers, environment
-from backend_server.host.choices import Settings
+from backend_server.checkout.service import DOCKER_GROUP, unit_of
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
-from backend_server.service import DOCKER_GROUP, unit_of
+from backend_server.services import choices, environment, switching
+from backend_server.services.choices import Settings
+from backend_server.text.change import Changes, compare
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class ContainerService(Resource):
             host.clear_pending(self.unit)
             return
         wanted = self._settings(host)
-        if not containers.there(host, wanted.image):
-            containers.pull(host, wanted.image)
-        containers.switch(host, self.name, wanted, self.steady_s)
+        if not switching.there(host, wanted.image):
+            switching.pull(host, wanted.image)
+        switching.switch(host, self.name, wanted, self.steady_s)
 
     def _ready(self, host: HostReader) -> bool:
         digest = choices.digest(host, self.name, self.locked)
@@ -88,7 +88,7 @@ class ContainerService(Resource):
         return Settings(
             image=reference,
             previous=found.previous if same else found.image,
-            docker_gid=containers.docker_gid(host) if self.docker else "",
+            docker_gid=switching.docker_gid(host) if self.docker else "",
         )
 
     def _as_started(self, host: HostReader) -> Changes:
@@ -126,7 +126,7 @@ class ContainerService(Resource):
         if config["Image"] != image:
             yield f"IMAGE={config['Image']}"
         groups = [str(each) for each in limits.get("GroupAdd") or ()]
-        own = [containers.docker_gid(host)] if self.docker else []
+        own = [switching.docker_gid(host)] if self.docker else []
         yield from (f"--group-add={each}" for each in groups if each not in own)
         if self.docker and groups == own:
             yield f"--group-add={DOCKER_GROUP}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Iterable, NamedTuple
 
-from backend_server import env, service
+from backend_server.checkout import env, service
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.problem import Problem
+from backend_server.text.problem import Problem
 
 
 class Environment(NamedTuple):

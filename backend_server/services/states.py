@@ -6,14 +6,13 @@ import time
 from datetime import datetime, timezone
 from typing import Iterator, Mapping, NamedTuple
 
-from backend_server.backends import services
-from backend_server.components.services import image
-from backend_server.errors import Refused, UserError
-from backend_server.gather import Site
-from backend_server.host import choices, containers, environment
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import CHOICES, SECRETS, Service
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.service import CHOICES, SECRETS, Service
+from backend_server.services import choices, environment, switching
+from backend_server.services.component import image
+from backend_server.text.errors import Refused, UserError
 
 
 _INTERVAL = "JOB_LOOP_INTERVAL"
@@ -43,7 +42,7 @@ class State(NamedTuple):
 
 def known(site: Site, name: str) -> Service:
     """The service of this name. Raises Refused where there is none."""
-    found = {each.name: each for each in services(site)}
+    found = {each.name: each for each in site.services}
     if name not in found:
         raise Refused(
             f"there is no service {name!a}", hint=f"choose from {', '.join(found)}"
@@ -52,7 +51,7 @@ def known(site: Site, name: str) -> Service:
 
 
 def states(site: Site, host: HostReader) -> tuple[State, ...]:
-    return tuple(state(site, host, each) for each in services(site))
+    return tuple(state(site, host, each) for each in site.services)
 
 
 def state(site: Site, host: HostReader, service: Service) -> State:
@@ -62,7 +61,7 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     word = _word(unit)
     loop = word == "restarting"
     said = host.last_words(service.unit, service.name, 1) if loop else []
-    up = containers.running_s(unit) if word == "running" else None
+    up = switching.running_s(unit) if word == "running" else None
     known = not reference or (up is not None and up >= _enough(host))
     log = [] if known else host.starts_and_ends(service.unit)
     ends = [status for status, _ in log if status is not None]
@@ -70,7 +69,7 @@ def state(site: Site, host: HostReader, service: Service) -> State:
         name=service.name,
         state=word if reference else "not started",
         digest=reference.partition("@")[2],
-        created=containers.created(host.docker_object(reference) if reference else {}),
+        created=switching.created(host.docker_object(reference) if reference else {}),
         since=_utc(time.time() - up) if up is not None else None,
         restarts=int(unit.get("NRestarts") or 0),
         exit_status=ends[-1] if loop and ends else None,
@@ -95,7 +94,7 @@ def _word(unit: Mapping[str, str]) -> str:
     if unit.get("ActiveState") not in ("active", "activating"):
         return "stopped"
     again = int(unit.get("NRestarts") or 0) > 0
-    fresh = containers.running_s(unit) < _FRESH_S
+    fresh = switching.running_s(unit) < _FRESH_S
     return "restarting" if again and fresh else "running"
 
 
@@ -142,7 +141,7 @@ def lacks(site: Site, host: HostReader, service: Service) -> Iterator[str]:
 
 def degraded(site: Site, host: HostReader) -> Iterator[str]:
     """What keeps services from running, or makes them start again and again."""
-    for each in services(site):
+    for each in site.services:
         missing = tuple(lacks(site, host, each))
         yield from missing
         unit = host.unit(each.unit)
@@ -170,7 +169,7 @@ def over(until: str) -> bool:
 def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
     """NAME@DIGEST of every image that a service runs at, came from, or will be started at."""
     found = set()
-    for each in services(site):
+    for each in site.services:
         name, locked = image(site.backend, each), site.images.get(each.name, "")
         digests = {locked, choices.digest(host, each.name, locked)} - {""}
         settings = choices.settings(host, each.name)
@@ -181,7 +180,7 @@ def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
 
 def prove(host: Host, service: Service) -> None:
     """The service has run for its `steady_s` seconds without a restart, or UserError says why not."""
-    if not containers.steady(host, service.name, service.steady_s):
+    if not switching.steady(host, service.name, service.steady_s):
         raise UserError(
             f"{service.name} did not stay up for {service.steady_s} s",
             hint="\n".join(host.last_words(service.unit, service.name, 10)),

@@ -6,13 +6,13 @@ import re
 import time
 from typing import Any, Mapping
 
-from backend_server.errors import CommandFailed, OutsideWorld, UserError
-from backend_server.host import choices
-from backend_server.host.choices import Settings
+from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.parsers import parse_units
-from backend_server.service import DOCKER_GROUP, unit_of
+from backend_server.services import choices
+from backend_server.services.choices import Settings
+from backend_server.text.errors import CommandFailed, OutsideWorld, UserError
+from backend_server.text.parsers import parse_units
 
 
 PATIENCE_S = 120  # for a service to become steady

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import NamedTuple
 
-from backend_server import history
-from backend_server.backend import Follow
-from backend_server.components.services import image
-from backend_server.consent import yes
-from backend_server.errors import Refused
-from backend_server.gather import Site
-from backend_server.host import choices, containers, environment
-from backend_server.host.choices import Choice, Settings
+from backend_server.checkout.backend import Follow
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import Service
+from backend_server.engine import history
+from backend_server.engine.notices import event
+from backend_server.host.question import agreed
 from backend_server.host.writer import Host
-from backend_server.notices import event
-from backend_server.service import Service
+from backend_server.services import choices, environment, switching
+from backend_server.services.choices import Choice, Settings
+from backend_server.services.component import image
+from backend_server.text.errors import Refused
 
 
 class Update(NamedTuple):
@@ -37,9 +36,7 @@ def find(site: Site, host: Host, service: Service, wanted: str) -> Update:
     """What an update to a digest, or to what a tag means now, comes to. The image is here then."""
     name = image(site.backend, service)
     joint = "@" if wanted.startswith("sha256:") else ":"
-    return _between(
-        host, service, name, containers.pull(host, f"{name}{joint}{wanted}")
-    )
+    return _between(host, service, name, switching.pull(host, f"{name}{joint}{wanted}"))
 
 
 def back(site: Site, host: Host, service: Service) -> Update:
@@ -51,8 +48,8 @@ def back(site: Site, host: Host, service: Service) -> Update:
             f"{service.name} ran at no other image on this host before",
             hint=f"backend service update {service.name} --to sha256:…",
         )
-    if not containers.there(host, previous):
-        containers.pull(host, previous)
+    if not switching.there(host, previous):
+        switching.pull(host, previous)
     return _between(host, service, name, digest)
 
 
@@ -60,13 +57,9 @@ def agree(update: Update, already: bool) -> None:
     """Somebody says yes to it, or Refused is raised."""
     if already:
         return
-    if not sys.stdin.isatty():
-        raise Refused(
-            f"{update.service} would change: {update.sentence}, and nobody is here to say yes",
-            hint="run this on a terminal, or answer beforehand with --yes",
-        )
-    yes(
-        f"{update.service}: {update.sentence}. Jobs that run go on.",
+    agreed(
+        f"{update.service} would change: {update.sentence}, and nobody is here to say yes",
+        (f"{update.service}: {update.sentence}. Jobs that run go on.",),
         "Type yes to restart it at that: ",
     )
 
@@ -85,11 +78,11 @@ def carry_out(
     wanted = before._replace(
         image=reference,
         previous=before.previous if before.image == reference else before.image,
-        docker_gid=containers.docker_gid(host) if service.docker else "",
+        docker_gid=switching.docker_gid(host) if service.docker else "",
     )
     who = history.who(host)
     try:
-        stays = containers.switch(host, name, wanted, service.steady_s)
+        stays = switching.switch(host, name, wanted, service.steady_s)
     except BaseException:
         _tell(
             site,
@@ -134,8 +127,8 @@ def _between(host: Host, service: Service, name: str, digest: str) -> Update:
         service.name,
         before.partition("@")[2],
         digest,
-        containers.created(host.docker_object(before)) if before else "",
-        containers.created(host.docker_object(f"{name}@{digest}")),
+        switching.created(host.docker_object(before)) if before else "",
+        switching.created(host.docker_object(f"{name}@{digest}")),
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server import acl
-from backend_server.gather import Site
-from backend_server.resource import Resource
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
 from backend_server.resources import Acl, Directory, Unit, UnitFile
-from backend_server.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role
+from backend_server.text import acl
+from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role
 
 
 HIGH_TREE = "/srv/high_privacy"

@@ -8,20 +8,20 @@ import os
 import time
 from typing import Container, Dict, Iterator, Mapping, NamedTuple, TypeVar
 
-from backend_server import acl
-from backend_server.components.storage import (
+from backend_server.engine.lock import only_run
+from backend_server.host.folder import parent_of
+from backend_server.host.writer import Host
+from backend_server.storage.component import (
     HIGH_FOLDERS,
     HIGH_TREE,
     WORKSPACES,
     access_to,
     people_of,
 )
-from backend_server.errors import UserError
-from backend_server.host.directory import parent_of
-from backend_server.host.tree import Counts, Rule, Walk
-from backend_server.host.writer import Host
-from backend_server.lock import only_run
-from backend_server.roles import HIGH, MEDIUM, METADATA, OPENSAFELY
+from backend_server.storage.tree import Counts, Rule, Walk
+from backend_server.text import acl
+from backend_server.text.errors import UserError
+from backend_server.text.roles import HIGH, MEDIUM, METADATA, OPENSAFELY
 
 
 STATE = "/var/lib/opensafely/modes.json"

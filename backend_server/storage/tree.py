@@ -12,8 +12,8 @@ import stat
 from dataclasses import dataclass
 from typing import Mapping
 
-from backend_server import acl
-from backend_server.acl import ACCESS, DEFAULT, Acl
+from backend_server.text import acl
+from backend_server.text.acl import ACCESS, DEFAULT, Acl
 
 
 # O_PATH: a pipe does not block and a device does nothing when it is only looked at.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Mapping
 
-from backend_server.errors import Refused
+from backend_server.text.errors import Refused
 
 
 @dataclass(frozen=True)
@@ -126,5 +126,5 @@ def named(name: str) -> Release:
     known = ", ".join(release.name for release in RELEASES)
     raise Refused(
         f"this is {name}; wanted one of {known}",
-        hint="install one of these, or add a row to backend_server/releases.py",
+        hint="install one of these, or add a row to backend_server/text/releases.py",
     )

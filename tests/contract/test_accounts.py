@@ -5,21 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import engine
-from backend_server.components.people import people
-from backend_server.engine import component
-from backend_server.errors import Refused
+from backend_server.base.hosts_block import HostsBlock
+from backend_server.base.setting import LoginDefs
+from backend_server.engine import engine
+from backend_server.engine.engine import component
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resources import (
-    Group,
-    HostsBlock,
-    LoginDefs,
-    Members,
-    RootEquivalent,
-    User,
-)
-from backend_server.roles import MARKER
+from backend_server.people.component import people
+from backend_server.resources import Group, Members, RootEquivalent, User
+from backend_server.text.errors import Refused
+from backend_server.text.roles import MARKER
 
 
 ADA = User("ada", home="/home/ada")

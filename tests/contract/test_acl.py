@@ -5,13 +5,13 @@ import subprocess
 
 import pytest
 
-from backend_server.acl import ACCESS, DEFAULT
-from backend_server.components.storage import storage
-from backend_server.engine import component, plan, walk
-from backend_server.errors import Refused
+from backend_server.engine.engine import component, plan, walk
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resources import Acl, Directory, Group
+from backend_server.storage.component import storage
+from backend_server.text.acl import ACCESS, DEFAULT
+from backend_server.text.errors import Refused
 from tests.contract.conftest import mount
 
 

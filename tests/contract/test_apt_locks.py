@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from backend_server.errors import CommandFailed
 from backend_server.host import apt
 from backend_server.host.writer import Host
+from backend_server.text.errors import CommandFailed
 
 
 HOLD = """\

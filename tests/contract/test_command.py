@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.errors import CommandFailed
 from backend_server.host import command
 from backend_server.host.writer import Host
+from backend_server.text.errors import CommandFailed
 
 
 ROOT = Path(__file__).parents[2]

@@ -14,38 +14,39 @@ from pathlib import Path
 import pytest
 
 from backend_server import resources
-from backend_server.errors import Refused
+from backend_server.access.revoked_keys import RevokedKeys
+from backend_server.base.hosts_block import HostsBlock
+from backend_server.base.setting import LoginDefs, NameSources
+from backend_server.base.sysctl import Sysctl
+from backend_server.checkout.keys import FOLDER as KEYS
+from backend_server.checkout.keys import Key
+from backend_server.desktop.resolver import NameServers
+from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER as KEYS
-from backend_server.keys import Key
-from backend_server.resource import Resource
+from backend_server.outputs.mount import MountPoint
+from backend_server.people.authorized_keys import (
+    AuthorizedKeys,
+    NoOtherKeys,
+    OnlyTheseKeys,
+)
 from backend_server.resources import (
     Acl,
-    AuthorizedKeys,
     Directory,
     File,
     FileMode,
     Group,
-    HostsBlock,
     Link,
-    LoginDefs,
     Members,
-    MountPoint,
-    NameServers,
-    NameSources,
     NoFile,
-    NoOtherKeys,
     NotMembers,
-    OnlyTheseKeys,
     OperatorsFile,
-    RevokedKeys,
     RootEquivalent,
     SuOnlyFor,
-    Sysctl,
     User,
 )
+from backend_server.text.errors import Refused
 
 
 ON_BOOTED_HOSTS = {

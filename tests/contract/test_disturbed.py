@@ -13,20 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import history
-from backend_server.engine import component, plan, walk
-from backend_server.errors import UserError
+from backend_server.base.hosts_block import HostsBlock
+from backend_server.base.setting import LoginDefs
+from backend_server.engine import history
+from backend_server.engine.engine import component, plan, walk
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resources import (
-    Directory,
-    File,
-    FileMode,
-    HostsBlock,
-    Link,
-    LoginDefs,
-    NoFile,
-)
+from backend_server.resources import Directory, File, FileMode, Link, NoFile
+from backend_server.text.errors import UserError
 from tests.contract.walk_once import MARK
 
 

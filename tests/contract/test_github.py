@@ -13,9 +13,9 @@ import warnings
 
 import pytest
 
-from backend_server.errors import Refused
-from backend_server.github import AT_ONCE, ask
-from backend_server.keys import MAX_BYTES
+from backend_server.checkout.keys import MAX_BYTES
+from backend_server.people.github import AT_ONCE, ask
+from backend_server.text.errors import Refused
 from sandbox.authority import Authority
 from tests.unit.test_keys import ANSWER, DSA, GOOD
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend_server.errors import Refused
+from backend_server.checkout.keys import Key, offered, parse
 from backend_server.host.reader import HostReader
-from backend_server.keys import Key, offered, parse
-from backend_server.resources import AuthorizedKeys
+from backend_server.people.authorized_keys import AuthorizedKeys
+from backend_server.text.errors import Refused
 from tests.unit.test_keys import ANSWER, BYTES, GOOD, mutated
 
 

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.errors import UserError
-from backend_server.host import jobs, processes
-from backend_server.host.doors import DOORS, open_doors, shut_out
-from backend_server.host.owned import files_owned
+from backend_server.access.pam_profiles import SECRETS
+from backend_server.checkout.keys import FOLDER as KEYS
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.keys import FOLDER as KEYS
-from backend_server.pam import SECRETS
-from backend_server.resources import Group, Leavers, Members, User, leavers
-from backend_server.roles import MARKER
+from backend_server.people import crontabs, leavers, processes
+from backend_server.people.doors import DOORS, open_doors, shut_out
+from backend_server.people.leavers import Leavers
+from backend_server.people.owned import files_owned
+from backend_server.resources import Group, Members, User
+from backend_server.text.errors import UserError
+from backend_server.text.roles import MARKER
 
 
 pytestmark = pytest.mark.share("people")
@@ -97,9 +98,9 @@ def test_what_is_put_away_is_whole_and_roots(again):
         everything_open()
         os.utime(CRONTAB, (number, number))
         list(shut_out(Host(), "ada"))
-    folder = Path(jobs.PUT_AWAY, "ada")
-    crontabs = sorted(folder.glob("crontab.*"))
-    assert len(crontabs) == again
+    folder = Path(crontabs.PUT_AWAY, "ada")
+    kept = sorted(folder.glob("crontab.*"))
+    assert len(kept) == again
     assert folder.stat().st_mode & 0o777 == 0o700
     for path in folder.iterdir():
         assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (0, 0o600)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import engine
-from backend_server.engine import component
-from backend_server.errors import Refused
+from backend_server.base.hosts_block import HostsBlock
+from backend_server.engine import engine
+from backend_server.engine.engine import component
 from backend_server.host.writer import Host
-from backend_server.resources import Directory, File, FileMode, HostsBlock, Link, NoFile
+from backend_server.resources import Directory, File, FileMode, Link, NoFile
+from backend_server.text.errors import Refused
 
 
 USER = 1234

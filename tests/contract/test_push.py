@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import credentials, push, pushed
-from backend_server.backend import Share
-from backend_server.errors import OutsideWorld
-from backend_server.host import patience
-from backend_server.host import share as on_share
-from backend_server.host.share import INCOMING, Place
+from backend_server.checkout.backend import Share
 from backend_server.host.writer import Host
+from backend_server.outputs import credentials, patience, push, pushed
+from backend_server.outputs import share as on_share
+from backend_server.outputs.share import INCOMING, Place
+from backend_server.text.errors import OutsideWorld
 
 
 pytestmark = pytest.mark.share("SMB")

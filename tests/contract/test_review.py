@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from backend_server.checkout.keys import Key
 from backend_server.host.reader import HostReader
-from backend_server.keys import Key
 from review import ask, checkout
 from review.__main__ import main
 from sandbox.authority import Authority

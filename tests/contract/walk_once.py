@@ -14,8 +14,9 @@ MARK = "the-work-begins"
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
-    from backend_server import report, resources
-    from backend_server.engine import component, walk
+    from backend_server import resources
+    from backend_server.engine import report
+    from backend_server.engine.engine import component, walk
     from backend_server.host.writer import Host
 
     root, text = sys.argv[1:]

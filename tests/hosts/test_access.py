@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.roles import (
+from backend_server.text.roles import (
     AREAS,
     HIGH,
     MEDIUM,

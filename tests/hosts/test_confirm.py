@@ -19,7 +19,8 @@ STAKES = "/etc/pam.d /etc/ssh /usr/share/pam-configs /var/lib/pam"
 WAITS = "Ctrl-C puts the old files back"
 BACK = "the old files of sshd and PAM are back"
 
-SSH, LOGIN = "backend_server/components/ssh.py", "backend_server/components/login.py"
+SSH = "backend_server/access/component/ssh.py"
+LOGIN = "backend_server/base/component/login.py"
 # sshd -t, sshd -T and the canary's login from here find nothing wrong with it.
 SHUT_OUT = (
     "DisableForwarding yes\n",

@@ -10,34 +10,34 @@ from pathlib import Path
 import pytest
 
 from backend_server import resources
-from backend_server.backends import load
-from backend_server.components.jobrunner import jobrunner
-from backend_server.components.services import confined, image
-from backend_server.resource import Resource
+from backend_server.access.proof import Proven
+from backend_server.access.sshd_config import SshdConfig
+from backend_server.access.sudoers import Sudoers
+from backend_server.base.nft import NftTable
+from backend_server.desktop.certificate import OwnCertificate
+from backend_server.desktop.remote import RemoteDesktop
+from backend_server.docker.daemon import DaemonJson
+from backend_server.docker.network import DockerNetwork
+from backend_server.docker.rules import DockerRules
+from backend_server.engine.resource import Resource
+from backend_server.jobs.component import jobrunner
+from backend_server.people.leavers import Leavers
 from backend_server.resources import (
     Automount,
-    ContainerService,
-    DaemonJson,
-    DockerNetwork,
-    DockerRules,
     Held,
-    Leavers,
     Masked,
-    NftTable,
     NoPackages,
-    OwnCertificate,
     PackageLists,
     Packages,
     PamProfile,
-    Proven,
-    RemoteDesktop,
     RootsSocket,
-    SshdConfig,
-    Sudoers,
     Unit,
     UnitFile,
 )
-from backend_server.roles import MARKER
+from backend_server.run.backends import load
+from backend_server.services.component import confined, image
+from backend_server.services.container_service import ContainerService
+from backend_server.text.roles import MARKER
 from sandbox.command import CommandFailed
 from tests.contract.test_contract import ON_BOOTED_HOSTS
 

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from backend_server.components.desktop import HELD
+from backend_server.desktop.component import HELD
 from tests.hosts import exits
 from tests.hosts.desktops import (
     CANARY,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from backend_server.components.docker import HELD
+from backend_server.docker.component import HELD
 from tests.hosts.canaries import inspect, make_image, pid, settled, start
 from tests.hosts.managing import edited, manage, people_of, refused, rests, untouched
 

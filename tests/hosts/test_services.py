@@ -162,7 +162,7 @@ def test_another_container_by_that_name_is_seen(host):
 def test_killed_between_the_unit_and_its_restart(host):
     """The file is there, systemd has read it, and the run dies: the next one restarts it."""
     since = started(host)
-    path = f"{CHECKOUT}/backend_server/components/services.py"
+    path = f"{CHECKOUT}/backend_server/services/component.py"
     text = host.read(path)
     host.run(f"cat > {path}", stdin=text.replace("size=256m", "size=255m"))
     try:

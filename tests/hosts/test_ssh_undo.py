@@ -21,7 +21,7 @@ from tests.hosts.test_kill import KILLED
 
 pytestmark = pytest.mark.share("access")
 
-SSH = "backend_server/components/ssh.py"
+SSH = "backend_server/access/component/ssh.py"
 SEED, SAMPLE = 20, 5
 
 # What the drop-in says, and what it says for once. Of another length: Python knows a file

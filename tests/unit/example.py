@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from backend_server.backends import load
-from backend_server.gather import gather
-from backend_server.releases import named
+from backend_server.checkout.gather import gather
+from backend_server.run.backends import load, services_of
+from backend_server.text.releases import named
 
 
 ROOT = Path(__file__).parents[2]
@@ -47,4 +47,4 @@ def site_of(name, release, place):
     """All that the declaration of this backend depends on, as on its host."""
     checkout = checkout_of(name, place)
     found = gather(load(name, checkout), named(release), checkout, TODAY)
-    return replace(found, checkout=CHECKOUT)
+    return replace(found, checkout=CHECKOUT, services=services_of(found.backend))

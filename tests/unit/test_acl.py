@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server import acl
-from backend_server.acl import Entry
+from backend_server.text import acl
+from backend_server.text.acl import Entry
 
 
 # setfacl --no-mask --set on a directory, and what getfattr --encoding=hex then printed.

@@ -8,11 +8,11 @@ from pathlib import Path
 from hypothesis import assume, given, target
 from hypothesis import strategies as st
 
-from backend_server.engine import component, plan, walk, well_formed
-from backend_server.errors import Refused
+from backend_server.engine.engine import component, plan, walk, well_formed
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resources import Directory, File, FileMode, Link, NoFile
+from backend_server.text.errors import Refused
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -5,14 +5,14 @@ import os
 
 import pytest
 
-from backend_server import cli
-from backend_server.arguments import parser
+from backend_server.cli import main
+from backend_server.cli.arguments import parser
 from tests.unit.example import BACKENDS, ROOT, checkout_of
 
 
 def asked(*argv):
-    options = parser().parse_args(cli._with_default_command(argv))
-    return cli._options(options, str(ROOT))
+    options = parser().parse_args(main._with_default_command(argv))
+    return main._options(options, str(ROOT))
 
 
 def test_apply_is_the_default():
@@ -54,7 +54,7 @@ MISTAKES = [
 @pytest.mark.parametrize("argv", MISTAKES, ids=" ".join)
 def test_a_mistake_is_usage_and_2(argv, capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main(argv, str(ROOT))
+        main.main(argv, str(ROOT))
     assert ended.value.code == 2
     assert "usage: manage.sh" in capsys.readouterr().err
 
@@ -62,7 +62,7 @@ def test_a_mistake_is_usage_and_2(argv, capsys):
 @pytest.mark.parametrize("argv", [["test", "-h"], ["test", "--help"]])
 def test_help(argv, capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main(argv, str(ROOT))
+        main.main(argv, str(ROOT))
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ("apply", "plan", "show", "status"))
@@ -72,7 +72,7 @@ def test_help(argv, capsys):
 @pytest.mark.parametrize("command", ["apply", "plan", "status"])
 def test_all_but_show_need_root(command, monkeypatch, capsys):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert cli.main(["emis", command], str(ROOT)) == 2
+    assert main.main(["emis", command], str(ROOT)) == 2
     assert capsys.readouterr().err == (
         f"error: `{command}` needs root and this is uid 1000\n"
         f"   try: sudo ./emis/manage.sh {command}\n"
@@ -82,17 +82,17 @@ def test_all_but_show_need_root(command, monkeypatch, capsys):
 @pytest.fixture(autouse=True)
 def _this_process_goes_on(monkeypatch):
     """What main sets for a process that ends soon is not for the one that runs the tests."""
-    monkeypatch.setattr(cli.signal, "signal", lambda number, action: None)
-    monkeypatch.setattr(cli, "_survive_any_locale", lambda: None)
+    monkeypatch.setattr(main.signal, "signal", lambda number, action: None)
+    monkeypatch.setattr(main, "_survive_any_locale", lambda: None)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_show(name, tmp_path, capsys):
     checkout = checkout_of(name, tmp_path / "checkout")
-    assert cli.main([name, "show", "--release", "noble"], str(checkout)) == 0
+    assert main.main([name, "show", "--release", "noble"], str(checkout)) == 0
     text = capsys.readouterr().out
     assert text.startswith("identity\n  Directory /etc/opensafely\n")
-    assert cli.main([name, "show", "--release", "24.04", "--json"], str(checkout)) == 0
+    assert main.main([name, "show", "--release", "24.04", "--json"], str(checkout)) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["format"], found["release"]) == (1, "ubuntu 24.04")
     assert found["declared"] == text.splitlines()
@@ -101,10 +101,10 @@ def test_show(name, tmp_path, capsys):
 def test_show_only(tmp_path, capsys):
     checkout = str(checkout_of("test", tmp_path / "checkout"))
     show = ["test", "show", "--release", "12"]
-    assert cli.main([*show, "--only", "logs", "--only", "hosts"], checkout) == 0
+    assert main.main([*show, "--only", "logs", "--only", "hosts"], checkout) == 0
     heads = [line for line in capsys.readouterr().out.splitlines() if line[0] != " "]
     assert [head.split()[0] for head in heads] == ["hosts", "logs"]
-    assert cli.main([*show, "--only", "nothing"], checkout) == 2
+    assert main.main([*show, "--only", "nothing"], checkout) == 2
     said = capsys.readouterr().err
     assert "there is no component nothing" in said
     assert "try: choose from identity, leavers, " in said
@@ -113,7 +113,7 @@ def test_show_only(tmp_path, capsys):
 def test_a_refusal_says_the_same_to_programs(tmp_path, capsys):
     (tmp_path / "test").mkdir()
     assert (
-        cli.main(["nowhere", "show", "--json", "--release", "12"], str(tmp_path)) == 2
+        main.main(["nowhere", "show", "--json", "--release", "12"], str(tmp_path)) == 2
     )
     out, err = capsys.readouterr()
     found = json.loads(out)

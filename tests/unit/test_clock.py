@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from backend_server.components import clock
+from backend_server.base.component import clock
 from backend_server.host.reader import HostReader
-from backend_server.status import status
+from backend_server.run.status import status
 from tests.unit.example import site_of
 
 

@@ -1,19 +1,19 @@
 """What a person is told before they say yes."""
 
-from backend_server.change import compare
-from backend_server.consent import gains_and_losses
-from backend_server.engine import Outcome
-from backend_server.errors import UserError
+from backend_server.engine.engine import Outcome
+from backend_server.people.authorized_keys import NoOtherKeys
+from backend_server.people.leavers import Leavers
 from backend_server.resources import (
     File,
     Group,
-    Leavers,
     Members,
-    NoOtherKeys,
     NotMembers,
     RootEquivalent,
     User,
 )
+from backend_server.run.consent import gains_and_losses
+from backend_server.text.change import compare
+from backend_server.text.errors import UserError
 
 
 KEYS = frozenset("abc")

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from backend_server.containers import parse_containers, parse_images, unconfined
+from backend_server.docker.containers import parse_containers, parse_images, unconfined
 
 
 IMAGE = "docker-proxy.opensafely.org/opensafely-core/python@sha256:" + "7" * 64

@@ -9,26 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import cli, notices, people, pushed, report, run, services, status
-from backend_server.arguments import COMMANDS, GROUPS, parser
-from backend_server.change import Change
-from backend_server.commands import disk as disk_commands
-from backend_server.commands import host as host_commands
-from backend_server.commands import people as people_commands
-from backend_server.commands import secrets
-from backend_server.commands import service as service_commands
-from backend_server.commands import sessions as session_commands
-from backend_server.components.storage import HIGH_TREE, MEDIUM_TREE, WORKSPACES
-from backend_server.engine import Outcome
-from backend_server.errors import UserError
+from backend_server.cli import desktop as session_commands
+from backend_server.cli import disk as disk_commands
+from backend_server.cli import host as host_commands
+from backend_server.cli import main, secrets
+from backend_server.cli import people as people_commands
+from backend_server.cli import services as service_commands
+from backend_server.cli.arguments import COMMANDS, GROUPS, parser
+from backend_server.engine import notices, report
+from backend_server.engine.engine import Outcome
 from backend_server.host.command import Output
 from backend_server.host.reader import HostReader
 from backend_server.host.sessions import Session
-from backend_server.host.tree import Counts
-from backend_server.jobs import Job
-from backend_server.proving import Result
+from backend_server.jobs.listing import Job
+from backend_server.jobs.proving import Result
+from backend_server.jobs.tidy import Tidied
+from backend_server.outputs import pushed
+from backend_server.people import reach
 from backend_server.resources import Group
-from backend_server.roles import (
+from backend_server.run import run, status
+from backend_server.services import states
+from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE, WORKSPACES
+from backend_server.storage.tree import Counts
+from backend_server.text.change import Change
+from backend_server.text.errors import UserError
+from backend_server.text.roles import (
     AREAS,
     HIGH,
     MEDIUM,
@@ -37,7 +42,6 @@ from backend_server.roles import (
     ROLES,
     ROOT_EQUIVALENT_GROUPS,
 )
-from backend_server.tidy import Tidied
 from review import __main__ as review_cli
 from sandbox import __main__ as sandbox_cli
 from tests.unit.example import public_key
@@ -183,7 +187,7 @@ def test_keys_of_a_line_of_the_history(a_run, monkeypatch):
 
 def test_keys_of_services_and_secrets(a_run, monkeypatch, capsys):
     ran, host = a_run
-    assert list(services.State._fields) == documented("service list")
+    assert list(states.State._fields) == documented("service list")
     (secret, *_) = secrets.listed(ran.site, host)
     assert list(secret) == documented("service secrets")
     asked = run.Options("test", ROOT, json=True)
@@ -228,10 +232,10 @@ def test_keys_of_outputs():
 def test_keys_of_people(a_run):
     ran, host = a_run
     (host.root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
-    (ada,) = people.listed(ran.site, host)
+    (ada,) = reach.listed(ran.site, host)
     assert list(ada) == documented("people list")
-    assert list(people.who(ran.site, host, "ada")) == documented("people who")
-    (root,) = people.who_is_root(ran.site, host)
+    assert list(reach.who(ran.site, host, "ada")) == documented("people who")
+    (root,) = reach.who_is_root(ran.site, host)
     assert list(root) == documented("people who --root")
 
 
@@ -243,7 +247,7 @@ def test_words_for_a_password(a_run, field, word):
     _, host = a_run
     line = f"ada:{field}:20000:0:99999:7:::\n" if field else ""
     (host.root / "etc/shadow").write_text(line)
-    assert people.password(host, "ada") == word
+    assert reach.password(host, "ada") == word
     assert f"`{word}`" in (ROOT / "docs/json.md").read_text()
 
 
@@ -288,9 +292,11 @@ def test_keys_of_repair():
 
 
 def test_keys_of_an_error_and_of_show(capsys):
-    assert cli.main(["nowhere", "show", "--json", "--release", "noble"], str(ROOT)) == 2
+    assert (
+        main.main(["nowhere", "show", "--json", "--release", "noble"], str(ROOT)) == 2
+    )
     assert list(json.loads(capsys.readouterr().out)) == documented("error")
-    assert cli.main(["test", "show", "--json", "--release", "noble"], str(ROOT)) == 0
+    assert main.main(["test", "show", "--json", "--release", "noble"], str(ROOT)) == 0
     assert list(json.loads(capsys.readouterr().out)) == documented("show")
 
 
@@ -345,7 +351,7 @@ def parse(script, words):
     if script.endswith("/manage.sh") or script == "backend":
         backend = script.split("/")[1] if "/" in script else "test"
         assert backend == "BACKEND" or (ROOT / backend / "manage.sh").exists()
-        parser().parse_args(cli._with_default_command([backend, *words]))
+        parser().parse_args(main._with_default_command([backend, *words]))
     elif script == "./scripts/sandbox.sh":
         sandbox_cli.parse(words)
     elif script == "./scripts/roster.sh":

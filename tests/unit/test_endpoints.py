@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from backend_server.endpoints import unanswered
+from backend_server.run.endpoints import unanswered
 
 
 @contextlib.contextmanager

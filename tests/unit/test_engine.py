@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from backend_server.change import compare
-from backend_server.engine import component, plan, refusals, walk, well_formed
-from backend_server.errors import Refused, UserError
+from backend_server.engine.engine import component, plan, refusals, walk, well_formed
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resource import Resource
 from backend_server.resources import Directory, File
+from backend_server.text.change import compare
+from backend_server.text.errors import Refused, UserError
 
 
 class Killed(BaseException):

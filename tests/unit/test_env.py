@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server import env
+from backend_server.checkout import env
 
 
 # A line, and the value of A; None where the line is refused. Also tried in a real container.

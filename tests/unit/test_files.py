@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.errors import CommandFailed, Refused, UserError
 from backend_server.host import files
-from backend_server.host.directory import parent_of
+from backend_server.host.folder import parent_of
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text.errors import CommandFailed, Refused, UserError
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from backend_server import networks
-from backend_server.components import desktop
-from backend_server.components.docker import HELD, docker
-from backend_server.components.firewall import firewall, rules
-from backend_server.gather import gather
-from backend_server.releases import RELEASES, named
-from backend_server.resources import DaemonJson, Held, NftTable, Packages, UnitFile
+from backend_server.base.component.firewall import firewall, rules
+from backend_server.base.nft import NftTable
+from backend_server.checkout.gather import gather
+from backend_server.desktop import component
+from backend_server.docker.component import HELD, docker
+from backend_server.docker.daemon import DaemonJson
+from backend_server.resources import Held, Packages, UnitFile
+from backend_server.text import networks
+from backend_server.text.releases import RELEASES, named
 from tests.unit.example import BACKENDS, ROOT, TODAY, checkout_of, site_of
 
 
@@ -146,7 +148,7 @@ def test_the_blacklist_is_what_is_held():
     text = (ROOT / "etc/apt/apt.conf.d/52opensafely").read_text()
     block = text.partition("Package-Blacklist {")[2].partition("}")[0]
     patterns = re.findall(r'"([^"]+)";', block)
-    held = HELD | desktop.HELD
+    held = HELD | component.HELD
     assert len(patterns) == len(held)
     for name in held:
         assert sum(bool(re.match(p, name)) for p in patterns) == 1, name

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.backends import load
-from backend_server.errors import Refused
-from backend_server.gather import gather
-from backend_server.releases import named
-from backend_server.resources.hosts import BEGIN, END
+from backend_server.base.hosts_block import BEGIN, END
+from backend_server.checkout.gather import gather
+from backend_server.run.backends import load
+from backend_server.text.errors import Refused
+from backend_server.text.releases import named
 from tests.unit.example import BACKENDS, ROOT, ROSTERS, checkout_of
 
 

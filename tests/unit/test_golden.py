@@ -8,12 +8,14 @@ from argparse import _SubParsersAction
 
 import pytest
 
-from backend_server import report
-from backend_server.arguments import parser
-from backend_server.backends import declare
-from backend_server.components.desktop import FOLDERS
-from backend_server.releases import RELEASES
-from backend_server.resources import ContainerService, File, RemoteDesktop, Unit
+from backend_server.cli.arguments import parser
+from backend_server.desktop.component import FOLDERS
+from backend_server.desktop.remote import RemoteDesktop
+from backend_server.engine import report
+from backend_server.resources import File, Unit
+from backend_server.run.backends import declare
+from backend_server.services.container_service import ContainerService
+from backend_server.text.releases import RELEASES
 from tests.unit.example import BACKENDS, ROOT, site_of
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.errors import Refused
-from backend_server.guard import enough_remain, why_not
 from backend_server.host.reader import HostReader
+from backend_server.people.guard import enough_remain, why_not
+from backend_server.text.errors import Refused
 from tests.unit.example import site_of
 
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from backend_server import history
+from backend_server.engine import history
 from backend_server.host.writer import Host
 
 

@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from backend_server import consent, jobs
-from backend_server.backend import Backend
-from backend_server.errors import Refused
+from backend_server.checkout.backend import Backend
 from backend_server.host.reader import HostReader
-from backend_server.jobs import FINISHED, LEFT, PREPARED, RUNNING, Job
+from backend_server.jobs import listing
+from backend_server.jobs.listing import FINISHED, LEFT, PREPARED, RUNNING, Job
+from backend_server.run import consent
+from backend_server.text.errors import Refused
 from tests.unit.test_containers import JOB
 
 
@@ -70,7 +71,7 @@ def test_each_kind(host):
     folder(host, "dd", day - 60)
     folder(host, "ee", day + 60)
     folder(host, "ff", 3 * day, mark=False)
-    here = [(job.id, job.state) for job in jobs.listed(host, HERE)]
+    here = [(job.id, job.state) for job in listing.listed(host, HERE)]
     assert here == [
         ("aa", RUNNING),
         ("quirky_name", RUNNING),
@@ -80,7 +81,7 @@ def test_each_kind(host):
         ("ee", LEFT),
         ("ff", LEFT),
     ]
-    assert [job.id for job in jobs.running(jobs.listed(host, HERE))] == [
+    assert [job.id for job in listing.running(listing.listed(host, HERE))] == [
         "aa",
         "quirky_name",
     ]
@@ -88,9 +89,9 @@ def test_each_kind(host):
 
 def test_on_dummy_data_a_job_may_be_on_docker_s_own_network(host):
     host.found = [found("os-job-aa", network="bridge")]
-    (job,) = jobs.listed(host, HERE)
+    (job,) = listing.listed(host, HERE)
     assert job.unconfined == ("is on network bridge",)
-    (job,) = jobs.listed(
+    (job,) = listing.listed(
         host, Backend("t", "", (), frozenset(), (), "", dummy_data=True)
     )
     assert job.unconfined == ()
@@ -98,13 +99,13 @@ def test_on_dummy_data_a_job_may_be_on_docker_s_own_network(host):
 
 def test_a_docker_that_does_not_answer(host):
     host.found = None
-    with pytest.raises(jobs.NoDocker, match="docker does not answer"):
-        jobs.listed(host, HERE)
+    with pytest.raises(listing.NoDocker, match="docker does not answer"):
+        listing.listed(host, HERE)
 
 
 def test_a_job_in_words(host):
     host.found = [JOB]
-    (job,) = jobs.listed(host, HERE)
+    (job,) = listing.listed(host, HERE)
     assert str(job) == (
         "running   7kqj2abc  since 2026-11-25T03:59:59Z  long-covid  generate  "
         "1.5 CPU, 4.0 GB  network none"
@@ -119,7 +120,7 @@ TWO = [Job("abc", RUNNING, ""), Job("abcd", RUNNING, "")]
 
 @pytest.mark.parametrize(("words", "wanted"), [("bcd", "abcd"), ("abc", "abc")])
 def test_a_part_of_the_id_is_enough(words, wanted):
-    assert jobs.one(TWO, words).id == wanted
+    assert listing.one(TWO, words).id == wanted
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_part_of_the_id_is_enough(words, wanted):
 )
 def test_none_and_several_are_refused(words, error, hint):
     with pytest.raises(Refused) as refused:
-        jobs.one(TWO, words)
+        listing.one(TWO, words)
     assert (str(refused.value), refused.value.hint) == (error, hint)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.keys import MAX_BYTES, offered, parse
+from backend_server.checkout.keys import MAX_BYTES, offered, parse
 
 
 # Made by ssh-keygen for nobody; the private halves are gone.

@@ -1,10 +1,13 @@
-"""A file imports only what lies below it, and nothing beside it that is not named here."""
+"""The rooms of the tool: what each may import, and how large they may be."""
 
 import ast
 import importlib.util
+import io
 import re
 import sys
 import sysconfig
+import tokenize
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,82 +15,31 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOL = "backend_server"
-LAYERS = [
-    ["errors", "change", "problem"],
-    [
-        "acl",
-        "parsers",
-        "names",
-        "rosters",
-        "roles",
-        "releases",
-        "backend",
-        "service",
-        "env",
-        "images",
-        "networks",
-        "credentials",
-        "manifest",
-        "windows",
-        "containers",
-        "blob",
-        "https",
-        "sshd",
-    ],
-    ["keys", "kinds", "pam", "xrdp"],
-    ["offers", "settings"],
-    ["github"],
-    ["host"],
-    ["resource"],
-    [
-        "engine",
-        "report",
-        "history",
-        "gather",
-        "held",
-        "lock",
-        "endpoints",
-        "resources",
-    ],
-    ["components", "applied", "keyring", "notices", "reviewers"],
-    [
-        "backends",
-        "confirm",
-        "modes",
-        "preflight",
-        "guard",
-        "lookalikes",
-        "first_password",
-        "given_password",
-        "second_factor",
-        "narrowing",
-        "progress",
-        "pushed",
-        "outgoing",
-        "jobs",
-        "disk",
-        "updates",
-    ],
-    ["people", "remarks", "services", "push"],
-    ["watching"],
-    ["run", "status", "revoking", "tidy", "proving"],
-    ["maintenance"],
-    ["consent"],
-    ["updating"],
-    ["commands"],
-    ["options"],
-    ["arguments"],
-    ["cli"],
-    ["entry"],
+# From the bottom. A room imports rooms below it; entry.py and what runs it are above all.
+ROOMS = [
+    "text",
+    "checkout",
+    "host",
+    "engine",
+    "resources",
+    "base",
+    "storage",
+    "access",
+    "people",
+    "desktop",
+    "docker",
+    "services",
+    "jobs",
+    "outputs",
+    "run",
+    "cli",
+    "entry",
 ]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-# What those beside it may import too: in return it imports nothing beside it.
-SHARED = {
-    *("names", "engine", "resources.file", "commands.output"),
-    *("components.verbatim", "components.storage"),
-}
-# Here the files of one folder may lean on each other as they like.
-OPEN_FOLDERS = {"host"}
+LEVEL = {name: level for level, name in enumerate(ROOMS)}
+# Several rooms may have one: what a room declares is read first.
+EVERY_ROOMS = {"__init__.py", "component.py"}
+# Code lines, without blank ones, comments and docstrings.
+MOST_LINES, MOST_IN_A_ROOM = 12_151, 1_800
 
 
 def files(*folders):
@@ -121,50 +73,75 @@ def imports(path):
 
 
 def tool_imports(path):
-    """What a file imports from the tool, as LAYERS names it: `resources.file`."""
+    """What a file imports from the tool, such as `resources.file`."""
     for name in imports(path):
         if name.startswith(f"{TOOL}."):
             yield name[len(TOOL) + 1 :]
 
 
-def level(name):
-    return LEVEL[name.split(".")[0]]
-
-
-def may_lean(here, there):
-    """Whether a file may import one that is beside it: in its folder, or in its layer."""
-    folder = here.split(".")[0]
-    inside = there.startswith(f"{folder}.")
-    gathers = here == folder
-    shared = there in SHARED and here not in SHARED and level(there) == level(here)
-    return shared or (inside and (gathers or folder in OPEN_FOLDERS))
+def room_of(name):
+    return name.partition(".")[0]
 
 
 TOOL_FILES = {dotted(path)[len(TOOL) + 1 :]: path for path in files(TOOL)}
 
 
-def test_every_file_has_a_layer():
-    assert {name.split(".")[0] for name in TOOL_FILES if name} <= LEVEL.keys()
+def test_every_file_is_in_a_room():
+    assert {room_of(name) for name in TOOL_FILES if name} == set(ROOMS)
+    assert [path.name for path in (ROOT / TOOL).glob("*.py")] == [
+        "__init__.py",
+        "entry.py",
+    ]
     assert list(tool_imports(ROOT / TOOL / "__init__.py")) == []
 
 
 @pytest.mark.parametrize("here", [name for name in TOOL_FILES if name])
 def test_imports_point_down(here):
     for there in tool_imports(TOOL_FILES[here]):
-        below = level(there) < level(here)
-        assert below or may_lean(here, there), (
-            f"{here} imports {there}, which is not below it"
+        assert LEVEL[room_of(there)] <= LEVEL[room_of(here)], (
+            f"{here} imports {there}, which is above it"
         )
 
 
-def test_what_is_shared_is_imported_from_beside():
-    used = {
-        there
+@pytest.mark.parametrize("room", ROOMS)
+def test_files_of_a_room_do_not_lean_on_each_other_in_a_circle(room):
+    inside = {
+        here: set(tool_imports(path)) & TOOL_FILES.keys()
         for here, path in TOOL_FILES.items()
-        for there in tool_imports(path)
-        if level(here) == level(there) and here != there.split(".")[0]
+        if room_of(here) == room
     }
-    assert used >= SHARED
+    while inside:
+        free = {here for here, used in inside.items() if not used & inside.keys()}
+        assert free, f"a circle among {sorted(inside)}"
+        inside = {here: used for here, used in inside.items() if here not in free}
+
+
+def test_no_two_files_have_one_name():
+    names = Counter(path.name for path in TOOL_FILES.values())
+    assert {name for name, count in names.items() if count > 1} <= EVERY_ROOMS
+
+
+def test_the_house_stays_of_a_size_that_can_be_read():
+    lines = Counter()
+    for name, path in TOOL_FILES.items():
+        lines[room_of(name)] += code_lines(path)
+    assert sum(lines.values()) <= MOST_LINES
+    assert {room: n for room, n in lines.items() if n > MOST_IN_A_ROOM} == {}
+
+
+def code_lines(path):
+    text = path.read_text()
+    marks = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER)
+    found = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in (*marks, tokenize.INDENT, tokenize.DEDENT):
+            found.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+            first = node.body[0] if node.body else None
+            if ast.get_docstring(node, clean=False) is not None:
+                found.difference_update(range(first.lineno, first.end_lineno + 1))
+    return len(found)
 
 
 BACKENDS = [
@@ -173,9 +150,9 @@ BACKENDS = [
 
 
 @pytest.mark.parametrize("path", BACKENDS, ids=dotted)
-def test_backend_files_import_components_and_what_is_below(path):
+def test_backend_files_import_what_is_below_a_run(path):
     for there in tool_imports(path):
-        assert level(there) < LEVEL["backends"], f"{path} imports {there}"
+        assert LEVEL[room_of(there)] < LEVEL["run"], f"{path} imports {there}"
 
 
 @pytest.mark.parametrize("path", files(TOOL, "sandbox", "review"), ids=dotted)

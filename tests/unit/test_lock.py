@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from backend_server.errors import Refused
-from backend_server.lock import NARROW, only_run
+from backend_server.engine.lock import NARROW, only_run
+from backend_server.text.errors import Refused
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from backend_server.host.reader import HostReader
-from backend_server.lookalikes import lookalikes, notes
+from backend_server.people.lookalikes import lookalikes, notes
 from tests.unit.example import site_of
 
 

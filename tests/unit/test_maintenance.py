@@ -2,10 +2,10 @@
 
 import pytest
 
-from backend_server import xrdp
+from backend_server.desktop import xrdp
 from backend_server.host.writer import Host
-from backend_server.maintenance import movable
-from backend_server.proving import DEGRADED
+from backend_server.jobs.maintenance import movable
+from backend_server.jobs.proving import DEGRADED
 
 
 PACKAGE = "Package: {}\nStatus: hold ok installed\nArchitecture: all\nVersion: 1\n"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from backend_server import manifest
+from backend_server.outputs import manifest
 
 
 def said(**outputs):

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import acl, modes
-from backend_server.acl import ACCESS, DEFAULT
-from backend_server.errors import UserError
-from backend_server.host import tree
-from backend_server.host.tree import Counts, Rule, Walk
+from backend_server.engine.lock import only_run
 from backend_server.host.writer import Host
-from backend_server.lock import only_run
+from backend_server.storage import modes, tree
+from backend_server.storage.tree import Counts, Rule, Walk
+from backend_server.text import acl
+from backend_server.text.acl import ACCESS, DEFAULT
+from backend_server.text.errors import UserError
 
 
 UID, GID = os.getuid(), os.getgid()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.names import RESERVED, RESERVED_PREFIXES, problem
+from backend_server.text.names import RESERVED, RESERVED_PREFIXES, problem
 
 
 SAFE = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9])*")

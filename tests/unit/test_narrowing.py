@@ -5,12 +5,12 @@ from datetime import date
 
 import pytest
 
-from backend_server.components.people import people
-from backend_server.gather import everybody, last_developers
+from backend_server.checkout.gather import everybody, last_developers
+from backend_server.checkout.rosters import Entry
 from backend_server.host.reader import HostReader
-from backend_server.narrowing import overdue, remaining
+from backend_server.people.component import people
+from backend_server.people.narrowing import overdue, remaining
 from backend_server.resources import User
-from backend_server.rosters import Entry
 from tests.unit.example import site_of
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.keys import parse
-from backend_server.offers import (
+from backend_server.checkout.keys import parse
+from backend_server.people.offers import (
     Answer,
     Held,
     Known,

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from backend_server import credentials, gather, pushed
-from backend_server.backend import Share
-from backend_server.backends import load
-from backend_server.components.outputs import options
-from backend_server.errors import Refused
+from backend_server.checkout import gather
+from backend_server.checkout.backend import Share
 from backend_server.host.reader import HostReader
-from backend_server.parsers import parse_mount_points, parse_mounts
-from backend_server.pushed import Put, Record
-from backend_server.releases import named
+from backend_server.outputs import credentials, pushed
+from backend_server.outputs.component import options
+from backend_server.outputs.pushed import Put, Record
+from backend_server.run.backends import load
+from backend_server.text.errors import Refused
+from backend_server.text.parsers import parse_mount_points, parse_mounts
+from backend_server.text.releases import named
 from tests.unit.example import TODAY, checkout_of
 
 

@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from backend_server import pam
-from backend_server.errors import UserError
+from backend_server.access import pam_profiles
 from backend_server.host.writer import Host
 from backend_server.resources import PamProfile
+from backend_server.text.errors import UserError
 
 
 def modules(text):
@@ -19,7 +19,7 @@ def modules(text):
 
 
 def test_each_profile_says_its_line():
-    for name, text, line in pam.LOCKOUT:
+    for name, text, line in pam_profiles.LOCKOUT:
         kind, _, rest = line.partition(" ")
         assert (kind, text.endswith(f"\nAuth:\n\t{rest}\n")) == ("auth", True), name
 
@@ -28,7 +28,7 @@ def test_before_and_after_what_the_distribution_judges():
     """pam_unix has priority 256, and whoever comes first and last around it is ours."""
     found = {
         name: dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-        for name, text, _ in pam.LOCKOUT
+        for name, text, _ in pam_profiles.LOCKOUT
     }
     kinds = {name: fields["Auth-Type"] for name, fields in found.items()}
     assert kinds == {
@@ -42,7 +42,7 @@ def test_before_and_after_what_the_distribution_judges():
 
 @pytest.mark.parametrize("second_factor", [False, True])
 def test_the_group_is_asked_for_first_in_both(second_factor):
-    lines = pam.xrdp(second_factor).splitlines()
+    lines = pam_profiles.xrdp(second_factor).splitlines()
     asks = "requisite pam_succeed_if.so quiet_success user ingroup reviewers"
     for kind in ("auth", "account"):
         of_kind = [line for line in lines if line.startswith(f"{kind} ")]
@@ -50,7 +50,7 @@ def test_the_group_is_asked_for_first_in_both(second_factor):
 
 
 def test_a_code_is_judged_before_the_password_and_counted():
-    first, *codes, environment = modules(pam.xrdp(second_factor=True))
+    first, *codes, environment = modules(pam_profiles.xrdp(second_factor=True))
     assert first[1] == "pam_succeed_if.so"
     assert environment[1] == "pam_env.so"
     assert codes == [
@@ -58,14 +58,17 @@ def test_a_code_is_judged_before_the_password_and_counted():
         ("[success=1", "default=ignore]", "pam_google_authenticator.so"),
         ("[default=die]", "pam_faillock.so", "authfail"),
     ]
-    assert "google" not in pam.xrdp(second_factor=False)
+    assert "google" not in pam_profiles.xrdp(second_factor=False)
 
 
 @pytest.mark.parametrize("there", [False, True])
 def test_a_profile_is_not_laid_where_its_module_is_missing(tmp_path, there):
     """As on an Ubuntu 20.04 that was never updated: it would refuse everybody."""
-    name, text, line = pam.LOCKOUT[0]
-    profile, host = PamProfile(name, text, line, used_in=pam.AUTH), Host(tmp_path)
+    name, text, line = pam_profiles.LOCKOUT[0]
+    profile, host = (
+        PamProfile(name, text, line, used_in=pam_profiles.AUTH),
+        Host(tmp_path),
+    )
     folder = tmp_path / "lib/x86_64-linux-gnu/security"
     folder.mkdir(parents=True)
     if there:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend_server.parsers import (
+from backend_server.text.parsers import (
     GroupEntry,
     PackageState,
     PasswdEntry,

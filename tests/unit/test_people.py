@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from backend_server import people
-from backend_server.backends import load
-from backend_server.gather import gather
+from backend_server.checkout.gather import gather
 from backend_server.host.reader import HostReader
-from backend_server.releases import named
+from backend_server.people import reach
+from backend_server.run.backends import load
+from backend_server.text.releases import named
 from tests.unit.example import TODAY, checkout_of, public_key, site_of
 
 
@@ -65,7 +65,7 @@ def site(tmp_path):
 @pytest.fixture
 def host(tmp_path):
     root = tmp_path / "root"
-    keys = root / people.KEY_FOLDER[1:]
+    keys = root / reach.KEY_FOLDER[1:]
     keys.mkdir(parents=True)
     (keys / "ada").write_text(public_key("ada") + "# x\n" + public_key("other"))
     for name, text in (("passwd", PASSWD), ("group", GROUP), ("shadow", SHADOW)):
@@ -74,7 +74,7 @@ def host(tmp_path):
 
 
 def test_listed(site, host):
-    found = {person["name"]: person for person in people.listed(site, host)}
+    found = {person["name"]: person for person in reach.listed(site, host)}
     assert list(found) == ["ada", "grace", "gus", "left", "rita"]
     assert found["ada"]["rosters"] == ["developers:1"]
     assert found["ada"]["keys"] == 2
@@ -91,7 +91,7 @@ def test_listed(site, host):
 
 
 def test_root(site, host):
-    found = {p["name"]: p["ways"] for p in people.who_is_root(site, host)}
+    found = {p["name"]: p["ways"] for p in reach.who_is_root(site, host)}
     assert found == {
         "root": ["uid 0", "group root"],
         "toor": ["uid 0", "group root"],
@@ -102,19 +102,19 @@ def test_root(site, host):
 
 
 def test_who(site, host):
-    found = people.who(site, host, "ada")
+    found = reach.who(site, host, "ada")
     assert found["sudo"] == RULES["ada"]
     assert [key.split()[0] for key in found["keys"]] == ["ssh-ed25519"] * 2
     assert found["trees"] == {}
-    lines = list(people.lines(found))
+    lines = list(reach.lines(found))
     assert "name        ada" in lines
     assert "sudo        (ALL : ALL) ALL" in lines
 
 
 def test_who_has_nothing(site, host):
-    found = people.who(site, host, "left")
+    found = reach.who(site, host, "left")
     assert (found["sudo"], found["keys"], found["rosters"]) == ([], [], [])
-    assert "sudo        none" in list(people.lines(found))
+    assert "sudo        none" in list(reach.lines(found))
 
 
 def test_whose_access_ends_soon(tmp_path):
@@ -126,6 +126,6 @@ def test_whose_access_ends_soon(tmp_path):
     (checkout / "emis/researchers").write_text("rita expires=2027-01-29\nada\n")
     (checkout / "emis/reviewers").write_text("gus expires=2027-01-30\n")
     site = gather(load("emis", checkout), named("debian 12"), checkout, TODAY)
-    assert people.ending(site, TODAY) == [{"name": "rita", "until": "2027-01-29"}]
+    assert reach.ending(site, TODAY) == [{"name": "rita", "until": "2027-01-29"}]
     later = TODAY + timedelta(days=1)
-    assert [found["name"] for found in people.ending(site, later)] == ["gus", "rita"]
+    assert [found["name"] for found in reach.ending(site, later)] == ["gus", "rita"]

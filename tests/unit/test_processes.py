@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from backend_server.host import processes
 from backend_server.host.reader import HostReader
+from backend_server.people import processes
 
 
 RITA = 1004

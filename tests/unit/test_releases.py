@@ -2,8 +2,8 @@
 
 import pytest
 
-from backend_server.errors import Refused
-from backend_server.releases import RELEASES, named, of_host
+from backend_server.text.errors import Refused
+from backend_server.text.releases import RELEASES, named, of_host
 
 
 # os-release's ID and VERSION_ID; codename; one-line or deb822 sources; archives; suites.

@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from backend_server import report
-from backend_server.change import HIDDEN, Change, brief, compare, hide, octal
-from backend_server.engine import Outcome, component
-from backend_server.errors import Refused, UserError
+from backend_server.engine import report
+from backend_server.engine.engine import Outcome, component
 from backend_server.resources import (
     Directory,
     File,
@@ -17,6 +15,8 @@ from backend_server.resources import (
     PackageLists,
     User,
 )
+from backend_server.text.change import HIDDEN, Change, brief, compare, hide, octal
+from backend_server.text.errors import Refused, UserError
 
 
 MOTD = File("/etc/motd", "a\nb\nc\n")

@@ -4,8 +4,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from backend_server import names, roles
-from backend_server.roles import AREAS, HIGH, MEDIUM, METADATA, REQUESTS, ROLES
+from backend_server.text import names, roles
+from backend_server.text.roles import AREAS, HIGH, MEDIUM, METADATA, REQUESTS, ROLES
 
 
 BY_NAME = {role.name: role for role in ROLES}

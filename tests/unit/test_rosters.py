@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server import names
-from backend_server.problem import Problem
-from backend_server.rosters import (
+from backend_server.checkout.rosters import (
     EARLIEST_EXPIRY,
     MAX_LINE,
     Entry,
     check,
     parse,
 )
+from backend_server.text import names
+from backend_server.text.problem import Problem
 
 
 SAFE = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9])*")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from backend_server.desktop.screens import shown
 from backend_server.host.reader import HostReader
-from backend_server.host.screens import shown
 
 
 HEAD = "Num       RefCount Protocol Flags    Type St Inode Path\n"

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
-from backend_server import pam, second_factor
-from backend_server.errors import Refused
+from backend_server.access import pam_profiles, second_factor
 from backend_server.host.reader import HostReader
+from backend_server.text.errors import Refused
 from tests.unit.example import site_of
 
 
@@ -40,7 +40,7 @@ def host(tmp_path):
 
 
 def lay(host, *names):
-    place = host.root / pam.SECRETS.lstrip("/")
+    place = host.root / pam_profiles.SECRETS.lstrip("/")
     place.mkdir(parents=True)
     for name in names:
         (place / name).touch()
@@ -76,7 +76,7 @@ def test_a_secret_is_new_each_time_and_closed(site, host):
     uri = second_factor.give(host, site.backend, "gus")
     assert second_factor.give(host, site.backend, "gus") != uri
     secret, *settings = host.text.splitlines()
-    assert (host.path, host.mode) == (f"{pam.SECRETS}/gus", 0o400)
+    assert (host.path, host.mode) == (f"{pam_profiles.SECRETS}/gus", 0o400)
     assert len(base64.b32decode(secret)) == 20
     assert all(line.startswith('" ') for line in settings)
     assert set(parse_qs(urlparse(uri).query)) == {"secret", "issuer"}

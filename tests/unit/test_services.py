@@ -2,19 +2,21 @@
 
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 
-from backend_server import env, service, services
-from backend_server.backend import Backend, Follow
-from backend_server.components.jobrunner import jobrunner
-from backend_server.components.services import confined, unit
-from backend_server.errors import Refused
-from backend_server.gather import gather
-from backend_server.host import choices, environment
+from backend_server.checkout import env, service
+from backend_server.checkout.backend import Backend, Follow
+from backend_server.checkout.gather import gather
 from backend_server.host.reader import HostReader
-from backend_server.parsers import parse_starts_and_ends
-from backend_server.releases import named
+from backend_server.jobs.component import jobrunner
+from backend_server.run.backends import services_of
+from backend_server.services import choices, environment, states
+from backend_server.services.component import confined, unit
+from backend_server.text.errors import Refused
+from backend_server.text.parsers import parse_starts_and_ends
+from backend_server.text.releases import named
 from tests.unit.example import ROOT, TODAY, checkout_of, load, site_of
 
 
@@ -72,7 +74,7 @@ def test_images_that_may_be_needed_again(site, host):
     )
     assert choices.settings(host, "jobrunner") == settings
     wanted = {f"{name}@{digest}" for digest in (OLD, NEW, CHOSEN)}
-    assert services.images_in_use(site, host) == wanted
+    assert states.images_in_use(site, host) == wanted
 
 
 # ---- environment
@@ -84,7 +86,7 @@ def test_what_is_lacking_has_a_sentence_with_what_mends_it(site, host):
         service.SECRETS,
         "CONTROLLER_TASK_API_TOKEN=\nPRIVATE_REPO_ACCESS_TOKEN='hunter2\n",
     )
-    image, line, *tokens = services.degraded(site, host)
+    image, line, *tokens = states.degraded(site, host)
     assert image.endswith("sudo backend service update jobrunner")
     assert line.startswith("/etc/opensafely/env/02_secrets.env:2: the quote ")
     assert [words.rpartition(" ")[2] for words in tokens] == [
@@ -135,9 +137,9 @@ S = 1_000_000
 def test_the_last_good_poll_is_the_end_of_a_long_run(moments, last):
     """The agent ends with the first poll that fails: one that ran for three loops had polled."""
     log = [(None if starts else 1, at * S) for starts, at in moments]
-    assert services._last_poll(log, None, 15.0) == last
-    assert services._last_poll(log, 3.0, 15.0) == last
-    assert services._last_poll(log, 15.0, 15.0) > "2026"
+    assert states._last_poll(log, None, 15.0) == last
+    assert states._last_poll(log, 3.0, 15.0) == last
+    assert states._last_poll(log, 15.0, 15.0) > "2026"
 
 
 def test_the_journal_as_journalctl_gives_it():
@@ -172,7 +174,7 @@ def test_the_journal_as_journalctl_gives_it():
     ],
 )
 def test_words_for_a_state(shown, word):
-    assert services._word(shown) == word
+    assert states._word(shown) == word
 
 
 # ---- the unit
@@ -212,7 +214,8 @@ def followed(tmp_path, **changes):
     follow = Follow(**{**FOLLOW, **changes})
     backend = Backend(**{**vars(backend), "follows": (follow,)})
     checkout = checkout_of("test", tmp_path / "checkout")
-    return gather(backend, named("bookworm"), checkout, TODAY)
+    found = gather(backend, named("bookworm"), checkout, TODAY)
+    return replace(found, services=services_of(backend))
 
 
 @pytest.mark.parametrize(
@@ -231,10 +234,10 @@ def test_an_exception_without_end_or_owner_is_refused(tmp_path, changes, why):
 
 def test_an_exception_for_no_service_is_refused(tmp_path):
     with pytest.raises(Refused, match="follows a tag for 'nobody'"):
-        services.states(followed(tmp_path, service="nobody"), HostReader(tmp_path))
+        followed(tmp_path, service="nobody")
 
 
 @pytest.mark.parametrize(("until", "over"), [("2999-01-31", 0), ("2020-01-31", 1)])
 def test_an_exception_that_is_over_is_said(tmp_path, host, until, over):
-    found = list(services.degraded(followed(tmp_path, until=until), host))
+    found = list(states.degraded(followed(tmp_path, until=until), host))
     assert sum("follows latest no longer" in line for line in found) == over

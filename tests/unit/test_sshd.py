@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.errors import UserError
-from backend_server.sshd import (
+from backend_server.access.sshd import (
     MAIN,
     Setting,
     daemon_options,
@@ -13,6 +12,7 @@ from backend_server.sshd import (
     settings,
     shuts_out,
 )
+from backend_server.text.errors import UserError
 
 
 FOLDER = "/etc/ssh/sshd_config.d"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from backend_server.components.storage import (
+from backend_server.resources import Acl, Directory, UnitFile
+from backend_server.storage.component import (
     HIGH_TREE,
     MEDIUM_TREE,
     WORKSPACES,
@@ -10,8 +11,7 @@ from backend_server.components.storage import (
     people_of,
     storage,
 )
-from backend_server.resources import Acl, Directory, UnitFile
-from backend_server.roles import HIGH, MEDIUM, METADATA, OPENSAFELY, ROLES
+from backend_server.text.roles import HIGH, MEDIUM, METADATA, OPENSAFELY, ROLES
 from tests.unit.example import BACKENDS, site_of
 
 

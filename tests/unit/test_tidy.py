@@ -6,9 +6,11 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
-from backend_server import disk, tidy, updates, watching
-from backend_server.containers import Image
+from backend_server.docker import usage
+from backend_server.docker.containers import Image
 from backend_server.host.reader import HostReader
+from backend_server.jobs import tidy, updates
+from backend_server.run import watching
 
 
 TODAY = date(2026, 11, 25)
@@ -98,7 +100,7 @@ def test_held_packages_that_are_not_the_newest():
 
 def test_sizes():
     text = "4096\t/srv/medium_privacy/workspaces/a b\08192\t/srv/x\ny\0"
-    assert disk.parse_du(text) == {
+    assert usage.parse_du(text) == {
         "/srv/medium_privacy/workspaces/a b": 4096,
         "/srv/x\ny": 8192,
     }
@@ -109,8 +111,8 @@ def test_sizes():
         "Volumes": None,
         "BuildCache": None,
     }
-    assert [each.bytes for each in disk.of_docker(df)] == [172_400_000, 11, 0]
-    assert [disk.size(n) for n in (0, 999, 1500, 2.5e9, 3e12)] == [
+    assert [each.bytes for each in usage.of_docker(df)] == [172_400_000, 11, 0]
+    assert [usage.size(n) for n in (0, 999, 1500, 2.5e9, 3e12)] == [
         *("0 B", "999 B", "2 kB", "2 GB", "3.0 TB")
     ]
 

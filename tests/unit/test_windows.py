@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server import windows
+from backend_server.outputs import windows
 
 
 SPELT = {

@@ -4,9 +4,9 @@ from configparser import ConfigParser
 
 import pytest
 
-from backend_server import xrdp
-from backend_server.releases import RELEASES
-from backend_server.roles import REVIEWERS
+from backend_server.desktop import xrdp
+from backend_server.text.releases import RELEASES
+from backend_server.text.roles import REVIEWERS
 
 
 # Version; where sesman listens; whether a word restricts the clipboard there. Up to 0.9.17 it is

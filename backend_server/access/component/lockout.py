@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server import pam
-from backend_server.gather import Site
-from backend_server.resource import Resource
+from backend_server.access import pam_profiles
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
 from backend_server.resources import PamProfile
 
 
 def lockout(site: Site) -> Iterator[Resource]:
     """On every way in that asks for a password: sudo, su, a console, the remote desktop."""
-    for name, text, line in pam.LOCKOUT:
-        yield PamProfile(name, text, line, used_in=pam.AUTH)
+    for name, text, line in pam_profiles.LOCKOUT:
+        yield PamProfile(name, text, line, used_in=pam_profiles.AUTH)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server.gather import Site
-from backend_server.host.sshd import CANARY
-from backend_server.keys import FOLDER as KEY_FOLDER
-from backend_server.resource import Resource
-from backend_server.resources import Group, Proven, RevokedKeys, SshdConfig, User
-from backend_server.roles import MARKER, ROLES
-from backend_server.sshd import OURS, REVOKED_KEYS, Login
+from backend_server.access.proof import Proven
+from backend_server.access.revoked_keys import RevokedKeys
+from backend_server.access.sshd import OURS, REVOKED_KEYS, Login
+from backend_server.access.sshd_config import SshdConfig
+from backend_server.access.sshd_live import CANARY
+from backend_server.checkout.gather import Site
+from backend_server.checkout.keys import FOLDER as KEY_FOLDER
+from backend_server.engine.resource import Resource
+from backend_server.resources import Group, User
+from backend_server.text.roles import MARKER, ROLES
 
 
 # Read first, and sshd keeps the first value it meets. Unknown names after a minus are no

@@ -5,11 +5,13 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server.components.verbatim import verbatim
-from backend_server.gather import Site
-from backend_server.resource import Resource
-from backend_server.resources import File, Proven, Sudoers, SuOnlyFor
-from backend_server.roles import DEVELOPERS, ROLES
+from backend_server.access.proof import Proven
+from backend_server.access.sudoers import Sudoers
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
+from backend_server.resources import File, SuOnlyFor
+from backend_server.text.roles import DEVELOPERS, ROLES
 
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.gather import Site
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
-from backend_server.resource import Resource
 from backend_server.resources import File, NoPackages, Packages, Unit, UnitFile
 
 

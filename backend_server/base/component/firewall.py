@@ -5,12 +5,13 @@ from __future__ import annotations
 from string import Template
 from typing import Iterable, Iterator
 
-from backend_server import networks
-from backend_server.gather import Site
-from backend_server.parsers import parse_hosts
-from backend_server.resource import Resource
-from backend_server.resources import NftTable, Packages, Unit, UnitFile
-from backend_server.roles import ROLES
+from backend_server.base.nft import NftTable
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
+from backend_server.resources import Packages, Unit, UnitFile
+from backend_server.text import networks
+from backend_server.text.parsers import parse_hosts
+from backend_server.text.roles import ROLES
 
 
 _FILE = "/etc/opensafely/firewall.nft"

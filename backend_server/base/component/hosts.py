@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.gather import Site
-from backend_server.resource import Resource
-from backend_server.resources import File, HostsBlock, Masked, NameSources
+from backend_server.base.hosts_block import HostsBlock
+from backend_server.base.setting import NameSources
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
+from backend_server.resources import File, Masked
 
 
 # cloud-init makes /etc/hosts from this at each boot, where the provider told it to.

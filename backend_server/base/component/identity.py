@@ -5,10 +5,10 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server.components.verbatim import verbatim
-from backend_server.gather import Site
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
 from backend_server.host.undo import TOGETHER
-from backend_server.resource import Resource
 from backend_server.resources import Directory, File, Unit, UnitFile
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.components.verbatim import verbatim
-from backend_server.gather import Site
-from backend_server.parsers import parse_assignments
-from backend_server.resource import Resource
-from backend_server.resources import Sysctl
+from backend_server.base.sysctl import Sysctl
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
+from backend_server.text.parsers import parse_assignments
 
 
 _SYSCTL = "/etc/sysctl.d/zz-opensafely.conf"  # the last file of sysctl.d(5) wins

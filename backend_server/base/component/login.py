@@ -5,10 +5,11 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server.components.verbatim import verbatim
-from backend_server.gather import Site
-from backend_server.resource import Resource
-from backend_server.resources import File, FileMode, LoginDefs, PamProfile
+from backend_server.base.setting import LoginDefs
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout.gather import Site
+from backend_server.engine.resource import Resource
+from backend_server.resources import File, FileMode, PamProfile
 
 
 _BANNER = Template("""\

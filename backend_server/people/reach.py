@@ -7,26 +7,33 @@ import time
 from datetime import date, timedelta
 from typing import Iterator, Mapping
 
-from backend_server import held, second_factor
-from backend_server.change import counted
-from backend_server.components.storage import (
+from backend_server.access import second_factor
+from backend_server.access.component.sudo import FIXED_COMMANDS
+from backend_server.checkout.gather import Site, developers, everybody, until
+from backend_server.checkout.keys import FOLDER as KEY_FOLDER
+from backend_server.checkout.keys import in_text
+from backend_server.host import revoked
+from backend_server.host.reader import HostReader
+from backend_server.host.sessions import sessions
+from backend_server.people import held
+from backend_server.people.offers import Held
+from backend_server.people.permission import granted
+from backend_server.storage.component import (
     HIGH_TREE,
     MEDIUM_TREE,
     REQUESTS_TREE,
     WORKSPACES,
 )
-from backend_server.components.sudo import FIXED_COMMANDS
-from backend_server.errors import Refused
-from backend_server.gather import Site, developers, everybody, until
-from backend_server.host import revoked
-from backend_server.host.access import granted
-from backend_server.host.reader import HostReader
-from backend_server.host.sessions import sessions
-from backend_server.keys import FOLDER as KEY_FOLDER
-from backend_server.keys import in_text
-from backend_server.offers import Held
-from backend_server.parsers import FIRST_PERSON
-from backend_server.roles import HIGH, MARKER, MEDIUM, ROLES, ROOT_EQUIVALENT_GROUPS
+from backend_server.text.change import counted
+from backend_server.text.errors import Refused
+from backend_server.text.parsers import FIRST_PERSON
+from backend_server.text.roles import (
+    HIGH,
+    MARKER,
+    MEDIUM,
+    ROLES,
+    ROOT_EQUIVALENT_GROUPS,
+)
 
 
 PATIENCE_DAYS = 14
