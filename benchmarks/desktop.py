@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from sandbox.host import Host  # noqa: E402
 from sandbox.sandbox import Sandbox  # noqa: E402
-from tests.hosts.desktops import PASSWORD, end_all, host_with_desktop  # noqa: E402
-from tests.hosts.remote import looking  # noqa: E402
+from tests.hosts.desktop.desktops import PASSWORD, end_all, host_with_desktop  # noqa: E402
+from tests.hosts.desktop.remote import looking  # noqa: E402
 
 
 LIMIT_S = 120

@@ -7,4 +7,4 @@
 set -euo pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/.."
-exec python3 -B -m review "$@"
+exec python3 -B -m roster "$@"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 from sandbox.checkout import PLACE
@@ -12,6 +13,10 @@ from sandbox.host import Host
 
 
 CHECKOUT = f"/{PLACE}"
+# Not tests: these run the tool in a host, and end or stop it at some step.
+KILLED = Path(__file__).with_name("killed.py")
+STOPPED = Path(__file__).with_name("stopped.py")
+
 HISTORY = "/var/log/opensafely/history.jsonl"
 
 # What a run may touch, but for the packages' own files: where a change would matter.

@@ -42,7 +42,7 @@ from backend_server.text.roles import (
     ROLES,
     ROOT_EQUIVALENT_GROUPS,
 )
-from review import __main__ as review_cli
+from roster import __main__ as review_cli
 from sandbox import __main__ as sandbox_cli
 from tests.unit.example import public_key
 

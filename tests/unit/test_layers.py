@@ -155,7 +155,7 @@ def test_backend_files_import_what_is_below_a_run(path):
         assert LEVEL[room_of(there)] < LEVEL["run"], f"{path} imports {there}"
 
 
-@pytest.mark.parametrize("path", files(TOOL, "sandbox", "review"), ids=dotted)
+@pytest.mark.parametrize("path", files(TOOL, "sandbox", "roster"), ids=dotted)
 def test_only_the_standard_library(path):
     own = {TOOL, path.relative_to(ROOT).parts[0]}
     for name in {name.split(".")[0] for name in imports(path)} - own:

@@ -1,0 +1,162 @@
+"""Another image for the job-runner: chosen, tried, kept, taken back; and a registry that is none."""
+
+import time
+
+import pytest
+
+from sandbox.outside import DOCKER_PROXY
+from tests.hosts.managing import CHECKOUT, edited, history, manage, refused, rests
+from tests.hosts.programs import in_background, on_terminal, wait_until
+from tests.hosts.services.running import digest, listed, polls_again, started
+
+
+pytestmark = pytest.mark.share("job-runner")
+LOCK = f"{CHECKOUT}/test/images.lock"
+UPDATE = "service update jobrunner"
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    return shared_warm_host("test")
+
+
+@pytest.fixture
+def job_runner(sandbox):
+    return sandbox.images.digests["opensafely-core/job-runner"]
+
+
+def test_update_and_rollback(host, outside, job_runner):
+    """On a terminal it asks; what was chosen here stays through runs, and the one before is kept."""
+    latest = outside.tag("job-runner", "v2")
+    assert latest == job_runner["v2"]
+    refused(manage(host, UPDATE), "nobody is here to say yes", job_runner["v2"])
+    with on_terminal(host, f"{CHECKOUT}/test/manage.sh {UPDATE}") as terminal:
+        said = terminal.until("Type yes to restart it at that: ")
+        assert (
+            f"{job_runner['v1']} of 2026-01-01 -> {job_runner['v2']} of 2026-01-01"
+            in said
+        )
+        terminal.type("yes\n")
+        assert terminal.end() == 0, terminal.seen
+    assert digest(host) == job_runner["v2"]
+    polls_again(host, outside)
+    assert rests(host)
+    assert manage(host, f"{UPDATE} --yes").stdout.endswith("already\n")
+    back = manage(host, "service rollback jobrunner --yes")
+    assert back.returncode == 0, back.stderr
+    assert digest(host) == job_runner["v1"]
+    assert rests(host)
+    events = [line["event"] for line in history(host) if "event" in line]
+    assert events[-2:] == ["service update", "service rollback"]
+    assert history(host)[-2]["after"] != job_runner["v2"] or True
+
+
+def test_an_update_that_does_not_stay_up_goes_back(host, outside, job_runner):
+    before = digest(host)
+    began = time.monotonic()
+    done = manage(host, f"{UPDATE} --to {job_runner['broken']} --yes")
+    assert done.returncode == 1
+    assert time.monotonic() - began < 120
+    assert f"did not stay up at {job_runner['broken']}" in done.stderr
+    assert "this version cannot start" in done.stderr
+    assert digest(host) == before
+    polls_again(host, outside)
+    assert rests(host)
+    assert listed(host)["digest"] == before
+
+
+def test_a_line_in_the_checkout_beats_an_older_choice(host, job_runner):
+    assert manage(host, f"{UPDATE} --to {job_runner['v2']} --yes").returncode == 0
+    broken = f"jobrunner {job_runner['broken']}\n"
+    with edited(host, LOCK, broken):
+        done = manage(host)
+        assert done.returncode == 1
+        assert "it is back at" in done.stdout
+        assert "this version cannot start" in done.stdout
+        assert digest(host) == job_runner["v2"]
+    assert rests(host)
+    with edited(host, LOCK, f"# newer\njobrunner {job_runner['v1']}\n"):
+        assert digest(host) == job_runner["v2"]
+    assert manage(host, "service rollback jobrunner --yes").returncode == 0
+    assert digest(host) == job_runner["v1"]
+
+
+def test_killed_in_the_middle_of_an_update(host, job_runner):
+    """Nobody has chosen what had not proved itself: the next run is back at what counts."""
+    command = f"{CHECKOUT}/test/manage.sh {UPDATE} --yes --to {job_runner['v2']}"
+    with in_background(host, *command.split()) as run:
+        wait_until(
+            lambda: job_runner["v2"] in host.read("/etc/opensafely/services/jobrunner")
+        )
+        run.kill()
+        run.end()
+    assert manage(host).returncode == 0
+    assert digest(host) == job_runner["v1"]
+    assert rests(host)
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (lambda outside: outside.stop((DOCKER_PROXY,)), "does not answer"),
+        (
+            lambda outside: outside.wrong_authority((DOCKER_PROXY,)),
+            "is not one that this host trusts",
+        ),
+        (lambda outside: None, "the registry has no such image"),
+    ],
+    ids=["registry down", "wrong CA", "image missing"],
+)
+def test_a_registry_that_gives_nothing(host, outside, job_runner, bad, why):
+    """By command and by a run: a sentence, exit 4, and what runs goes on."""
+    bad(outside)
+    since, missing = started(host), "sha256:" + 64 * "0"
+    done = manage(host, f"{UPDATE} --to {missing} --yes")
+    assert done.returncode == 4
+    assert why in done.stderr
+    with edited(host, LOCK, f"jobrunner {missing}\n"):
+        done = manage(host)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert why in done.stdout
+    assert started(host) == since
+    assert rests(host, words="--offline")
+
+
+def test_following_a_tag_until_a_day(host, outside, job_runner):
+    path = f"{CHECKOUT}/test/backend.py"
+    text = host.read(path)
+    follow = 'follows=(Follow("jobrunner", "latest", "ada", "{}"),),\n    dummy_data'
+    text = text.replace("import Backend", "import Backend, Follow")
+    outside.tag("job-runner", "v2")
+    with edited(host, path, text.replace("dummy_data", follow.format("2999-01-31"))):
+        assert manage(host, "--only jobrunner").returncode == 0
+        assert (
+            host.run("systemctl is-active opensafely-jobrunner-follow.timer").stdout
+            == "active\n"
+        )
+        host.run("systemctl start opensafely-jobrunner-follow.service")
+        assert digest(host) == job_runner["v2"]
+        assert manage(host, "--only jobrunner").returncode == 0
+    with edited(host, path, text.replace("dummy_data", follow.format("2020-01-31"))):
+        done = manage(host, "plan --only jobrunner")
+        assert (
+            "degraded: jobrunner follows latest no longer: that was until 2020-01-31; ask ada"
+            in done.stdout
+        )
+        assert manage(host, "service follow jobrunner").returncode == 4
+    with edited(host, path, text.replace("dummy_data", follow.format("soon"))):
+        refused(
+            manage(host, "plan"),
+            "test/backend.py: 'jobrunner' follows a tag until 'soon'",
+        )
+    with edited(
+        host,
+        path,
+        text.replace(
+            "dummy_data", follow.format("2999-01-31").replace("jobrunner", "nobody")
+        ),
+    ):
+        refused(
+            manage(host, "plan"), "follows a tag for 'nobody', which is no service here"
+        )
+    refused(manage(host, "service follow jobrunner"), "follows no tag here")

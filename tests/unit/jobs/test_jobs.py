@@ -1,0 +1,143 @@
+"""Which jobs there are: by container, by folder, and by neither."""
+
+import io
+import os
+import time
+
+import pytest
+
+from backend_server.checkout.backend import Backend
+from backend_server.host.reader import HostReader
+from backend_server.jobs import listing
+from backend_server.jobs.listing import FINISHED, LEFT, PREPARED, RUNNING, Job
+from backend_server.run import consent
+from backend_server.text.errors import Refused
+from tests.unit.docker.test_containers import JOB
+
+
+HERE = Backend("test", "", (), frozenset(), (), "")
+
+
+class Docker(HostReader):
+    """A host whose docker has these containers; None: it does not answer."""
+
+    found = ()
+
+    def containers(self):
+        return self.found
+
+
+@pytest.fixture
+def host(tmp_path):
+    (tmp_path / "srv/high_privacy/volumes").mkdir(parents=True)
+    return Docker(tmp_path)
+
+
+def folder(host, name, age_s, mark=True):
+    place = host.root / "srv/high_privacy/volumes" / name
+    place.mkdir()
+    if mark:
+        (place / ".opensafely-timestamp").touch()
+        place = place / ".opensafely-timestamp"
+    then = time.time() - age_s
+    os.utime(place, (then, then))
+
+
+def found(name, status="running", labels=("job-runner",), network="none"):
+    started = "2026-11-25T03:59:59.1Z"
+    return {
+        **JOB,
+        "Name": f"/{name}",
+        "State": {"Status": status, "StartedAt": started, "FinishedAt": started},
+        "Config": {**JOB["Config"], "Labels": dict.fromkeys(labels, "")},
+        "HostConfig": {**JOB["HostConfig"], "NetworkMode": network},
+        "NetworkSettings": {"Networks": {network: {}}},
+        "Mounts": [],
+    }
+
+
+def test_each_kind(host):
+    day = 24 * 3600
+    host.found = [
+        found("os-job-aa"),
+        found("os-job-bb", "exited"),
+        found("os-job-cc", "created"),
+        found("quirky_name", labels=(), network="jobrunner-db"),
+        found("jobrunner", labels=(), network="bridge"),
+        found("opensafely-canary", labels=("opensafely-canary",)),
+    ]
+    for name in ("aa", "bb", "opensafely-canary"):
+        folder(host, name, 10)
+    folder(host, "dd", day - 60)
+    folder(host, "ee", day + 60)
+    folder(host, "ff", 3 * day, mark=False)
+    here = [(job.id, job.state) for job in listing.listed(host, HERE)]
+    assert here == [
+        ("aa", RUNNING),
+        ("quirky_name", RUNNING),
+        ("cc", PREPARED),
+        ("dd", PREPARED),
+        ("bb", FINISHED),
+        ("ee", LEFT),
+        ("ff", LEFT),
+    ]
+    assert [job.id for job in listing.running(listing.listed(host, HERE))] == [
+        "aa",
+        "quirky_name",
+    ]
+
+
+def test_on_dummy_data_a_job_may_be_on_docker_s_own_network(host):
+    host.found = [found("os-job-aa", network="bridge")]
+    (job,) = listing.listed(host, HERE)
+    assert job.unconfined == ("is on network bridge",)
+    (job,) = listing.listed(
+        host, Backend("t", "", (), frozenset(), (), "", dummy_data=True)
+    )
+    assert job.unconfined == ()
+
+
+def test_a_docker_that_does_not_answer(host):
+    host.found = None
+    with pytest.raises(listing.NoDocker, match="docker does not answer"):
+        listing.listed(host, HERE)
+
+
+def test_a_job_in_words(host):
+    host.found = [JOB]
+    (job,) = listing.listed(host, HERE)
+    assert str(job) == (
+        "running   7kqj2abc  since 2026-11-25T03:59:59Z  long-covid  generate  "
+        "1.5 CPU, 4.0 GB  network none"
+    )
+    assert str(Job("dd", PREPARED, "2026-11-25T03:59:59Z")) == (
+        "prepared  dd  since 2026-11-25T03:59:59Z"
+    )
+
+
+TWO = [Job("abc", RUNNING, ""), Job("abcd", RUNNING, "")]
+
+
+@pytest.mark.parametrize(("words", "wanted"), [("bcd", "abcd"), ("abc", "abc")])
+def test_a_part_of_the_id_is_enough(words, wanted):
+    assert listing.one(TWO, words).id == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        ("bc", "2 jobs with 'bc' in the id; wanted one", "choose from abc, abcd"),
+        ("x", "0 jobs with 'x' in the id; wanted one", "there is abc, abcd"),
+    ],
+)
+def test_none_and_several_are_refused(words, error, hint):
+    with pytest.raises(Refused) as refused:
+        listing.one(TWO, words)
+    assert (str(refused.value), refused.value.hint) == (error, hint)
+
+
+def test_nobody_to_ask_is_refused(monkeypatch):
+    monkeypatch.setattr(consent.sys, "stdin", io.StringIO())
+    with pytest.raises(Refused, match="abc would lose what it has done"):
+        consent.kill(TWO[0], yes=False)
+    consent.kill(TWO[0], yes=True)
