@@ -1,7 +1,6 @@
-"""Files of tests side by side: several workers of pytest-xdist, each with a lab of its own.
+"""Files of tests side by side: workers of pytest-xdist, each with a lab of its own.
 
-A file stays with one worker, for its tests share a host; @pytest.mark.xdist_group(NAME) takes
-some of its tests apart from the others. What takes longest begins first.
+A file stays with one worker, for its tests share a host. What takes longest begins first.
 """
 
 from __future__ import annotations
@@ -10,17 +9,26 @@ import contextlib
 import os
 import signal
 import time
+from pathlib import PurePath
 
 import pytest
-from xdist.scheduler import LoadGroupScheduling
+from xdist.scheduler import LoadScopeScheduling
 
 
 # Hosts mostly wait. With more on a core, what has a deadline misses it.
 PER_CORE = 2
 # A host may take 90 s to go down, and scripts/test.sh kills after two minutes.
 PATIENCE_S = 110
-# What takes longer than a minute or two, by file or group, in seconds of a run of four workers.
-TAKES: dict[str, int] = {}
+# Emulated, a guest takes all the processor that it gets: there is one at a time.
+GUESTS = ("test_hyperv", "test_outputs", "test_guest", "test_first_boot")
+# What takes minutes, the longest first; of the rest the order does not matter.
+LONG = (
+    *GUESTS,
+    *("test_main_path", "test_kill", "test_bad_days", "test_access"),
+    *("test_maintenance", "test_desktop", "test_images", "test_desktop_entry"),
+    *("test_networks", "test_base", "test_contract", "test_jobs", "test_packages"),
+    *("test_github", "test_services", "test_ssh_config", "test_narrowing"),
+)
 
 
 def count() -> int:
@@ -30,17 +38,12 @@ def count() -> int:
 
 def longest_first(items: list[pytest.Item]) -> None:
     """Or a long one that began last would keep everybody waiting."""
-    items.sort(key=lambda item: -TAKES.get(work_of(item), 0))
+    place = {stem: number for number, stem in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
 
 
-def work_of(item: pytest.Item) -> str:
-    """The group or file that stays together, as TAKES calls it."""
-    group = item.get_closest_marker("xdist_group")
-    return group.args[0] if group else item.path.stem
-
-
-class ByFile(LoadGroupScheduling):
-    """Files stay together, and what of them is marked as a group apart."""
+class ByFile(LoadScopeScheduling):
+    """Files stay together, and all that boot guests."""
 
     def __init__(self, config, log):
         super().__init__(config, log)
@@ -48,7 +51,8 @@ class ByFile(LoadGroupScheduling):
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        return super()._split_scope(nodeid).partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return "guests" if PurePath(file).stem in GUESTS else file
 
 
 class Workers:
