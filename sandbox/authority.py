@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 
 from sandbox.command import run
 
@@ -16,10 +17,15 @@ class Authority:
         self.folder = folder
         self.key, self.certificate = folder / "ca.key", folder / "ca.crt"
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._alone():
             if not self.certificate.exists():
                 self._create()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _create(self) -> None:
         new = self.certificate.with_suffix(".new")
@@ -49,9 +55,11 @@ class Authority:
             "/CN=outside",
         )
         run(*new, "-keyout", key, "-out", request)
-        run(
-            *("openssl", "x509", "-req", "-in", request, "-days", 825),
-            *("-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial"),
-            *("-extfile", extensions, "-out", certificate),
-        )
+        # The file of the last serial number is read and written.
+        with self._alone():
+            run(
+                *("openssl", "x509", "-req", "-in", request, "-days", 825),
+                *("-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial"),
+                *("-extfile", extensions, "-out", certificate),
+            )
         return certificate, key

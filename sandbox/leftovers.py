@@ -7,8 +7,9 @@ import os
 import re
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Iterator
 
 from sandbox import cgroups, uplink
 from sandbox.command import output, run
@@ -16,6 +17,8 @@ from sandbox.errors import CannotRun
 
 
 LOCKS = Path("/run/lock")
+LAST = LOCKS / "backend-sandbox-last"
+SWEEPING = LOCKS / "backend-sandbox-sweeping"
 MOST = 32
 
 
@@ -36,23 +39,39 @@ def try_lock(number: int) -> IO[str] | None:
 
 
 def take_number() -> tuple[int, IO[str]]:
-    """A number nobody holds, with its lock, whose network is not somebody else's."""
-    for number in range(MOST):
+    """A number nobody holds, with its lock, whose network is not somebody else's.
+
+    The next one each time: whoever looks for what is left of a lab that has gone does not find
+    another that began meanwhile.
+    """
+    last = LAST.read_text() if LAST.exists() else ""
+    first = int(last) + 1 if last.isdigit() else 0
+    for number in (one % MOST for one in range(first, first + MOST)):
         lock = try_lock(number)
         if lock and not output("ip", "route", "show", uplink.network(number)):
+            LAST.write_text(str(number))
             return number, lock
         if lock:
             lock.close()
     raise CannotRun(f"all {MOST} labs of this machine are in use")
 
 
+@contextmanager
+def nobody_sweeps() -> Iterator[None]:
+    """Labs whose run was killed stay as they are meanwhile."""
+    with SWEEPING.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def sweep_dead() -> None:
     """Labs whose run was killed are gone; those in use are not touched."""
-    for name in uplink.labs():
-        lock = try_lock(int(name[2:]))
-        if lock:
-            with lock:
-                sweep(name)
+    with nobody_sweeps():
+        for name in uplink.labs():
+            lock = try_lock(int(name[2:]))
+            if lock:
+                with lock:
+                    sweep(name)
 
 
 def sweep(lab: str) -> None:

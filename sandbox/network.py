@@ -129,7 +129,9 @@ class Lab:
 
     def _build(self) -> None:
         uplink.forward_for(self.name)
-        run("ip", "netns", "add", self.name)
+        with uplink.only_one():
+            # Two at once may each mount the folder of namespaces, one over the other.
+            run("ip", "netns", "add", self.name)
         self._bridge()
         uplink.Uplink(self.name, self.number).connect()
         self.nft(RULES.replace("VERDICT", "accept" if self.online else "jump leaving"))

@@ -38,11 +38,12 @@ apt() {
 }
 
 # The process that holds dpkg's lock, if any: /proc/locks has a lock a line, with pid and inode.
+# Read in one go: line by line, what others lock meanwhile makes bash miss some.
 lock_holder() {
     local pid where
     while read -r _ _ _ _ pid where _; do
         [ "${where##*:}" != "$(stat -c %i "$1" 2> /dev/null)" ] || echo "$pid"
-    done < /proc/locks
+    done <<< "$(cat /proc/locks)"
 }
 
 # Nobody else is installing packages. Says once for whom it waits.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import sampling
+from tests import sampling, workers
 
 
 DEFAULT_SHARE = "engine and base"
@@ -22,6 +22,7 @@ MINUTES = {
 }
 SPENT = pytest.StashKey[Counter]()
 TAKEN = pytest.StashKey[dict]()
+SEED = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser):
@@ -33,17 +34,30 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[SPENT], config.stash[TAKEN] = Counter(), {}
+    told = getattr(config, "workerinput", {})
+    config.stash[SEED] = told.get("seed") or sampling.commit()
+    config.pluginmanager.register(Spent(config.stash[SPENT]))
     # A machine that is busy is no reason to fail, and what failed once must fail again.
     settings.register_profile("short", deadline=None, derandomize=True)
     settings.register_profile("long", deadline=None, max_examples=2000)
     settings.load_profile("long" if config.getoption("--long") else "short")
     # An exception, unlike the signal's own end, lets fixtures take down their hosts.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("stopped by SIGTERM", 1))
+    if told:
+        workers.stop_once()
+    elif config.getoption("tx", None):
+        config.pluginmanager.register(Told(config.stash))
+        config.pluginmanager.register(workers.Workers(config.stash[SEED]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    return workers.count()
 
 
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--long"):
-        taken = config.stash[TAKEN] = sampling.chosen(items, sampling.commit())
+        taken = config.stash[TAKEN] = sampling.chosen(items, config.stash[SEED])
         rest = [
             item
             for item in items
@@ -51,6 +65,9 @@ def pytest_collection_modifyitems(config, items):
         ]
         items[:] = [item for item in items if item not in rest]
         config.hook.pytest_deselected(items=rest)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["taken"] = config.stash[TAKEN]
+        workers.longest_first(items)
     for item in items:
         if share_of(item) not in MINUTES:
             raise pytest.UsageError(
@@ -66,8 +83,31 @@ def share_of(item):
 # Outermost, so that what the skip and xfail marks made of a report comes by here.
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item, call):
-    item.config.stash[SPENT][share_of(item)] += call.duration
-    return without_skips((yield))
+    report = without_skips((yield))
+    report.share = share_of(item)
+    return report
+
+
+class Spent:
+    """Sums the time of all tests by share: of all workers, where there are some."""
+
+    def __init__(self, spent):
+        self.spent = spent
+
+    def pytest_runtest_logreport(self, report):
+        # One that took its worker with it has none.
+        self.spent[getattr(report, "share", DEFAULT_SHARE)] += report.duration
+
+
+class Told:
+    """What the workers chose, which is the same in all."""
+
+    def __init__(self, stash):
+        self.stash = stash
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        self.stash[TAKEN].update(getattr(node, "workeroutput", {}).get("taken", {}))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -101,7 +141,13 @@ def pytest_terminal_summary(terminalreporter, config):
     for group, name in config.stash[TAKEN].items():
         line = f"of {group} this commit took {name}; `scripts/test.sh long` takes all"
         terminalreporter.write_line(line)
-    terminalreporter.write_sep("=", "time by share")
+    beside = config.getoption("tx", None)
+    title = (
+        f"time by share, of {len(beside)} workers together"
+        if beside
+        else "time by share"
+    )
+    terminalreporter.write_sep("=", title)
     for share, minutes in MINUTES.items():
         if share in spent:
             over = spent[share] / 60 - minutes

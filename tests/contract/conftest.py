@@ -9,6 +9,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,10 @@ def pytest_pyfunc_call(pyfuncitem):
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     place = pyfuncitem.funcargs["tmp_path"] / "place"
     ours, theirs = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # A worker has a thread that reads its orders; it holds nothing that the test needs.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded")
+        child = os.fork()
     if not child:
         run_and_exit(place, theirs, lambda: pyfuncitem.obj(**arguments))
     os.close(theirs)

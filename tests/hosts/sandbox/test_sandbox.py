@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sandbox import fixtures
+from sandbox import fixtures, leftovers
 from sandbox.checkout import HERE
 from sandbox.errors import CannotRun, SandboxError
 from sandbox.network import INTERNET, Lab
@@ -195,8 +195,10 @@ def test_a_killed_run_is_swept_by_the_next(lab, left_of):
     argv = [sys.executable, "-c", program]
     with subprocess.Popen(argv, cwd=HERE, stdout=subprocess.PIPE, text=True) as run:
         name = run.stdout.readline().strip()
-        run.kill()
-    assert left_of(name) != []
+        with leftovers.nobody_sweeps():
+            run.kill()
+            run.wait()
+            assert left_of(name) != []
     Lab().close()
     assert left_of(name) == []
     assert left_of(lab.name) != []

@@ -84,20 +84,20 @@ def test_a_kept_host_stays_until_it_is_removed(stub, left_of):
     assert left_of(name[:4]) == []
 
 
-def test_ctrl_c_leaves_nothing(stub):
+def test_ctrl_c_leaves_nothing(stub, left_of):
     (stub / "stub/manage.sh").write_text("#!/bin/bash\nsleep 60\n")
     argv = [stub / "scripts/sandbox.sh", "stub"]
-    before = uplink.labs()
     with subprocess.Popen(
         argv, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as run:
         while "(bare host)" not in run.stderr.readline():
             assert run.poll() is None
+        (lab,) = (name for name in uplink.labs() if left_of(f"{name}u{run.pid}"))
         time.sleep(0.5)
         os.killpg(run.pid, signal.SIGINT)
         assert "stopped; the host is gone" in run.stderr.read()
     assert run.returncode == 130
-    assert set(uplink.labs()) <= set(before)  # others may have ended meanwhile
+    assert left_of(lab) == []
 
 
 def test_on_a_terminal_it_offers_a_shell(stub):
