@@ -1,12 +1,10 @@
-"""The rooms of the tool: what each may import, and how large they may be."""
+"""The rooms of the tool, and what each may import."""
 
 import ast
 import importlib.util
-import io
 import re
 import sys
 import sysconfig
-import tokenize
 from collections import Counter
 from pathlib import Path
 
@@ -38,8 +36,6 @@ ROOMS = [
 LEVEL = {name: level for level, name in enumerate(ROOMS)}
 # Several rooms may have one: what a room declares is read first.
 EVERY_ROOMS = {"__init__.py", "component.py"}
-# Code lines, without blank ones, comments and docstrings.
-MOST_LINES, MOST_IN_A_ROOM = 12_151, 1_800
 
 
 def files(*folders):
@@ -119,29 +115,6 @@ def test_files_of_a_room_do_not_lean_on_each_other_in_a_circle(room):
 def test_no_two_files_have_one_name():
     names = Counter(path.name for path in TOOL_FILES.values())
     assert {name for name, count in names.items() if count > 1} <= EVERY_ROOMS
-
-
-def test_the_house_stays_of_a_size_that_can_be_read():
-    lines = Counter()
-    for name, path in TOOL_FILES.items():
-        lines[room_of(name)] += code_lines(path)
-    assert sum(lines.values()) <= MOST_LINES
-    assert {room: n for room, n in lines.items() if n > MOST_IN_A_ROOM} == {}
-
-
-def code_lines(path):
-    text = path.read_text()
-    marks = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER)
-    found = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in (*marks, tokenize.INDENT, tokenize.DEDENT):
-            found.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-            first = node.body[0] if node.body else None
-            if ast.get_docstring(node, clean=False) is not None:
-                found.difference_update(range(first.lineno, first.end_lineno + 1))
-    return len(found)
 
 
 BACKENDS = [
