@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import dataclass
 
 from backend_server.access import confirm
 from backend_server.cli.ending import CHANGES, REFUSED, ended, failed, say_lines
@@ -39,7 +40,13 @@ def plan(options: Options) -> int:
     return run.exit_code
 
 
-def apply(options: Options) -> int:
+@dataclass(frozen=True)
+class Apply(Options):
+    yes: bool = False
+    confirm_within: int = 300  # seconds
+
+
+def apply(options: Apply) -> int:
     """This host is what it is declared to be, and the history says what that took."""
     host = Host()
     preflight.can_be_managed(host)
@@ -49,12 +56,12 @@ def apply(options: Options) -> int:
         run.plan()
         if engine.refusals(run.outcomes):
             return _refuse(run)
-        _agree(run, host)
+        _agree(run, host, options.yes)
         run.remember(host)
         changes = any(outcome.changes or outcome.error for outcome in run.outcomes)
         if changes or undo.kept_together(host):
             run.record(host)  # so that a run which is killed is in the history too
-            _change(run, host)
+            _change(run, host, options.confirm_within)
         run.exit_code = ended(run)
         run.record(host)
         run.exit_code = ended(run)  # not being recorded is a failure too
@@ -65,14 +72,14 @@ def apply(options: Options) -> int:
     return run.exit_code
 
 
-def _agree(run: Run, host: Host) -> None:
+def _agree(run: Run, host: Host, yes: bool) -> None:
     """Somebody has said yes to all that needs a person, or Refused is raised."""
     if preflight.is_first_run(host):
         run.ask_outside()
-        consent.first_run(run)
+        consent.first_run(run, yes)
     else:
-        consent.adoption(run)
-        consent.removal(run)
+        consent.adoption(run, yes)
+        consent.removal(run, yes)
     _accept(run)
 
 
@@ -82,11 +89,11 @@ def _accept(run: Run) -> None:
         run.accept(agreed)
 
 
-def _change(run: Run, host: Host) -> None:
+def _change(run: Run, host: Host, confirm_within: int) -> None:
     """What could shut everybody out stays only if somebody comes in afterwards."""
     progress = Progress(sys.stderr)
     host.say = progress.say
-    stakes = confirm.AtStake(run.site, host, run.options.confirm_within)
+    stakes = confirm.AtStake(run.site, host, confirm_within)
     try:
         _walk(run, host, progress, stakes)
     except BaseException:

@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from backend_server.cli import kinds, options
-from backend_server.cli.apply import apply, plan
-from backend_server.cli.desktop import sessions
-from backend_server.cli.disk import show_disk, tidy
-from backend_server.cli.host import repair, undo
-from backend_server.cli.jobs import job_logs, job_shell, kill, list_jobs
-from backend_server.cli.look import show, status
-from backend_server.cli.maintain import maintain, prove
 from backend_server.cli.options import Argument, argument, flag
-from backend_server.cli.outputs import push
-from backend_server.cli.password import password
-from backend_server.cli.people import first_password, list_people, who
-from backend_server.cli.revoke import narrow, readmit, revoke
-from backend_server.cli.secrets import secrets
-from backend_server.cli.services import (
-    environment,
-    follow,
-    list_services,
-    logs,
-    restart,
-    rollback,
-    shell,
-    start,
-    stop,
-    update,
-)
-from backend_server.cli.totp import totp
-from backend_server.run.run import Options
-
-
-Act = Callable[[Options], int]
 
 
 class Command(NamedTuple):
     name: str
-    act: Act
+    act: str  # a file of this folder, and a function in it: imported when it is asked for
     says: str
     arguments: tuple[Argument, ...] = ()
     looks: bool = False  # and changes nothing: may end when nobody reads on
@@ -49,20 +20,20 @@ class Command(NamedTuple):
 COMMANDS = (
     Command(
         "apply",
-        apply,
+        "apply.apply",
         "make this host what it is declared to be (the default)",
         (*options.ACTING, options.YES, options.CONFIRM),
     ),
     Command(
         "plan",
-        plan,
+        "apply.plan",
         "what apply would change; exit 3 if anything",
         options.ACTING,
         True,
     ),
     Command(
         "show",
-        show,
+        "look.show",
         "all that is declared; needs no root and looks at no host",
         (
             options.ONLY,
@@ -74,18 +45,18 @@ COMMANDS = (
         ),
         looks=True,
     ),
-    Command("status", status, "what this host is now", looks=True),
+    Command("status", "look.status", "what this host is now", looks=True),
 )
 PEOPLE = (
     Command(
         "list",
-        list_people,
+        "people.list_people",
         "everybody with an account of ours, or on a roster here",
         looks=True,
     ),
     Command(
         "who",
-        who,
+        "people.who",
         "what an account can reach, and why",
         (
             options.MAYBE_USER,
@@ -95,7 +66,7 @@ PEOPLE = (
     ),
     Command(
         "revoke",
-        revoke,
+        "revoke.revoke",
         "shut out an account, or a key by its SHA256:…, now",
         (
             options.WHOM,
@@ -104,29 +75,33 @@ PEOPLE = (
     ),
     Command(
         "readmit",
-        readmit,
+        "revoke.readmit",
         "take back a revoke",
         (options.WHOM, argument("--why", metavar="TEXT", help=options.WHY)),
     ),
     Command(
         "password",
-        password,
+        "password.password",
         "give a reviewer a password for the remote desktop; --reset: take anybody's back",
         (options.REVIEWER, options.ASK, options.RESET),
     ),
-    Command("totp", totp, "give a reviewer a second factor", (options.REVIEWER,)),
+    Command(
+        "totp", "totp.totp", "give a reviewer a second factor", (options.REVIEWER,)
+    ),
     Command(
         "sessions",
-        sessions,
+        "desktop.sessions",
         "who is on the remote desktop, and since when; --end: no longer",
         (options.MAYBE_USER, flag("--end", says="theirs, or everybody's, ends now")),
     ),
     Command(
-        "first-password", first_password, "your own, once: sudo opensafely-password"
+        "first-password",
+        "people.first_password",
+        "your own, once: sudo opensafely-password",
     ),
     Command(
         "narrow",
-        narrow,
+        "revoke.narrow",
         "take away what has ended; the timer's, every 15 minutes",
         (options.OFFLINE,),
     ),
@@ -135,22 +110,29 @@ _SERVICE = argument("subject", metavar="NAME")
 _AGREED = flag("--yes", says="answers yes")
 SERVICE = (
     Command(
-        "list", list_services, "each service, its image, and what it lacks", looks=True
+        "list",
+        "services.list_services",
+        "each service, its image, and what it lacks",
+        looks=True,
     ),
     Command(
         "logs",
-        logs,
+        "services.logs",
         "what it says, and what systemd says of it",
         (_SERVICE, flag("-f", "--follow", says="go on as it comes")),
         looks=True,
     ),
-    Command("start", start, "run it, and see whether it stays up", (_SERVICE,)),
-    Command("stop", stop, "end it, until somebody starts it again", (_SERVICE,)),
-    Command("restart", restart, "end it and run it anew", (_SERVICE,)),
-    Command("shell", shell, "look around in its container", (_SERVICE,)),
+    Command(
+        "start", "services.start", "run it, and see whether it stays up", (_SERVICE,)
+    ),
+    Command(
+        "stop", "services.stop", "end it, until somebody starts it again", (_SERVICE,)
+    ),
+    Command("restart", "services.restart", "end it and run it anew", (_SERVICE,)),
+    Command("shell", "services.shell", "look around in its container", (_SERVICE,)),
     Command(
         "update",
-        update,
+        "services.update",
         "run it at another image, and go back if it does not stay up",
         (
             _SERVICE,
@@ -159,11 +141,21 @@ SERVICE = (
             _AGREED,
         ),
     ),
-    Command("rollback", rollback, "run it at the image before", (_SERVICE, _AGREED)),
-    Command("follow", follow, "for a timer, where backend.py allows it", (_SERVICE,)),
+    Command(
+        "rollback",
+        "services.rollback",
+        "run it at the image before",
+        (_SERVICE, _AGREED),
+    ),
+    Command(
+        "follow",
+        "services.follow",
+        "for a timer, where backend.py allows it",
+        (_SERVICE,),
+    ),
     Command(
         "secrets",
-        secrets,
+        "secrets.secrets",
         "which are set, and since when; `set NAME` sets one",
         (
             argument("subject", metavar="set", nargs="?"),
@@ -171,24 +163,27 @@ SERVICE = (
         ),
     ),
     Command(
-        "environment", environment, "for its unit: what it is started with", (_SERVICE,)
+        "environment",
+        "services.environment",
+        "for its unit: what it is started with",
+        (_SERVICE,),
     ),
 )
 HOST = (
     Command(
         "repair",
-        repair,
+        "host.repair",
         "give files in the data trees the access back that they should have",
         (flag("--recent", says="only in workspaces that changed since the last time"),),
     ),
     Command(
         "undo",
-        undo,
+        "host.undo",
         "bring back what a change to sshd or PAM replaced, if nobody confirmed it yet",
     ),
     Command(
         "maintenance",
-        maintain,
+        "maintain.maintain",
         "upgrade docker, the kernel and all packages while no job runs, then prove",
         (
             argument(
@@ -200,26 +195,34 @@ HOST = (
             flag("--reboot", says="prove after a reboot instead"),
         ),
     ),
-    Command("prove", prove, "try services, the network that jobs are on, and a job"),
-    Command("disk", show_disk, "what fills the disks", looks=True),
-    Command("tidy", tidy, "remove images unused for 30 days; a timer's, every day"),
+    Command(
+        "prove",
+        "maintain.prove",
+        "try services, the network that jobs are on, and a job",
+    ),
+    Command("disk", "disk.show_disk", "what fills the disks", looks=True),
+    Command(
+        "tidy", "disk.tidy", "remove images unused for 30 days; a timer's, every day"
+    ),
 )
 JOB = (
-    Command("list", list_jobs, "what runs, waits to, or was left", looks=True),
+    Command("list", "jobs.list_jobs", "what runs, waits to, or was left", looks=True),
     Command(
         "logs",
-        job_logs,
+        "jobs.job_logs",
         "what a job has said; ID is any part of its id",
         (options.JOB, flag("-f", "--follow", says="and what it will say")),
         looks=True,
     ),
-    Command("shell", job_shell, "a shell inside a job's container", (options.JOB,)),
-    Command("kill", kill, "end a job at once", (options.JOB, options.YES)),
+    Command(
+        "shell", "jobs.job_shell", "a shell inside a job's container", (options.JOB,)
+    ),
+    Command("kill", "jobs.kill", "end a job at once", (options.JOB, options.YES)),
 )
 OUTPUTS = (
     Command(
         "push",
-        push,
+        "outputs.push",
         "put what is new of level 4 on the share; a timer's, every minute",
     ),
 )

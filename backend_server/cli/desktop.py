@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 
 from backend_server.cli.ending import OK, say_lines
 from backend_server.desktop.screens import shown
@@ -12,11 +13,17 @@ from backend_server.engine.notices import event
 from backend_server.host.sessions import Session, desktops
 from backend_server.host.writer import Host
 from backend_server.people import doors
-from backend_server.run.run import Options
+from backend_server.run.run import Asked
 from backend_server.text.errors import Refused
 
 
-def sessions(options: Options) -> int:
+@dataclass(frozen=True)
+class Sessions(Asked):
+    user: str = ""
+    end: bool = False
+
+
+def sessions(options: Sessions) -> int:
     """Everybody on the remote desktop, and since when; with --end nobody, or not that USER."""
     host = Host()
     found = [s for s in desktops(host) if options.user in ("", s.user)]
@@ -35,7 +42,7 @@ def sessions(options: Options) -> int:
     return OK
 
 
-def _end(options: Options, host: Host, found: list[Session]) -> None:
+def _end(options: Asked, host: Host, found: list[Session]) -> None:
     for name in sorted({session.user for session in found}):
         doors.end_sessions(host, name)
         sentence = f"{history.who(host)} ended what {name} had open"

@@ -13,13 +13,13 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs import tidy as tidying
 from backend_server.jobs import updates
-from backend_server.run.run import Options, site
+from backend_server.run.run import Asked, site
 from backend_server.text.change import counted
 from backend_server.text.errors import UserError
 from backend_server.text.releases import of_host
 
 
-def show_disk(options: Options) -> int:
+def show_disk(options: Asked) -> int:
     """What fills the disks, by the greatest first."""
     host = HostReader()
     full = usage.file_systems(host, ("/", *usage.PLACES))
@@ -40,7 +40,7 @@ def show_disk(options: Options) -> int:
     return DEGRADED if any(each.percent >= usage.FULL for each in full) else OK
 
 
-def tidy(options: Options) -> int:
+def tidy(options: Asked) -> int:
     """Images unused for thirty days are gone, and which held packages are old is known."""
     host = Host()
     try:
@@ -51,7 +51,7 @@ def tidy(options: Options) -> int:
         return OK
 
 
-def _tidy(options: Options, host: Host) -> int:
+def _tidy(options: Asked, host: Host) -> int:
     this = site(options, of_host(host.os_release()))
     today = datetime.now(timezone.utc).date()
     waiting = updates.note(host, today)

@@ -8,10 +8,11 @@ import os
 import sys
 from typing import Iterable, Iterator, TextIO
 
+from backend_server.cli.asked import Named
 from backend_server.engine import engine
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.run.run import Options, Run
+from backend_server.run.run import Run
 from backend_server.text.errors import Refused
 
 
@@ -41,14 +42,14 @@ def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
 
 
 @contextlib.contextmanager
-def shown_once(options: Options, what: str) -> Iterator[TextIO]:
+def shown_once(as_json: bool, what: str, command: str) -> Iterator[TextIO]:
     """The terminal itself: whatever else reads standard output never sees what is shown there.
 
     It is open before anything is made that could then not be shown. Raises Refused without one.
     """
     why = f"{what} is shown on a terminal, and nowhere else"
-    hint = f"on a terminal, without --json: backend people {options.action} {options.subject}"
-    if not sys.stdout.isatty() or options.json:
+    hint = f"on a terminal, without --json: backend {command}"
+    if not sys.stdout.isatty() or as_json:
         raise Refused(why, hint=hint)
     with contextlib.ExitStack() as opened:
         try:
@@ -58,13 +59,15 @@ def shown_once(options: Options, what: str) -> Iterator[TextIO]:
         yield terminal
 
 
-def record(host: Host, options: Options, what: str, sentence: str) -> None:
-    """The history, and the other developers, know what was done to whom, and why."""
-    more = {"subject": options.subject, "why": options.why}
-    event(host, str(options.checkout), what, sentence, **more)
-
-
-def say_done(options: Options, sentence: str) -> None:
+def say_done(asked: Named, sentence: str) -> None:
     """What became of somebody, in a sentence; with --json only who it was."""
-    data = {"format": 1, "subject": options.subject}
-    print(json.dumps(data) if options.json else sentence)
+    data = {"format": 1, "subject": asked.subject}
+    print(json.dumps(data) if asked.json else sentence)
+
+
+def record(
+    host: Host, asked: Named, what: str, sentence: str, why: str | None = ""
+) -> None:
+    """The history, and the other developers, know what was done to whom, and why."""
+    more = {"subject": asked.subject, "why": why}
+    event(host, str(asked.checkout), what, sentence, **more)

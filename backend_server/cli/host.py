@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from backend_server.access import confirm
 from backend_server.cli.ending import FAILED, OK
 from backend_server.host.writer import Host
-from backend_server.run.run import Options
+from backend_server.run.run import Asked
 from backend_server.storage import modes
 
 
-def repair(options: Options) -> int:
+@dataclass(frozen=True)
+class Repair(Asked):
+    recent: bool = False
+
+
+def repair(options: Repair) -> int:
     """The data trees' files are open to whom they should be.
 
     Silent where only recent changes were asked for, and there was none.
@@ -24,7 +30,7 @@ def repair(options: Options) -> int:
     return FAILED if counts.failed else OK
 
 
-def undo(options: Options) -> int:
+def undo(options: Asked) -> int:
     """What nobody has confirmed yet is as before, at once, though a run may wait for it."""
     paths = confirm.take_back(Host(), str(options.checkout))
     if options.json:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 
+from backend_server.cli.asked import Named
 from backend_server.cli.ending import OK, say_lines
 from backend_server.engine.history import who
 from backend_server.engine.notices import event
@@ -14,12 +16,12 @@ from backend_server.host.writer import Host
 from backend_server.jobs import listing
 from backend_server.jobs.listing import Job
 from backend_server.run import consent
-from backend_server.run.run import Options, site
+from backend_server.run.run import Asked, site
 from backend_server.text.errors import Refused
 from backend_server.text.releases import of_host
 
 
-def list_jobs(options: Options) -> int:
+def list_jobs(options: Asked) -> int:
     """Every job on this host."""
     found = _found(options, HostReader())
     if options.json:
@@ -32,7 +34,12 @@ def list_jobs(options: Options) -> int:
     return OK
 
 
-def job_logs(options: Options) -> int:
+@dataclass(frozen=True)
+class Logs(Named):
+    follow: bool = False
+
+
+def job_logs(options: Logs) -> int:
     """What a job has said so far, or, of one that has ended, what the job-runner kept."""
     host = HostReader()
     found = [job for job in _found(options, host) if job.container]
@@ -49,7 +56,7 @@ def job_logs(options: Options) -> int:
     command.become("docker", "logs", *follow, job.container)
 
 
-def job_shell(options: Options) -> int:
+def job_shell(options: Named) -> int:
     """A shell inside a job's container, as the job itself, while it runs."""
     host = Host()
     job = _running(options, host)
@@ -57,32 +64,42 @@ def job_shell(options: Options) -> int:
         raise Refused(
             "a shell needs a terminal, and this is none", hint="backend job logs"
         )
-    _event(host, options, job, f"{who(host)} opened a shell inside job {job.id}")
+    _event(
+        host,
+        options,
+        "job shell",
+        job,
+        f"{who(host)} opened a shell inside job {job.id}",
+    )
     command.become("docker", "exec", "-it", job.container, *command.SHELL)
 
 
-def kill(options: Options) -> int:
+@dataclass(frozen=True)
+class Kill(Named):
+    yes: bool = False
+
+
+def kill(options: Kill) -> int:
     """A job has ended at once. The job-runner reports that to the controller."""
     host = Host()
     job = _running(options, host)
     consent.kill(job, yes=options.yes)
     host.run("docker", "kill", job.container)
-    _event(host, options, job, f"{who(host)} killed job {job.id}")
+    _event(host, options, "job kill", job, f"{who(host)} killed job {job.id}")
     data = {"format": 1, "subject": job.id}
     print(json.dumps(data) if options.json else f"{job.id} was killed")
     return OK
 
 
-def _running(options: Options, host: HostReader) -> Job:
+def _running(options: Named, host: HostReader) -> Job:
     return listing.one(listing.running(_found(options, host)), options.subject)
 
 
-def _found(options: Options, host: HostReader) -> list[Job]:
+def _found(options: Asked, host: HostReader) -> list[Job]:
     this = site(options, of_host(host.os_release()))
     return listing.listed(host, this.backend)
 
 
-def _event(host: Host, options: Options, job: Job, sentence: str) -> None:
+def _event(host: Host, asked: Asked, what: str, job: Job, sentence: str) -> None:
     more = {"workspace": job.workspace, "action": job.action}
-    what = f"job {options.action}"
-    event(host, str(options.checkout), what, sentence, subject=job.id, **more)
+    event(host, str(asked.checkout), what, sentence, subject=job.id, **more)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
+from backend_server.cli.asked import of_host_itself
 from backend_server.cli.ending import DEGRADED, OK, say_lines
 from backend_server.engine import report
 from backend_server.host.reader import HostReader
-from backend_server.run import preflight
 from backend_server.run import status as host_status
 from backend_server.run.backends import declare
-from backend_server.run.run import Options, chosen, site
+from backend_server.run.run import Asked, chosen, site
 from backend_server.text.releases import RELEASES, named, of_host
 
 
-def show(options: Options) -> int:
+@dataclass(frozen=True)
+class Show(Asked):
+    only: tuple[str, ...] = ()
+    release: str | None = None
+
+
+def show(options: Show) -> int:
     """All that is declared, for this release or any other. Looks at nothing else of the host."""
     os_release = HostReader().os_release()
     if options.release:
@@ -32,11 +39,10 @@ def show(options: Options) -> int:
     return OK
 
 
-def status(options: Options) -> int:
+def status(options: Asked) -> int:
     """What this host is now."""
     host = HostReader()
-    this = site(options, of_host(host.os_release()))
-    preflight.same_backend(this, host)
+    this = of_host_itself(options, host)
     found = host_status.status(this, host)
     if options.json:
         print(json.dumps({"format": 1, **found}))

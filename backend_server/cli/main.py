@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Callable, Sequence
 
-from backend_server.cli.arguments import Act, parser
+from backend_server.cli.arguments import parser
 from backend_server.engine.report import sentence
-from backend_server.run.run import Options
+from backend_server.run.run import Asked
 from backend_server.text.errors import Refused, UserError
+
+
+Act = Callable[[Any], int]
 
 
 def main(argv: Sequence[str], checkout: str) -> int:
@@ -25,8 +29,8 @@ def main(argv: Sequence[str], checkout: str) -> int:
             raise _not_root(options)
         if options.looks:  # all others go on when nobody reads their output
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        act: Act = options.act
-        return act(_options(options, checkout))
+        act, asked = _asked(options, checkout)
+        return act(asked)
     except UserError as error:
         return _say(error, as_json=options.json)
     except KeyboardInterrupt:
@@ -60,10 +64,20 @@ def _with_default_command(argv: Sequence[str]) -> list[str]:
     return [backend, *rest]
 
 
-def _options(options: argparse.Namespace, checkout: str) -> Options:
-    given = {name: x for name, x in vars(options).items() if name in Options._fields}
-    only = tuple(given.pop("only", None) or ())
-    return Options(checkout=Path(checkout), only=only, **given)
+def _asked(options: argparse.Namespace, checkout: str) -> tuple[Act, Asked]:
+    """The function of a command, and what it is asked. Only now is its file imported.
+
+    By the type of its argument it says what it wants to be told.
+    """
+    file, _, name = options.act.partition(".")
+    module = importlib.import_module(f"backend_server.cli.{file}")
+    act: Act = getattr(module, name)
+    kind = vars(module)[act.__annotations__["options"]]
+    given = {**vars(options), "checkout": Path(checkout)}
+    if given.get("only"):
+        given["only"] = tuple(given["only"])
+    wanted = kind.__dataclass_fields__
+    return act, kind(**{field: x for field, x in given.items() if field in wanted})
 
 
 def _survive_any_locale() -> None:

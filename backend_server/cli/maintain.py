@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from typing import Iterable
 
 from backend_server.checkout.gather import Site
+from backend_server.cli.asked import of_host_itself
 from backend_server.cli.ending import DEGRADED, FAILED, OK, say_lines
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
@@ -17,30 +19,34 @@ from backend_server.jobs import maintenance
 from backend_server.jobs.proving import DEGRADED as UNWELL
 from backend_server.jobs.proving import FAILED as BROKEN
 from backend_server.jobs.proving import Result
-from backend_server.run import preflight
-from backend_server.run.run import Options, site
+from backend_server.run.run import Asked
 from backend_server.run.status import REBOOT_REQUIRED
-from backend_server.text.releases import of_host
 
 
-def maintain(options: Options) -> int:
+@dataclass(frozen=True)
+class Maintenance(Asked):
+    wait: int = 0  # seconds
+    reboot: bool = False
+
+
+def maintain(options: Maintenance) -> int:
     """Docker, kernel and packages are the newest, and what a backend is for was tried."""
-    until, work = time.monotonic() + options.wait, _Work(options)
+    until, work = time.monotonic() + options.wait, _Work(options, "host maintenance")
     with only_run(work.who, maintenance.LOCK):
         for line in maintenance.before(work.host, work.site):
             _say(line)
         # Other runs, and the end of somebody's access, do not wait for jobs.
         maintenance.wait_for_none(work.host, work.site, until, _say)
         with only_run(work.who, wait=True):
-            return _maintain(work, until)
+            return _maintain(work, until, options.reboot)
 
 
-def _maintain(work: _Work, until: float) -> int:
+def _maintain(work: _Work, until: float, reboot: bool) -> int:
     host = work.host
     with maintenance.no_new_jobs(host, work.site, until, _say):
         work.record("began")
         work.add(maintenance.upgraded(host))
-        if work.options.reboot and not work.any(BROKEN):
+        if reboot and not work.any(BROKEN):
             work.record("reboots")
             maintenance.reboot(host)
             _say(
@@ -51,9 +57,9 @@ def _maintain(work: _Work, until: float) -> int:
     return _proven(work, "ended")
 
 
-def prove(options: Options) -> int:
+def prove(options: Asked) -> int:
     """Services, the network that jobs are on, and a job are tried now."""
-    work = _Work(options)
+    work = _Work(options, "host prove")
     with only_run(work.who, wait=True):
         return _proven(work, "proved")
 
@@ -69,14 +75,11 @@ def _proven(work: _Work, stage: str) -> int:
 class _Work:
     """What is to be done on which host, and what came of it."""
 
-    def __init__(self, options: Options) -> None:
-        self.options, self.host = options, Host()
+    def __init__(self, options: Asked, what: str) -> None:
+        self.options, self.what, self.host = options, what, Host()
         self.host.say = _say
-        self.site: Site = site(options, of_host(self.host.os_release()))
-        preflight.same_backend(self.site, self.host)
-        self.who = (
-            f"host {options.action} by {history.who(self.host)}, since {history.now()}"
-        )
+        self.site: Site = of_host_itself(options, self.host)
+        self.who = f"{what} by {history.who(self.host)}, since {history.now()}"
         self.results: list[Result] = []
 
     def add(self, results: Iterable[Result]) -> None:
@@ -92,11 +95,10 @@ class _Work:
         """The history says how far it came, and developers read of it when they log in."""
         failed = [result.what for result in self.results if result.outcome == BROKEN]
         ended = f": {', '.join(failed)} failed" if failed else ""
-        what = f"host {self.options.action}"
-        sentence = f"{what} by {history.who(self.host)} {stage}{ended}"
+        sentence = f"{self.what} by {history.who(self.host)} {stage}{ended}"
         results = [result._asdict() for result in self.results]
         checkout = str(self.options.checkout)
-        event(self.host, checkout, what, sentence, subject=stage, results=results)
+        event(self.host, checkout, self.what, sentence, subject=stage, results=results)
 
     def end(self) -> int:
         if self.options.json:

@@ -20,7 +20,7 @@ def flag(*names: str, says: str) -> Argument:
 
 
 def argument(name: str, **settings: Any) -> Argument:
-    # What is not given has the default of Options.
+    # What is not given has the default of what the command wants to be told.
     return Argument((name,), {"default": argparse.SUPPRESS, **settings})
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import sys
 
+from backend_server.cli.asked import of_host_itself
 from backend_server.cli.ending import DEGRADED, FAILED, OK, say_lines
 from backend_server.host.writer import Host
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
-from backend_server.run import preflight
-from backend_server.run.run import Options, site
+from backend_server.run.run import Asked
 from backend_server.text.errors import Refused
-from backend_server.text.releases import of_host
 
 
-def push(options: Options) -> int:
+def push(options: Asked) -> int:
     """What manifests declare is on the share, but for what is said. Silent when nothing was to do."""
     host = Host()
-    this = site(options, of_host(host.os_release()))
-    preflight.same_backend(this, host)
+    this = of_host_itself(options, host)
     share = this.backend.share
     if share is None:
         raise Refused(

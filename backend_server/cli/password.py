@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from backend_server.access import given_password
 from backend_server.access.passwords import may_sudo
+from backend_server.cli.asked import Named
 from backend_server.cli.ending import OK, record, say_done, shown_once
 from backend_server.engine import history
 from backend_server.host import typed
 from backend_server.host.writer import Host
 from backend_server.run.backends import load
-from backend_server.run.run import Options
 from backend_server.text.errors import Refused
 from backend_server.text.roles import MARKER
 
@@ -17,7 +19,13 @@ from backend_server.text.roles import MARKER
 _TICKETS = "/run/sudo/ts"  # by name, or by uid in newer versions
 
 
-def password(options: Options) -> int:
+@dataclass(frozen=True)
+class Password(Named):
+    ask: bool = False
+    reset: bool = False
+
+
+def password(options: Password) -> int:
     """A reviewer has a new password; or, with --reset, somebody has none any more."""
     host = Host()
     if options.reset:
@@ -25,13 +33,15 @@ def password(options: Options) -> int:
     return _give(host, options)
 
 
-def _give(host: Host, options: Options) -> int:
+def _give(host: Host, options: Password) -> int:
     name = options.subject
     given_password.refuse_others(host, load(options.backend, options.checkout), name)
     if options.ask:
         given_password.give(host, name, typed.secret(f"New password for {name}"))
     else:
-        with shown_once(options, "a password") as terminal:
+        with shown_once(
+            options.json, "a password", f"people password {name}"
+        ) as terminal:
             shown = given_password.give(host, name, "")
             print(
                 f"\n    {shown}\n\nIt is not shown again. Give it to {name} in person, "
@@ -44,7 +54,7 @@ def _give(host: Host, options: Options) -> int:
     return OK
 
 
-def _reset(host: Host, options: Options) -> int:
+def _reset(host: Host, options: Password) -> int:
     """An account has no password again, and its owner gets one as on the first day."""
     name = options.subject
     if name not in host.members(MARKER) or name not in host.users():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from backend_server.access.first_password import set_first_password
 from backend_server.checkout.gather import Site
@@ -11,12 +12,12 @@ from backend_server.engine.notices import event
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.people import reach
-from backend_server.run.run import Options, site
+from backend_server.run.run import Asked, site
 from backend_server.text.errors import Refused
 from backend_server.text.releases import of_host
 
 
-def list_people(options: Options) -> int:
+def list_people(options: Asked) -> int:
     """Everybody with an account that is ours, or on a roster here."""
     host = HostReader()
     found = list(reach.listed(_this(options, host), host))
@@ -29,7 +30,13 @@ def list_people(options: Options) -> int:
     return OK
 
 
-def who(options: Options) -> int:
+@dataclass(frozen=True)
+class Who(Asked):
+    user: str = ""
+    root: bool = False
+
+
+def who(options: Who) -> int:
     """What one account can reach, and why; or, for root, each account and its ways there."""
     host = HostReader()
     this = _this(options, host)
@@ -49,11 +56,11 @@ def who(options: Options) -> int:
     return OK
 
 
-def _this(options: Options, host: HostReader) -> Site:
+def _this(options: Asked, host: HostReader) -> Site:
     return site(options, of_host(host.os_release()))
 
 
-def first_password(options: Options) -> int:
+def first_password(options: Asked) -> int:
     """The person at the terminal has a password, and the history says so."""
     host = Host()
     name = set_first_password(host)

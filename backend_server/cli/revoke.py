@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from backend_server.cli.asked import Named
 from backend_server.cli.ending import OK, ended, record, say_done, say_lines
 from backend_server.engine import engine, history, report
 from backend_server.engine.lock import NARROW, Busy, only_run
@@ -15,12 +17,17 @@ from backend_server.people import applied, keyring, revoking
 from backend_server.people.narrowing import narrowing, overdue, remaining
 from backend_server.run import consent
 from backend_server.run.backends import load
-from backend_server.run.run import Options, Run
+from backend_server.run.run import Asked, Options, Run
 from backend_server.text.errors import UserError
 from backend_server.text.releases import of_host
 
 
-def revoke(options: Options) -> int:
+@dataclass(frozen=True)
+class Revoke(Named):
+    why: str = ""
+
+
+def revoke(options: Revoke) -> int:
     """An account or a key is shut out now; each door is named as it is shut."""
     host = Host()
     backend = load(options.backend, options.checkout)
@@ -37,7 +44,7 @@ def revoke(options: Options) -> int:
         failure = error
     try:
         sentence = f"{options.subject} was revoked by {history.who(host)}"
-        record(host, options, "revoked", f"{sentence}: {options.why}")
+        record(host, options, "revoked", f"{sentence}: {options.why}", options.why)
     finally:
         if failure:
             raise failure
@@ -49,18 +56,23 @@ def revoke(options: Options) -> int:
     return OK
 
 
-def readmit(options: Options) -> int:
+def readmit(options: Revoke) -> int:
     """Whoever was revoked is as anybody else again."""
     host = Host()
     revoking.readmit(host, options.subject)
     sentence = f"{options.subject} was readmitted by {history.who(host)}"
-    record(host, options, "readmitted", sentence)
+    record(host, options, "readmitted", sentence, options.why)
     back = "gets back what the rosters say with the next run: sudo backend"
     say_done(options, f"{options.subject} {back}")
     return OK
 
 
-def narrow(options: Options) -> int:
+@dataclass(frozen=True)
+class Narrow(Asked):
+    offline: bool = False
+
+
+def narrow(options: Narrow) -> int:
     """Expiries, revocations and keys that GitHub no longer has are carried out. Silent if none."""
     host = Host()
     try:
@@ -71,8 +83,9 @@ def narrow(options: Options) -> int:
         return OK
 
 
-def _narrow(options: Options, host: Host) -> int:
-    backend = load(options.backend, options.checkout)
+def _narrow(asked: Narrow, host: Host) -> int:
+    backend = load(asked.backend, asked.checkout)
+    options = Options(**vars(asked))
     before = applied.read(host, backend, of_host(host.os_release()))
     if before is None:
         return OK

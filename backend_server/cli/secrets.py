@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from typing import Iterator
 
 from backend_server.checkout import env
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import SECRETS
+from backend_server.cli.asked import Named
 from backend_server.cli.ending import OK, say_lines
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
@@ -19,7 +21,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.outputs import credentials
 from backend_server.run.backends import declare
-from backend_server.run.run import Options, site
+from backend_server.run.run import site
 from backend_server.services import environment, states
 from backend_server.services.container_service import ContainerService
 from backend_server.text.errors import Refused
@@ -29,7 +31,12 @@ from backend_server.text.releases import of_host
 _SET = "secret set"  # in the history
 
 
-def secrets(options: Options) -> int:
+@dataclass(frozen=True)
+class Secrets(Named):
+    secret: str = ""
+
+
+def secrets(options: Secrets) -> int:
     """Names, whether set, and since when; with `set NAME` one of them gets a value."""
     if (options.subject, bool(options.secret)) == ("set", True):
         return _set(options)
@@ -86,7 +93,7 @@ def _line(found: dict[str, object]) -> str:
     return f"{found['service']:<12} {found['name']:<28} {state}"
 
 
-def _set(options: Options) -> int:
+def _set(options: Secrets) -> int:
     """The file says it in one line; other lines stay. What needed it is started or restarted."""
     host, name = Host(), options.secret
     this = site(options, of_host(host.os_release()))

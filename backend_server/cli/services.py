@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import Callable
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
+from backend_server.cli.asked import Named, of_host_itself
 from backend_server.cli.ending import DEGRADED, FAILED, OK, say_lines
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
@@ -15,20 +17,18 @@ from backend_server.engine.notices import event
 from backend_server.host import command
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.run import preflight
 from backend_server.run.backends import load, services_of
-from backend_server.run.run import Options, site
+from backend_server.run.run import Asked
 from backend_server.services import environment as host_environment
 from backend_server.services import states, updating
 from backend_server.services.updating import Update
 from backend_server.text.errors import Refused
-from backend_server.text.releases import of_host
 
 
-def list_services(options: Options) -> int:
+def list_services(options: Asked) -> int:
     """Each service: its state, its image, and what it lacks."""
     host = HostReader()
-    this = _this(options, host)
+    this = of_host_itself(options, host)
     found = states.states(this, host)
     sentences = list(states.degraded(this, host))
     if options.json:
@@ -40,18 +40,23 @@ def list_services(options: Options) -> int:
     return DEGRADED if sentences else OK
 
 
-def logs(options: Options) -> int:
+@dataclass(frozen=True)
+class Logs(Named):
+    follow: bool = False
+
+
+def logs(options: Logs) -> int:
     """What the service, and systemd about it, says in the journal."""
-    what = states.known(_this(options, HostReader()), options.subject)
+    what = states.known(of_host_itself(options, HostReader()), options.subject)
     of_all = (f"CONTAINER_NAME={what.name}", "+", f"_SYSTEMD_UNIT={what.unit}")
     how = ("--follow",) if options.follow else ("--lines=1000",)
     command.become("journalctl", *how, *of_all, "+", f"UNIT={what.unit}")
 
 
-def shell(options: Options) -> int:
+def shell(options: Named) -> int:
     """A shell in the container, as the account that the service runs as."""
     host = HostReader()
-    what = states.known(_this(options, host), options.subject)
+    what = states.known(of_host_itself(options, host), options.subject)
     if not host.docker_object(what.name).get("State", {}).get("Running"):
         raise Refused(
             f"{what.name} does not run now", hint=f"backend service start {what.name}"
@@ -59,23 +64,23 @@ def shell(options: Options) -> int:
     command.become("docker", "exec", "-it", what.name, *command.SHELL)
 
 
-def start(options: Options) -> int:
+def start(options: Named) -> int:
     return _systemctl(options, "start")
 
 
-def stop(options: Options) -> int:
+def stop(options: Named) -> int:
     return _systemctl(options, "stop")
 
 
-def restart(options: Options) -> int:
+def restart(options: Named) -> int:
     return _systemctl(options, "restart")
 
 
-def _systemctl(options: Options, verb: str) -> int:
+def _systemctl(options: Named, verb: str) -> int:
     """systemd was told, the history says so, and what was started has stayed up."""
     host = Host()
     with only_run(f"service {verb} by {history.who(host)}, since {history.now()}"):
-        this = _this(options, host)
+        this = of_host_itself(options, host)
         what = states.known(this, options.subject)
         lacks = list(states.lacks(this, host, what))
         if lacks and verb != "stop":
@@ -91,7 +96,20 @@ def _systemctl(options: Options, verb: str) -> int:
     return OK
 
 
-def update(options: Options) -> int:
+@dataclass(frozen=True)
+class Change(Named):
+    """Of the image; `yes` is the answer that somebody gave beforehand."""
+
+    yes: bool = False
+
+
+@dataclass(frozen=True)
+class ToImage(Change):
+    to: str = ""
+    tag: str = "latest"
+
+
+def update(options: ToImage) -> int:
     """The service runs at another image, or at the one before where that does not stay up."""
 
     def find(this: Site, host: Host, what: Service) -> Update:
@@ -100,30 +118,29 @@ def update(options: Options) -> int:
     return _change(options, "service update", find)
 
 
-def rollback(options: Options) -> int:
+def rollback(options: Change) -> int:
     """The service runs at the image before."""
     return _change(options, "service rollback", updating.back)
 
 
-def follow(options: Options) -> int:
+def follow(options: Named) -> int:
     """As update, to what the tag means now, where backend.py lets the service follow one."""
     host = Host()
-    this = _this(options, host)
+    this = of_host_itself(options, host)
     what = states.known(this, options.subject)
     exception = updating.following(this, what.name)
     if states.over(exception.until):
         print(f"degraded: {what.name} follows no longer: until {exception.until}")
         return DEGRADED
-    chosen = options._replace(to="", tag=exception.tag, yes=True)
-    return update(chosen)
+    return update(ToImage(**vars(options), tag=exception.tag, yes=True))
 
 
 def _change(
-    options: Options, how: str, find: Callable[[Site, Host, Service], Update]
+    options: Change, how: str, find: Callable[[Site, Host, Service], Update]
 ) -> int:
     host = Host()
     with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
-        this = _this(options, host)
+        this = of_host_itself(options, host)
         what = states.known(this, options.subject)
         found = find(this, host, what)
         if found.before == found.after:
@@ -135,7 +152,7 @@ def _change(
     return OK
 
 
-def environment(options: Options) -> int:
+def environment(options: Named) -> int:
     """For the unit: what the container is started with lies ready. 1: it may not start."""
     host = Host()
     backend = load(options.backend, options.checkout)
@@ -153,12 +170,6 @@ def environment(options: Options) -> int:
     raise Refused(f"there is no service {options.subject!a}")
 
 
-def _this(options: Options, host: HostReader) -> Site:
-    this = site(options, of_host(host.os_release()))
-    preflight.same_backend(this, host)
-    return this
-
-
-def _say(options: Options, name: str, sentence: str) -> None:
+def _say(options: Asked, name: str, sentence: str) -> None:
     data = {"format": 1, "subject": name, "done": sentence}
     print(json.dumps(data) if options.json else sentence)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from backend_server.access import second_factor
+from backend_server.cli.asked import Named
 from backend_server.cli.ending import OK, shown_once
 from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
 from backend_server.run.backends import load
-from backend_server.run.run import Options
 
 
-def totp(options: Options) -> int:
+def totp(options: Named) -> int:
     """A reviewer's device makes codes from now on, of a secret that is shown once."""
     host, name = Host(), options.subject
     backend = load(options.backend, options.checkout)
     second_factor.refuse(host, backend, name)
-    with shown_once(options, "a second factor") as terminal:
+    with shown_once(options.json, "a second factor", f"people totp {name}") as terminal:
         uri = second_factor.give(host, backend, name)
         print(f"\n{second_factor.picture(host, uri)}\n    {uri}\n", file=terminal)
         print(

@@ -16,7 +16,7 @@ from backend_server.run.run import Run
 from backend_server.text.errors import Refused
 
 
-def first_run(run: Run) -> None:
+def first_run(run: Run, yes: bool) -> None:
     """Somebody agrees to what this machine becomes, or Refused is raised."""
     name = run.site.backend.name
     if run.options.only:
@@ -24,7 +24,7 @@ def first_run(run: Run) -> None:
             f"a machine becomes {name} as a whole; --only is for later",
             hint=f"sudo ./{name}/manage.sh",
         )
-    if run.options.yes:
+    if yes:
         return
     agreed(
         f"this machine is no backend yet, and nobody is here to confirm that it "
@@ -45,10 +45,10 @@ def _becomes(run: Run) -> Iterator[str]:
     yield from (f"  {line}" for line in (*of_people, *run.remarks, *run.degraded))
 
 
-def adoption(run: Run) -> None:
+def adoption(run: Run, yes: bool) -> None:
     """Somebody agrees that accounts which are here already become ours, or Refused is raised."""
     names = adopted(run.outcomes)
-    if not names or run.options.yes:
+    if not names or yes:
         return
     them = ", ".join(names)
     keys = {name: ", ".join(map(str, run.site.keys.get(name, ()))) for name in names}
@@ -64,10 +64,10 @@ def adoption(run: Run) -> None:
     )
 
 
-def removal(run: Run) -> None:
+def removal(run: Run, yes: bool) -> None:
     """Somebody agrees that more than one person loses access, or Refused is raised."""
     names = leaving(run.outcomes)
-    if len(names) < 2 or run.options.yes:
+    if len(names) < 2 or yes:
         return
     them = ", ".join(names)
     agreed(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, NamedTuple, Tuple
+from typing import Callable, Iterable, Iterator, Tuple
 
 from backend_server.checkout.gather import Site, everybody, gather, without
 from backend_server.engine import engine, history, report
@@ -31,34 +31,23 @@ from backend_server.text.releases import Release, of_host
 Components = Tuple[Component, ...]
 
 
-class Options(NamedTuple):
-    """What was asked for on the command line."""
+@dataclass(frozen=True)
+class Asked:
+    """What every command is asked: of which backend, from where, and for whom to read."""
 
     backend: str
     checkout: Path
-    only: tuple[str, ...] = ()
     json: bool = False
+
+
+@dataclass(frozen=True)
+class Options(Asked):
+    """What a run is asked."""
+
+    only: tuple[str, ...] = ()
     offline: bool = False
-    yes: bool = False
     accept_keys: bool = False
     verbose: bool = False
-    release: str | None = None
-    user: str = ""
-    root: bool = False
-    recent: bool = False
-    subject: str = ""
-    why: str = ""
-    reset: bool = False
-    ask: bool = False
-    end: bool = False
-    secret: str = ""
-    to: str = ""
-    tag: str = "latest"
-    follow: bool = False
-    confirm_within: int = 300
-    action: str = ""
-    wait: int = 0
-    reboot: bool = False
 
 
 class Run:
@@ -200,11 +189,11 @@ def of_checkout(options: Options, host: HostReader) -> Run:
     return run
 
 
-def site(options: Options, release: Release) -> Site:
+def site(asked: Asked, release: Release) -> Site:
     """What the checkout says of the backend that was asked for."""
-    backend = load(options.backend, options.checkout)
+    backend = load(asked.backend, asked.checkout)
     today = datetime.now(timezone.utc).date()
-    found = gather(backend, release, options.checkout, today)
+    found = gather(backend, release, asked.checkout, today)
     return replace(found, services=services_of(backend))
 
 

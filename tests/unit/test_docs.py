@@ -258,7 +258,7 @@ def test_keys_of_an_event(a_run, monkeypatch, capsys):
     monkeypatch.setattr(people_commands, "set_first_password", lambda host: "ada")
     monkeypatch.setattr(notices, "tell", lambda host, sentence: None)
     monkeypatch.setattr(run.history, "append", lambda host, line: lines.append(line))
-    assert people_commands.first_password(run.Options("test", ROOT)) == 0
+    assert people_commands.first_password(run.Asked("test", ROOT)) == 0
     assert list(lines[0]) == documented("event")
     assert f"`{lines[0]['event']}`" in (ROOT / "docs/json.md").read_text()
 
@@ -270,7 +270,7 @@ def test_keys_of_sessions():
 
 def test_keys_of_undo(a_run, monkeypatch, capsys):
     monkeypatch.setattr(host_commands, "Host", lambda: a_run[1])
-    assert host_commands.undo(run.Options("test", ROOT, json=True)) == 0
+    assert host_commands.undo(run.Asked("test", ROOT, json=True)) == 0
     assert list(json.loads(capsys.readouterr().out)) == documented("undo")
 
 
@@ -283,7 +283,7 @@ def test_keys_of_jobs_results_and_tidying():
 def test_keys_of_disk(a_run, monkeypatch, capsys):
     host = a_run[1]
     monkeypatch.setattr(disk_commands, "HostReader", lambda: host)
-    assert disk_commands.show_disk(run.Options("test", ROOT, json=True)) in (0, 4)
+    assert disk_commands.show_disk(run.Asked("test", ROOT, json=True)) in (0, 4)
     assert list(json.loads(capsys.readouterr().out)) == documented("disk")
 
 

@@ -1,18 +1,21 @@
 """The command line: what is understood, and how a mistake ends."""
 
+import importlib
 import json
 import os
+from dataclasses import fields
 
 import pytest
 
-from backend_server.cli import main
+from backend_server.cli import arguments, main
 from backend_server.cli.arguments import parser
+from backend_server.run.run import Asked
 from tests.unit.example import BACKENDS, ROOT, checkout_of
 
 
 def asked(*argv):
     options = parser().parse_args(main._with_default_command(argv))
-    return main._options(options, str(ROOT))
+    return main._asked(options, str(ROOT))[1]
 
 
 def test_apply_is_the_default():
@@ -32,6 +35,30 @@ def test_every_option():
     assert asked("tpp").confirm_within == 300
     assert asked("tpp", "--confirm-within", "5").confirm_within == 5
     assert asked("tpp", "show", "--release", "noble").release == "noble"
+
+
+COMMANDS = [
+    *((command.name,) for command in arguments.COMMANDS),
+    *((name, command.name) for name, _, group in arguments.GROUPS for command in group),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_is_told_all_that_it_takes_and_nothing_else(words):
+    table = [each for each in arguments.COMMANDS if (each.name,) == words]
+    for name, _, group in arguments.GROUPS:
+        table += [each for each in group if (name, each.name) == words]
+    (command,) = table
+    taken = {each.names[-1].lstrip("-").replace("-", "_") for each in command.arguments}
+    file, _, function = command.act.partition(".")
+    module = importlib.import_module(f"backend_server.cli.{file}")
+    kind = vars(module)[getattr(module, function).__annotations__["options"]]
+    assert issubclass(kind, Asked)
+    assert {field.name for field in fields(kind)} == {
+        "backend",
+        "checkout",
+        "json",
+    } | taken
 
 
 MISTAKES = [
