@@ -8,7 +8,7 @@ from backend_server.access import sshd
 from backend_server.access import sshd_live as daemon
 from backend_server.access.sshd_rivals import logins, rivals
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -18,7 +18,7 @@ from backend_server.text.errors import Refused, UserError
 
 
 @dataclass(frozen=True)
-class SshdConfig(Resource):
+class SshdConfig(AtPath):
     """The drop-in that sshd reads first says this, and sshd lets people in with it.
 
     `people` must be able to log in afterwards, and so must `others` who have an account; for
@@ -30,7 +30,6 @@ class SshdConfig(Resource):
     Allow and Deny lists over all files.
     """
 
-    path: str
     text: str
     people: tuple[sshd.Login, ...] = ()
     others: tuple[str, ...] = ()
@@ -40,9 +39,6 @@ class SshdConfig(Resource):
     @property
     def _file(self) -> File:
         return File(self.path, self.text, mode=self.mode)
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def notifies(self) -> tuple[str, ...]:
         return (daemon.SERVICE,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -18,14 +18,13 @@ _INCLUDES = ("@includedir /etc/sudoers.d", "#includedir /etc/sudoers.d")
 
 
 @dataclass(frozen=True)
-class Sudoers(Resource):
+class Sudoers(AtPath):
     """A file of rules below sudoers.d, read by sudo, valid alone and with all other files.
 
     Where it does not fit the others the old file comes back. Refused where the rules that are
     here already are broken: an old sudo then lets nobody in at all.
     """
 
-    path: str
     text: str
     mode: int = 0o440
     owner: str = "root"
@@ -35,9 +34,6 @@ class Sudoers(Resource):
     def _file(self) -> File:
         validate = ("visudo", "-cf")
         return File(self.path, self.text, mode=self.mode, validate=validate)
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def check(self, host: HostReader) -> Changes:
         changes = self._file.check(host)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
@@ -17,7 +17,7 @@ END = "# END opensafely\n"
 
 
 @dataclass(frozen=True)
-class HostsBlock(Resource):
+class HostsBlock(AtPath):
     """A file in hosts(5) form holds these lines between two markers; the rest is left alone.
 
     The file keeps its inode, because containers have it bind-mounted. With `optional`, a file
@@ -25,12 +25,8 @@ class HostsBlock(Resource):
     markers that gives one of our names another address is Refused, since the first line wins.
     """
 
-    path: str
     text: str
     optional: bool = False
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def check(self, host: HostReader) -> Changes:
         found = host.read(self.path)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 
-from backend_server.cli.ending import OK, say_lines
+from backend_server.cli.ending import OK, told
 from backend_server.desktop.screens import shown
 from backend_server.engine import history
 from backend_server.engine.notices import event
@@ -33,12 +32,9 @@ def sessions(options: Sessions) -> int:
     if options.end:
         _end(options, host, found)
     each = [_data(session, session.id in connected) for session in found]
-    if options.json:
-        print(json.dumps({"format": 1, "sessions": each}))
-    else:
-        lines = [_line(one, options.end) for one in each]
-        nobody = f"{options.user} is not" if options.user else "nobody is"
-        say_lines(lines or [f"{nobody} on the remote desktop"])
+    nobody = f"{options.user} is not" if options.user else "nobody is"
+    lines = [_line(one, options.end) for one in each]
+    told(options, {"sessions": each}, lines or [f"{nobody} on the remote desktop"])
     return OK
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 
-from backend_server.cli.ending import DEGRADED, OK, say_lines
+from backend_server.cli.ending import DEGRADED, OK, told
 from backend_server.docker import usage
 from backend_server.engine import history
 from backend_server.engine.lock import TIDY, Busy, only_run
@@ -24,19 +23,14 @@ def show_disk(options: Asked) -> int:
     host = HostReader()
     full = usage.file_systems(host, ("/", *usage.PLACES))
     whole, biggest, unknown = usage.usage(host)
-    if options.json:
-        found = {
-            "file_systems": [each._asdict() for each in full],
-            "usage": [each._asdict() for each in whole],
-            "workspaces": [each._asdict() for each in biggest],
-            "unknown": unknown,
-        }
-        print(json.dumps({"format": 1, **found}))
-    else:
-        say_lines(map(str, full))
-        say_lines(f"{usage.size(each.bytes):>8}  {each.path}" for each in whole)
-        say_lines(f"{usage.size(each.bytes):>8}  {each.path}" for each in biggest)
-        say_lines(f"unknown: {why}" for why in unknown)
+    found = {
+        "file_systems": [each._asdict() for each in full],
+        "usage": [each._asdict() for each in whole],
+        "workspaces": [each._asdict() for each in biggest],
+        "unknown": unknown,
+    }
+    sizes = (f"{usage.size(each.bytes):>8}  {each.path}" for each in (*whole, *biggest))
+    told(options, found, (*map(str, full), *sizes, *(f"unknown: {w}" for w in unknown)))
     return DEGRADED if any(each.percent >= usage.FULL for each in full) else OK
 
 
@@ -64,12 +58,9 @@ def _tidy(options: Asked, host: Host) -> int:
         entry = {"format": 1, "event": TIDY, "began": history.now()}
         entry = {**entry, "subject": ", ".join(done.removed)}
         history.append(host, {**entry, **history.context(host, checkout)})
-    if options.json:
-        held = [update._asdict() for update in waiting]
-        print(json.dumps({"format": 1, **done._asdict(), "updates": held}))
-        return OK
-    say_lines(f"removed {name}" for name in done.removed)
-    say_lines(done.notes)
+    held = [update._asdict() for update in waiting]
     images = counted(len(done.removed), "image")
-    print(f"{options.backend} host tidy: {images} removed, {usage.size(done.bytes)}")
+    last = f"{options.backend} host tidy: {images} removed, {usage.size(done.bytes)}"
+    lines = (*(f"removed {name}" for name in done.removed), *done.notes, last)
+    told(options, {**done._asdict(), "updates": held}, lines)
     return OK

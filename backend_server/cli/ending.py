@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import sys
-from typing import Iterable, Iterator, TextIO
+from typing import Iterable, Iterator, Mapping, TextIO
 
 from backend_server.cli.asked import Named
 from backend_server.engine import engine
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.run.run import Run
+from backend_server.run.run import Asked, Run
 from backend_server.text.errors import Refused
 
 
@@ -41,6 +41,14 @@ def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def told(asked: Asked, data: Mapping[str, object], lines: Iterable[str]) -> None:
+    """The same for a program, with --json, or for people."""
+    if asked.json:
+        print(json.dumps({"format": 1, **data}))
+    else:
+        say_lines(lines)
+
+
 @contextlib.contextmanager
 def shown_once(as_json: bool, what: str, command: str) -> Iterator[TextIO]:
     """The terminal itself: whatever else reads standard output never sees what is shown there.
@@ -61,8 +69,7 @@ def shown_once(as_json: bool, what: str, command: str) -> Iterator[TextIO]:
 
 def say_done(asked: Named, sentence: str) -> None:
     """What became of somebody, in a sentence; with --json only who it was."""
-    data = {"format": 1, "subject": asked.subject}
-    print(json.dumps(data) if asked.json else sentence)
+    told(asked, {"subject": asked.subject}, [sentence])
 
 
 def record(

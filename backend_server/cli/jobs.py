@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import OK, say_lines
+from backend_server.cli.ending import OK, told
 from backend_server.engine.history import who
 from backend_server.engine.notices import event
 from backend_server.host import command
@@ -24,13 +23,16 @@ from backend_server.text.releases import of_host
 def list_jobs(options: Asked) -> int:
     """Every job on this host."""
     found = _found(options, HostReader())
-    if options.json:
-        print(json.dumps({"format": 1, "jobs": [job._asdict() for job in found]}))
-        return OK
-    for job in found:
-        say_lines([str(job), *(f"          not confined: {w}" for w in job.unconfined)])
-    if not found:
-        print("no job is here")
+    lines = [
+        line
+        for job in found
+        for line in (
+            str(job),
+            *(f"          not confined: {w}" for w in job.unconfined),
+        )
+    ]
+    jobs = [job._asdict() for job in found]
+    told(options, {"jobs": jobs}, lines or ["no job is here"])
     return OK
 
 
@@ -86,8 +88,7 @@ def kill(options: Kill) -> int:
     consent.kill(job, yes=options.yes)
     host.run("docker", "kill", job.container)
     _event(host, options, "job kill", job, f"{who(host)} killed job {job.id}")
-    data = {"format": 1, "subject": job.id}
-    print(json.dumps(data) if options.json else f"{job.id} was killed")
+    told(options, {"subject": job.id}, [f"{job.id} was killed"])
     return OK
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from backend_server.cli.asked import of_host_itself
-from backend_server.cli.ending import DEGRADED, OK, say_lines
+from backend_server.cli.ending import DEGRADED, OK, told
 from backend_server.engine import report
 from backend_server.host.reader import HostReader
 from backend_server.run import status as host_status
@@ -32,10 +31,7 @@ def show(options: Show) -> int:
         release = named("ubuntu 24.04")
     components = chosen(declare(site(options, release)), options.only)
     lines = list(report.declared(components))
-    if options.json:
-        print(json.dumps({"format": 1, "release": release.name, "declared": lines}))
-    else:
-        say_lines(lines)
+    told(options, {"release": release.name, "declared": lines}, lines)
     return OK
 
 
@@ -44,8 +40,5 @@ def status(options: Asked) -> int:
     host = HostReader()
     this = of_host_itself(options, host)
     found = host_status.status(this, host)
-    if options.json:
-        print(json.dumps({"format": 1, **found}))
-    else:
-        say_lines(host_status.lines(found))
+    told(options, found, host_status.lines(found))
     return DEGRADED if found["degraded"] else OK

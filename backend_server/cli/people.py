@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from backend_server.access.first_password import set_first_password
 from backend_server.checkout.gather import Site
-from backend_server.cli.ending import OK, say_lines
+from backend_server.cli.ending import OK, told
 from backend_server.engine.notices import event
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -22,11 +21,8 @@ def list_people(options: Asked) -> int:
     host = HostReader()
     found = list(reach.listed(_this(options, host), host))
     keys = reach.revoked_keys(host)
-    if options.json:
-        print(json.dumps({"format": 1, "people": found, "revoked_keys": keys}))
-    else:
-        say_lines(map(reach.line, found))
-        say_lines(f"revoked key      {key}" for key in keys)
+    lines = (*map(reach.line, found), *(f"revoked key      {key}" for key in keys))
+    told(options, {"people": found, "revoked_keys": keys}, lines)
     return OK
 
 
@@ -49,10 +45,7 @@ def who(options: Who) -> int:
     else:
         data = reach.who(this, host, options.user)
         lines = list(reach.lines(data))
-    if options.json:
-        print(json.dumps({"format": 1, **data}))
-    else:
-        say_lines(lines)
+    told(options, data, lines)
     return OK
 
 

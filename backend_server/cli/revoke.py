@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import OK, ended, record, say_done, say_lines
+from backend_server.cli.ending import OK, ended, record, say_done, say_lines, told
 from backend_server.engine import engine, history, report
 from backend_server.engine.lock import NARROW, Busy, only_run
 from backend_server.engine.notices import tell
@@ -49,10 +49,8 @@ def revoke(options: Revoke) -> int:
         if failure:
             raise failure
     back = f"backend people readmit {options.subject}"
-    if options.json:
-        print(json.dumps({"format": 1, "subject": options.subject, "doors": receipt}))
-    else:
-        print(f"{options.subject} is shut out until somebody says: {back}")
+    done = f"{options.subject} is shut out until somebody says: {back}"
+    told(options, {"subject": options.subject, "doors": receipt}, [done])
     return OK
 
 

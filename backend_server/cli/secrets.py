@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from backend_server.checkout import env
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import SECRETS
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import OK, say_lines
+from backend_server.cli.ending import OK, say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
@@ -47,10 +46,7 @@ def secrets(options: Secrets) -> int:
         )
     host = HostReader()
     found = list(listed(site(options, of_host(host.os_release())), host))
-    if options.json:
-        print(json.dumps({"format": 1, "secrets": found}))
-    else:
-        say_lines(map(_line, found))
+    told(options, {"secrets": found}, map(_line, found))
     return OK
 
 
@@ -120,8 +116,7 @@ def _set(options: Secrets) -> int:
         event(host, this.checkout, _SET, sentence, subject=name)
         restarted = list(_take_effect(this, host, name))
     done = f"{name} is set" + "".join(f"; {each} runs with it" for each in restarted)
-    data = {"format": 1, "subject": name, "done": done}
-    print(json.dumps(data) if options.json else done)
+    told(options, {"subject": name, "done": done}, [done])
     say_lines(states.degraded(this, host), sys.stderr)
     return OK
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import Callable
@@ -10,7 +9,7 @@ from typing import Callable
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.cli.asked import Named, of_host_itself
-from backend_server.cli.ending import DEGRADED, FAILED, OK, say_lines
+from backend_server.cli.ending import DEGRADED, FAILED, OK, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
@@ -31,12 +30,11 @@ def list_services(options: Asked) -> int:
     this = of_host_itself(options, host)
     found = states.states(this, host)
     sentences = list(states.degraded(this, host))
-    if options.json:
-        each = [state._asdict() for state in found]
-        print(json.dumps({"format": 1, "services": each, "degraded": sentences}))
-    else:
-        say_lines(map(states.line, found))
-        say_lines(f"degraded: {sentence}" for sentence in sentences)
+    told(
+        options,
+        {"services": [state._asdict() for state in found], "degraded": sentences},
+        (*map(states.line, found), *(f"degraded: {each}" for each in sentences)),
+    )
     return DEGRADED if sentences else OK
 
 
@@ -171,5 +169,4 @@ def environment(options: Named) -> int:
 
 
 def _say(options: Asked, name: str, sentence: str) -> None:
-    data = {"format": 1, "subject": name, "done": sentence}
-    print(json.dumps(data) if options.json else sentence)
+    told(options, {"subject": name, "done": sentence}, [sentence])

@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import Any, Callable, Dict
 
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
@@ -48,7 +48,7 @@ Settings = Dict[str, Any]
 
 
 @dataclass(frozen=True)
-class DaemonJson(Resource):
+class DaemonJson(AtPath):
     """dockerd's file has these keys with exactly these values; others are the provider's.
 
     dockerd is told to read it again, which is enough for live-restore; for the rest a mark
@@ -56,12 +56,8 @@ class DaemonJson(Resource):
     wrote it last, and theirs lies beside it. What undoes what we need is Refused.
     """
 
-    path: str
     text: str
     loaded: str = "done"
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def asks(self) -> tuple[str, ...]:
         return (SERVICE,)

@@ -47,3 +47,13 @@ class Resource:
     def apply(self, host: Host, changes: Changes) -> None:
         """Make it so. The engine looks again afterwards: report nothing, swallow nothing."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class AtPath(Resource):
+    """Whatever is at a path: one owner decides it."""
+
+    path: str
+
+    def owns(self) -> tuple[str, ...]:
+        return (self.path,)

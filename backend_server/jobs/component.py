@@ -1,14 +1,15 @@
-"""The job-runner: asks the controller for work, and runs it in containers."""
+"""The job-runner, and what looks after its host: images that go, and proofs after a maintenance."""
 
 from __future__ import annotations
 
+from string import Template
 from typing import Iterator
 
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine.resource import Resource
-from backend_server.resources import Directory, File
+from backend_server.resources import UNITS, Directory, File, Unit, UnitFile, timed
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
 from backend_server.text.roles import OPENSAFELY, OPENSAFELY_ID
 
@@ -73,3 +74,62 @@ def places(site: Site) -> Iterator[Resource]:
     yield Directory(CERTIFICATES, mode=0o750, group=OPENSAFELY)
     for path, text in ((PASSWD, _PASSWD), (GROUP, _GROUP)):
         yield File(path, text, notify=(what.unit,))
+
+
+_PROOFS = "opensafely-proofs.service"
+
+_TIDY = Template("""\
+[Unit]
+Description=Remove images that nothing has used for thirty days
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=$manage host tidy
+TimeoutStartSec=3600
+Nice=10
+IOSchedulingClass=idle
+UMask=0077
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+""")
+
+_TIMER = """\
+[Unit]
+Description=Look every day which images nothing uses any more
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=1h
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+
+# No oneshot: nothing that a boot is to reach waits for it.
+_PROVE = Template("""\
+[Unit]
+Description=Prove services, network and a job after a maintenance with a reboot
+ConditionPathExists=/var/lib/opensafely/prove-at-boot
+After=docker.service
+
+[Service]
+ExecStart=$manage host prove
+# Degraded: the database does not answer, which is no failure of this.
+SuccessExitStatus=4
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+""")
+
+
+def tidy(site: Site) -> Iterator[Resource]:
+    """Nothing here stops or restarts anything."""
+    manage = f"{site.checkout}/{site.backend.name}/manage.sh"
+    yield from timed("opensafely-tidy", _TIDY.substitute(manage=manage), _TIMER)
+    yield UnitFile(f"{UNITS}/{_PROOFS}", _PROVE.substitute(manage=manage))
+    yield Unit(_PROOFS, running=None)

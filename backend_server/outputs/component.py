@@ -10,13 +10,19 @@ from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.outputs import credentials
 from backend_server.outputs.mount import MountPoint
-from backend_server.resources import Automount, OperatorsFile, Packages, Unit, UnitFile
+from backend_server.resources import (
+    UNITS,
+    Automount,
+    OperatorsFile,
+    Packages,
+    UnitFile,
+    timed,
+)
 from backend_server.storage.component import HIGH_TREE, WORKSPACES
 from backend_server.text.change import octal
 from backend_server.text.roles import MEDIUM
 
 
-_UNITS = "/etc/systemd/system"
 _SERVICE = "opensafely-outputs.service"
 _TIMER = "opensafely-outputs.timer"
 
@@ -123,9 +129,9 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
     automount = f"{share.unit}.automount"
     # What is started anew unmounts first, so that the mount has its new options, too.
     text = _MOUNT.substitute(words)
-    yield UnitFile(f"{_UNITS}/{share.mount}", text, notify=(automount,))
+    yield UnitFile(f"{UNITS}/{share.mount}", text, notify=(automount,))
     text = _AUTOMOUNT.substitute(words)
-    yield UnitFile(f"{_UNITS}/{automount}", text, notify=(automount,))
+    yield UnitFile(f"{UNITS}/{automount}", text, notify=(automount,))
     yield Automount(automount)
     push = _PUSH.substitute(
         server=share.server,
@@ -133,9 +139,7 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
         workspaces=WORKSPACES[MEDIUM],
         high=HIGH_TREE,
     )
-    yield UnitFile(f"{_UNITS}/{_SERVICE}", push)
-    yield UnitFile(f"{_UNITS}/{_TIMER}", _TIMER_TEXT, notify=(_TIMER,))
-    yield Unit(_TIMER)
+    yield from timed("opensafely-outputs", push, _TIMER_TEXT)
 
 
 def options(share: Share) -> Iterator[str]:

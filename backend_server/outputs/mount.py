@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath
 from backend_server.host.mounts import is_immutable, is_mounted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -14,18 +14,14 @@ from backend_server.text.errors import Refused
 
 
 @dataclass(frozen=True)
-class MountPoint(Resource):
+class MountPoint(AtPath):
     """A folder that not even root can write to while nothing is mounted on it.
 
     Else what is meant for the share would fill this host's own disk, and be lost to whoever
     waits for it. What is mounted there is never touched: its server may be gone.
     """
 
-    path: str
     immutable: bool = True
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def check(self, host: HostReader) -> Changes:
         if is_mounted(host, self.path):

@@ -1,13 +1,16 @@
-"""Groups, the service account, and an account for everybody on a roster."""
+"""Groups, the service account, an account for everybody on a roster, and which keys open it."""
 
 from __future__ import annotations
 
+from string import Template
 from typing import Iterator
 
 from backend_server.checkout.gather import Site, everybody, until
+from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
+from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
 from backend_server.people.leavers import Leavers
-from backend_server.resources import Group, Members, RootEquivalent, User
+from backend_server.resources import Group, Members, RootEquivalent, User, timed
 from backend_server.text.roles import (
     DOCKER,
     MARKER,
@@ -56,3 +59,52 @@ def _service_account() -> Iterator[Resource]:
     """Locked, with a shell: developers become it with `sudo -iu`, which keeps their name."""
     home = f"/home/{OPENSAFELY}"
     yield User(OPENSAFELY, home=home, uid=OPENSAFELY_ID, comment="runs the jobs")
+
+
+def keys(site: Site) -> Iterator[Resource]:
+    """Needs neither network nor packages; whose name is off every roster has no file."""
+    have = [name for name, found in (*site.github.items(), *site.keys.items()) if found]
+    people = sorted(everybody(site.people).intersection(have))
+    yield OnlyTheseKeys(KEY_FOLDER, frozenset(people))
+    for name in people:
+        yield AuthorizedKeys(name, site.keys.get(name, ()), site.github.get(name, ()))
+
+
+_NARROW = Template("""\
+[Unit]
+Description=Take away access that has ended
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=$manage people narrow
+# Where the place has a proxy, Ubuntu keeps it there.
+EnvironmentFile=-/etc/environment
+# Degraded: GitHub did not answer, which is no failure of this.
+SuccessExitStatus=4
+TimeoutStartSec=300
+UMask=0077
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+""")
+
+_TIMER = """\
+[Unit]
+Description=Look every 15 minutes whose access has ended
+
+[Timer]
+OnCalendar=*:0/15
+# Not everybody asks GitHub at the same second.
+RandomizedDelaySec=60
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def narrowing(site: Site) -> Iterator[Resource]:
+    """Acts on what was applied last, and never on what lies in the checkout."""
+    manage = f"{site.checkout}/{site.backend.name}/manage.sh"
+    yield from timed("opensafely-people", _NARROW.substitute(manage=manage), _TIMER)

@@ -7,7 +7,7 @@ from backend_server.resources.operators import OperatorsFile
 from backend_server.resources.package import Held, NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
 from backend_server.resources.unit import Automount, Masked, RootsSocket, Unit
-from backend_server.resources.unitfile import UnitFile
+from backend_server.resources.unitfile import UNITS, UnitFile, timed
 from backend_server.resources.user import User
 
 
@@ -32,7 +32,9 @@ __all__ = [
     "RootEquivalent",
     "RootsSocket",
     "SuOnlyFor",
+    "UNITS",
     "Unit",
     "UnitFile",
     "User",
+    "timed",
 ]

@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 from typing import FrozenSet
 
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath, Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resources.file import access
@@ -19,16 +19,12 @@ Entries = FrozenSet[str]
 
 
 @dataclass(frozen=True)
-class Directory(Resource):
+class Directory(AtPath):
     """A directory with this owner, group and mode. What is inside is left alone."""
 
-    path: str
     mode: int = 0o755
     owner: str = "root"
     group: str = "root"
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def holds_others(self) -> bool:
         return True

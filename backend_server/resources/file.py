@@ -6,7 +6,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Change, Changes, compare, hide, octal
@@ -14,17 +14,7 @@ from backend_server.text.errors import Refused
 
 
 @dataclass(frozen=True)
-class _AtPath(Resource):
-    """Whatever is at a path: one owner decides it."""
-
-    path: str
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
-
-
-@dataclass(frozen=True)
-class File(_AtPath):
+class File(AtPath):
     """A file with exactly this text, owner, group and mode.
 
     `validate` is a command that is given the candidate's path and must end with 0 before the
@@ -66,7 +56,7 @@ class File(_AtPath):
 
 
 @dataclass(frozen=True)
-class FileMode(_AtPath):
+class FileMode(AtPath):
     """A file that something else brings has this mode, wherever it is there at all."""
 
     mode: int
@@ -82,7 +72,7 @@ class FileMode(_AtPath):
 
 
 @dataclass(frozen=True)
-class Link(_AtPath):
+class Link(AtPath):
     """A symbolic link to exactly this target."""
 
     target: str
@@ -104,7 +94,7 @@ class Link(_AtPath):
 
 
 @dataclass(frozen=True)
-class NoFile(_AtPath):
+class NoFile(AtPath):
     """No file or link at this path."""
 
     notify: tuple[str, ...] = ()
@@ -143,7 +133,7 @@ def access(
     )
 
 
-def _refuse_directory(resource: _AtPath, found: os.stat_result) -> None:
+def _refuse_directory(resource: AtPath, found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise Refused(
             f"{resource.path} is a directory; wanted {type(resource).__name__}",

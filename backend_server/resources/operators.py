@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resources.file import access
@@ -14,21 +14,17 @@ from backend_server.text.errors import Refused
 
 
 @dataclass(frozen=True)
-class OperatorsFile(Resource):
+class OperatorsFile(AtPath):
     """A file that is root's alone. What it says is the operator's: never changed, never shown.
 
     Where there is none it begins with this header. One that others could read is closed, and
     a line says so: its secrets may be known.
     """
 
-    path: str
     header: str
     mode: int = 0o600
     owner: str = "root"
     group: str = "root"
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.path)

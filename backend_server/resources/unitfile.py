@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Iterator
 
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resources.file import File
+from backend_server.resources.unit import Unit
 from backend_server.text.change import Changes, compare
+
+
+UNITS = "/etc/systemd/system"
 
 
 @dataclass(frozen=True)
@@ -33,3 +39,10 @@ class UnitFile(File):
         super().apply(host, changes)
         host.run("systemctl", "daemon-reload")
         host.clear_pending(self._reload)
+
+
+def timed(name: str, service: str, timer: str) -> Iterator[Resource]:
+    """NAME.service has this text, and runs from now on when NAME.timer says so."""
+    yield UnitFile(f"{UNITS}/{name}.service", service)
+    yield UnitFile(f"{UNITS}/{name}.timer", timer, notify=(f"{name}.timer",))
+    yield Unit(f"{name}.timer")

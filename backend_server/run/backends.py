@@ -24,12 +24,9 @@ from backend_server.checkout.service import Service
 from backend_server.desktop.component import desktop
 from backend_server.docker.component import docker
 from backend_server.engine.engine import Component, component, well_formed
-from backend_server.jobs.component import jobrunner, places
-from backend_server.jobs.component_tidy import tidy
+from backend_server.jobs.component import jobrunner, places, tidy
 from backend_server.outputs.component import outputs
-from backend_server.people.component import leavers, people
-from backend_server.people.component_keys import keys
-from backend_server.people.component_narrowing import narrowing
+from backend_server.people.component import keys, leavers, narrowing, people
 from backend_server.services.component import container, environment
 from backend_server.storage.component import storage
 from backend_server.text.errors import Refused

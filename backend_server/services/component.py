@@ -13,19 +13,19 @@ from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine.resource import Resource
 from backend_server.resources import (
+    UNITS,
     Directory,
     File,
     NoFile,
     OperatorsFile,
     Unit,
     UnitFile,
+    timed,
 )
 from backend_server.services.container_service import ContainerService
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
 from backend_server.text import networks
 
-
-_UNITS = "/etc/systemd/system"
 
 # ---- the environment
 
@@ -129,7 +129,7 @@ _TMP = "/tmp:size=256m,mode=1777"
 
 def container(site: Site, what: Service) -> Iterator[Resource]:
     """Its unit, whole and the same on every host; and that it runs, at the digest that counts."""
-    yield UnitFile(f"{_UNITS}/{what.unit}", unit(site, what), notify=(what.unit,))
+    yield UnitFile(f"{UNITS}/{what.unit}", unit(site, what), notify=(what.unit,))
     yield ContainerService(
         what.name,
         image=image(site.backend, what),
@@ -230,21 +230,18 @@ WantedBy=timers.target
 
 
 def _following(site: Site, follow: Follow) -> Iterator[Resource]:
-    service, timer = _follow_units(follow.service)
     words = {**vars(follow), "checkout": site.checkout, "backend": site.backend.name}
-    yield UnitFile(f"{_UNITS}/{service}", _FOLLOW_SERVICE.substitute(words))
-    text = _FOLLOW_TIMER.substitute(words)
-    yield UnitFile(f"{_UNITS}/{timer}", text, notify=(timer,))
-    yield Unit(timer)
+    service, timer = (t.substitute(words) for t in (_FOLLOW_SERVICE, _FOLLOW_TIMER))
+    yield from timed(_follow(follow.service), service, timer)
 
 
 def _not_following(name: str) -> Iterator[Resource]:
     """An exception that is over leaves nothing behind."""
-    service, timer = _follow_units(name)
-    yield Unit(timer, enabled=False, running=False)
-    for unit_file in (timer, service):
-        yield NoFile(f"{_UNITS}/{unit_file}")
+    unit = _follow(name)
+    yield Unit(f"{unit}.timer", enabled=False, running=False)
+    for kind in ("timer", "service"):
+        yield NoFile(f"{UNITS}/{unit}.{kind}")
 
 
-def _follow_units(name: str) -> tuple[str, str]:
-    return f"opensafely-{name}-follow.service", f"opensafely-{name}-follow.timer"
+def _follow(name: str) -> str:
+    return f"opensafely-{name}-follow"

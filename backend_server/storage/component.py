@@ -7,7 +7,7 @@ from typing import Iterator
 
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import Acl, Directory, Unit, UnitFile
+from backend_server.resources import Acl, Directory, timed
 from backend_server.text import acl
 from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role
 
@@ -133,13 +133,10 @@ WantedBy=timers.target
 
 
 def _modes(site: Site) -> Iterator[Resource]:
-    folder = "/etc/systemd/system"
     service = _SERVICE_TEXT.substitute(
         high=HIGH_TREE,
         medium=MEDIUM_TREE,
         checkout=site.checkout,
         backend=site.backend.name,
     )
-    yield UnitFile(f"{folder}/{_SERVICE}", service)
-    yield UnitFile(f"{folder}/{_TIMER}", _TIMER_TEXT, notify=(_TIMER,))
-    yield Unit(_TIMER)
+    yield from timed("opensafely-modes", service, _TIMER_TEXT)
