@@ -46,6 +46,7 @@ def pytest_configure(config):
     if told:
         workers.stop_once()
     elif config.getoption("tx", None):
+        config.option.durations = config.option.durations or 10
         config.pluginmanager.register(Told(config.stash))
         config.pluginmanager.register(workers.Workers(config.stash[SEED]))
 
