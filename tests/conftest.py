@@ -47,6 +47,8 @@ def pytest_configure(config):
         workers.stop_once()
     elif config.getoption("tx", None):
         config.option.durations = config.option.durations or 10
+        # A test that ends its worker has failed, and would be tried again with each new one.
+        config.option.maxworkerrestart = config.option.maxworkerrestart or "0"
         config.pluginmanager.register(Told(config.stash))
         config.pluginmanager.register(workers.Workers(config.stash[SEED]))
 
@@ -69,11 +71,14 @@ def pytest_collection_modifyitems(config, items):
     if hasattr(config, "workeroutput"):
         config.workeroutput["taken"] = config.stash[TAKEN]
         workers.longest_first(items)
-    for item in items:
-        if share_of(item) not in MINUTES:
-            raise pytest.UsageError(
-                f"{item.nodeid} is in share {share_of(item)!r}: choose from {', '.join(MINUTES)}"
-            )
+
+
+# Not at collection, where xdist loses what a worker says.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    if share_of(item) not in MINUTES:
+        known = ", ".join(MINUTES)
+        pytest.fail(f"in share {share_of(item)!r}: choose from {known}", pytrace=False)
 
 
 def share_of(item):
