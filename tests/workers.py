@@ -24,10 +24,11 @@ GUESTS = ("test_hyperv", "test_outputs", "test_guest", "test_first_boot")
 # What takes minutes, the longest first; of the rest the order does not matter.
 LONG = (
     *GUESTS,
-    *("test_main_path", "test_kill", "test_bad_days", "test_access"),
-    *("test_maintenance", "test_desktop", "test_images", "test_desktop_entry"),
-    *("test_networks", "test_base", "test_contract", "test_jobs", "test_packages"),
-    *("test_github", "test_services", "test_ssh_config", "test_narrowing"),
+    *("test_main_path", "test_kill", "test_services", "test_bad_days", "test_desktop"),
+    *("test_maintenance", "test_images", "test_access", "test_desktop_entry"),
+    *("test_jobs", "test_ssh_config", "test_contract", "test_github", "test_ssh_undo"),
+    *("test_networks", "test_desktop_exit", "test_disk", "test_disturbed"),
+    *("test_confirm", "test_surroundings", "test_narrowing", "test_leavers"),
 )
 
 
