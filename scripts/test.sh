@@ -1,19 +1,28 @@
 #!/bin/bash
-# Everything this project checks about itself, through one door. It installs what it needs.
+# Everything this project checks about itself, through one door. It looks first, and installs after.
 #
-#   scripts/test.sh quick    format, lint, types, and unit tests on Python 3.8 and the newest: seconds, no root
+#   scripts/test.sh quick    format, lint, types, and unit tests on Python 3.8 and the newest: under a minute, no root
 #   scripts/test.sh [all]    quick, then every other test, on hosts booted for it: needs root
 #   scripts/test.sh long     all, with the long tests too
 #   scripts/test.sh accept   rewrite the golden plans, to be read in the diff
 #
-# What follows goes to pytest. If it names a path, that alone is run, on the newest Python.
+# What follows goes to pytest. If it names a path, that alone is run, with what it needs and no more:
+# below tests/unit and tests/lint that is no root, and no package.
+#
+# Without a Python 3.8 it tests on what is there, and its last line says what was left out. With CI=true it insists.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 unset PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 
+typed="$0 $*"
+# What pytest is told where it runs tests/ as a whole, and nowhere else.
+whole=(-n auto)
+
 # One cache for each user: what root's runs leave behind would be in the way of everybody else's.
 cache=$PWD/.venv/$(id -un)
 export HYPOTHESIS_STORAGE_DIRECTORY=$cache/hypothesis
+# Of root, and of who typed sudo.
+homes=$(getent passwd "$(id -un)" ${SUDO_USER:+"$SUDO_USER"} | cut -d: -f6 | sort -u)
 
 die() {
     printf 'error: %s\n   try: %s\n' "$1" "$2" >&2
@@ -35,27 +44,66 @@ install_packages() {
         -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
 }
 
-# Each released CPython at hand, oldest first, a line each: its version, its path.
+# Each released CPython at hand that could run the tests, oldest first, a line each: its version, its path.
 pythons() {
     local home name python
-    home=$(getent passwd "${SUDO_USER:-$(id -un)}" | cut -d: -f6)
     {
         for name in $(compgen -c python3 | grep -E '^python3(\.[0-9]+)?$' | sort -u); do
             type -ap "$name"
         done
-        printf '%s\n' "$home"/.pyenv/versions/*/bin/python
-        printf '%s\n' "$home"/.local/share/uv/python/*/bin/python3
+        for home in $homes; do
+            printf '%s\n' "$home"/.pyenv/versions/*/bin/python
+            printf '%s\n' "$home"/.local/share/uv/python/*/bin/python3
+        done
     } | grep -v /shims/ | while read -r python; do
         "$python" -I -c 'import sys
-if sys.implementation.name == "cpython" and sys.version_info.releaselevel == "final":
+if sys.implementation.name == "cpython" and sys.version_info.releaselevel == "final" and sys.version_info >= (3, 8):
     print("%d.%d.%d" % sys.version_info[:3], sys.executable)' 2>/dev/null || true
-    done | sort -V
+    done | sort -u -k1,1V
 }
 
-# Afterwards $cache/NAME is a virtual environment of PYTHON with the tools of requirements-dev.txt.
+# How this machine gets another Python, as it can be typed here.
+how_to_get() {
+    local home
+    if type -P uv >/dev/null; then
+        echo "uv python install $1" && return
+    fi
+    # sudo has a PATH of its own.
+    for home in $homes; do
+        [[ ! -x $home/.local/bin/uv ]] || { echo "$home/.local/bin/uv python install $1" && return; }
+        [[ ! -x $home/.pyenv/bin/pyenv ]] || { echo "$home/.pyenv/bin/pyenv install $1" && return; }
+    done
+    echo "pyenv install $1, or anything else that puts python$1 on PATH"
+}
+
+# $old and $new, which may be one. The tools for format, lint and types go to $old.
+choose_pythons() {
+    local found lacking=''
+    found=$(pythons)
+    [[ $found ]] || die "there is no Python 3.8 or newer here" "sudo apt-get install python3"
+    old=$(grep '^3\.8\.' <<<"$found") || old=$(head -n 1 <<<"$found")
+    old=$(tail -n 1 <<<"$old")
+    new=$(tail -n 1 <<<"$found")
+    [[ $old == 3.8.* ]] || lacking=3.8
+    [[ $new != 3.8.* ]] || lacking=3.13
+    if [[ $lacking ]]; then
+        [[ ${CI-} != true ]] || die "there is no Python $lacking here, and CI=true wants both 3.8 and a newer one" \
+            "$(how_to_get "$lacking")"
+        left_out="Python $lacking, which is not here (to have it: $(how_to_get "$lacking"))"
+    fi
+    # The last mypy that checks code for 3.8 runs on none newer than this.
+    if ! [[ $old =~ ^3\.([89]|1[0-3])\. ]]; then
+        left_out+=", and types, for which mypy wants a Python up to 3.13"
+        options+=(--deselect=tests/lint/test_linters.py::test_types)
+    fi
+    old=${old#* } new=${new#* }
+}
+
+# Afterwards $cache/NAME is a virtual environment of PYTHON with what these files name.
 make_venv() {
     local place=$cache/$1 python=$2 stamp
-    stamp="$python $("$python" -V) $(sha256sum <requirements-dev.txt)"
+    shift 2
+    stamp="$python $("$python" -V) $(cat "$@" | sha256sum)"
     if [[ -x $place/bin/python && $(cat "$place/stamp" 2>/dev/null) == "$stamp" ]]; then
         return
     fi
@@ -64,26 +112,23 @@ make_venv() {
         install_packages "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
     echo "preparing $("$python" -V) in ${place#"$PWD"/}"
     "$python" -m venv --clear "$place"
-    "$place/bin/python" -m pip install -qq --disable-pip-version-check \
-        --requirement requirements-dev.txt
+    "$place/bin/python" -m pip install -qq --disable-pip-version-check "${@/#/--requirement=}"
     echo "$stamp" >"$place/stamp"
 }
 
 make_venvs() {
-    local found old new
-    found=$(pythons)
-    old=$(grep '^3\.8\.' <<<"$found" | tail -n 1 | cut -d' ' -f2-) || true
-    new=$(tail -n 1 <<<"$found" | cut -d' ' -f2-)
-    [[ $old ]] || die "there is no Python 3.8 here, and the tool must run on it: it is Ubuntu 20.04's own" \
-        "pyenv install 3.8, or any other way that puts python3.8 on PATH"
     mkdir -p "$cache"
     # After a run by sudo, the owner's own next run needs its place here too.
     ((EUID)) || chown --reference=. .venv
     # Two runs at once would lay the same environment.
     exec 9>"$cache/lock"
     flock 9
-    make_venv 3.8 "$old"
-    make_venv newest "$new"
+    if [[ $alone != newest || $newest == oldest ]]; then
+        make_venv oldest "$old" requirements-dev.txt requirements-lint.txt
+    fi
+    if [[ $alone != oldest && $newest == newest ]]; then
+        make_venv newest "$new" requirements-dev.txt
+    fi
     exec 9>&-
 }
 
@@ -91,34 +136,84 @@ make_venvs() {
 run_tests() {
     local venv=$cache/$1 limit=$2
     shift 2
-    echo
-    "$venv/bin/python" -V
-    timeout --foreground --kill-after=2m "$limit" \
-        "$venv/bin/python" -m pytest -o cache_dir="$venv/pytest" --times="$cache/times.json" "$@"
+    printf '\n%s\n' "$("$venv/bin/python" -V)"
+    exec timeout --foreground --kill-after=2m "$limit" \
+        "$venv/bin/python" -m pytest -o cache_dir="$venv/pytest" "$@"
+}
+
+# Both at once: the oldest's output as it comes, and below it the newest's.
+side_by_side() {
+    local second one=0 other=0 log=$cache/newest.log colour=()
+    [[ ! -t 1 ]] || colour=(--color=yes)
+    run_tests newest "$limit" "${last[@]}" "${colour[@]}" "$@" >"$log" 2>&1 &
+    second=$!
+    # Ctrl-C does not reach what bash runs beside itself.
+    trap 'kill "$second" 2>/dev/null; exit 130' INT TERM
+    (run_tests oldest "$limit" "${first[@]}" "$@") || one=$?
+    tail --lines=+1 --follow --sleep-interval=0.1 --pid="$second" "$log"
+    wait "$second" || other=$?
+    trap - INT TERM
+    # 5: pytest found no test, as -k may well choose none of one of them.
+    ((one != 5 || other == 5)) || one=0
+    ((other != 5 || one != 0)) || other=0
+    return $((one ? one : other))
 }
 
 mode=all
 case ${1-} in quick | all | long | accept) mode=$1 && shift ;; esac
-first=(tests/lint tests/unit) last=(tests --ignore=tests/lint) options=() limit=84m
+first=(tests/lint tests/unit) last=(tests --ignore=tests/lint "${whole[@]}") options=() alone='' limit=60m
+# Programs that tests run on this machine; the sandbox sees to its own.
+for_contract=(acl openssh-client rsync strace) for_hosts=(genisoimage)
+packages=("${for_contract[@]}" "${for_hosts[@]}")
 case $mode in
-quick) last=(tests/unit) limit=15m ;;
+quick) last=(tests/unit) packages=() limit=15m ;;
 long) options=(--long) limit=170m ;;
-accept) first=() last=(tests/unit/test_golden.py) options=(--accept) limit=15m ;;
+accept) alone=newest last=(tests/unit/test_golden.py) packages=() options=(--accept) limit=15m ;;
 esac
+
+before='' paths=()
 for argument; do
-    [[ $argument != -* && -e ${argument%%::*} ]] && first=() last=() && break
+    if [[ $argument != -* && $before != -[km] && -e ${argument%%::*} ]]; then
+        paths+=("$(realpath --relative-to=. "${argument%%::*}")")
+    fi
+    before=$argument
 done
-if [[ ${last[0]-} == tests ]] && ((EUID != 0)); then
-    die "only root can boot the hosts of these tests" "sudo $0 $mode, or $0 quick"
+((${#paths[@]} == 0)) || alone=newest last=() packages=()
+for argument in "${paths[@]}"; do
+    case $argument/ in
+    tests/unit/*) ;;
+    tests/lint/*) alone=oldest ;;
+    tests/contract/*) packages+=("${for_contract[@]}") ;;
+    tests/hosts/*) packages+=("${for_hosts[@]}") ;;
+    *) alone=oldest packages+=("${for_contract[@]}" "${for_hosts[@]}") ;;
+    esac
+done
+if ((${#packages[@]} && EUID != 0)); then
+    die "only root can run these tests, which boot hosts; $0 quick needs no root" "sudo $typed"
 fi
 
-# Of tests of real programs; the sandbox sees to its own.
-[[ $mode == quick || $mode == accept || $EUID != 0 ]] || install_packages acl genisoimage openssh-client rsync strace
+left_out='' oldest=oldest newest=newest
+choose_pythons
+[[ $old != "$new" ]] || newest=oldest
+[[ $alone != newest ]] || left_out=''
+install_packages "${packages[@]}"
 make_venvs
+# Two at once would both write it.
 rm -f "$cache/times.json"
+[[ $mode == quick ]] || options+=(--times="$cache/times.json")
 options+=("$@")
-if ((${#first[@]})); then
-    # 5: pytest found no test, as -k may well choose none of these.
-    run_tests 3.8 15m "${first[@]}" "${options[@]}" || (($? == 5 && $# > 0))
+
+status=0
+if [[ $alone ]]; then
+    (run_tests "${!alone}" "$limit" "${last[@]}" "${options[@]}") || status=$?
+elif [[ $mode == quick && $newest == newest ]]; then
+    side_by_side "${options[@]}" || status=$?
+else
+    # What is broken on the oldest is known before hosts are booted.
+    (run_tests oldest 15m "${first[@]}" "${options[@]}") || status=$?
+    ((status != 5 || $# == 0)) || status=0
+    [[ $mode == quick || $status != 0 ]] ||
+        (run_tests "$newest" "$limit" "${last[@]}" "${options[@]}") || status=$?
 fi
-run_tests newest "$limit" "${last[@]}" "${options[@]}"
+[[ ! $left_out ]] || echo "left out: $left_out"
+exit "$status"
