@@ -17,6 +17,12 @@ class Command(NamedTuple):
     looks: bool = False  # and changes nothing: may end when nobody reads on
 
 
+class Group(NamedTuple):
+    name: str
+    says: str
+    actions: tuple[Command, ...]
+
+
 COMMANDS = (
     Command(
         "apply",
@@ -227,11 +233,11 @@ OUTPUTS = (
     ),
 )
 GROUPS = (
-    ("people", "who can do what on this host", PEOPLE),
-    ("service", "what runs in containers on this host", SERVICE),
-    ("host", "look after this host", HOST),
-    ("job", "what the job-runner runs here", JOB),
-    ("outputs", "what leaves this host for level 4", OUTPUTS),
+    Group("people", "who can do what on this host", PEOPLE),
+    Group("service", "what runs in containers on this host", SERVICE),
+    Group("host", "look after this host", HOST),
+    Group("job", "what the job-runner runs here", JOB),
+    Group("outputs", "what leaves this host for level 4", OUTPUTS),
 )
 _EXIT_CODES = """\
 exit status:
@@ -240,7 +246,11 @@ exit status:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """As much as reads these words: making all of it takes longer than most of what is asked."""
+    command, action = (*words[1:3], "", "")[:2]
+    everything = (*COMMANDS, *GROUPS)
+    asked = [each for each in everything if each[0] == command] or everything
     top = argparse.ArgumentParser(
         prog="manage.sh",
         description="Makes this host an OpenSAFELY backend and keeps it one.",
@@ -250,12 +260,12 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("backend", help=argparse.SUPPRESS)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add(commands, COMMANDS)
-    for name, says, group in GROUPS:
+    _add(commands, [each for each in asked if isinstance(each, Command)])
+    for name, says, group in (g for g in asked if isinstance(g, Group)):
         actions = commands.add_parser(
             name, help=says, description=says, allow_abbrev=False
         ).add_subparsers(dest="action", metavar="ACTION", required=True)
-        _add(actions, group)
+        _add(actions, [each for each in group if each.name == action] or group)
     return top
 
 

@@ -23,7 +23,8 @@ Act = Callable[[Any], int]
 def main(argv: Sequence[str], checkout: str) -> int:
     """The exit status. Only errors we expect are caught: a bug keeps its traceback."""
     _survive_any_locale()
-    options = parser().parse_args(_with_default_command(argv))
+    words = _with_default_command(argv)
+    options = parser(words).parse_args(words)
     try:
         if options.command != "show" and os.geteuid() != 0:
             raise _not_root(options)

@@ -14,7 +14,9 @@ from tests.unit.example import BACKENDS, ROOT, checkout_of
 
 
 def asked(*argv):
-    options = parser().parse_args(main._with_default_command(argv))
+    words = main._with_default_command(argv)
+    options = parser(words).parse_args(words)
+    assert options == parser().parse_args(words)  # as much of the parser as is needed
     return main._asked(options, str(ROOT))[1]
 
 
