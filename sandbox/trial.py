@@ -5,32 +5,33 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import textwrap
+import time
 from pathlib import Path
-from typing import Callable, Dict, Sequence, Tuple
+from typing import Callable, Dict, Sequence, TextIO, Tuple
 
-from sandbox import managed
+from sandbox import doors, managed
 from sandbox.checkout import PLACE
 from sandbox.host import Host
+from sandbox.machine import Machine
 from sandbox.outside import NAMES
-from sandbox.people import REVIEWERS
-from sandbox.progress import Step
 
 
 Say = Callable[[str], None]
-# Host keys are made with the cached tree, so an address may have had others before.
-UNKNOWN = "-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no"
 Written = Dict[str, Tuple[int, int]]
 # Where a host's configuration and programs are; /var changes by itself.
 WATCHED = ("boot", "etc", "home", "opt", "root", "srv", "usr")
 
 
-def twice(host: Host, backend: str, say: Say) -> int:
+def twice(host: Host, backend: str, stream: TextIO) -> int:
     """0 when the host is the backend and a second run found nothing to do."""
-    status = once(host, backend, "bare host", say)
+    say = sayer(stream)
+    status = once(host, backend, "bare host", stream)
     if status not in managed.DONE:
         return status
     before = written(host.overlay.upper)
-    again = once(host, backend, "again", say)
+    again = once(host, backend, "again", stream)
     if again not in managed.DONE:
         return again
     after = written(host.overlay.upper)
@@ -43,14 +44,23 @@ def twice(host: Host, backend: str, say: Say) -> int:
     return status
 
 
-def once(host: Host, backend: str, title: str, say: Say) -> int:
-    """What manage.sh said, how long it took, and its exit status."""
-    with Step(f"./{backend}/manage.sh --yes ({title})"):
-        result = managed.manage(host, backend, check=False)
-    status, said = result.done.returncode, result.done.stdout.rstrip()
-    say(f"\n$ sudo ./{backend}/manage.sh --yes\n{said}")
-    say(f"({title}: exit {status}, {result.seconds:.2f} s)")
+def once(host: Host, backend: str, title: str, stream: TextIO) -> int:
+    """The exit status of manage.sh, with all that it says as it says it."""
+    say = sayer(stream)
+    say(f"\n$ sudo ./{backend}/manage.sh --yes")
+    began = time.monotonic()
+    status = managed.shown(host, backend, stream)
+    say(f"({title}: exit {status}, {time.monotonic() - began:.2f} s)")
     return status
+
+
+def sayer(stream: TextIO) -> Say:
+    """Says a line there, before anybody else does who writes to the same place."""
+
+    def say(text: str) -> None:
+        print(text, file=stream, flush=True)
+
+    return say
 
 
 def written(upper: Path) -> Written:
@@ -71,34 +81,39 @@ def written(upper: Path) -> Written:
     return found
 
 
-def run_there(host: Host, command: Sequence[str]) -> int:
+def run_there(machine: Machine, command: Sequence[str]) -> int:
     """The exit status of a program run in the checkout on the host, with our streams."""
     line = f'cd /{PLACE} && exec "$@"'
-    return subprocess.call(host.machine.enter("bash", "-c", line, "sandbox", *command))
+    return subprocess.call(machine.enter("bash", "-c", line, "sandbox", *command))
 
 
-def shell(host: Host) -> None:
-    """A login shell of root on a terminal that the host itself has."""
-    columns, lines = shutil.get_terminal_size()
-    size = f"stty columns {columns} rows {lines}; cd /{PLACE}; exec bash -l"
+def shell(machine: Machine) -> int:
+    """The exit status of root's login shell, on a terminal of the host's own if we have one."""
+    line = f"cd /{PLACE}; exec bash -l"
     term = {"TERM": os.environ.get("TERM", "dumb")}
-    subprocess.call(host.machine.enter("script", "-qec", size, "/dev/null", env=term))
+    if not sys.stdin.isatty():
+        return subprocess.call(machine.enter("bash", "-c", line, env=term))
+    columns, lines = shutil.get_terminal_size()
+    size = f"stty columns {columns} rows {lines}; {line}"
+    argv = machine.enter("script", "-qec", size, "/dev/null", env=term)
+    return subprocess.call(argv)
 
 
 def summary(host: Host) -> str:
     """How to get in, as whom, and what answers."""
-    lines = [f"\n{host.id} is up: {host.tree.release}, {host.address}, {host.address6}"]
-    for person in host.people.values():
-        if person.name in REVIEWERS:  # who do not come by ssh
-            continue
-        lines.append(f"  ssh {UNKNOWN} -i {person.key} {person.name}@{host.address}")
-    if not host.people:
-        lines.append(f"  ssh {UNKNOWN} NAME@{host.address}   (with your own key)")
+    lines = [f"{host.id} is up: {host.tree.release}, {host.address}, {host.address6}"]
+    lines += doors.lines(host.id, host.address)
     listening = host.run("ss -Htln | awk '{print $4}' | sort -u", check=False).stdout
-    lines.append(f"  it listens on {', '.join(listening.split()) or 'nothing'}")
+    lines.append(f"it listens on {', '.join(listening.split()) or 'nothing'}")
     if host.lab.online:
-        lines.append("  it reaches whatever this machine reaches")
+        lines.append("it reaches whatever this machine reaches")
     else:
-        lines.append("  it reaches the package mirror and stand-ins for the rest:")
-        lines += [f"    https://{name}" for name in NAMES]
-    return "\n".join(lines)
+        lines.append("it reaches the package mirror and stand-ins for the rest:")
+        lines += [f"  https://{name}" for name in NAMES]
+    return "\n" + "\n  ".join(wrapped for line in lines for wrapped in narrow(line))
+
+
+def narrow(line: str) -> list[str]:
+    """The line in pieces for 80 columns; what can be pasted stays in one, and is shorter."""
+    fold = textwrap.TextWrapper(76, subsequent_indent="  ", break_on_hyphens=False)
+    return fold.wrap(line)

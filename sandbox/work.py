@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
+from sandbox.command import Done
 from sandbox.controller import HIGH, MODERATE, Controller, Job
 from sandbox.errors import SandboxError
-from sandbox.host import Host
 from sandbox.progress import Step
 
 
@@ -30,7 +31,16 @@ WANTED = (
 )
 
 
-def expected(host: Host) -> bool:
+class Reached(Protocol):
+    """A host whose root we are, new or kept."""
+
+    @property
+    def address(self) -> str: ...
+
+    def run(self, command: str, check: bool = True) -> Done: ...
+
+
+def expected(host: Reached) -> bool:
     """Whether this host has a job-runner, as far as systemd knows."""
     return host.run(f"systemctl cat {UNIT}", check=False).returncode == 0
 
@@ -43,7 +53,7 @@ def add(controller: Controller, backend: str) -> Job:
 
 
 def do(
-    host: Host, controller: Controller, backend: str, patience_s: float = 180
+    host: Reached, controller: Controller, backend: str, patience_s: float = 180
 ) -> str:
     """The job has run and its outputs are there: an account of it, for people."""
     try:
@@ -63,7 +73,7 @@ def do(
     return "\n".join([*lines, *(f"  {line}" for line in outputs(host))])
 
 
-def outputs(host: Host) -> list[str]:
+def outputs(host: Reached) -> list[str]:
     """Owner, mode and path of each file that the job should have left."""
     form = "%u:%g %M %p\\n"
     found = host.run(f"find {' '.join(WANTED)} -printf '{form}'", check=False)
@@ -72,7 +82,7 @@ def outputs(host: Host) -> list[str]:
     return found.stdout.splitlines()
 
 
-def journal(host: Host) -> str:
+def journal(host: Reached) -> str:
     """What the job-runner's unit said last."""
     line = f"journalctl --no-pager --lines 20 --unit {UNIT}"
     return host.run(line, check=False).stdout
