@@ -48,10 +48,15 @@ def open_for_caller(host: Host) -> None:
             facts = {"name": person.name, "address": host.address, "key": key}
             text += PERSON.format(**facts)
     config(host.id).write_text(text)
-    owner = (int(os.environ.get(f"SUDO_{kind}", 0)) for kind in ("UID", "GID"))
-    uid, gid = owner
-    for path in [*place.iterdir(), place]:
-        os.chown(path, uid, gid)
+    hand_over(host.id)
+
+
+def hand_over(host: str) -> None:
+    """It is for who typed sudo now, whoever it was for before; root gets in anyway."""
+    owner = [int(os.environ.get(f"SUDO_{kind}", 0)) for kind in ("UID", "GID")]
+    place = config(host).parent
+    for path in [*place.iterdir(), place] if owner[0] else []:
+        os.chown(path, owner[0], owner[1])
 
 
 def lines(host: str, address: str) -> list[str]:

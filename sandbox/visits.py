@@ -27,6 +27,7 @@ def described(host: Kept) -> list[str]:
     what = host.backend if managed or not up else f"bare, to become {host.backend}"
     lines = [f"{host.id}: {what}, {host.release}, {host.address}, {state}"]
     if managed:
+        doors.hand_over(host.id)
         lines += [f"  {line}" for line in doors.lines(host.id, host.address)]
         lines += [f"  {COMMAND} --job {host.id}"] if not host.online else []
     if up:

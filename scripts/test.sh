@@ -14,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 unset PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 
-typed="$0 $*"
+typed="$0${*:+ $*}"
 # What pytest is told where it runs tests/ as a whole, and nowhere else.
 whole=(-n auto)
 
@@ -148,7 +148,7 @@ side_by_side() {
     run_tests newest "$limit" "${last[@]}" "${colour[@]}" "$@" >"$log" 2>&1 &
     second=$!
     # Ctrl-C does not reach what bash runs beside itself.
-    trap 'kill "$second" 2>/dev/null; exit 130' INT TERM
+    trap 'kill "$second" 2>/dev/null || true; exit 130' INT TERM
     (run_tests oldest "$limit" "${first[@]}" "$@") || one=$?
     tail --lines=+1 --follow --sleep-interval=0.1 --pid="$second" "$log"
     wait "$second" || other=$?

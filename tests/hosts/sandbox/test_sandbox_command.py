@@ -6,12 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
-from sandbox import cgroups, mirror, uplink
+from sandbox import cgroups, fixtures, kept, mirror, uplink, visits
 from sandbox.checkout import HERE, Checkout
+from sandbox.errors import CannotRun
 from sandbox.network import Lab
 
 
@@ -73,45 +73,93 @@ def test_the_command_notices_a_second_change(stub):
 
 
 def test_a_kept_host_stays_until_it_is_removed(stub, left_of):
-    done = try_it(stub, "stub", "--keep")
+    """Who typed sudo gets in by the lines as they are printed, which fit on a line."""
+    somebody = {**os.environ, "SUDO_UID": "65534", "SUDO_GID": "65534"}
+    done = try_it(stub, "--bare", "stub", "--keep", env=somebody)
     name = done.stdout.split("--remove ")[1].split()[0]
     try:
         Lab().close()
         assert left_of(name[:4]) != []
         assert cgroups.leader(name)
+        ours = [line for line in done.stdout.splitlines() if " ssh -F" in line]
+        assert max(map(len, ours)) <= 80
+        a_person_gets_in(stub, name, ours)
+        a_person_comes_back(stub, name)
     finally:
         assert try_it(stub, "--remove", name).returncode == 0
     assert left_of(name[:4]) == []
+    assert not os.path.exists(f"/run/backend-{name}")
+
+
+def a_person_gets_in(stub, name, ours):
+    make = (
+        "useradd -m ada && install -D -o ada -m 600 keys/ada ~ada/.ssh/authorized_keys"
+    )
+    assert try_it(stub, "--shell", name, "--", "sh", "-c", make).returncode == 0
+    line = next(line for line in ours if line.endswith(" ada"))
+    argv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c"]
+    typed = subprocess.run([*argv, f"{line} id -un"], capture_output=True, text=True)
+    assert (typed.returncode, typed.stdout) == (0, "ada\n"), typed.stderr
+
+
+def a_person_comes_back(stub, name):
+    listed = try_it(stub, "--list").stdout
+    assert f"{name}: bare, to become stub, " in listed
+    assert f"sudo ./scripts/sandbox.sh --shell {name}" in listed
+    shell = try_it(stub, "--shell", name, input="hostname; pwd; exit 7\n")
+    assert (shell.returncode, shell.stdout) == (7, "stub\n/srv/backend-server\n")
+    job = try_it(stub, "--job", name)
+    assert (job.returncode, "has no job-runner" in job.stderr) == (2, True)
+
+
+def test_a_kept_host_does_a_job_later(shared_warm_host, sandbox):
+    """By another process: the stand-ins have the job from a folder."""
+    host = shared_warm_host("test", shape=[fixtures.hurried], legacy_cgroups=True)
+    kept.keep(host, "test", sandbox.images)
+    try:
+        assert "executed, finalizing, finalized" in visits.job(host.id)
+        assert "/workspaces/trial/output/counts.csv" in visits.job(host.id)
+        host.poweroff()
+        with pytest.raises(CannotRun, match="is down"):
+            visits.job(host.id)
+    finally:
+        (host.lab.runtime / kept.MARK).unlink()
 
 
 def test_ctrl_c_leaves_nothing(stub, left_of):
-    (stub / "stub/manage.sh").write_text("#!/bin/bash\nsleep 60\n")
+    """And what manage.sh says is seen while it goes on."""
+    script = "#!/bin/bash\necho begun >&2\nsleep 60\n"
+    (stub / "stub/manage.sh").write_text(script)
     argv = [stub / "scripts/sandbox.sh", "stub"]
-    with subprocess.Popen(
-        argv, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        while "(bare host)" not in run.stderr.readline():
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(argv, start_new_session=True, **pipes) as run:
+        while run.stdout.readline() != "begun\n":
             assert run.poll() is None
         (lab,) = (name for name in uplink.labs() if left_of(f"{name}u{run.pid}"))
-        time.sleep(0.5)
         os.killpg(run.pid, signal.SIGINT)
         assert "stopped; the host is gone" in run.stderr.read()
     assert run.returncode == 130
     assert left_of(lab) == []
 
 
-def test_on_a_terminal_it_offers_a_shell(stub):
+@pytest.mark.parametrize(
+    ("typed", "there"), [("y\n\nhostname; tty; exit\n", 1), ("\x04", 0)]
+)
+def test_on_a_terminal_it_offers_a_shell(stub, typed, there):
+    """Ctrl-D is a no; and manage.sh sees the terminal too, or its progress would not show."""
+    text = BACKEND.replace("managed", "$([ -t 2 ] && [ ! -t 0 ] && echo seen)")
+    (stub / "stub/manage.sh").write_text(text)
     line = f"{stub}/scripts/sandbox.sh stub"
-    shell = "y\n\nhostname; tty; exit\n"
     done = subprocess.run(
         ["script", "-qec", line, "/dev/null"],
-        input=shell,
+        input=typed,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0
+    assert done.stdout.count("\nseen ") == 2
     assert "A shell in it?" in done.stdout
-    assert "\nstub\n/dev/pts/" in done.stdout
+    assert done.stdout.count("\nstub\n/dev/pts/") == there
 
 
 @pytest.mark.long
@@ -140,7 +188,8 @@ def test_a_machine_that_systemd_runs(bare_host):
         (["stub", "--release", "99"], "99 is no release"),
         (["stub", "--online"], "go together"),
         (["--remove", "sb00none"], "no kept host is called sb00none"),
-        ([], "wanted a BACKEND"),
+        ([], "wanted a BACKEND (stub)"),
+        (["stub", "--list"], "one of them"),
     ],
 )
 def test_what_cannot_be_done_is_said(stub, argv, said):
