@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from backend_server import resources
 from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.setting import LoginDefs, NameSources
@@ -47,6 +46,7 @@ from backend_server.resources import (
     User,
 )
 from backend_server.text.errors import Refused
+from tests.contract.nouns import nouns
 
 
 ON_BOOTED_HOSTS = {
@@ -261,7 +261,7 @@ SAMPLES = ABSENT + DRIFTED
 
 def test_every_noun_has_a_sample():
     here = {type(sample.resource).__name__ for sample in SAMPLES}
-    assert here | ON_BOOTED_HOSTS == set(resources.__all__)
+    assert here | ON_BOOTED_HOSTS == nouns().keys()
     assert not here & ON_BOOTED_HOSTS
 
 

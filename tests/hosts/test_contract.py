@@ -3,13 +3,13 @@
 All other nouns have their samples in tests/contract/test_contract.py.
 """
 
+import inspect
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from backend_server import resources
 from backend_server.access.proof import Proven
 from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sudoers import Sudoers
@@ -39,16 +39,16 @@ from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService
 from backend_server.text.roles import MARKER
 from sandbox.command import CommandFailed
+from tests.contract import nouns as nouns_of_the_tool
+from tests.contract.nouns import nouns
 from tests.contract.test_contract import ON_BOOTED_HOSTS
 
 
 # Runs on the host, with the repr of a resource as its argument.
-SCRIPT = """\
-import sys
+ON_PATH = 'import sys\nsys.path.insert(0, "/srv/backend-server")\n'
+SCRIPT = f"{ON_PATH}{inspect.getsource(nouns_of_the_tool)}"
+SCRIPT += """
 from dataclasses import fields
-
-sys.path.insert(0, "/srv/backend-server")
-from backend_server import resources
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
@@ -57,7 +57,7 @@ LOOKS = [
     *(("sshd", "-t"), ("visudo", "-c")),
     *(("nft", "-n"), ("docker", "ps"), ("iptables-save",)),
 ]
-resource, reader, host = eval(sys.argv[1], vars(resources)), HostReader(), Host()
+resource, reader, host = eval(sys.argv[1], nouns()), HostReader(), Host()
 changes = resource.check(reader)
 assert changes, "it differs, and that is no error"
 assert resource.check(host) == changes
@@ -276,7 +276,7 @@ def on_host(host, resource, *words):
 
 def test_every_noun_has_a_sample():
     assert {type(sample.resource).__name__ for sample in SAMPLES} == ON_BOOTED_HOSTS
-    assert set(resources.__all__) >= ON_BOOTED_HOSTS
+    assert nouns().keys() >= ON_BOOTED_HOSTS
 
 
 @pytest.mark.parametrize(

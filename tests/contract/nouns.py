@@ -1,0 +1,22 @@
+"""Every noun of the tool by its name, whichever room it stands in. Imported here, and run on hosts."""
+
+import importlib
+import pkgutil
+
+import backend_server
+from backend_server.engine.resource import Resource
+
+
+def nouns():
+    """Not what others are made of, which checks nothing."""
+    for module in pkgutil.walk_packages(backend_server.__path__, "backend_server."):
+        if not module.name.endswith((".entry", ".probe")):
+            importlib.import_module(module.name)
+    return {n.__name__: n for n in _below(Resource) if n.check is not Resource.check}
+
+
+def _below(noun):
+    for each in noun.__subclasses__():
+        if each.__module__.startswith("backend_server."):
+            yield each
+        yield from _below(each)
