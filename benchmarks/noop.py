@@ -2,8 +2,8 @@
 """How long a run that changes nothing takes, next to the floor, on a host that is as declared.
 
 The floor is a bare interpreter that imports the standard-library modules which the
-run imports, and reads the files which it reads. Both are timed in turn, so that a
-machine that slows down slows both.
+run imports, and reads the files which it reads; `imports` is that with the tool's own
+modules. All are timed in turn, so that a machine that slows down slows each.
 
     sudo benchmarks/noop.py [--rounds N] [./test/manage.sh --offline]
 """
@@ -42,8 +42,10 @@ finally:
 """
 
 
-def recorded(manage: Path, arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The files that the run reads, and the standard-library modules that it imports."""
+def recorded(
+    manage: Path, arguments: list[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """The files that the run reads; of the modules that it imports, the standard library's and its own."""
     backend = manage.resolve().parent
     entry = backend.parent / "backend_server" / "entry.py"
     with tempfile.NamedTemporaryFile("r") as notes:
@@ -51,13 +53,11 @@ def recorded(manage: Path, arguments: list[str]) -> tuple[list[str], list[str]]:
         subprocess.run([*argv, *arguments], stdout=subprocess.DEVNULL, check=False)
         opened, modules = ast.literal_eval(notes.read())
     files = [name for name in opened if is_data(name, notes.name)]
-    own = str(backend.parent)
+    place = str(backend.parent)
     # Whoever was imported first stands last: os brings genericpath, which cannot come alone.
-    return files, [
-        name
-        for name, file in reversed(modules.items())
-        if name != "__main__" and not (file or "").startswith(own)
-    ]
+    known = {n: f or "" for n, f in reversed(modules.items()) if n != "__main__"}
+    own = [name for name, file in known.items() if file.startswith(place)]
+    return files, [name for name in known if name not in own], own
 
 
 def is_data(name: str, notes: str) -> bool:
@@ -66,9 +66,15 @@ def is_data(name: str, notes: str) -> bool:
     return name.startswith("/") and not code and name != notes and Path(name).is_file()
 
 
-def floor(files: list[str], modules: list[str]) -> list[str]:
+def floor(files: list[str], modules: list[str], rest: str = "") -> list[str]:
     code = f"import {', '.join(modules)}\n"
-    return [*PYTHON, "-c", f"{code}for name in {files!r}: open(name, 'rb').read()"]
+    read = f"for name in {files!r}: open(name, 'rb').read()\n"
+    return [*PYTHON, "-c", code + read + rest]
+
+
+def importing(manage: Path, own: list[str]) -> str:
+    place = str(manage.resolve().parents[1])
+    return f"import sys; sys.path.insert(0, {place!r}); import {', '.join(own)}"
 
 
 def timed_ms(argv: list[str]) -> float:
@@ -86,17 +92,26 @@ def main() -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     command = options.command or ["./test/manage.sh", "--offline"]
-    files, modules = recorded(Path(command[0]), command[1:])
-    lowest = floor(files, modules)
+    manage = Path(command[0])
+    files, modules, own = recorded(manage, command[1:])
+    timed = {
+        "floor": floor(files, modules),
+        "imports": floor(files, modules, importing(manage, own)),
+        "command": command,
+    }
     rounds = range(options.rounds + 1)
     # The first of each only fills the caches of the machine.
-    pairs = [(timed_ms(lowest), timed_ms(command)) for _ in rounds][1:]
-    print(f"{len(modules)} modules, {len(files)} files, {options.rounds} rounds")
+    found = [[timed_ms(argv) for argv in timed.values()] for _ in rounds][1:]
+    print(
+        f"{len(modules)} and {len(own)} modules, {len(files)} files, {options.rounds} rounds"
+    )
     print("        median      min")
-    for name, times in zip(("floor", "command"), zip(*pairs)):
+    for name, times in zip(timed, zip(*found)):
         print(f"{name:<8}{statistics.median(times):6.1f} {min(times):8.1f} ms")
-    low, high = (statistics.median(times) for times in zip(*pairs))
-    print(f"ratio   {high / low:6.2f}")
+    low, own_ms, high = (statistics.median(times) for times in zip(*found))
+    print(
+        f"ratio   {high / low:6.2f}, {(own_ms - low) / high:.0%} of the command imports its own modules"
+    )
 
 
 if __name__ == "__main__":
