@@ -10,7 +10,7 @@ from backend_server.checkout.gather import read_bytes, roster_path
 from backend_server.checkout.keys import Keys
 from backend_server.checkout.rosters import Entries
 from backend_server.host.reader import HostReader
-from backend_server.run.backends import load
+from backend_server.run.place import load
 from backend_server.text.problem import Problem
 
 

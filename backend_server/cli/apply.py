@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from backend_server.access import confirm
-from backend_server.cli.ending import CHANGES, REFUSED, ended, failed, say_lines
+from backend_server.cli.ending import say_lines
 from backend_server.engine import engine, history, report
 from backend_server.engine.lock import only_run
 from backend_server.engine.progress import Progress
@@ -18,7 +18,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.run import consent, preflight
 from backend_server.run.run import Options, Run, of_checkout
-from backend_server.text.errors import UserError
+from backend_server.text.errors import CHANGES, REFUSED, UserError
 
 
 def plan(options: Options) -> int:
@@ -62,9 +62,9 @@ def apply(options: Apply) -> int:
         if changes or undo.kept_together(host):
             run.record(host)  # so that a run which is killed is in the history too
             _change(run, host, options.confirm_within)
-        run.exit_code = ended(run)
+        run.exit_code = run.ended()
         run.record(host)
-        run.exit_code = ended(run)  # not being recorded is a failure too
+        run.exit_code = run.ended()  # not being recorded is a failure too
     if options.json:
         print(json.dumps(run.data()))
     else:
@@ -136,9 +136,9 @@ def _refuse(run: Run) -> int:
 def _plan_exit(run: Run) -> int:
     if engine.refusals(run.outcomes):
         return REFUSED
-    if any(outcome.changes for outcome in run.outcomes) and not failed(run):
+    if any(outcome.changes for outcome in run.outcomes) and not run.failed:
         return CHANGES
-    return ended(run)
+    return run.ended()
 
 
 def _end(run: Run, what: str, host: HostReader) -> None:

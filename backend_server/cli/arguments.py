@@ -39,7 +39,7 @@ COMMANDS = (
     ),
     Command(
         "show",
-        "look.show",
+        "show.show",
         "all that is declared; needs no root and looks at no host",
         (
             options.ONLY,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from backend_server.checkout.gather import Site
 from backend_server.host.reader import HostReader
 from backend_server.run import preflight
-from backend_server.run.run import Asked, site
+from backend_server.run.place import Asked, site
 from backend_server.text.releases import of_host
 
 

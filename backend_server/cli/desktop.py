@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from backend_server.cli.ending import OK, told
+from backend_server.cli.ending import told
 from backend_server.desktop.screens import shown
 from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host.sessions import Session, desktops
 from backend_server.host.writer import Host
 from backend_server.people import doors
-from backend_server.run.run import Asked
-from backend_server.text.errors import Refused
+from backend_server.run.place import Asked
+from backend_server.text.errors import OK, Refused
 
 
 @dataclass(frozen=True)

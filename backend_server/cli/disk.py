@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from backend_server.cli.ending import DEGRADED, OK, told
+from backend_server.cli.ending import told
 from backend_server.docker import usage
 from backend_server.engine import history
 from backend_server.engine.lock import TIDY, Busy, only_run
@@ -12,9 +12,9 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs import tidy as tidying
 from backend_server.jobs import updates
-from backend_server.run.run import Asked, site
+from backend_server.run.place import Asked, site
 from backend_server.text.change import counted
-from backend_server.text.errors import UserError
+from backend_server.text.errors import DEGRADED, OK, UserError
 from backend_server.text.releases import of_host
 
 

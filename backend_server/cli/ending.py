@@ -1,4 +1,4 @@
-"""What every command has in common: exit statuses, and printing that nobody may read."""
+"""What commands have in common: printing that nobody may read, and telling of what was done."""
 
 from __future__ import annotations
 
@@ -9,28 +9,10 @@ import sys
 from typing import Iterable, Iterator, Mapping, TextIO
 
 from backend_server.cli.asked import Named
-from backend_server.engine import engine
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.run.run import Asked, Run
+from backend_server.run.place import Asked
 from backend_server.text.errors import Refused
-
-
-OK, FAILED, REFUSED, CHANGES, DEGRADED = range(5)  # the first of 2, 1, 3, 4 that holds
-
-
-def ended(run: Run) -> int:
-    """What a run that was not refused ends with."""
-    if failed(run):
-        return FAILED
-    return DEGRADED if run.degraded else OK
-
-
-def failed(run: Run) -> bool:
-    unwell = run.unrecorded or run.taken_back
-    outside = engine.unanswered(run.outcomes)
-    wrong = any(o.error for o in run.outcomes if o not in outside)
-    return wrong or unwell is not None
 
 
 def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend_server.access import confirm
-from backend_server.cli.ending import FAILED, OK, told
+from backend_server.cli.ending import told
 from backend_server.host.writer import Host
-from backend_server.run.run import Asked
+from backend_server.run.place import Asked
 from backend_server.storage import modes
+from backend_server.text.errors import FAILED, OK
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ import sys
 from dataclasses import dataclass
 
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import OK, told
+from backend_server.cli.ending import told
 from backend_server.engine.history import who
 from backend_server.engine.notices import event
 from backend_server.host import command
+from backend_server.host.question import agreed
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs import listing
 from backend_server.jobs.listing import Job
-from backend_server.run import consent
-from backend_server.run.run import Asked, site
-from backend_server.text.errors import Refused
+from backend_server.run.place import Asked, site
+from backend_server.text.errors import OK, Refused
 from backend_server.text.releases import of_host
 
 
@@ -85,7 +85,7 @@ def kill(options: Kill) -> int:
     """A job has ended at once. The job-runner reports that to the controller."""
     host = Host()
     job = _running(options, host)
-    consent.kill(job, yes=options.yes)
+    _agree(job, options.yes)
     host.run("docker", "kill", job.container)
     _event(host, options, "job kill", job, f"{who(host)} killed job {job.id}")
     told(options, {"subject": job.id}, [f"{job.id} was killed"])
@@ -104,3 +104,16 @@ def _found(options: Asked, host: HostReader) -> list[Job]:
 def _event(host: Host, asked: Asked, what: str, job: Job, sentence: str) -> None:
     more = {"workspace": job.workspace, "action": job.action}
     event(host, str(asked.checkout), what, sentence, subject=job.id, **more)
+
+
+def _agree(job: Job, yes: bool) -> None:
+    """Somebody agrees that a job loses what it has done so far, or Refused is raised."""
+    if yes:
+        return
+    agreed(
+        f"job {job.id} would lose what it has done so far, and nobody is here to "
+        "confirm that",
+        (f"{job}. It loses what it has done so far, and ends as failed.",),
+        "Type yes to kill it: ",
+        "the answer was not yes; it runs on",
+    )

@@ -1,38 +1,13 @@
-"""show and status: what is declared, and what is."""
+"""status: what is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.cli.asked import of_host_itself
-from backend_server.cli.ending import DEGRADED, OK, told
-from backend_server.engine import report
+from backend_server.cli.ending import told
 from backend_server.host.reader import HostReader
 from backend_server.run import status as host_status
-from backend_server.run.backends import declare
-from backend_server.run.run import Asked, chosen, site
-from backend_server.text.releases import RELEASES, named, of_host
-
-
-@dataclass(frozen=True)
-class Show(Asked):
-    only: tuple[str, ...] = ()
-    release: str | None = None
-
-
-def show(options: Show) -> int:
-    """All that is declared, for this release or any other. Looks at nothing else of the host."""
-    os_release = HostReader().os_release()
-    if options.release:
-        release = named(options.release)
-    elif os_release.get("ID") in {known.distribution for known in RELEASES}:
-        release = of_host(os_release)
-    else:  # a laptop
-        release = named("ubuntu 24.04")
-    components = chosen(declare(site(options, release)), options.only)
-    lines = list(report.declared(components))
-    told(options, {"release": release.name, "declared": lines}, lines)
-    return OK
+from backend_server.run.place import Asked
+from backend_server.text.errors import DEGRADED, OK
 
 
 def status(options: Asked) -> int:

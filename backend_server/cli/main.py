@@ -13,7 +13,7 @@ from typing import Any, Callable, Sequence
 
 from backend_server.cli.arguments import parser
 from backend_server.engine.report import sentence
-from backend_server.run.run import Asked
+from backend_server.run.place import Asked
 from backend_server.text.errors import Refused, UserError
 
 

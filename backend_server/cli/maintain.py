@@ -10,7 +10,7 @@ from typing import Iterable
 
 from backend_server.checkout.gather import Site
 from backend_server.cli.asked import of_host_itself
-from backend_server.cli.ending import DEGRADED, FAILED, OK, say_lines
+from backend_server.cli.ending import say_lines
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
@@ -19,8 +19,9 @@ from backend_server.jobs import maintenance
 from backend_server.jobs.proving import DEGRADED as UNWELL
 from backend_server.jobs.proving import FAILED as BROKEN
 from backend_server.jobs.proving import Result
-from backend_server.run.run import Asked
+from backend_server.run.place import Asked
 from backend_server.run.status import REBOOT_REQUIRED
+from backend_server.text.errors import DEGRADED, FAILED, OK
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from backend_server.access.first_password import set_first_password
 from backend_server.checkout.gather import Site
-from backend_server.cli.ending import OK, told
+from backend_server.cli.ending import told
 from backend_server.engine.notices import event
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.people import reach
-from backend_server.run.run import Asked, site
-from backend_server.text.errors import Refused
+from backend_server.run.place import Asked, site
+from backend_server.text.errors import OK, Refused
 from backend_server.text.releases import of_host
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import OK, ended, record, say_done, say_lines, told
+from backend_server.cli.ending import record, say_done, say_lines, told
 from backend_server.engine import engine, history, report
 from backend_server.engine.lock import NARROW, Busy, only_run
 from backend_server.engine.notices import tell
@@ -16,9 +16,9 @@ from backend_server.host.writer import Host
 from backend_server.people import applied, keyring, revoking
 from backend_server.people.narrowing import narrowing, overdue, remaining
 from backend_server.run import consent
-from backend_server.run.backends import load
-from backend_server.run.run import Asked, Options, Run
-from backend_server.text.errors import UserError
+from backend_server.run.place import Asked, load
+from backend_server.run.run import Options, Run
+from backend_server.text.errors import OK, UserError
 from backend_server.text.releases import of_host
 
 
@@ -100,12 +100,12 @@ def _narrow(asked: Narrow, host: Host) -> int:
     if whose:
         run.record(host, event="people narrow")  # before, as it may be killed
     run.outcomes = list(engine.walk(run.components, host))
-    run.exit_code = ended(run)
+    run.exit_code = run.ended()
     if whose:
         with run.taking_note():
             tell(host, f"access has ended: {'; '.join(whose)}")
         run.record(host, event="people narrow")
-    run.exit_code = ended(run)  # not being recorded is a failure too
+    run.exit_code = run.ended()  # not being recorded is a failure too
     _show(run)
     return run.exit_code
 

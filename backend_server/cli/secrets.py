@@ -11,7 +11,7 @@ from backend_server.checkout import env
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import SECRETS
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import OK, say_lines, told
+from backend_server.cli.ending import say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
@@ -20,10 +20,10 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.outputs import credentials
 from backend_server.run.backends import declare
-from backend_server.run.run import site
+from backend_server.run.place import site
 from backend_server.services import environment, states
 from backend_server.services.container_service import ContainerService
-from backend_server.text.errors import Refused
+from backend_server.text.errors import OK, Refused
 from backend_server.text.releases import of_host
 
 

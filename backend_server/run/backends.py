@@ -1,9 +1,7 @@
-"""The backends, by name, and what all of them have."""
+"""What all backends have, in the order of work."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Iterator
 
 from backend_server.access.component.lockout import lockout
@@ -18,33 +16,16 @@ from backend_server.base.component.kernel import kernel
 from backend_server.base.component.login import login
 from backend_server.base.component.logs import logs
 from backend_server.base.component.packages import packages
-from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
-from backend_server.checkout.service import Service
 from backend_server.desktop.component import desktop
 from backend_server.docker.component import docker
 from backend_server.engine.engine import Component, component, well_formed
-from backend_server.jobs.component import jobrunner, places, tidy
+from backend_server.jobs.component import places, tidy
 from backend_server.outputs.component import outputs
 from backend_server.people.component import keys, leavers, narrowing, people
+from backend_server.run.place import services_of
 from backend_server.services.component import container, environment
 from backend_server.storage.component import storage
-from backend_server.text.errors import Refused
-
-
-def load(name: str, checkout: Path) -> Backend:
-    """What NAME/backend.py in the checkout declares. Raises Refused where there is none."""
-    path = checkout / name / "backend.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_backend", str(path))
-    if spec is None or spec.loader is None or not path.exists():
-        raise Refused(
-            f"there is no backend {name}: {path} is missing",
-            hint="run the manage.sh of one of the backends in this checkout",
-        )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    backend: Backend = module.BACKEND
-    return backend
 
 
 def declare(site: Site) -> tuple[Component, ...]:
@@ -55,20 +36,6 @@ def declare(site: Site) -> tuple[Component, ...]:
     components = tuple(_everywhere(site))
     well_formed(components)
     return components
-
-
-def services_of(backend: Backend) -> tuple[Service, ...]:
-    """What runs in containers on it. Raises Refused where it follows for another service."""
-    found = (jobrunner(backend),)
-    names = [each.name for each in found]
-    for follow in backend.follows:
-        if follow.service not in names:
-            raise Refused(
-                f"{backend.name}/backend.py follows a tag for {follow.service!a}, "
-                "which is no service here",
-                hint=f"choose from {', '.join(names)}",
-            )
-    return found
 
 
 def _everywhere(site: Site) -> Iterator[Component]:

@@ -7,7 +7,6 @@ from typing import Iterator
 
 from backend_server.engine.engine import Outcome
 from backend_server.host.question import agreed, answer, say
-from backend_server.jobs.listing import Job
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers
 from backend_server.people.offers import Offer, alarm, says
@@ -87,19 +86,6 @@ def offers(run: Run) -> list[str]:
     for line in alarm(run.verdict):
         say(line)
     return [offer.name for offer in waiting if _accepted(offer)]
-
-
-def kill(job: Job, *, yes: bool) -> None:
-    """Somebody agrees that a job loses what it has done so far, or Refused is raised."""
-    if yes:
-        return
-    agreed(
-        f"job {job.id} would lose what it has done so far, and nobody is here to "
-        "confirm that",
-        (f"{job}. It loses what it has done so far, and ends as failed.",),
-        "Type yes to kill it: ",
-        "the answer was not yes; it runs on",
-    )
 
 
 def _accepted(offer: Offer) -> bool:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, Tuple
 
-from backend_server.checkout.gather import Site, everybody, gather, without
+from backend_server.checkout.gather import Site, everybody, without
 from backend_server.engine import engine, history, report
 from backend_server.engine.engine import Component, Outcome
 from backend_server.host import revoked
@@ -20,24 +18,16 @@ from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
 from backend_server.run import endpoints, preflight
-from backend_server.run.backends import declare, load, services_of
+from backend_server.run.backends import declare
+from backend_server.run.place import Asked, site
 from backend_server.services import states
 from backend_server.services.container_service import ContainerService
-from backend_server.text.errors import Refused, UserError
+from backend_server.text.errors import DEGRADED, FAILED, OK, Refused, UserError
 from backend_server.text.parsers import parse_hosts
-from backend_server.text.releases import Release, of_host
+from backend_server.text.releases import of_host
 
 
 Components = Tuple[Component, ...]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What every command is asked: of which backend, from where, and for whom to read."""
-
-    backend: str
-    checkout: Path
-    json: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +107,18 @@ class Run:
             )
 
     @property
+    def failed(self) -> bool:
+        outside = engine.unanswered(self.outcomes)
+        wrong = any(o.error for o in self.outcomes if o not in outside)
+        return wrong or (self.unrecorded or self.taken_back) is not None
+
+    def ended(self) -> int:
+        """The exit status of a run that was not refused."""
+        if self.failed:
+            return FAILED
+        return DEGRADED if self.degraded else OK
+
+    @property
     def degraded(self) -> list[str]:
         """A sentence for each thing of the outside world that is not as it should be."""
         unanswered = (str(o.error) for o in engine.unanswered(self.outcomes))
@@ -187,14 +189,6 @@ def of_checkout(options: Options, host: HostReader) -> Run:
     run = Run(options, host, found, verdict)
     guard.enough_remain(run.site, host)
     return run
-
-
-def site(asked: Asked, release: Release) -> Site:
-    """What the checkout says of the backend that was asked for."""
-    backend = load(asked.backend, asked.checkout)
-    today = datetime.now(timezone.utc).date()
-    found = gather(backend, release, asked.checkout, today)
-    return replace(found, services=services_of(backend))
 
 
 def chosen(components: Components, only: tuple[str, ...]) -> Components:

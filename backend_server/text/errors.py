@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 
+OK, FAILED, REFUSED, CHANGES, DEGRADED = range(5)  # the first of 2, 1, 3, 4 that holds
+
+
 class UserError(Exception):
     """A sentence saying what was found and what was wanted; the hint says what to do next."""
 

@@ -34,7 +34,7 @@ from backend_server.resources import (
     Unit,
     UnitFile,
 )
-from backend_server.run.backends import load
+from backend_server.run.place import load
 from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService
 from backend_server.text.roles import MARKER

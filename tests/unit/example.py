@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from backend_server.checkout.gather import gather
-from backend_server.run.backends import load, services_of
+from backend_server.run.place import load, services_of
 from backend_server.text.releases import named
 
 

@@ -28,6 +28,7 @@ from backend_server.outputs import pushed
 from backend_server.people import reach
 from backend_server.resources import Group
 from backend_server.run import run, status
+from backend_server.run.place import Asked
 from backend_server.services import states
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE, WORKSPACES
 from backend_server.storage.tree import Counts
@@ -258,7 +259,7 @@ def test_keys_of_an_event(a_run, monkeypatch, capsys):
     monkeypatch.setattr(people_commands, "set_first_password", lambda host: "ada")
     monkeypatch.setattr(notices, "tell", lambda host, sentence: None)
     monkeypatch.setattr(run.history, "append", lambda host, line: lines.append(line))
-    assert people_commands.first_password(run.Asked("test", ROOT)) == 0
+    assert people_commands.first_password(Asked("test", ROOT)) == 0
     assert list(lines[0]) == documented("event")
     assert f"`{lines[0]['event']}`" in (ROOT / "docs/json.md").read_text()
 
@@ -270,7 +271,7 @@ def test_keys_of_sessions():
 
 def test_keys_of_undo(a_run, monkeypatch, capsys):
     monkeypatch.setattr(host_commands, "Host", lambda: a_run[1])
-    assert host_commands.undo(run.Asked("test", ROOT, json=True)) == 0
+    assert host_commands.undo(Asked("test", ROOT, json=True)) == 0
     assert list(json.loads(capsys.readouterr().out)) == documented("undo")
 
 
@@ -283,7 +284,7 @@ def test_keys_of_jobs_results_and_tidying():
 def test_keys_of_disk(a_run, monkeypatch, capsys):
     host = a_run[1]
     monkeypatch.setattr(disk_commands, "HostReader", lambda: host)
-    assert disk_commands.show_disk(run.Asked("test", ROOT, json=True)) in (0, 4)
+    assert disk_commands.show_disk(Asked("test", ROOT, json=True)) in (0, 4)
     assert list(json.loads(capsys.readouterr().out)) == documented("disk")
 
 

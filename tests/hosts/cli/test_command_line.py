@@ -7,7 +7,15 @@ import re
 
 import pytest
 
-from tests.hosts.managing import changed, history, manage, people_of, rests, snapshot
+from tests.hosts.managing import (
+    CHECKOUT,
+    changed,
+    history,
+    manage,
+    people_of,
+    rests,
+    snapshot,
+)
 from tests.hosts.programs import on_terminal
 
 
@@ -31,6 +39,25 @@ def test_show_needs_no_root(host):
     assert refused.returncode == 2
     assert "needs root" in refused.stderr
     assert "sudo ./test/manage.sh plan" in refused.stderr
+
+
+# Ours and the standard library's, as they are today: a further one costs every run.
+@pytest.mark.parametrize(
+    ("words", "ours", "all_of_them"),
+    [
+        ("plan --offline", 150, 310),
+        ("status", 125, 290),
+        ("job list", 80, 230),
+        ("host disk", 100, 240),
+    ],
+)
+def test_a_command_imports_what_it_needs(host, words, ours, all_of_them):
+    python = "/usr/bin/python3 -I -S -X importtime"
+    done = host.run(f"{python} {CHECKOUT}/backend_server/entry.py test {words} 2>&1")
+    names = re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", done.stdout, re.M)
+    own = [name for name in names if name.startswith("backend_server.")]
+    assert (len(own) <= ours, len(names) <= all_of_them) == (True, True), names
+    assert len(own) > ours / 2, "nothing was counted"
 
 
 def test_sudo_backend_keeps_the_persons_name(host):

@@ -7,7 +7,7 @@ import pytest
 
 from backend_server.base.hosts_block import BEGIN, END
 from backend_server.checkout.gather import gather
-from backend_server.run.backends import load
+from backend_server.run.place import load
 from backend_server.text.errors import Refused
 from backend_server.text.releases import named
 from tests.unit.example import BACKENDS, ROOT, ROSTERS, checkout_of

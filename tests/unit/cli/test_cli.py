@@ -9,7 +9,7 @@ import pytest
 
 from backend_server.cli import arguments, main
 from backend_server.cli.arguments import parser
-from backend_server.run.run import Asked
+from backend_server.run.place import Asked
 from tests.unit.example import BACKENDS, ROOT, checkout_of
 
 

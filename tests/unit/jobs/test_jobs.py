@@ -7,10 +7,11 @@ import time
 import pytest
 
 from backend_server.checkout.backend import Backend
+from backend_server.cli import jobs
+from backend_server.host import question
 from backend_server.host.reader import HostReader
 from backend_server.jobs import listing
 from backend_server.jobs.listing import FINISHED, LEFT, PREPARED, RUNNING, Job
-from backend_server.run import consent
 from backend_server.text.errors import Refused
 from tests.unit.docker.test_containers import JOB
 
@@ -137,7 +138,7 @@ def test_none_and_several_are_refused(words, error, hint):
 
 
 def test_nobody_to_ask_is_refused(monkeypatch):
-    monkeypatch.setattr(consent.sys, "stdin", io.StringIO())
+    monkeypatch.setattr(question.sys, "stdin", io.StringIO())
     with pytest.raises(Refused, match="abc would lose what it has done"):
-        consent.kill(TWO[0], yes=False)
-    consent.kill(TWO[0], yes=True)
+        jobs._agree(TWO[0], yes=False)
+    jobs._agree(TWO[0], yes=True)

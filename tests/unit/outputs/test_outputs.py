@@ -11,7 +11,7 @@ from backend_server.host.reader import HostReader
 from backend_server.outputs import credentials, pushed
 from backend_server.outputs.component import options
 from backend_server.outputs.pushed import Put, Record
-from backend_server.run.backends import load
+from backend_server.run.place import load
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import parse_mount_points, parse_mounts
 from backend_server.text.releases import named

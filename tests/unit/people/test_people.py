@@ -7,7 +7,7 @@ import pytest
 from backend_server.checkout.gather import gather
 from backend_server.host.reader import HostReader
 from backend_server.people import reach
-from backend_server.run.backends import load
+from backend_server.run.place import load
 from backend_server.text.releases import named
 from tests.unit.example import TODAY, checkout_of, public_key, site_of
 

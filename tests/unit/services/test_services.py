@@ -11,7 +11,7 @@ from backend_server.checkout.backend import Backend, Follow
 from backend_server.checkout.gather import gather
 from backend_server.host.reader import HostReader
 from backend_server.jobs.component import jobrunner
-from backend_server.run.backends import services_of
+from backend_server.run.place import services_of
 from backend_server.services import choices, environment, states
 from backend_server.services.component import confined, unit
 from backend_server.text.errors import Refused

@@ -1,0 +1,61 @@
+"""Which backend a command is about, and what the checkout says of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from backend_server.checkout.backend import Backend
+from backend_server.checkout.gather import Site, gather
+from backend_server.checkout.service import Service
+from backend_server.jobs.component import jobrunner
+from backend_server.text.errors import Refused
+from backend_server.text.releases import Release
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every command is asked: of which backend, from where, and for whom to read."""
+
+    backend: str
+    checkout: Path
+    json: bool = False
+
+
+def load(name: str, checkout: Path) -> Backend:
+    """What NAME/backend.py in the checkout declares. Raises Refused where there is none."""
+    path = checkout / name / "backend.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_backend", str(path))
+    if spec is None or spec.loader is None or not path.exists():
+        raise Refused(
+            f"there is no backend {name}: {path} is missing",
+            hint="run the manage.sh of one of the backends in this checkout",
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    backend: Backend = module.BACKEND
+    return backend
+
+
+def services_of(backend: Backend) -> tuple[Service, ...]:
+    """What runs in containers on it. Raises Refused where it follows for another service."""
+    found = (jobrunner(backend),)
+    names = [each.name for each in found]
+    for follow in backend.follows:
+        if follow.service not in names:
+            raise Refused(
+                f"{backend.name}/backend.py follows a tag for {follow.service!a}, "
+                "which is no service here",
+                hint=f"choose from {', '.join(names)}",
+            )
+    return found
+
+
+def site(asked: Asked, release: Release) -> Site:
+    """What the checkout says of the backend that was asked for."""
+    backend = load(asked.backend, asked.checkout)
+    today = datetime.now(timezone.utc).date()
+    found = gather(backend, release, asked.checkout, today)
+    return replace(found, services=services_of(backend))
