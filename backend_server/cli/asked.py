@@ -1,4 +1,4 @@
-"""What commands of several families are asked, and the place that they are asked about."""
+"""What commands of several families are asked besides `Asked` of run/place.py, and of which host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands have in common: printing that nobody may read, and telling of what was done."""
+"""What commands have in common: printing, also where nobody reads it, and telling of what was done."""
 
 from __future__ import annotations
 

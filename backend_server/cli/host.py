@@ -1,4 +1,4 @@
-"""host …: looking after this host."""
+"""host repair and undo: looking after this host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What developers are told when they log in: what somebody did to somebody's access."""
+"""What developers are told when they log in: what somebody did here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups, the service account, an account for everybody on a roster, and which keys open it."""
+"""Leavers, groups, an account for everybody on a roster, the keys that open it, and when access ends."""
 
 from __future__ import annotations
 

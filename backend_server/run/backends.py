@@ -1,4 +1,4 @@
-"""What all backends have, in the order of work."""
+"""Which components a backend has, in the order of work."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def declare(site: Site) -> tuple[Component, ...]:
 
     Raises Refused where the declaration contradicts itself.
     """
-    components = tuple(_everywhere(site))
+    components = tuple(_components(site))
     well_formed(components)
     return components
 
 
-def _everywhere(site: Site) -> Iterator[Component]:
+def _components(site: Site) -> Iterator[Component]:
     yield component("identity", identity(site))
     yield component("leavers", leavers(site))
     yield component("people", people(site))

@@ -68,7 +68,7 @@ def name_of(path):
 every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 
 
-# ---- docs/access.md is backend_server/roles.py
+# ---- docs/access.md is backend_server/text/roles.py
 
 ACCESS = ROOT / "docs/access.md"
 

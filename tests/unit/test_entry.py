@@ -1,4 +1,4 @@
-"""Before anything is imported: tests/contract/test_checkout.py has what needs root."""
+"""Before anything is imported: tests/contract/checkout/test_checkout.py has what needs root."""
 
 import ast
 import os

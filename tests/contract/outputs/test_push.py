@@ -1,6 +1,6 @@
 """Outputs go to a share: with the real rsync, to file systems that do what a server may do.
 
-A server over the wire is in tests/hosts/test_outputs.py. Here each case takes a moment.
+A server over the wire is in tests/hosts/outputs/test_outputs.py. Here each case takes a moment.
 """
 
 from __future__ import annotations

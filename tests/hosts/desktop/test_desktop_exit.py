@@ -262,7 +262,7 @@ LISTEN = (
 
 
 def test_sockets_that_they_can_speak_to(opened):
-    """Of other people's processes, only those that tests/hosts/reachable.py lists with a reason."""
+    """Of other people's processes, only those that tests/hosts/desktop/reachable.py lists with a reason."""
     others = [
         path for path in sockets_open_to_gus(opened) if not allowed(path, SOCKETS)
     ]

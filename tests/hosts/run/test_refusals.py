@@ -78,8 +78,14 @@ def test_first_run_without_a_terminal(host):
 @pytest.mark.parametrize(
     ("spoil", "mend"),
     [
-        ("chown ada backend_server/change.py", "chown root backend_server/change.py"),
-        ("chmod g+w backend_server/change.py", "chmod g-w backend_server/change.py"),
+        (
+            "chown ada backend_server/text/change.py",
+            "chown root backend_server/text/change.py",
+        ),
+        (
+            "chmod g+w backend_server/text/change.py",
+            "chmod g-w backend_server/text/change.py",
+        ),
         ("chmod o+w packages", "chmod o-w packages"),
         ("chmod o+w developers", "chmod o-w developers"),
         ("chown ada .git/config", "chown root .git/config"),
@@ -95,7 +101,7 @@ def test_checkout_that_a_user_can_change(host, spoil, mend):
     """Refused before anything in it is run: what would be run here leaves a folder."""
     planted = "import os; os.mkdir('/root/was-run')"
     host.run(
-        f'cd {CHECKOUT} && echo "{planted}" >> backend_server/change.py && {spoil}'
+        f'cd {CHECKOUT} && echo "{planted}" >> backend_server/text/change.py && {spoil}'
     )
     try:
         refused(manage(host), CHECKOUT.split("/")[1], "   try: ")

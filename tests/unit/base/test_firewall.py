@@ -160,7 +160,7 @@ def test_the_blacklist_is_what_is_held():
 
 
 def test_needrestart_skips_what_runs_containers_and_desktops():
-    """That it goes by these is tried in tests/hosts/test_docker.py."""
+    """That it goes by these is tried in tests/hosts/docker/test_docker.py."""
     text = (ROOT / "etc/needrestart/conf.d/opensafely.conf").read_text()
     patterns = re.findall(r"\{qr\(([^)]+)\)\} = 0;", text)
     names = ["docker", "containerd", "opensafely-jobrunner", "xrdp", "xrdp-sesman"]

@@ -1,6 +1,6 @@
 """Reading and writing below a made-up root, as whoever runs the tests.
 
-What needs root, links above all, is in tests/contract/test_links.py and test_disturbed.py.
+What needs root, links above all, is in tests/contract/host/test_links.py and engine/test_disturbed.py.
 """
 
 import os
