@@ -43,7 +43,7 @@ from backend_server.text.roles import (
     ROLES,
     ROOT_EQUIVALENT_GROUPS,
 )
-from roster import __main__ as review_cli
+from roster import __main__ as roster_cli
 from sandbox import __main__ as sandbox_cli
 from tests.unit.example import public_key
 
@@ -357,7 +357,7 @@ def parse(script, words):
     elif script == "./scripts/sandbox.sh":
         sandbox_cli.parse(words)
     elif script == "./scripts/roster.sh":
-        review_cli.parse(words)
+        roster_cli.parse(words)
     elif script == "./scripts/test.sh":
         modes = re.search(r"^case .* in (.+)\) mode=", TEST_SH, re.MULTILINE).group(1)
         assert not words or words[0] in modes.split(" | "), f"test.sh has no {words[0]}"
