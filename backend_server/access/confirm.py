@@ -115,7 +115,7 @@ class AtStake:
 
     def _arm(self, seconds: int) -> None:
         _stop(self.host, _TIMER, f"{_NAME}.service")  # which may be trying again
-        manage = f"{self.site.checkout}/{self.site.backend.name}/manage.sh"
+        manage = self.site.manage
         again = ("--property=Restart=on-failure", "--property=RestartSec=60")
         self.host.run(
             *("systemd-run", "--quiet", "--collect", f"--unit={_NAME}", *again),

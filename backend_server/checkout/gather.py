@@ -41,6 +41,11 @@ class Site:
     service_env: str  # what is different in the services' environment here
     services: tuple[Service, ...] = ()  # what runs in containers; run/ knows which
 
+    @property
+    def manage(self) -> str:
+        """What makes the host this backend again, for units and timers."""
+        return f"{self.checkout}/{self.backend.name}/manage.sh"
+
 
 def gather(backend: Backend, release: Release, checkout: Path, today: date) -> Site:
     """Raises Refused with every problem of every file, by file and line."""

@@ -19,6 +19,7 @@ from backend_server.host import typed
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.outputs import credentials
+from backend_server.resources import UNITS
 from backend_server.run.backends import declare
 from backend_server.run.place import site
 from backend_server.services import environment, states
@@ -134,7 +135,7 @@ def _take_effect(this: Site, host: Host, name: str) -> Iterator[str]:
     runs = {r.name: r for r in declared if isinstance(r, ContainerService)}
     for what in this.services:
         takes = name in (*what.secrets, *what.optional_secrets)
-        there = host.stat(f"/etc/systemd/system/{what.unit}") is not None
+        there = host.stat(f"{UNITS}/{what.unit}") is not None
         if not takes or not there or any(states.lacks(this, host, what)):
             continue
         resource = runs[what.name]

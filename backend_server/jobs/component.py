@@ -129,7 +129,6 @@ WantedBy=multi-user.target
 
 def tidy(site: Site) -> Iterator[Resource]:
     """Nothing here stops or restarts anything."""
-    manage = f"{site.checkout}/{site.backend.name}/manage.sh"
-    yield from timed("opensafely-tidy", _TIDY.substitute(manage=manage), _TIMER)
-    yield UnitFile(f"{UNITS}/{_PROOFS}", _PROVE.substitute(manage=manage))
+    yield from timed("opensafely-tidy", _TIDY.substitute(manage=site.manage), _TIMER)
+    yield UnitFile(f"{UNITS}/{_PROOFS}", _PROVE.substitute(manage=site.manage))
     yield Unit(_PROOFS, running=None)

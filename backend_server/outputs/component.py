@@ -135,7 +135,7 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
     yield Automount(automount)
     push = _PUSH.substitute(
         server=share.server,
-        manage=f"{site.checkout}/{site.backend.name}/manage.sh",
+        manage=site.manage,
         workspaces=WORKSPACES[MEDIUM],
         high=HIGH_TREE,
     )

@@ -106,5 +106,6 @@ WantedBy=timers.target
 
 def narrowing(site: Site) -> Iterator[Resource]:
     """Acts on what was applied last, and never on what lies in the checkout."""
-    manage = f"{site.checkout}/{site.backend.name}/manage.sh"
-    yield from timed("opensafely-people", _NARROW.substitute(manage=manage), _TIMER)
+    yield from timed(
+        "opensafely-people", _NARROW.substitute(manage=site.manage), _TIMER
+    )

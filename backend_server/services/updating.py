@@ -11,6 +11,7 @@ from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host.question import agreed
 from backend_server.host.writer import Host
+from backend_server.resources import UNITS
 from backend_server.services import choices, environment, switching
 from backend_server.services.choices import Choice, Settings
 from backend_server.services.component import image
@@ -102,7 +103,7 @@ def carry_out(
 
 def _ready(host: Host, service: Service, before: Settings) -> None:
     """Raises Refused where a restart would leave it down."""
-    if host.stat(f"/etc/systemd/system/{service.unit}") is None:
+    if host.stat(f"{UNITS}/{service.unit}") is None:
         raise Refused(f"there is no {service.unit} here yet", hint="sudo backend")
     found = environment.now(host, service.secrets)
     lacks = [*map(str, found.problems), *found.missing]

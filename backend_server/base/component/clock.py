@@ -7,7 +7,7 @@ from typing import Iterator
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
-from backend_server.resources import File, NoPackages, Packages, Unit, UnitFile
+from backend_server.resources import UNITS, File, NoPackages, Packages, Unit, UnitFile
 
 
 HOSTS_CLOCK = "/dev/ptp_hyperv"
@@ -47,7 +47,7 @@ def clock(site: Site) -> Iterator[Resource]:
     yield NoPackages("systemd-timesyncd", frozenset({"systemd-timesyncd"}))
     yield Packages("chrony", frozenset({"chrony"}))
     yield File(_CONF_FILE, _CONF, notify=(_CHRONY,))
-    yield UnitFile(f"/etc/systemd/system/{_CHRONY}.d/opensafely-clock.conf", _DROP_IN)
+    yield UnitFile(f"{UNITS}/{_CHRONY}.d/opensafely-clock.conf", _DROP_IN)
     yield Unit(_CHRONY)
 
 

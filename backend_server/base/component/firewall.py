@@ -8,7 +8,7 @@ from typing import Iterable, Iterator
 from backend_server.base.nft import NftTable
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import Packages, Unit, UnitFile
+from backend_server.resources import UNITS, Packages, Unit, UnitFile
 from backend_server.text import networks
 from backend_server.text.parsers import parse_hosts
 from backend_server.text.roles import ROLES
@@ -105,9 +105,9 @@ def firewall(site: Site) -> Iterator[Resource]:
     """The rules stand before docker does, and docker does not start without them."""
     yield Packages("firewall", frozenset({"nftables"}))
     yield NftTable(networks.TABLE, _FILE, rules(site))
-    yield UnitFile(f"/etc/systemd/system/{_UNIT}", _SERVICE)
+    yield UnitFile(f"{UNITS}/{_UNIT}", _SERVICE)
     yield Unit(_UNIT)
-    yield UnitFile("/etc/systemd/system/docker.service.d/opensafely.conf", _DROP_IN)
+    yield UnitFile(f"{UNITS}/docker.service.d/opensafely.conf", _DROP_IN)
 
 
 def rules(site: Site) -> str:

@@ -9,7 +9,7 @@ from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.host.undo import TOGETHER
-from backend_server.resources import Directory, File, Unit, UnitFile
+from backend_server.resources import UNITS, Directory, File, Unit, UnitFile
 
 
 BACKEND_FILE = "/etc/opensafely/backend"
@@ -44,7 +44,7 @@ def identity(site: Site) -> Iterator[Resource]:
     yield Directory("/var/lib/opensafely")
     checkout, name = site.checkout, site.backend.name
     at_boot = _UNDO_TEXT.substitute(checkout=checkout, backend=name, kept=TOGETHER)
-    yield UnitFile(f"/etc/systemd/system/{_UNDO}", at_boot)
+    yield UnitFile(f"{UNITS}/{_UNDO}", at_boot)
     yield Unit(_UNDO, running=None)
     command = _COMMAND.substitute(checkout=checkout, backend=name)
     yield File("/usr/local/sbin/backend", command, mode=0o755)
