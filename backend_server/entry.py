@@ -1,21 +1,27 @@
-"""Where Python starts: makes the process safe, then hands over to cli.
+"""Where Python starts: makes the process safe, judges the checkout, then hands over to its cli.
 
-Run as `python3 -I -S entry.py BACKEND …`. Nothing of the checkout is imported before it is
-known that root alone can have written it. Written so that any Python 3 can read it.
+Run as `python3 -I -S entry.py CHECKOUT BACKEND …`. Units and `sudo backend` run the copy that a
+run lays outside the checkout, so that what is judged is not its own judge. Nothing of the
+checkout is imported before it is known that root alone can change it. Written so that any
+Python 3 can read it.
 """
 
 import os
 import stat
 import sys
+import time
 
 
-CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OLDEST = (3, 8)
+NOTICES = (
+    "/var/lib/opensafely/notices"  # developers read it at each login: engine/notices.py
+)
 
 
 def main():
     # type: () -> int
     open_standard_streams()
+    checkout = os.path.realpath(sys.argv[1])
     if sys.version_info < OLDEST:
         found = "%d.%d" % sys.version_info[:2]
         return refuse(
@@ -23,18 +29,16 @@ def main():
             "use Ubuntu 20.04 or newer, whose /usr/bin/python3 is new enough",
         )
     if os.geteuid() == 0:
-        culprit = writable_by_others(CHECKOUT)
-        if culprit:
-            return refuse(
-                "%s can be changed by somebody other than root, who would be root "
-                "after this run" % culprit,
-                "chown -R root:root %s && chmod -R go-w %s" % (CHECKOUT, CHECKOUT),
-            )
+        wrong, hint = judged(checkout)
+        if wrong:
+            tell_developers(wrong)
+            return refuse(wrong, hint)
         os.umask(0o022)
-    sys.path.insert(0, CHECKOUT)
+    os.chdir("/")
+    sys.path.insert(0, checkout)
     from backend_server.cli import main
 
-    return main.main(sys.argv[1:], CHECKOUT)
+    return main.main(sys.argv[2:], checkout)
 
 
 def open_standard_streams():
@@ -49,18 +53,79 @@ def open_standard_streams():
     sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
-def writable_by_others(top):
+def judged(checkout):
+    # type: (str) -> tuple[str, str]
+    """Why root runs nothing of CHECKOUT, and what mends it; two empty strings if it may."""
+    repository = repository_of(checkout)
+    for top in (checkout, repository):
+        above = above_open_to_others(top)
+        if above:
+            return (
+                "%s, above %s, can be changed by somebody other than root, who could "
+                "exchange what root runs" % (above, top),
+                "mv %s /srv/, or to any folder that only root can write" % checkout,
+            )
+        culprit = open_to_others_in(top)
+        if culprit:
+            return (
+                "%s can be changed by somebody other than root, who would be root "
+                "after this run" % culprit,
+                how_to_own(culprit, top, repository),
+            )
+    return borrows(repository)
+
+
+def how_to_own(culprit, top, repository):
+    # type: (str, str, str) -> str
+    """The command. A clone from a path shares files with who has that repository: git-clone(1)."""
+    if culprit.startswith(os.path.join(repository, "objects")):
+        return "git --git-dir=%s repack -a -d -f && git --git-dir=%s fsck" % (
+            repository,
+            repository,
+        )
+    return "chown -R root:root %s && chmod -R go-w %s && setfacl -R -k %s" % (
+        (top,) * 3
+    )
+
+
+def repository_of(checkout):
     # type: (str) -> str
-    """The first path in TOP, or above it, that not only root can change; '' if none."""
-    above = top
-    while above != "/":
-        above = os.path.dirname(above)
-        if open_to_others(os.lstat(above), sticky_is_safe=True):
-            return above
-    # Nothing is run from these: git names objects by their hash, tests have their own Pythons.
-    apart = [os.path.join(top, ".git", "objects"), os.path.join(top, ".venv")]
+    """Where its commits are: .git, or what a worktree's file of that name points to."""
+    git = os.path.join(checkout, ".git")
+    if os.path.isfile(git):
+        git = os.path.join(checkout, read(git)[len("gitdir: ") :].rstrip("\n"))
+        git = os.path.join(git, read(os.path.join(git, "commondir")).rstrip("\n"))
+    return os.path.realpath(git)
+
+
+def read(path):
+    # type: (str) -> str
+    """What stands there; '' if nothing does."""
+    try:
+        with open(path, errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def above_open_to_others(top):
+    # type: (str) -> str
+    """The first folder above TOP that not only root can change, /tmp too; '' if none."""
+    while top != "/":
+        top = os.path.dirname(top)
+        if open_to_others(os.lstat(top)):
+            return top
+    return ""
+
+
+def open_to_others_in(top):
+    # type: (str) -> str
+    """The first path in TOP that not only root can change, now or once it is made; '' if none."""
+    apart = os.path.join(
+        top, ".venv"
+    )  # tests have their own Pythons; root runs none of it
     for folder, folders, files in os.walk(top):
-        if open_to_others(os.lstat(folder)):
+        if open_to_others(os.lstat(folder)) or has_default_acl(folder):
             return folder
         for path in [os.path.join(folder, name) for name in folders + files]:
             found = os.lstat(path)
@@ -69,18 +134,61 @@ def writable_by_others(top):
                     return path
             elif open_to_others(found):
                 return path
-        folders[:] = [f for f in folders if os.path.join(folder, f) not in apart]
+        folders[:] = [f for f in folders if os.path.join(folder, f) != apart]
     return ""
 
 
-def open_to_others(found, sticky_is_safe=False):
-    # type: (os.stat_result, bool) -> bool
-    """Owned by another, or writable by group or all; below /tmp only owners may rename."""
-    if found.st_uid != 0:
-        return True
-    if sticky_is_safe and found.st_mode & stat.S_ISVTX:
+def open_to_others(found):
+    # type: (os.stat_result) -> bool
+    """Owned by another, or writable by group or all; an ACL shows in the group's bits."""
+    return found.st_uid != 0 or bool(found.st_mode & 0o022)
+
+
+def has_default_acl(folder):
+    # type: (str) -> bool
+    """Whether what git writes there could be somebody else's to write: acl(5)."""
+    try:
+        return "system.posix_acl_default" in os.listxattr(folder)
+    except OSError:  # this file system has none
         return False
-    return bool(found.st_mode & 0o022)
+
+
+def borrows(repository):
+    # type: (str) -> tuple[str, str]
+    """As judged: git reads objects or settings of REPOSITORY elsewhere, where nobody looks."""
+    alternates = os.path.join(repository, "objects", "info", "alternates")
+    if os.path.exists(alternates):
+        return (
+            "%s takes objects from %s; wanted a clone that holds its own"
+            % (repository, read(alternates).strip()),
+            "git --git-dir=%s repack -a -d && rm %s" % (repository, alternates),
+        )
+    for name in ("config", "config.worktree"):
+        path = os.path.join(repository, name)
+        if "[include" in read(path).lower():
+            return (
+                "%s includes other files; wanted all settings of git in it" % path,
+                "take the lines of [include] out of %s" % path,
+            )
+    return "", ""
+
+
+def tell_developers(wrong):
+    # type: (str) -> None
+    """Once, as engine/notices.py would: of a checkout like this it does not come to run."""
+    import grp  # seldom needed
+
+    try:
+        with os.fdopen(
+            os.open(NOTICES, os.O_RDWR | os.O_CREAT, 0o640), "r+"
+        ) as notices:
+            os.fchown(notices.fileno(), 0, grp.getgrnam("developers").gr_gid)
+            os.fchmod(notices.fileno(), 0o640)
+            if wrong not in notices.read():
+                now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                notices.write("%s refused to run: %s\n" % (now, wrong))
+    except (OSError, KeyError):
+        pass  # no backend yet, or a full disk: it is said on the terminal and in the journal
 
 
 def refuse(message, hint):

@@ -112,4 +112,4 @@ if [ ! -x "$python" ] || [ -e "$unfinished" ]; then
     may_install "$@"
     install_python "$1"
 fi
-exec "$python" -I -S "$checkout/backend_server/entry.py" "$@"
+exec "$python" -I -S "$checkout/backend_server/entry.py" "$checkout" "$@"

@@ -115,12 +115,11 @@ class AtStake:
 
     def _arm(self, seconds: int) -> None:
         _stop(self.host, _TIMER, f"{_NAME}.service")  # which may be trying again
-        manage = self.site.manage
         again = ("--property=Restart=on-failure", "--property=RestartSec=60")
         self.host.run(
             *("systemd-run", "--quiet", "--collect", f"--unit={_NAME}", *again),
             *(f"--on-active={seconds}", "--timer-property=AccuracySec=1s"),
-            *(manage, "host", "undo"),
+            *("/usr/local/sbin/backend", "host", "undo"),
         )
 
 

@@ -37,14 +37,10 @@ class Site:
     mirror: str  # URL before the archive's path; empty: the host's own sources
     security_mirror: str
     etc: Mapping[str, str]  # files installed as they are, by absolute path
+    entry: str  # what backend_server/entry.py says
     images: Mapping[str, str]  # digest by service, of the backend's images.lock
     service_env: str  # what is different in the services' environment here
     services: tuple[Service, ...] = ()  # what runs in containers; run/ knows which
-
-    @property
-    def manage(self) -> str:
-        """What makes the host this backend again, for units and timers."""
-        return f"{self.checkout}/{self.backend.name}/manage.sh"
 
 
 def gather(backend: Backend, release: Release, checkout: Path, today: date) -> Site:
@@ -89,6 +85,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
         mirror=mirrors[0],
         security_mirror=mirrors[1],
         etc=_etc(checkout / "etc"),
+        entry=_read(checkout, "backend_server/entry.py", problems),
         images=digests,
         service_env=service_env,
     )

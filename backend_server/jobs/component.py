@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterator
 
 from backend_server.checkout.backend import Backend
@@ -78,14 +77,14 @@ def places(site: Site) -> Iterator[Resource]:
 
 _PROOFS = "opensafely-proofs.service"
 
-_TIDY = Template("""\
+_TIDY = """\
 [Unit]
 Description=Remove images that nothing has used for thirty days
 After=docker.service
 
 [Service]
 Type=oneshot
-ExecStart=$manage host tidy
+ExecStart=/usr/local/sbin/backend host tidy
 TimeoutStartSec=3600
 Nice=10
 IOSchedulingClass=idle
@@ -94,7 +93,7 @@ NoNewPrivileges=yes
 PrivateTmp=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
-""")
+"""
 
 _TIMER = """\
 [Unit]
@@ -110,25 +109,25 @@ WantedBy=timers.target
 """
 
 # No oneshot: nothing that a boot is to reach waits for it.
-_PROVE = Template("""\
+_PROVE = """\
 [Unit]
 Description=Prove services, network and a job after a maintenance with a reboot
 ConditionPathExists=/var/lib/opensafely/prove-at-boot
 After=docker.service
 
 [Service]
-ExecStart=$manage host prove
+ExecStart=/usr/local/sbin/backend host prove
 # Degraded: the database does not answer, which is no failure of this.
 SuccessExitStatus=4
 UMask=0077
 
 [Install]
 WantedBy=multi-user.target
-""")
+"""
 
 
 def tidy(site: Site) -> Iterator[Resource]:
     """Nothing here stops or restarts anything."""
-    yield from timed("opensafely-tidy", _TIDY.substitute(manage=site.manage), _TIMER)
-    yield UnitFile(f"{UNITS}/{_PROOFS}", _PROVE.substitute(manage=site.manage))
+    yield from timed("opensafely-tidy", _TIDY, _TIMER)
+    yield UnitFile(f"{UNITS}/{_PROOFS}", _PROVE)
     yield Unit(_PROOFS, running=None)

@@ -70,7 +70,7 @@ Description=Push level 4 outputs to $server
 
 [Service]
 Type=oneshot
-ExecStart=$manage outputs push
+ExecStart=/usr/local/sbin/backend outputs push
 # Degraded: the server did not answer, which is no failure of this.
 SuccessExitStatus=4
 # What waits for the server is given up long before; this is for what nobody thought of.
@@ -135,7 +135,6 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
     yield Automount(automount)
     push = _PUSH.substitute(
         server=share.server,
-        manage=site.manage,
         workspaces=WORKSPACES[MEDIUM],
         high=HIGH_TREE,
     )

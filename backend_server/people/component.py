@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterator
 
 from backend_server.checkout.gather import Site, everybody, until
@@ -70,14 +69,14 @@ def keys(site: Site) -> Iterator[Resource]:
         yield AuthorizedKeys(name, site.keys.get(name, ()), site.github.get(name, ()))
 
 
-_NARROW = Template("""\
+_NARROW = """\
 [Unit]
 Description=Take away access that has ended
 After=network-online.target
 
 [Service]
 Type=oneshot
-ExecStart=$manage people narrow
+ExecStart=/usr/local/sbin/backend people narrow
 # Where the place has a proxy, Ubuntu keeps it there.
 EnvironmentFile=-/etc/environment
 # Degraded: GitHub did not answer, which is no failure of this.
@@ -88,7 +87,7 @@ NoNewPrivileges=yes
 PrivateTmp=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
-""")
+"""
 
 _TIMER = """\
 [Unit]
@@ -106,6 +105,4 @@ WantedBy=timers.target
 
 def narrowing(site: Site) -> Iterator[Resource]:
     """Acts on what was applied last, and never on what lies in the checkout."""
-    yield from timed(
-        "opensafely-people", _NARROW.substitute(manage=site.manage), _TIMER
-    )
+    yield from timed("opensafely-people", _NARROW, _TIMER)

@@ -91,7 +91,7 @@ StartLimitIntervalSec=0
 Type=exec
 EnvironmentFile=$settings
 # Merges the environment; without a secret that it needs, the service is not started at all.
-ExecCondition=$checkout/$backend/manage.sh service environment $name
+ExecCondition=/usr/local/sbin/backend service environment $name
 ExecStartPre=-/usr/bin/docker rm --force $name
 ExecStart=/usr/bin/docker run \\
 $options    $${IMAGE}$command
@@ -181,8 +181,6 @@ def unit(site: Site, what: Service) -> str:
         title=what.title,
         sources=" ".join(_trees(what)),
         settings=what.settings,
-        checkout=site.checkout,
-        backend=site.backend.name,
         options="".join(f"    {option} \\\n" for option in options),
         command="".join(f" {_word(word)}" for word in what.command),
     )
@@ -209,7 +207,7 @@ Description=$service follows $tag until $until, for $owner
 
 [Service]
 Type=oneshot
-ExecStart=$checkout/$backend/manage.sh service follow $service
+ExecStart=/usr/local/sbin/backend service follow $service
 # Degraded: the registry did not answer, or the day has come.
 SuccessExitStatus=4
 TimeoutStartSec=3600
@@ -230,8 +228,9 @@ WantedBy=timers.target
 
 
 def _following(site: Site, follow: Follow) -> Iterator[Resource]:
-    words = {**vars(follow), "checkout": site.checkout, "backend": site.backend.name}
-    service, timer = (t.substitute(words) for t in (_FOLLOW_SERVICE, _FOLLOW_TIMER))
+    service, timer = (
+        t.substitute(vars(follow)) for t in (_FOLLOW_SERVICE, _FOLLOW_TIMER)
+    )
     yield from timed(_follow(follow.service), service, timer)
 
 

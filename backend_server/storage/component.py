@@ -87,7 +87,7 @@ RequiresMountsFor=$high $medium
 
 [Service]
 Type=oneshot
-ExecStart=$checkout/$backend/manage.sh host repair --recent
+ExecStart=/usr/local/sbin/backend host repair --recent
 # One line a minute that nothing was to be done would drown the others.
 SyslogLevel=notice
 LogLevelMax=notice
@@ -133,10 +133,5 @@ WantedBy=timers.target
 
 
 def _modes(site: Site) -> Iterator[Resource]:
-    service = _SERVICE_TEXT.substitute(
-        high=HIGH_TREE,
-        medium=MEDIUM_TREE,
-        checkout=site.checkout,
-        backend=site.backend.name,
-    )
+    service = _SERVICE_TEXT.substitute(high=HIGH_TREE, medium=MEDIUM_TREE)
     yield from timed("opensafely-modes", service, _TIMER_TEXT)

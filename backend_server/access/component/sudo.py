@@ -33,17 +33,16 @@ $log$rules
 # Looking, and a first password for whoever has none: the command itself sees who asks.
 $fixed""")
 
-_COMMAND = Template("""\
+_COMMAND = """\
 #!/bin/sh
-exec $checkout/$backend/manage.sh people first-password
-""")
+exec /usr/local/sbin/backend people first-password
+"""
 
 
 def sudo(site: Site) -> Iterator[Resource]:
     """Passwords are strong before anybody can set one, and rules hold no wildcard."""
     yield verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
-    command = _COMMAND.substitute(checkout=site.checkout, backend=site.backend.name)
-    yield File(FIRST_PASSWORD, command, mode=0o755)
+    yield File(FIRST_PASSWORD, _COMMAND, mode=0o755)
     rules = Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
     yield rules
     yield Proven("sudo", changed_by=(rules.label,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from string import Template
 from typing import Iterator
 
@@ -13,6 +14,8 @@ from backend_server.resources import UNITS, Directory, File, Unit, UnitFile
 
 
 BACKEND_FILE = "/etc/opensafely/backend"
+# Outside the checkout, which it judges before anything of it runs.
+_ENTRY = "/usr/local/lib/opensafely/entry.py"
 
 _UNDO = "opensafely-undo-at-boot.service"
 _UNDO_TEXT = Template("""\
@@ -24,7 +27,7 @@ Before=ssh.service systemd-user-sessions.service
 
 [Service]
 Type=oneshot
-ExecStart=$checkout/$backend/manage.sh host undo
+ExecStart=/usr/local/sbin/backend host undo
 TimeoutStartSec=60
 
 [Install]
@@ -33,7 +36,7 @@ WantedBy=multi-user.target
 
 _COMMAND = Template("""\
 #!/bin/sh
-exec $checkout/$backend/manage.sh "$$@"
+exec /usr/bin/python3 -I -S $entry $checkout $backend "$$@"
 """)
 
 
@@ -43,9 +46,11 @@ def identity(site: Site) -> Iterator[Resource]:
     yield File(BACKEND_FILE, f"{site.backend.name}\n")
     yield Directory("/var/lib/opensafely")
     checkout, name = site.checkout, site.backend.name
-    at_boot = _UNDO_TEXT.substitute(checkout=checkout, backend=name, kept=TOGETHER)
+    yield Directory(os.path.dirname(_ENTRY))
+    yield File(_ENTRY, site.entry)
+    command = _COMMAND.substitute(entry=_ENTRY, checkout=checkout, backend=name)
+    yield File("/usr/local/sbin/backend", command, mode=0o755)
+    at_boot = _UNDO_TEXT.substitute(checkout=checkout, kept=TOGETHER)
     yield UnitFile(f"{UNITS}/{_UNDO}", at_boot)
     yield Unit(_UNDO, running=None)
-    command = _COMMAND.substitute(checkout=checkout, backend=name)
-    yield File("/usr/local/sbin/backend", command, mode=0o755)
     yield verbatim(site, "/etc/bash_completion.d/backend")

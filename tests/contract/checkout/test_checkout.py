@@ -1,54 +1,85 @@
-"""Root runs only what root alone can have written, and says who else could."""
+"""Root runs only what root alone can change, and says who else could."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from backend_server.entry import writable_by_others
+from backend_server import entry
+from backend_server.entry import judged
 
 
-ENTRY = Path(__file__).parents[3] / "backend_server/entry.py"
+ENTRY = Path(entry.__file__)
+REPOSITORY = Path("/home/repositories/backend-server.git")
 
 
 @pytest.fixture
-def checkout(place):
+def checkout():
+    """A function: a clone below /home, which is in memory here. /tmp is no place for one."""
+
     def make():
-        top = place / "srv" / "checkout"
-        for folder in (".git/objects/ab", "backend_server/host", "etc"):
+        top = Path("/home/srv/checkout")
+        for folder in (".git/objects/pack", "backend_server/host", "etc"):
             (top / folder).mkdir(parents=True)
-        for path in (".git/config", ".git/objects/ab/cd", "etc/x", "developers"):
+        for path in (".git/config", ".git/objects/pack/p.pack", "etc/x", "developers"):
             (top / path).touch()
         (top / "backend_server/entry.py").write_text(ENTRY.read_text())
-        os.chmod(place, 0o755)
         return top
 
     return make
 
 
+def blamed(top):
+    return judged(str(top))[0].partition(" ")[0].rstrip(",")
+
+
 def test_a_checkout_of_roots(checkout):
-    assert writable_by_others(str(checkout())) == ""
+    assert judged(str(checkout())) == ("", "")
 
 
-@pytest.mark.parametrize("mode", [0o020, 0o002], ids=["group", "all"])
+@pytest.mark.parametrize("mode", [0o020, 0o002, 0o1002], ids=["group", "all", "sticky"])
 @pytest.mark.parametrize(
-    "path", [".", "..", "etc", "etc/x", ".git", ".git/config", "backend_server/host"]
+    "path",
+    [
+        *(".", "..", "etc", "etc/x", ".git", ".git/config", "backend_server/host"),
+        *(".git/objects", ".git/objects/pack", ".git/objects/pack/p.pack"),
+    ],
 )
 def test_what_others_can_write(checkout, path, mode):
     top = checkout()
     found = (top / path).resolve()
     found.chmod(0o755 | mode)
-    assert writable_by_others(str(top)) == str(found)
+    assert blamed(top) == str(found)
 
 
-@pytest.mark.parametrize("path", [".", "..", "etc/x", "backend_server"])
+@pytest.mark.parametrize(
+    "path", [".", "..", "etc/x", "backend_server", ".git/objects/pack/p.pack"]
+)
 def test_what_others_own(checkout, path):
     top = checkout()
     found = (top / path).resolve()
     os.chown(found, 1234, 0)
-    assert writable_by_others(str(top)) == str(found)
+    assert blamed(top) == str(found)
+
+
+@pytest.mark.parametrize("acl", ["user:1234:rwx", "group:1234:rwx", "other::rwx"])
+@pytest.mark.parametrize("path", [".", "etc", ".git/objects"])
+def test_what_git_would_write_for_others(checkout, path, acl):
+    """A default ACL changes no mode: what is written there later has it."""
+    top = checkout()
+    subprocess.run(["setfacl", "-d", "-m", acl, top / path], check=True)
+    assert blamed(top) == str((top / path).resolve())
+    subprocess.run(["setfacl", "-R", "-k", top], check=True)
+    assert judged(str(top)) == ("", "")
+
+
+def test_an_acl_of_a_file(checkout):
+    top = checkout()
+    subprocess.run(["setfacl", "-m", "user:1234:rw", top / "etc/x"], check=True)
+    assert blamed(top) == str(top / "etc/x")
 
 
 def test_links_lead_nowhere_else(checkout, place):
@@ -57,48 +88,126 @@ def test_links_lead_nowhere_else(checkout, place):
     theirs.mkdir()
     os.chown(theirs, 1234, 1234)
     os.symlink(theirs, top / "backend_server/components")
-    assert writable_by_others(str(top)) == str(top / "backend_server/components")
+    assert blamed(top) == str(top / "backend_server/components")
 
 
 def test_links_inside_are_fine(checkout):
     top = checkout()
     os.symlink("x", top / "etc/y")
-    assert writable_by_others(str(top)) == ""
+    assert judged(str(top)) == ("", "")
 
 
 def test_the_virtual_environments_of_test_sh_are_no_obstacle(checkout):
     top = checkout()
     (top / ".venv/root/newest/bin").mkdir(parents=True)
     os.symlink(sys.executable, top / ".venv/root/newest/bin/python")
-    assert writable_by_others(str(top)) == ""
+    assert judged(str(top)) == ("", "")
 
 
-def test_a_sticky_folder_above_is_safe_and_one_inside_is_not(checkout):
+def test_tmp_is_no_place_for_a_checkout(checkout, place):
+    """It is emptied now and then, and then anybody can make the path anew."""
+    place.chmod(0o755)
+    top = shutil.move(checkout(), place)
+    wrong, hint = judged(str(top))
+    assert wrong.startswith(f"/tmp, above {top}, can be changed by somebody")
+    assert hint.startswith(f"mv {top} /srv/")
+
+
+def as_worktree(top):
+    """TOP is a worktree of a repository elsewhere, whose .git it was."""
+    REPOSITORY.parent.mkdir()
+    (top / ".git").rename(REPOSITORY)
+    own = REPOSITORY / "worktrees/checkout"
+    own.mkdir(parents=True)
+    (own / "commondir").write_text("../..\n")
+    (top / ".git").write_text(f"gitdir: {own}\n")
+
+
+def test_a_worktree_is_judged_with_its_repository(checkout):
     top = checkout()
-    top.parent.chmod(0o1777)
-    assert writable_by_others(str(top)) == ""
-    (top / "etc").chmod(0o1777)
-    assert writable_by_others(str(top)) == str(top / "etc")
+    as_worktree(top)
+    assert judged(str(top)) == ("", "")
+    os.chown(REPOSITORY / "objects/pack/p.pack", 1234, 0)
+    assert blamed(top) == f"{REPOSITORY}/objects/pack/p.pack"
+    os.chown(REPOSITORY / "objects/pack/p.pack", 0, 0)
+    REPOSITORY.parent.chmod(0o777)
+    assert blamed(top) == str(REPOSITORY.parent)
 
 
-def test_a_worktree_has_no_objects_of_its_own(checkout):
-    top = checkout()
-    for path in (".git/objects/ab/cd", ".git/objects/ab", ".git/objects"):
-        path = top / path
-        path.rmdir() if path.is_dir() else path.unlink()
-    assert writable_by_others(str(top)) == ""
-
-
-def test_nothing_of_such_a_checkout_is_imported(checkout, place):
-    top = checkout()
-    (top / "backend_server/cli.py").write_text("print('imported')\n")
-    (top / "backend_server/cli.py").chmod(0o666)
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", top / "backend_server/entry.py", "test"],
-        capture_output=True,
-        text=True,
-        check=False,
+def git(*words):
+    subprocess.run(
+        ("git", "-c", "safe.directory=*", *words), check=True, capture_output=True
     )
+
+
+def commit(folder):
+    git("init", "-q", folder)
+    identity = ("-c", "user.name=ada", "-c", "user.email=ada@example.org")
+    git("-C", folder, *identity, "commit", "-q", "--allow-empty", "-m", "first")
+
+
+def test_a_clone_that_shares_the_files_of_another(place):
+    """`git clone` from a path links them: who has that repository can exchange what they say."""
+    theirs, ours = "/home/ada/checkout", "/home/srv/checkout"
+    commit(theirs)
+    git("clone", "-q", theirs, ours)
+    for path in Path(theirs).rglob("*"):
+        os.chown(path, 1234, 1234)
+    wrong, hint = judged(ours)
+    assert wrong.startswith(f"{ours}/.git/objects/")
+    subprocess.run(hint, shell=True, check=True, capture_output=True)
+    assert judged(ours) == ("", "")
+
+
+def test_a_clone_that_borrows_from_another(place):
+    theirs, ours = "/home/ada/checkout", "/home/srv/checkout"
+    commit(theirs)
+    git("clone", "-q", "--shared", theirs, ours)
+    wrong, hint = judged(ours)
+    assert wrong.startswith(f"{ours}/.git takes objects from {theirs}/.git/objects")
+    subprocess.run(hint, shell=True, check=True, capture_output=True)
+    assert judged(ours) == ("", "")
+    git("-C", ours, "fsck", "--strict")
+
+
+@pytest.mark.parametrize("word", ["[include]", '[IncludeIf "gitdir:/"]'])
+def test_settings_of_git_that_stand_elsewhere(checkout, word):
+    top = checkout()
+    (top / ".git/config").write_text(f"{word}\n\tpath = /home/ada/gitconfig\n")
+    wrong, hint = judged(str(top))
+    assert wrong.startswith(f"{top}/.git/config includes other files")
+    assert hint == f"take the lines of [include] out of {top}/.git/config"
+
+
+def run(top, judge):
+    argv = [sys.executable, "-I", "-S", judge, top, "test"]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["its own", "outside"])
+def test_nothing_of_such_a_checkout_is_imported(checkout, place, outside):
+    top = checkout()
+    judge = place / "entry.py" if outside else top / "backend_server/entry.py"
+    judge.write_text(ENTRY.read_text())
+    (top / "backend_server/cli").mkdir()
+    (top / "backend_server/cli/main.py").write_text("print('imported')\n")
+    assert "imported" in run(top, judge).stdout
+    (top / "backend_server/cli/main.py").chmod(0o666)
+    done = run(top, judge)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: {top}/backend_server/cli.py can be changed by" in done.stderr
+    assert f"error: {top}/backend_server/cli/main.py can be changed by" in done.stderr
     assert "try: chown -R root:root" in done.stderr
+
+
+def test_developers_read_it_once_at_their_next_login(checkout):
+    top = checkout()
+    notices = Path("/var/lib/opensafely/notices")
+    notices.parent.mkdir(parents=True)
+    subprocess.run(["groupadd", "--gid", "4321", "developers"], check=True)
+    (top / "etc/x").chmod(0o666)
+    os.umask(0o077)  # as in a unit
+    for _ in range(2):
+        run(top, top / "backend_server/entry.py")
+    (told,) = notices.read_text().splitlines()
+    assert f"Z refused to run: {top}/etc/x can be changed by" in told
+    assert (notices.stat().st_gid, notices.stat().st_mode & 0o777) == (4321, 0o640)

@@ -104,7 +104,7 @@ def test_a_failure_is_in_the_history_and_the_rest_was_done(host):
 # ---- killed between any two steps
 
 
-ENTRY = f"{CHECKOUT}/backend_server/entry.py emis --offline --only ssh"
+ENTRY = f"{CHECKOUT}/backend_server/entry.py {CHECKOUT} emis --offline --only ssh"
 
 
 def killed_at(host, step):

@@ -53,7 +53,9 @@ def test_show_needs_no_root(host):
 )
 def test_a_command_imports_what_it_needs(host, words, ours, all_of_them):
     python = "/usr/bin/python3 -I -S -X importtime"
-    done = host.run(f"{python} {CHECKOUT}/backend_server/entry.py test {words} 2>&1")
+    done = host.run(
+        f"{python} {CHECKOUT}/backend_server/entry.py {CHECKOUT} test {words} 2>&1"
+    )
     names = re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", done.stdout, re.M)
     own = [name for name in names if name.startswith("backend_server.")]
     assert (len(own) <= ours, len(names) <= all_of_them) == (True, True), names

@@ -219,7 +219,7 @@ def test_the_day_that_a_roster_names(host):
 
 ATTEMPT = """
 cd /srv/backend-server
-/usr/bin/python3 -I -S /opt/killed.py $1 /run/steps backend_server/entry.py emis --yes --offline
+/usr/bin/python3 -I -S /opt/killed.py $1 /run/steps backend_server/entry.py . emis --yes --offline
 """
 SEED, SAMPLE = 4, 6
 

@@ -316,7 +316,7 @@ def test_what_cannot_be_taken_holds_nothing_else_up(host, outside, tmp_path):
 
 ATTEMPT = f"""
 cd {CHECKOUT}
-/usr/bin/python3 -I -S /opt/killed.py $1 /run/steps backend_server/entry.py test people narrow
+/usr/bin/python3 -I -S /opt/killed.py $1 /run/steps backend_server/entry.py . test people narrow
 """
 SEED, SAMPLE = 4, 4
 

@@ -182,7 +182,16 @@ def test_a_run_that_was_stopped_lets_nobody_back_in(host, method, word):
     )
     host.write("/root/stopped.py", STOPPED.read_text())
     entry = f"{CHECKOUT}/backend_server/entry.py"
-    argv = ("/usr/bin/python3", "-B", "/root/stopped.py", method, word, entry, "test")
+    argv = (
+        "/usr/bin/python3",
+        "-B",
+        "/root/stopped.py",
+        method,
+        word,
+        entry,
+        CHECKOUT,
+        "test",
+    )
     try:
         with in_background(host, *argv) as run:
             while "stopping" not in run.line():

@@ -33,7 +33,7 @@ systemctl restart ssh
 ATTEMPT = f"""
 manage={CHECKOUT}/test/manage.sh
 entry={CHECKOUT}/backend_server/entry.py
-/usr/bin/python3 -I -S /opt/killed.py $1 /run/steps $entry test --yes --offline >/run/first 2>&1
+/usr/bin/python3 -I -S /opt/killed.py $1 /run/steps $entry {CHECKOUT} test --yes --offline >/run/first 2>&1
 echo killed $?
 $manage --yes --offline > /run/second 2>&1 || cat /run/first /run/second
 echo next $?

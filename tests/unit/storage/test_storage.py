@@ -69,12 +69,13 @@ def test_every_directory_has_exactly_one_list(declared):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_timer_waits_for_the_mounts_and_runs_this_checkout(backend, tmp_path):
+def test_the_timer_waits_for_the_mounts_and_runs_what_judges_the_checkout(
+    backend, tmp_path
+):
     declared = storage(site_of(backend, "noble", tmp_path))
     service = next(r for r in declared if isinstance(r, UnitFile))
     assert f"RequiresMountsFor={HIGH_TREE} {MEDIUM_TREE}\n" in service.text
-    command = f"/srv/backend-server/{backend}/manage.sh host repair --recent"
-    assert f"ExecStart={command}\n" in service.text
+    assert "ExecStart=/usr/local/sbin/backend host repair --recent\n" in service.text
 
 
 def test_workspaces_are_in_their_trees():
