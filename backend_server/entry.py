@@ -25,14 +25,16 @@ def main():
     if sys.version_info < OLDEST:
         found = "%d.%d" % sys.version_info[:2]
         return refuse(
-            "this is Python %s; wanted 3.8 or newer" % found,
-            "use Ubuntu 20.04 or newer, whose /usr/bin/python3 is new enough",
+            sentence(
+                "this is Python %s; wanted 3.8 or newer" % found,
+                "use Ubuntu 20.04 or newer, whose /usr/bin/python3 is new enough",
+            )
         )
     if os.geteuid() == 0:
-        wrong, hint = judged(checkout)
+        wrong = judged(checkout)
         if wrong:
-            tell_developers(wrong)
-            return refuse(wrong, hint)
+            tell_developers(wrong.split("\n")[0])
+            return refuse(wrong)
         os.umask(0o022)
     os.chdir("/")
     sys.path.insert(0, checkout)
@@ -54,20 +56,20 @@ def open_standard_streams():
 
 
 def judged(checkout):
-    # type: (str) -> tuple[str, str]
-    """Why root runs nothing of CHECKOUT, and what mends it; two empty strings if it may."""
+    # type: (str) -> str
+    """Why root runs nothing of CHECKOUT, and what mends it; empty if it may."""
     repository = repository_of(checkout)
     for top in (checkout, repository):
         above = above_open_to_others(top)
         if above:
-            return (
+            return sentence(
                 "%s, above %s, can be changed by somebody other than root, who could "
                 "exchange what root runs" % (above, top),
                 "mv %s /srv/, or to any folder that only root can write" % checkout,
             )
         culprit = open_to_others_in(top)
         if culprit:
-            return (
+            return sentence(
                 "%s can be changed by somebody other than root, who would be root "
                 "after this run" % culprit,
                 how_to_own(culprit, top, repository),
@@ -154,11 +156,11 @@ def has_default_acl(folder):
 
 
 def borrows(repository):
-    # type: (str) -> tuple[str, str]
+    # type: (str) -> str
     """As judged: git reads objects or settings of REPOSITORY elsewhere, where nobody looks."""
     alternates = os.path.join(repository, "objects", "info", "alternates")
     if os.path.exists(alternates):
-        return (
+        return sentence(
             "%s takes objects from %s; wanted a clone that holds its own"
             % (repository, read(alternates).strip()),
             "git --git-dir=%s repack -a -d && rm %s" % (repository, alternates),
@@ -166,11 +168,11 @@ def borrows(repository):
     for name in ("config", "config.worktree"):
         path = os.path.join(repository, name)
         if "[include" in read(path).lower():
-            return (
+            return sentence(
                 "%s includes other files; wanted all settings of git in it" % path,
                 "take the lines of [include] out of %s" % path,
             )
-    return "", ""
+    return ""
 
 
 def tell_developers(wrong):
@@ -191,9 +193,14 @@ def tell_developers(wrong):
         pass  # no backend yet, or a full disk: it is said on the terminal and in the journal
 
 
-def refuse(message, hint):
-    # type: (str, str) -> int
-    sys.stderr.write("error: %s\n   try: %s\n" % (message, hint))
+def sentence(found, hint):
+    # type: (str, str) -> str
+    return "%s\n   try: %s" % (found, hint)
+
+
+def refuse(wrong):
+    # type: (str) -> int
+    sys.stderr.write("error: %s\n" % wrong)
     return 2
 
 

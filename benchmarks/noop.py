@@ -49,7 +49,15 @@ def recorded(
     backend = manage.resolve().parent
     entry = backend.parent / "backend_server" / "entry.py"
     with tempfile.NamedTemporaryFile("r") as notes:
-        argv = [*PYTHON, "-c", RECORDER, notes.name, str(entry), str(backend.parent), backend.name]
+        argv = [
+            *PYTHON,
+            "-c",
+            RECORDER,
+            notes.name,
+            str(entry),
+            str(backend.parent),
+            backend.name,
+        ]
         subprocess.run([*argv, *arguments], stdout=subprocess.DEVNULL, check=False)
         opened, modules = ast.literal_eval(notes.read())
     files = [name for name in opened if is_data(name, notes.name)]

@@ -37,9 +37,9 @@ class Site:
     mirror: str  # URL before the archive's path; empty: the host's own sources
     security_mirror: str
     etc: Mapping[str, str]  # files installed as they are, by absolute path
-    entry: str  # what backend_server/entry.py says
     images: Mapping[str, str]  # digest by service, of the backend's images.lock
     service_env: str  # what is different in the services' environment here
+    entry: str = ""  # what backend_server/entry.py says
     services: tuple[Service, ...] = ()  # what runs in containers; run/ knows which
 
 
