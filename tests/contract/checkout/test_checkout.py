@@ -113,7 +113,7 @@ def test_the_virtual_environments_of_test_sh_are_no_obstacle(checkout):
 def test_tmp_is_no_place_for_a_checkout(checkout, place):
     """It is emptied now and then, and then anybody can make the path anew."""
     place.chmod(0o755)
-    top = shutil.move(checkout(), place)
+    top = shutil.move(str(checkout()), place)
     wrong, hint = judged(str(top))
     assert wrong.startswith(f"/tmp, above {top}, can be changed by somebody")
     assert hint.startswith(f"mv {top} /srv/")
