@@ -139,7 +139,7 @@ def test_killed_and_then_rebooted(host):
     with bent(host, SSH, "LoginGraceTime 30", "LoginGraceTime 133"):
         host.run(
             f"{CHECKOUT}/emis/manage.sh & timeout 20 sh -c 'until test -e {CANARY}; "
-            "do :; done'; pkill -9 -f backend_server/[e]ntry.py; wait",
+            "do :; done'; pkill -9 -f /[e]ntry.py; wait",
             check=False,
         )
         assert not nothing_left(host)
