@@ -206,7 +206,7 @@ def test_ctrl_c_in_the_middle_of_the_change(host):
 def test_a_killed_run(host):
     before = files(host)
     with changing(host, SSH, SHUT_OUT, within_s=1):
-        host.run("pkill -9 -f backend_server/[e]ntry.py")
+        host.run("pkill -9 -f /[e]ntry.py")
         back(host, before)
 
 
@@ -227,7 +227,7 @@ def test_a_reboot(host):
 
 def test_the_next_run_settles_what_a_killed_one_left(host):
     with changing(host, SSH, HARMLESS):
-        host.run("pkill -9 -f backend_server/[e]ntry.py")
+        host.run("pkill -9 -f /[e]ntry.py")
         assert not settled(host)
         assert manage(host).returncode == 0
         assert settled(host)
