@@ -1,6 +1,7 @@
 """Reading and writing below a made-up root, as whoever runs the tests.
 
-What needs root, links above all, is in tests/contract/host/test_links.py and engine/test_disturbed.py.
+What needs root, links above all, is in tests/contract/host/test_links.py and
+tests/contract/engine/test_disturbed.py.
 """
 
 import os
