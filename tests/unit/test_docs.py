@@ -269,7 +269,7 @@ def test_keys_of_an_event(a_run, monkeypatch, capsys):
 
 
 def test_keys_of_sessions():
-    found = session_commands._data(Session("1", "gus", "xrdp-sesman", "", 1, 0.0), True)
+    found = session_commands._data(Session("1", "gus", "xrdp-sesman", "", 0.0), True)
     assert list(found) == documented("people sessions")
 
 
