@@ -2,9 +2,9 @@
 """From a client's connecting to a desktop that can be used, next to the distribution's own session.
 
 Both on one emis host, with the same client, programs and password. The distribution's own is what
-xrdp starts where nothing is configured, startwm.sh. Usable means that the client's screen shows
-the desktop and does not change any more; the second in which it did not is taken off. A return is
-to a session that is open.
+xrdp starts where nothing is configured, /etc/xrdp/startwm.sh. Usable means that the client's screen
+shows the desktop and does not change any more; the second in which it did not is taken off. A
+return is to a session that is open.
 
 sudo benchmarks/desktop.py [3]
 """

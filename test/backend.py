@@ -1,4 +1,4 @@
-"""test: dummy data and everything switched on, for newcomers and for tests."""
+"""test: dummy data, for newcomers and for tests; without the desktop, it is soon made."""
 
 from backend_server.checkout.backend import Backend
 

@@ -12,10 +12,9 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs import tidy as tidying
 from backend_server.jobs import updates
-from backend_server.run.place import Asked, site
+from backend_server.run.place import Asked, of_host_itself
 from backend_server.text.change import counted
 from backend_server.text.errors import DEGRADED, OK, UserError
-from backend_server.text.releases import of_host
 
 
 def show_disk(options: Asked) -> int:
@@ -46,7 +45,7 @@ def tidy(options: Asked) -> int:
 
 
 def _tidy(options: Asked, host: Host) -> int:
-    this = site(options, of_host(host.os_release()))
+    this = of_host_itself(options, host)
     today = datetime.now(timezone.utc).date()
     waiting = updates.note(host, today)
     try:

@@ -15,9 +15,8 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs import listing
 from backend_server.jobs.listing import Job
-from backend_server.run.place import Asked, site
+from backend_server.run.place import Asked, of_host_itself
 from backend_server.text.errors import OK, Refused
-from backend_server.text.releases import of_host
 
 
 def list_jobs(options: Asked) -> int:
@@ -97,8 +96,7 @@ def _running(options: Named, host: HostReader) -> Job:
 
 
 def _found(options: Asked, host: HostReader) -> list[Job]:
-    this = site(options, of_host(host.os_release()))
-    return listing.listed(host, this.backend)
+    return listing.listed(host, of_host_itself(options, host).backend)
 
 
 def _event(host: Host, asked: Asked, what: str, job: Job, sentence: str) -> None:

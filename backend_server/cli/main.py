@@ -13,7 +13,9 @@ from typing import Any, Callable, Sequence
 
 from backend_server.cli.arguments import parser
 from backend_server.engine.report import sentence
+from backend_server.host.reader import HostReader
 from backend_server.run.place import Asked
+from backend_server.run.preflight import same_backend
 from backend_server.text.errors import Refused, UserError
 
 
@@ -31,6 +33,8 @@ def main(argv: Sequence[str], checkout: str) -> int:
         if options.looks:  # all others go on when nobody reads their output
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         act, asked = _asked(options, checkout)
+        if options.command != "show":
+            same_backend(asked, HostReader())
         return act(asked)
     except UserError as error:
         return _say(error, as_json=options.json)

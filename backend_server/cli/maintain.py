@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Iterable
 
 from backend_server.checkout.gather import Site
-from backend_server.cli.asked import of_host_itself
 from backend_server.cli.ending import say_lines
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
@@ -19,7 +18,7 @@ from backend_server.jobs import maintenance
 from backend_server.jobs.proving import DEGRADED as UNWELL
 from backend_server.jobs.proving import FAILED as BROKEN
 from backend_server.jobs.proving import Result
-from backend_server.run.place import Asked
+from backend_server.run.place import Asked, of_host_itself
 from backend_server.run.status import REBOOT_REQUIRED
 from backend_server.text.errors import DEGRADED, FAILED, OK
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
-from backend_server.cli.asked import of_host_itself
 from backend_server.cli.ending import say_lines
 from backend_server.host.writer import Host
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
-from backend_server.run.place import Asked
+from backend_server.run.place import Asked, of_host_itself
 from backend_server.text.errors import DEGRADED, FAILED, OK, Refused
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from backend_server.access.first_password import set_first_password
-from backend_server.checkout.gather import Site
 from backend_server.cli.ending import told
 from backend_server.engine.notices import event
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.people import reach
-from backend_server.run.place import Asked, site
+from backend_server.run.place import Asked, of_host_itself
 from backend_server.text.errors import OK, Refused
-from backend_server.text.releases import of_host
 
 
 def list_people(options: Asked) -> int:
     """Everybody with an account that is ours, or on a roster here."""
     host = HostReader()
-    found = list(reach.listed(_this(options, host), host))
+    found = list(reach.listed(of_host_itself(options, host), host))
     keys = reach.revoked_keys(host)
     lines = (*map(reach.line, found), *(f"revoked key      {key}" for key in keys))
     told(options, {"people": found, "revoked_keys": keys}, lines)
@@ -35,7 +33,7 @@ class Who(Asked):
 def who(options: Who) -> int:
     """What one account can reach, and why; or, for root, each account and its ways there."""
     host = HostReader()
-    this = _this(options, host)
+    this = of_host_itself(options, host)
     if bool(options.user) == options.root:
         raise Refused("wanted either a USER or --root", hint="backend people who ada")
     if options.root:
@@ -47,10 +45,6 @@ def who(options: Who) -> int:
         lines = list(reach.lines(data))
     told(options, data, lines)
     return OK
-
-
-def _this(options: Asked, host: HostReader) -> Site:
-    return site(options, of_host(host.os_release()))
 
 
 def first_password(options: Asked) -> int:

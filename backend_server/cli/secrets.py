@@ -21,11 +21,10 @@ from backend_server.host.writer import Host
 from backend_server.outputs import credentials
 from backend_server.resources import UNITS
 from backend_server.run.backends import declare
-from backend_server.run.place import site
+from backend_server.run.place import of_host_itself
 from backend_server.services import environment, states
 from backend_server.services.container_service import ContainerService
 from backend_server.text.errors import OK, Refused
-from backend_server.text.releases import of_host
 
 
 _SET = "secret set"  # in the history
@@ -46,7 +45,7 @@ def secrets(options: Secrets) -> int:
             hint="backend service secrets set NAME",
         )
     host = HostReader()
-    found = list(listed(site(options, of_host(host.os_release())), host))
+    found = list(listed(of_host_itself(options, host), host))
     told(options, {"secrets": found}, map(_line, found))
     return OK
 
@@ -93,7 +92,7 @@ def _line(found: dict[str, object]) -> str:
 def _set(options: Secrets) -> int:
     """The file says it in one line; other lines stay. What needed it is started or restarted."""
     host, name = Host(), options.secret
-    this = site(options, of_host(host.os_release()))
+    this = of_host_itself(options, host)
     names = [str(each["name"]) for each in listed(this, host)]
     if name not in names:
         raise Refused(

@@ -8,7 +8,7 @@ from typing import Callable
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
-from backend_server.cli.asked import Named, of_host_itself
+from backend_server.cli.asked import Named
 from backend_server.cli.ending import told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
@@ -16,7 +16,7 @@ from backend_server.engine.notices import event
 from backend_server.host import command
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.run.place import Asked, load, services_of
+from backend_server.run.place import Asked, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
 from backend_server.services import states, updating
 from backend_server.services.updating import Update

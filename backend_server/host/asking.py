@@ -13,7 +13,7 @@ Directory = Literal["passwd", "group"]  # of getent(1)
 
 _UNIT_PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,UnitFileState,Type,Result,MainPID,ExecStart,"
-    "NRestarts,ExecMainStatus,ActiveEnterTimestampMonotonic"
+    "NRestarts,ExecMainStatus,ActiveEnterTimestampMonotonic,InvocationID"
 )
 # What systemd calls `Started UNIT` and `Main process exited`; sd-messages.h has them.
 _STARTED = "39f53479d3a045ac8e11786248231fbf"
@@ -83,11 +83,11 @@ class Asking:
         said = output.stdout.splitlines()
         return [line for line in said if not line.startswith(_SMALL_TALK)][-lines:]
 
-    def mount_says(self, unit: str) -> list[str]:
-        """The last lines of a mount that has just been tried."""
-        argv = ("journalctl", "--quiet", "--output=cat", "--lines=20", "--since=-2min")
-        output = self._start((*argv, f"--unit={unit}"), deadline_s=_QUESTION_S)
-        return output.stdout.splitlines()
+    def said(self, invocation: str) -> list[str]:
+        """The last lines of what a unit ran when it was started this once."""
+        argv = ("journalctl", "--quiet", "--output=cat", "--lines=20")
+        this = f"_SYSTEMD_INVOCATION_ID={invocation}"
+        return self._start((*argv, this), deadline_s=_QUESTION_S).stdout.splitlines()
 
     def starts_and_ends(self, unit: str) -> list[tuple[int | None, int]]:
         """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""

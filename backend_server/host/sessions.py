@@ -20,7 +20,6 @@ class Session(NamedTuple):
     user: str
     service: str  # the PAM service that let them in: sshd, login, cron
     remote: str  # the address that they come from; empty: none
-    leader: int  # pid of what let them in
     since: float  # seconds, as time.monotonic() counts them
 
     def __str__(self) -> str:
@@ -39,7 +38,6 @@ def sessions(host: HostReader) -> Iterator[Session]:
                     found["USER"],
                     found.get("SERVICE", ""),
                     found.get("REMOTE_HOST", ""),
-                    int(found.get("LEADER", "0")),
                     int(found.get("MONOTONIC", "0")) * _MICRO,
                 )
 

@@ -106,16 +106,6 @@ class Host(HostReader):
         with at as (folder, name), _opened(folder, name) as fd:
             os.fchmod(fd, mode)
 
-    def make_link(self, path: str, target: str) -> None:
-        """PATH is a link to TARGET; a file that was there before is replaced in one step."""
-        with parent_of(str(self.root), path, make=True) as (folder, name):
-            spare = f".{name}.link.tmp"
-            if spare in os.listdir(folder):
-                os.unlink(spare, dir_fd=folder)
-            os.symlink(target, spare, dir_fd=folder)
-            os.rename(spare, name, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
-
     def mark_pending(self, unit: str, because: str, process: str = "") -> None:
         """Whatever happens now, the next run knows that `unit` has a change to notice.
 

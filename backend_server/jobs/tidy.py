@@ -77,10 +77,11 @@ def noted(
 
 
 def of_jobs(host: HostReader, today: date) -> set[str]:
-    """What images the jobs of the last thirty days ran in, by what their metadata says."""
+    """What images the jobs of so many days ran in, by what their metadata says."""
     found: set[str] = set()
     first = today - KEPT
-    for month in sorted({f"{day:%Y-%m}" for day in (today, first)}):
+    days = (first + timedelta(days=n) for n in range(KEPT.days + 1))
+    for month in sorted({f"{day:%Y-%m}" for day in days}):
         for job in host.names(f"{LOGS}/{month}"):
             path = f"{LOGS}/{month}/{job}/metadata.json"
             file = host.stat(path)

@@ -39,10 +39,11 @@ _FILES, _BYTES = 400, 64 << 20
 
 # What mount.cifs says, and what that means here.
 _MOUNT_ERROR = re.compile(r"mount error\(([0-9]+)\)")
+_SILENT = "it does not answer"
 _MEANS = {
     **dict.fromkeys((2, 6), "it has no such share"),
     13: "it turned the account or its password away",
-    **dict.fromkeys((110, 111, 112, 113, 115), "it does not answer"),
+    **dict.fromkeys((110, 111, 112, 113, 115), _SILENT),
 }
 
 Batch = Dict[str, Output]  # open, by path
@@ -260,17 +261,19 @@ class _Push:
             )
 
     def _explained(self, why: str) -> str:
-        """Where the share could not be mounted, only mount.cifs knows why."""
+        """Where the share could not be mounted, only mount.cifs knows why, if it had the time.
+
+        What it said another time, of a password that was wrong then, is no reason now.
+        """
         unit = self.host.unit(self.share.mount)
         mounted = unit.get("ActiveState", "active") == "active"
         if mounted or on_share.UNREACHED not in why:
             return why
-        for line in reversed(self.host.mount_says(self.share.mount)):
+        means = _SILENT if unit.get("Result") == "timeout" else ""
+        for line in self.host.said(unit.get("InvocationID", "")):
             found = _MOUNT_ERROR.search(line)
-            if found:
-                means = _MEANS.get(int(found[1]), line)
-                return f"{self.share.source} was not mounted: {means}"
-        return why
+            means = _MEANS.get(int(found[1]), line) if found else means
+        return f"{self.share.source} was not mounted: {means}" if means else why
 
     def _unmount(self) -> None:
         """The next push mounts the share anew: a connection may stay broken for good."""

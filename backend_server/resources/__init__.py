@@ -1,7 +1,7 @@
 """The nouns that more than one capability is written in."""
 
 from backend_server.resources.directory import Acl, Directory
-from backend_server.resources.file import File, FileMode, Link, NoFile
+from backend_server.resources.file import File, FileMode, NoFile
 from backend_server.resources.group import Group, Members, NotMembers, RootEquivalent
 from backend_server.resources.operators import OperatorsFile
 from backend_server.resources.package import Held, NoPackages, PackageLists, Packages
@@ -19,7 +19,6 @@ __all__ = [
     "FileMode",
     "Group",
     "Held",
-    "Link",
     "Masked",
     "Members",
     "NoFile",

@@ -72,28 +72,6 @@ class FileMode(AtPath):
 
 
 @dataclass(frozen=True)
-class Link(AtPath):
-    """A symbolic link to exactly this target."""
-
-    target: str
-
-    def check(self, host: HostReader) -> Changes:
-        found = host.stat(self.path)
-        if found is not None and not stat.S_ISLNK(found.st_mode):
-            raise Refused(
-                f"{self.path} is there and is no link; wanted a link to {self.target}",
-                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
-            )
-        changes = compare(target=(host.link(self.path), self.target))
-        if changes:
-            host.refuse_unreachable(self.path)
-        return changes
-
-    def apply(self, host: Host, changes: Changes) -> None:
-        host.make_link(self.path, self.target)
-
-
-@dataclass(frozen=True)
 class NoFile(AtPath):
     """No file or link at this path."""
 

@@ -20,10 +20,9 @@ from backend_server.checkout.gather import Site
 from backend_server.desktop.component import desktop
 from backend_server.docker.component import docker
 from backend_server.engine.engine import Component, component, well_formed
-from backend_server.jobs.component import places, tidy
+from backend_server.jobs.component import jobrunner, places, tidy
 from backend_server.outputs.component import outputs
 from backend_server.people.component import keys, leavers, narrowing, people
-from backend_server.run.place import services_of
 from backend_server.services.component import container, environment
 from backend_server.storage.component import storage
 
@@ -51,11 +50,10 @@ def _components(site: Site) -> Iterator[Component]:
     yield component("storage", storage(site), needs=("people", "packages"))
     # Without the rules, containers would reach everything that the host does.
     yield component("firewall", firewall(site), needs=("packages",))
-    (runner,) = services_of(site.backend)
-    parts = tuple(docker(site, frozenset({runner.name})))
+    parts = tuple(docker(site, frozenset(each.name for each in site.services)))
     yield component("docker", parts, needs=("people", "packages", "firewall"))
     yield component("environment", environment(site))
-    parts = (*places(site), *container(site, runner))
+    parts = (*places(site), *container(site, jobrunner(site.backend)))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
     if site.backend.share:

@@ -10,9 +10,10 @@ from pathlib import Path
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site, gather
 from backend_server.checkout.service import Service
+from backend_server.host.reader import HostReader
 from backend_server.jobs.component import jobrunner
 from backend_server.text.errors import Refused
-from backend_server.text.releases import Release
+from backend_server.text.releases import Release, of_host
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def services_of(backend: Backend) -> tuple[Service, ...]:
                 hint=f"choose from {', '.join(names)}",
             )
     return found
+
+
+def of_host_itself(asked: Asked, host: HostReader) -> Site:
+    """What the checkout says of this host."""
+    return site(asked, of_host(host.os_release()))
 
 
 def site(asked: Asked, release: Release) -> Site:

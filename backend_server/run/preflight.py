@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backend_server.base.component.identity import BACKEND_FILE
-from backend_server.checkout.gather import Site
 from backend_server.host.reader import HostReader
+from backend_server.run.place import Asked
 from backend_server.text.errors import Refused
 
 
@@ -21,11 +21,11 @@ def is_first_run(host: HostReader) -> bool:
     return host.stat(BACKEND_FILE) is None
 
 
-def same_backend(site: Site, host: HostReader) -> None:
+def same_backend(asked: Asked, host: HostReader) -> None:
     """Raises Refused where this host has already become another backend."""
-    found = (host.read(BACKEND_FILE) or site.backend.name).strip()
-    if found != site.backend.name:
+    found = (host.read(BACKEND_FILE) or asked.backend).strip()
+    if found != asked.backend:
         raise Refused(
-            f"this host is the backend {found}; wanted {site.backend.name}",
-            hint=f"sudo {site.checkout}/{found}/manage.sh, or start from a new host",
+            f"this host is the backend {found}; wanted {asked.backend}",
+            hint=f"sudo {asked.checkout}/{found}/manage.sh, or start from a new host",
         )

@@ -17,14 +17,13 @@ from backend_server.host.writer import Host
 from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
-from backend_server.run import endpoints, preflight
+from backend_server.run import endpoints
 from backend_server.run.backends import declare
-from backend_server.run.place import Asked, site
+from backend_server.run.place import Asked, of_host_itself
 from backend_server.services import states
 from backend_server.services.container_service import ContainerService
 from backend_server.text.errors import DEGRADED, FAILED, OK, Refused, UserError
 from backend_server.text.parsers import parse_hosts
-from backend_server.text.releases import of_host
 
 
 Components = Tuple[Component, ...]
@@ -178,11 +177,10 @@ class Run:
 def of_checkout(options: Options, host: HostReader) -> Run:
     """A run for what the checkout declares, without whoever was revoked on this host.
 
-    Raises Refused for every mistake in the checkout, on another backend's host, and where
-    too few could look after this one afterwards.
+    Raises Refused for every mistake in the checkout, and where too few could look after this
+    host afterwards.
     """
-    found = site(options, of_host(host.os_release()))
-    preflight.same_backend(found, host)
+    found = of_host_itself(options, host)
     found = without(found, revoked.names(host), revoked.fingerprints(host))
     asks = not options.offline and (not options.only or "keys" in options.only)
     verdict = keyring.asked(found, host) if asks else keyring.remembered(host)

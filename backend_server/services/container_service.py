@@ -45,9 +45,6 @@ class ContainerService(Resource):
     def asks(self) -> tuple[str, ...]:
         return (self.unit,)
 
-    def inspects(self) -> tuple[str, ...]:
-        return (self.name,)
-
     def check(self, host: HostReader) -> Changes:
         unit = host.unit(self.unit)
         up = unit.get("ActiveState") in ("active", "activating", "reloading")

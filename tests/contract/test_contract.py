@@ -20,7 +20,7 @@ from backend_server.base.sysctl import Sysctl
 from backend_server.checkout.keys import FOLDER as KEYS
 from backend_server.checkout.keys import Key
 from backend_server.desktop.resolver import NameServers
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath, Resource
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -36,7 +36,6 @@ from backend_server.resources import (
     File,
     FileMode,
     Group,
-    Link,
     Members,
     NoFile,
     NotMembers,
@@ -45,6 +44,7 @@ from backend_server.resources import (
     SuOnlyFor,
     User,
 )
+from backend_server.text.change import Changes, compare
 from backend_server.text.errors import Refused
 from tests.contract.nouns import nouns
 
@@ -80,6 +80,20 @@ class Sample:
 
     resource: Resource
     given: tuple[Resource, ...] = ()
+
+
+@dataclass(frozen=True)
+class Link(AtPath):
+    """No noun of ours, but what is found in the place of one."""
+
+    target: str
+
+    def check(self, host: HostReader) -> Changes:
+        return compare(target=(host.link(self.path), self.target))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        os.symlink(self.target, self.path)
 
 
 BLOCK = "192.0.2.7 jobs.example\n"
@@ -136,7 +150,6 @@ ABSENT = [
     Sample(Group("contract", gid=10010)),
     Sample(HostsBlock("/etc/hosts", BLOCK)),
     Sample(HostsBlock(f"{FOLDER}/hosts", BLOCK)),
-    Sample(Link(f"{FOLDER}/link", "/etc/hostname")),
     Sample(LoginDefs("CONTRACT", "yes")),
     Sample(Members("contract", frozenset({"ada"})), (Group("contract"), *STAFF)),
     Sample(NameSources("contract", ("files", "db"))),
@@ -220,7 +233,6 @@ DRIFTED = [
     Sample(
         HostsBlock("/etc/hosts", BLOCK), (HostsBlock("/etc/hosts", "::1 old.example"),)
     ),
-    Sample(Link(f"{FOLDER}/l", "/etc/hostname"), (Link(f"{FOLDER}/l", "nowhere"),)),
     Sample(LoginDefs("UMASK", "027"), (LoginDefs("UMASK", "000"),)),
     Sample(NameSources("hosts", ("files",)), (NameSources("hosts", ("dns", "files")),)),
     Sample(

@@ -1,10 +1,13 @@
 """What the documents say is so: tables, keys, links, command lines, and whom they name."""
 
+import ast
+import io
 import json
 import os
 import re
 import shlex
 import shutil
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -52,13 +55,14 @@ ROOT = Path(__file__).parents[2]
 NOT_OURS = {".git", ".venv", ".hypothesis", "__pycache__"}
 
 
-def documents():
+def files():
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [f for f in folders if f not in NOT_OURS and "cache" not in f]
-        yield from (Path(folder, name) for name in names if name.endswith(".md"))
+        yield from (Path(folder, name) for name in names)
 
 
-DOCUMENTS = sorted(documents())
+FILES = sorted(files())
+DOCUMENTS = [path for path in FILES if path.suffix == ".md"]
 
 
 def name_of(path):
@@ -265,7 +269,7 @@ def test_keys_of_an_event(a_run, monkeypatch, capsys):
 
 
 def test_keys_of_sessions():
-    found = session_commands._data(Session("1", "gus", "xrdp-sesman", "", 1, 0.0), True)
+    found = session_commands._data(Session("1", "gus", "xrdp-sesman", "", 0.0), True)
     assert list(found) == documented("people sessions")
 
 
@@ -323,11 +327,38 @@ def test_links_resolve(path):
         assert not anchor or anchor in anchors(there), f"{link}: no such heading"
 
 
-@every_document
+# Files of ours by their ending, and folders by the first of them; not what begins with `/`.
+NAMED = re.compile(
+    r"(?<![\w/.{}$~<-])(?:(?:[\w-]+/)*[\w-]+\.(?:py|sh|md|toml)"
+    r"|(?:backend_server|benchmarks|docs|roster|sandbox|scripts|tests)/[\w/-]+)\b"
+)
+MADE_UP = re.compile("BACKEND|NAME|NOUN|ROOM")
+SOURCES = [path for path in FILES if path.suffix in (".md", ".py", ".sh", ".toml")]
+NAMES = {path.name for path in FILES}
+
+
+def prose(path):
+    """What a document says, or the comments and docstrings of a source file."""
+    text = path.read_text()
+    if path.suffix == ".md":
+        yield text
+    elif path.suffix == ".py":
+        for each in ast.walk(ast.parse(text)):
+            if isinstance(each, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                yield ast.get_docstring(each) or ""
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            yield token.string if token.type == tokenize.COMMENT else ""
+    else:
+        yield from re.findall("#.*", text)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_files_that_are_named_are_there(path):
-    for name in re.findall(r"\b(?:tests|backend_server)/[\w/]+\.py", path.read_text()):
-        made_up = re.search("NAME|NOUN|ROOM", name)
-        assert (ROOT / name).exists() or made_up, name
+    """From the top, from backend_server/, beside the file, or by a name that is somewhere."""
+    tops = (ROOT, ROOT / "backend_server", path.parent)
+    for name in NAMED.findall("\n".join(prose(path))):
+        known = name in NAMES or any((top / name).exists() for top in tops)
+        assert known or MADE_UP.search(name), name
 
 
 # ---- command lines that are shown can be typed

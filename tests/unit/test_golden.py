@@ -5,13 +5,16 @@
 
 import re
 from argparse import _SubParsersAction
+from dataclasses import replace
 
 import pytest
 
 from backend_server.cli.arguments import parser
 from backend_server.desktop.component import FOLDERS
 from backend_server.desktop.remote import RemoteDesktop
+from backend_server.docker.rules import DockerRules
 from backend_server.engine import report
+from backend_server.jobs.component import jobrunner
 from backend_server.resources import File, Unit
 from backend_server.run.backends import declare
 from backend_server.services.container_service import ContainerService
@@ -42,6 +45,19 @@ def test_golden(backend, release, tmp_path, request):
         file.write_text(found, "utf-8")
     assert file.exists(), "there is none yet: scripts/test.sh accept"
     assert found == file.read_text("utf-8")
+
+
+def test_a_further_service_is_no_surprise(tmp_path):
+    """docker may be restarted while it runs; and the job-runner stays the job-runner."""
+    site = site_of("test", "bookworm", tmp_path / "checkout")
+    runner = jobrunner(site.backend)
+    further = replace(runner, name="airlock")
+    for services in ((runner, further), (further, runner)):
+        parts = {p.name: p for p in declare(replace(site, services=services))}
+        (rules,) = (r for r in parts["docker"].resources if type(r) is DockerRules)
+        assert rules.services == {"jobrunner", "airlock"}
+        units = [r for r in parts["jobrunner"].resources if type(r) is ContainerService]
+        assert [unit.name for unit in units] == ["jobrunner"]
 
 
 def test_no_golden_is_left_over():

@@ -19,7 +19,7 @@ from backend_server.engine import history
 from backend_server.engine.engine import component, plan, walk
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resources import Directory, File, FileMode, Link, NoFile
+from backend_server.resources import Directory, File, FileMode, NoFile
 from backend_server.text.errors import UserError
 from tests.contract.engine.walk_once import MARK
 
@@ -46,7 +46,6 @@ DISTURBED = [
     File("/etc/old", "new\nand longer\n", mode=0o600, owner="ada", group="ada"),
     FileMode("/etc/old", 0o600),
     NoFile("/etc/old"),
-    Link("/etc/link", "/etc/hosts"),
     Directory("/etc/folder", mode=0o2770, owner="ada", group="ada"),
     HostsBlock("/etc/hosts", "192.0.2.7 jobs.example\n"),
     HostsBlock("/etc/none", "192.0.2.7 jobs.example\n"),

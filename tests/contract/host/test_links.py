@@ -9,7 +9,7 @@ from backend_server.base.hosts_block import HostsBlock
 from backend_server.engine import engine
 from backend_server.engine.engine import component
 from backend_server.host.writer import Host
-from backend_server.resources import Directory, File, FileMode, Link, NoFile
+from backend_server.resources import Directory, File, FileMode, NoFile
 from backend_server.text.errors import Refused
 
 
@@ -88,7 +88,6 @@ ACTS = {
     ),
     "set_access": lambda host, path: host.set_access(path, 0o666, "root", "root"),
     "set_mode": lambda host, path: host.set_mode(path, 0o666),
-    "make_link": lambda host, path: host.make_link(path, "/etc"),
 }
 
 
@@ -124,7 +123,6 @@ def test_no_way_of_changing_follows_a_link_at_the_end(root, host, act):
         File("/home/ada/here/file", "ours\n"),
         FileMode("/home/ada/here/file", 0o666),
         NoFile("/home/ada/here/file"),
-        Link("/home/ada/here/link", "/etc"),
         Directory("/home/ada/here/new"),
         HostsBlock("/home/ada/here/file", "::1 a\n"),
     ],

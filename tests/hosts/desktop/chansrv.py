@@ -126,7 +126,9 @@ class Server:
         if kind == FORMATS:
             self.say(channel, clip(TAKEN, flags=1))
             self.say(channel, clip(ASKED, struct.pack("<I", UNICODE_TEXT)))
-        elif kind == GIVEN:
+        elif kind == GIVEN and data.strip(
+            b"\0"
+        ):  # else one who copies now comes too late
             text = data.decode("utf-16-le", "replace").rstrip("\0")
             self.tell(f"the client's clipboard: {text}")
             self.open_dynamic()  # by now the client has agreed to those

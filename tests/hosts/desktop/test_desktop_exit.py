@@ -42,6 +42,7 @@ from tests.hosts.programs import wait_until
 pytestmark = pytest.mark.share("desktop")
 
 SOON_S = 3  # what arrives where channels are open is there in less than one
+BUSY_S = 60  # unless this machine is busy
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,9 @@ def opened(host):
     return host
 
 
-def soon(question):
+def soon(question, within_s):
     """Whether it comes true while it could."""
-    deadline = time.monotonic() + SOON_S
+    deadline = time.monotonic() + within_s
     while not question():
         if time.monotonic() > deadline:
             return False
@@ -113,24 +114,24 @@ ANSWERS = {
 }
 
 
-def by_xrdps_own(host):
+def by_xrdps_own(host, within_s=SOON_S):
     """Which way a text goes by the channel server that sesman starts."""
     with desktop(host, PASSWORD, *ASKED) as client:
         copy(client, f"{CANARY}-in")
-        inwards = soon(lambda: paste_inside(host) == f"{CANARY}-in")
+        inwards = soon(lambda: paste_inside(host) == f"{CANARY}-in", within_s)
         copy_inside(host, f"{CANARY}-out")
-        outwards = soon(lambda: paste(client) == f"{CANARY}-out")
+        outwards = soon(lambda: paste(client) == f"{CANARY}-out", within_s)
         assert host.run("grep -c thinclient /proc/mounts", check=False).stdout == "0\n"
     return {"in": inwards, "out": outwards}
 
 
-def by_their_own(host):
+def by_their_own(host, within_s=SOON_S):
     """The same by a program of the reviewer's own, and what a client says to it."""
     text = f"{CANARY}-own-out"
     with own_channel_server(host, PASSWORD, text, *ASKED) as (client, said):
         copy(client, f"{CANARY}-own-in")
-        inwards = soon(lambda: said() >= ANSWERS)
-        outwards = soon(lambda: paste(client) == text)
+        inwards = soon(lambda: said() >= ANSWERS, within_s)
+        outwards = soon(lambda: paste(client) == text, within_s)
     end_all(host)
     return {"in": inwards, "out": outwards, "said": said() & ANSWERS}
 
@@ -140,8 +141,9 @@ def test_channels_are_dead(host):
     assert by_xrdps_own(host) == {"in": False, "out": False}
     assert by_their_own(host) == {"in": False, "out": False, "said": set()}
     with exits.open_channels(host):
-        assert by_xrdps_own(host) == {"in": True, "out": True}
-        assert by_their_own(host) == {"in": True, "out": True, "said": ANSWERS}
+        assert by_xrdps_own(host, BUSY_S) == {"in": True, "out": True}
+        found = by_their_own(host, BUSY_S)
+        assert found == {"in": True, "out": True, "said": ANSWERS}
 
 
 def test_a_program_that_the_client_names_gets_no_further(host):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 
 import pytest
 
@@ -246,6 +245,13 @@ def test_with_a_reboot(host, controller):
     wait_until(lambda: started(host, job), timeout_s=120)
     assert finish(host, controller, job)["exit_code"] == 0
     host.reboot()
-    time.sleep(1)
-    assert history(host)[-1] == line  # an ordinary boot proves nothing
+    wait_until(lambda: condition(host, "TimestampMonotonic") != "0")
+    assert condition(host, "Result") == "no"  # an ordinary boot proves nothing
+    assert history(host)[-1] == line
     assert rests(host)
+
+
+def condition(host, what):
+    """What came of the conditions of the unit that proves after a boot, or when: 0, not yet."""
+    show = f"systemctl show --value -p Condition{what} opensafely-proofs"
+    return host.run(show).stdout.strip()

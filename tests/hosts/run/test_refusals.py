@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from backend_server.cli.arguments import COMMANDS, GROUPS
 from sandbox.fixtures import ubuntu_user
 from tests.hosts.managing import (
     CHECKOUT,
@@ -63,6 +64,26 @@ def test_other_backend(host):
         done = manage(host, "--yes", backend="tpp")
         refused(done, "this host is the backend test; wanted tpp", "/test/manage.sh")
         refused(manage(host, "plan", backend="emis"), "wanted emis")
+
+
+def lines():
+    """Every command that looks at this host, as it is typed, with what it must be given."""
+    given = {"subject": "ada", "user": "ada"}
+    for group, commands in (("", COMMANDS), *((g.name, g.actions) for g in GROUPS)):
+        for command in commands:
+            arguments = [given.get(each.names[0], "") for each in command.arguments]
+            needs = [a.names[0] for a in command.arguments if "required" in a.settings]
+            words = (group, command.name, *arguments, *(f"{name}=x" for name in needs))
+            if command.name != "show":
+                yield " ".join(filter(None, words))
+
+
+def test_every_command_on_another_backends_host(host):
+    with untouched(host):
+        for words in lines():
+            done = manage(host, words, backend="tpp")
+            refused(done, "this host is the backend test; wanted tpp")
+            assert done.stdout == "", words
 
 
 def test_first_run_without_a_terminal(host):

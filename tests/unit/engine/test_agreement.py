@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backend_server.engine.engine import component, plan, walk, well_formed
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.resources import Directory, File, FileMode, Link, NoFile
+from backend_server.resources import Directory, File, FileMode, NoFile
 from backend_server.text.errors import Refused
 
 
@@ -26,7 +26,6 @@ RESOURCES = st.one_of(
     st.builds(File, PATHS, TEXTS, mode=MODES, secret=st.booleans()),
     st.builds(Directory, PATHS, mode=FOLDER_MODES),
     st.builds(NoFile, PATHS),
-    st.builds(Link, PATHS, TARGETS),
     st.builds(FileMode, PATHS, MODES),
 )
 # What is there at the start, by path: a file's text and mode, a link's target, or a folder.

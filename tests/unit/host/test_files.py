@@ -1,6 +1,7 @@
 """Reading and writing below a made-up root, as whoever runs the tests.
 
-What needs root, links above all, is in tests/contract/host/test_links.py and engine/test_disturbed.py.
+What needs root, links above all, is in tests/contract/host/test_links.py and
+tests/contract/engine/test_disturbed.py.
 """
 
 import os
@@ -115,15 +116,6 @@ def test_rewrite_makes_no_file(host, root):
 def test_a_file_on_the_way_is_no_way(host):
     with pytest.raises(Refused, match="passwd on the way is no directory"):
         host.write("/etc/passwd/new", "a\n", 0o644)
-
-
-def test_a_link_is_made_in_one_step_and_changed_likewise(host, root):
-    (root / "etc/.link.link.tmp").symlink_to("left by a killed run")
-    for target in ("/etc/passwd", "nowhere"):
-        host.make_link("/etc/new/link", target)
-        host.make_link("/etc/link", target)
-        assert host.link("/etc/link") == host.link("/etc/new/link") == target
-    assert sorted(os.listdir(root / "etc")) == ["group", "link", "new", "passwd"]
 
 
 def test_remove_takes_the_link_not_its_target(host, root):

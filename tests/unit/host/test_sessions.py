@@ -38,7 +38,7 @@ def test_who_is_logged_in(tmp_path):
         (folder / name).write_text(text)
     found = list(sessions(HostReader(tmp_path)))
     ada, root = found
-    assert ada == Session("12", "ada", "sshd", "198.51.100.7", 4711, 12.5)
+    assert ada == Session("12", "ada", "sshd", "198.51.100.7", 12.5)
     assert str(ada) == "session 12: ada by sshd from 198.51.100.7"
     assert (root.user, root.remote) == ("root", "")
     assert str(root) == "session c1: root by login"
@@ -49,5 +49,5 @@ def test_no_logind(tmp_path):
 
 
 def test_nobody_is_at_work_without_an_account(tmp_path):
-    session = Session("12", "ada", "sshd", "198.51.100.7", 4711, 12.5)
+    session = Session("12", "ada", "sshd", "198.51.100.7", 12.5)
     assert not at_work(HostReader(tmp_path), session)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 
 import pytest
 
@@ -45,12 +45,13 @@ def test_what_is_noted():
     assert now == {"used": ago(0), "new": ago(0), "old": ago(29)}
 
 
-def metadata(host, month, job, age_days, text):
+def metadata(host, month, job, age_days, text, today=TODAY):
     place = host.root / f"srv/high_privacy/logs/{month}/os-job-{job}/metadata.json"
     place.parent.mkdir(parents=True)
     place.write_text(text)
-    then = datetime(2026, 11, 25, 12, tzinfo=timezone.utc) - timedelta(days=age_days)
-    os.utime(place, (then.timestamp(), then.timestamp()))
+    noon = datetime.combine(today, time(12), timezone.utc)
+    then = (noon - timedelta(days=age_days)).timestamp()
+    os.utime(place, (then, then))
 
 
 def test_images_that_jobs_ran_in(tmp_path):
@@ -65,6 +66,24 @@ def test_images_that_jobs_ran_in(tmp_path):
         parents=True
     )
     assert tidy.of_jobs(host, TODAY) == {"sha256:a", "n@b", "sha256:c"}
+
+
+@pytest.mark.parametrize(
+    ("today", "days", "months"),
+    [
+        (date(2026, 3, 1), 30, ("2026-01", "2026-02", "2026-03")),  # all of February
+        (date(2026, 11, 25), 60, ("2026-09", "2026-10", "2026-11")),
+        (date(2026, 2, 1), 60, ("2025-12", "2026-01", "2026-02")),
+        (date(2026, 11, 25), 0, ("2026-11",)),
+    ],
+)
+def test_jobs_of_every_month_are_looked_at(tmp_path, monkeypatch, today, days, months):
+    monkeypatch.setattr(tidy, "KEPT", timedelta(days=days))
+    for month in (*months, "2024-01"):
+        metadata(
+            HostReader(tmp_path), month, month, 0, f'{{"Image": "{month}"}}', today
+        )
+    assert tidy.of_jobs(HostReader(tmp_path), today) == {*months}
 
 
 POLICY = """\
