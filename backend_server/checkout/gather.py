@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Mapping
@@ -16,14 +15,14 @@ from backend_server.checkout.rosters import Entries
 from backend_server.checkout.service import Service
 from backend_server.text import networks
 from backend_server.text.errors import Refused
+from backend_server.text.frozen import Frozen
 from backend_server.text.parsers import parse_assignments
 from backend_server.text.problem import Problem
 from backend_server.text.releases import Release
 from backend_server.text.roles import ROLES
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(Frozen):
     """A backend on a release, with its people and lists: all that a declaration depends on."""
 
     backend: Backend
@@ -105,7 +104,7 @@ def without(site: Site, revoked: frozenset[str], shut: frozenset[str]) -> Site:
         for name, found in site.keys.items()
         if name not in revoked
     }
-    return replace(site, people=people, keys=keys_of)
+    return site._replace(people=people, keys=keys_of)
 
 
 def developers(site: Site) -> Entries:

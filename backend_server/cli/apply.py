@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
 
 from backend_server.access import confirm
 from backend_server.cli.ending import say_lines
@@ -40,7 +39,6 @@ def plan(options: Options) -> int:
     return run.exit_code
 
 
-@dataclass(frozen=True)
 class Apply(Options):
     yes: bool = False
     confirm_within: int = 300  # seconds

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.checkout.gather import Site
 from backend_server.host.reader import HostReader
 from backend_server.run import preflight
@@ -11,7 +9,6 @@ from backend_server.run.place import Asked, site
 from backend_server.text.releases import of_host
 
 
-@dataclass(frozen=True)
 class Named(Asked):
     """Of one thing or person in particular."""
 

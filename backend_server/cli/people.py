@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.access.first_password import set_first_password
 from backend_server.checkout.gather import Site
 from backend_server.cli.ending import told
@@ -26,7 +24,6 @@ def list_people(options: Asked) -> int:
     return OK
 
 
-@dataclass(frozen=True)
 class Who(Asked):
     user: str = ""
     root: bool = False

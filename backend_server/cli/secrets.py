@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from typing import Iterator
 
 from backend_server.checkout import env
@@ -31,7 +30,6 @@ from backend_server.text.releases import of_host
 _SET = "secret set"  # in the history
 
 
-@dataclass(frozen=True)
 class Secrets(Named):
     secret: str = ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, NamedTuple
 
 from backend_server.engine.resource import Resource
@@ -10,10 +9,10 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, brief
 from backend_server.text.errors import OutsideWorld, Refused, UserError
+from backend_server.text.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Component:
+class Component(Frozen):
     """A capability: resources in the order of work, and the components it cannot do without.
 
     Where `device` is given, nothing of it is wanted on machines that have no such device.

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes
+from backend_server.text.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(Frozen):
     """A fact about a host that should be so. Its first field names it."""
 
     @property
     def label(self) -> str:
-        return f"{type(self).__name__} {getattr(self, fields(self)[0].name)}"
+        return f"{type(self).__name__} {getattr(self, self._fields[0])}"
 
     def __str__(self) -> str:
         return self.label
@@ -49,7 +47,6 @@ class Resource:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class AtPath(Resource):
     """Whatever is at a path: one owner decides it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
@@ -15,7 +14,6 @@ from backend_server.text.errors import CommandFailed
 PEND = "pend"
 
 
-@dataclass(frozen=True)
 class Unit(Resource):
     """A unit that comes back after a reboot, runs now, and has read its configuration.
 
@@ -71,7 +69,6 @@ class Unit(Resource):
             host.run("systemctl", "start", self.name)
 
 
-@dataclass(frozen=True)
 class Masked(Resource):
     """A unit that does not run and that nothing can start, whether it is installed or not."""
 
@@ -93,7 +90,6 @@ class Masked(Resource):
         host.run("systemctl", "mask", "--now", self.name)
 
 
-@dataclass(frozen=True)
 class RootsSocket(Resource):
     """What listens at this path answers root alone, where anything listens at all.
 
@@ -118,7 +114,6 @@ class RootsSocket(Resource):
         host.run("systemctl", "start", self.service)
 
 
-@dataclass(frozen=True)
 class Automount(Unit):
     """A unit that mounts when somebody looks; only enabled where the kernel cannot do that.
 
