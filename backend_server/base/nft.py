@@ -36,6 +36,9 @@ class NftTable(Resource):
     def owns(self) -> tuple[str, ...]:
         return (self.label, self.path)
 
+    def foresee(self, host: HostReader) -> None:
+        host.begin_nft_table(self.name)
+
     def check(self, host: HostReader) -> Changes:
         text = compare(text=(self._found(host), self._wanted(host)))
         if text:

@@ -49,7 +49,8 @@ def apply(options: Apply) -> int:
     host = Host()
     preflight.can_be_managed(host)
     who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
-    with only_run(who):
+    with only_run(who), host.ahead():
+        host.begin_git_status(str(options.checkout))
         run = of_checkout(options, host)
         run.plan()
         if engine.refusals(run.outcomes):

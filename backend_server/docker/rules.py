@@ -33,6 +33,9 @@ class DockerRules(Resource):
     def asks(self) -> tuple[str, ...]:
         return (self.unit,)
 
+    def foresee(self, host: HostReader) -> None:
+        host.begin_iptables_rules()
+
     def check(self, host: HostReader) -> Changes:
         if host.unit(self.unit).get("ActiveState") != "active":
             return ()  # its start loads them

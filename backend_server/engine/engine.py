@@ -99,9 +99,13 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
     Each check sees, through `host.planned`, what the ones before it will have changed.
     """
     host.forget_plan()
-    for part in components:
-        for resource in part.wanted(host):
-            outcome = _look(part.name, resource, host)
+    wanted = [(part.name, r) for part in components for r in part.wanted(host)]
+    with host.ahead():
+        host.begin_units()
+        for _, resource in wanted:
+            resource.foresee(host)
+        for name, resource in wanted:
+            outcome = _look(name, resource, host)
             if outcome.changes:
                 host.expect(resource.label, outcome.changes, resource.notifies())
             yield outcome

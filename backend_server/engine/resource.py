@@ -38,6 +38,9 @@ class Resource(Frozen):
         """The units that check will ask systemd about, so that one call can answer for all."""
         return ()
 
+    def foresee(self, host: HostReader) -> None:
+        """Begin what check will ask of a slow program, which runs while others are checked."""
+
     def check(self, host: HostReader) -> Changes:
         """What is not as declared, () when nothing is. Reads only; a bare host is no error."""
         raise NotImplementedError

@@ -219,9 +219,13 @@ class HostReader(Asking):
         if self._prefix:
             return {}
         if self._units is None or name not in self._units:
-            names = sorted(self.watched_units | {name})
-            self._units = parse_units(self._systemctl_show(names))
+            shown = self._systemctl_show(self.watched_units | {name})
+            self._units = parse_units(shown)
         return self._units.get(name, {})
+
+    def begin_units(self) -> None:
+        if self.watched_units and self._units is None and not self._prefix:
+            self._begin_systemctl_show(self.watched_units)
 
     def docker_object(self, name: str) -> Mapping[str, Any]:
         """What docker knows of a container, network or NAME@DIGEST of an image; {} where none is.
