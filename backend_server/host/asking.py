@@ -25,6 +25,7 @@ _LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
 _DIRECTORY_S = 10
 _DU_S = 120
+_LIST_UNITS = ("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend")
 _IPTABLES_SAVE = ("iptables-save",)
 
 
@@ -153,6 +154,12 @@ class Asking:
     def _begin_systemctl_show(self, names: Iterable[str]) -> None:
         self._begin(_show_units(names))
 
+    def _list_units(self) -> str:
+        return self._start(_LIST_UNITS, deadline_s=_QUESTION_S).stdout
+
+    def begin_units_in_memory(self) -> None:
+        self._begin(_LIST_UNITS)
+
     def _nft_list(self, table: str) -> str:
         try:
             return self._start(_list_table(table), deadline_s=_QUESTION_S).stdout
@@ -164,8 +171,9 @@ class Asking:
 
     def _begin(self, argv: tuple[str, ...]) -> None:
         with contextlib.suppress(CommandFailed):  # whoever asks will be told
-            self._begun[argv] = command.start(argv)
-            self.programs.append(argv)
+            if argv not in self._begun:
+                self._begun[argv] = command.start(argv)
+                self.programs.append(argv)
 
     def _start(
         self,

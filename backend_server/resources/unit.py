@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 
 from backend_server.engine.resource import Resource
@@ -12,6 +13,13 @@ from backend_server.text.errors import CommandFailed
 
 
 PEND = "pend"
+# Where systemd looks for a unit before it looks in /etc/systemd/system: systemd.unit(5).
+_BEFORE_ETC = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+)
 
 
 class Unit(Resource):
@@ -76,15 +84,21 @@ class Masked(Resource):
     masked: bool = True
     running: bool = False
 
-    def asks(self) -> tuple[str, ...]:
-        return (self.name,)
+    def foresee(self, host: HostReader) -> None:
+        host.begin_units_in_memory()
 
     def check(self, host: HostReader) -> Changes:
-        unit = host.unit(self.name)
+        found = host.unit_in_memory(self.name) or (self._to_be_loaded(host), "inactive")
         return compare(
-            masked=(unit.get("LoadState") == "masked", self.masked),
-            running=(unit.get("ActiveState") == "active", self.running),
+            masked=(found[0] == "masked", self.masked),
+            running=(found[1] == "active", self.running),
         )
+
+    def _to_be_loaded(self, host: HostReader) -> str:
+        """What systemd would find, if anybody asked it for this unit."""
+        first = (f"{folder}/{self.name}" for folder in _BEFORE_ETC)
+        mask = host.link(f"/etc/systemd/system/{self.name}") == os.devnull
+        return "masked" if mask and not any(map(host.stat, first)) else "loaded"
 
     def apply(self, host: Host, changes: Changes) -> None:
         host.run("systemctl", "mask", "--now", self.name)

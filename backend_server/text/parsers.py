@@ -151,6 +151,12 @@ def parse_units(text: str) -> dict[str, Mapping[str, str]]:
     return units
 
 
+def parse_unit_list(text: str) -> dict[str, tuple[str, str]]:
+    """LoadState and ActiveState by name, from `systemctl list-units`; some lines have a bullet."""
+    words = ([w for w in line.split() if w[1:]] for line in text.splitlines())
+    return {name: (load, active) for name, load, active, *_ in words}
+
+
 def parse_starts_and_ends(text: str, started: str) -> list[tuple[int | None, int]]:
     """Of journalctl's JSON, a line each: None where it is STARTED, else the exit status; and when.
 
