@@ -32,7 +32,7 @@ def main():
                 "chown -R root:root %s && chmod -R go-w %s" % (CHECKOUT, CHECKOUT),
             )
         os.umask(0o022)
-    sys.path.insert(0, CHECKOUT)
+    sys.path.append(CHECKOUT)
     # What a run makes it needs to its end: looking for what is of no use takes a tenth of it.
     gc.set_threshold(100000)
     from backend_server.cli import main
@@ -62,21 +62,19 @@ def writable_by_others(top):
         above = os.path.dirname(above)
         if open_to_others(os.lstat(above), sticky_is_safe=True):
             return above
-    if open_to_others(os.lstat(top)):
-        return top
     # Nothing is run from these: git names objects by their hash, tests have their own Pythons.
     apart = [os.path.join(top, ".git", "objects"), os.path.join(top, ".venv")]
-    folders = [top]
-    for folder in folders:
-        for entry in list(os.scandir(folder)):
-            found = entry.stat(follow_symlinks=False)
+    for folder, folders, files in os.walk(top):
+        if open_to_others(os.lstat(folder)):
+            return folder
+        for path in [os.path.join(folder, name) for name in folders + files]:
+            found = os.lstat(path)
             if stat.S_ISLNK(found.st_mode):
-                if not os.path.realpath(entry.path).startswith(top + "/"):
-                    return entry.path
+                if not os.path.realpath(path).startswith(top + "/"):
+                    return path
             elif open_to_others(found):
-                return entry.path
-            elif stat.S_ISDIR(found.st_mode) and entry.path not in apart:
-                folders.append(entry.path)
+                return path
+        folders[:] = [f for f in folders if os.path.join(folder, f) not in apart]
     return ""
 
 

@@ -1,3 +1,3 @@
 #!/bin/bash -p
 here=${BASH_SOURCE[0]%/*}
-exec "$here/../scripts/bootstrap.sh" tpp "$@"
+. "$here/../scripts/bootstrap.sh" tpp "$@"

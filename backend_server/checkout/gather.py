@@ -182,7 +182,7 @@ def _keys(
     found = {}
     for name in sorted(everybody(people)):
         source = f"keys/{name}"
-        if (checkout / source).exists():
+        if os.path.exists(f"{checkout}/{source}"):
             content = read_bytes(checkout, source, problems)
             found[name], wrong = keys.parse(source, content)
             problems += wrong
@@ -227,7 +227,8 @@ def _read(checkout: Path, name: str, problems: list[Problem]) -> str:
 def read_bytes(checkout: Path, name: str, problems: list[Problem]) -> bytes:
     """A file of the checkout; empty, with a problem, where it cannot be read."""
     try:
-        return (checkout / name).read_bytes()
+        with open(f"{checkout}/{name}", "rb") as file:
+            return file.read()
     except OSError as error:
         # A typing error in a path must not read as an empty list.
         problems.append(Problem(name, 0, f"cannot be read: {error.strerror}"))
@@ -237,7 +238,8 @@ def read_bytes(checkout: Path, name: str, problems: list[Problem]) -> bytes:
 def _etc(top: Path) -> Mapping[str, str]:
     files = {}
     for folder, _, names in os.walk(top):
+        place = "/etc" + folder[len(str(top)) :]
         for name in names:
-            path = Path(folder) / name
-            files["/etc/" + str(path.relative_to(top))] = path.read_text("utf-8")
+            with open(f"{folder}/{name}", encoding="utf-8") as file:
+                files[f"{place}/{name}"] = file.read()
     return files
