@@ -100,7 +100,7 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
     """
     host.forget_plan()
     wanted = [(part.name, r) for part in components for r in part.wanted(host)]
-    with host.ahead():
+    with host.one_look():
         host.begin_units()
         for _, resource in wanted:
             resource.foresee(host)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, TypeVar
 
 from backend_server.host import dockerd
 from backend_server.host.asking import Asking, Directory
@@ -65,6 +65,8 @@ class HostReader(Asking):
         self.watched_names: frozenset[str] = frozenset()
         self._prefix = str(root).rstrip("/")
         self._parsed: dict[str, tuple[object, object]] = {}
+        self._looks_once = False
+        self._seen: set[str] = set()
         self._units: dict[str, Mapping[str, str]] | None = None
         self._in_memory: Mapping[str, tuple[str, str]] | None = None
         self._objects: dict[str, Mapping[str, Any]] = {}
@@ -86,7 +88,7 @@ class HostReader(Asking):
     def read(self, path: str) -> str | None:
         """The text of a file; None where it is missing. Bytes that are no UTF-8 survive."""
         try:
-            with open(self._prefix + path, "rb") as file:
+            with open(self._prefix + path, "rb", buffering=0) as file:
                 return file.read().decode("utf-8", "surrogateescape")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
@@ -150,12 +152,32 @@ class HostReader(Asking):
 
     def parsed(self, path: str, parse: Callable[[str], T]) -> T:
         """PATH parsed, once for as long as the file stays the same; a missing file is empty."""
-        found = self.stat(path)
-        key = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
         kept = self._parsed.get(path)
-        if kept is None or kept[0] != key:
-            kept = self._parsed[path] = (key, parse(self.read(path) or ""))
+        if kept is None or path not in self._seen:
+            version = self._version(path)
+            if kept is None or kept[0] != version:
+                kept = self._parsed[path] = (version, parse(self.read(path) or ""))
+            if self._looks_once:
+                self._seen.add(path)
         return kept[1]  # type: ignore[return-value]
+
+    def _version(self, path: str) -> object:
+        found = self.stat(path)
+        return found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    @contextlib.contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Meanwhile we change nothing: what is parsed is not looked at for changes of others.
+
+        What is begun answers whoever asks it first.
+        """
+        with self.ahead():
+            self._looks_once = True
+            try:
+                yield
+            finally:
+                self._looks_once = False
+                self._seen.clear()
 
     # ---- accounts
 

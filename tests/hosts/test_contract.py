@@ -52,7 +52,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
 LOOKS = [
-    *(("systemctl", "show"), ("apt-get", "--simulate")),
+    *(("systemctl", "show"), ("systemctl", "list-units"), ("apt-get", "--simulate")),
     *(("sshd", "-t"), ("visudo", "-c")),
     *(("nft", "-n"), ("docker", "ps"), ("iptables-save",)),
 ]
