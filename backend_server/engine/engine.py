@@ -101,7 +101,6 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
     host.forget_plan()
     wanted = [(part.name, r) for part in components for r in part.wanted(host)]
     with host.one_look():
-        host.begin_units()
         for _, resource in wanted:
             resource.foresee(host)
         for name, resource in wanted:
