@@ -65,7 +65,9 @@ def well_formed(components: Iterable[Component]) -> None:
                     hint="declare the directory first",
                 )
             for folder in _ancestors(fact):
-                above.setdefault(folder, resource)
+                if folder in above:
+                    break  # and so are those above it
+                above[folder] = resource
                 if folder in owners and not owners[folder].holds_others():
                     raise Refused(
                         f"{resource} is inside {owners[folder]}, which is no directory",
@@ -74,11 +76,15 @@ def well_formed(components: Iterable[Component]) -> None:
 
 
 def _one_owner_each(resources: Iterable[tuple[Component, Resource]]) -> None:
-    owners: dict[str, list[str]] = {}
+    owners: dict[str, list[tuple[Component, Resource]]] = {}
     for part, resource in resources:
         for fact in resource.owns():
-            owners.setdefault(fact, []).append(f"{part.name}: {resource}")
-    twice = [f"{fact}: {', '.join(who)}" for fact, who in owners.items() if who[1:]]
+            owners.setdefault(fact, []).append((part, resource))
+    twice = [
+        f"{fact}: {', '.join(f'{part.name}: {resource}' for part, resource in who)}"
+        for fact, who in owners.items()
+        if who[1:]
+    ]
     if twice:
         raise Refused(
             "two resources decide the same fact\n" + "\n".join(twice),
