@@ -29,9 +29,11 @@ class Frozen:
     _field_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
-        own = vars(cls).get("__annotations__", {})
-        cls._fields = tuple(dict.fromkeys((*cls._fields, *own)))
-        defaults = {name: vars(cls)[name] for name in own if name in vars(cls)}
+        named = (*cls._fields, *getattr(cls, "__annotations__", {}))
+        public = (name for name in named if not name.startswith("_"))
+        cls._fields = tuple(dict.fromkeys(public))
+        own = vars(cls)
+        defaults = {name: own[name] for name in cls._fields if name in own}
         cls._field_defaults = {**cls._field_defaults, **defaults}
 
     def __init__(self, *values: Any, **named: Any) -> None:

@@ -24,11 +24,17 @@ class Renamed(Spot):
     y: int = 7
 
 
+class Elsewhere(Renamed):
+    name = "there"
+
+
 def test_fields_are_those_of_every_class_above_in_order():
     assert Spot._fields == ("x", "y", "name")
     assert Renamed._fields == Spot._fields
     assert (Spot(1).y, Renamed(1).y, Spot(1, 2, "a").name) == (0, 7, "a")
     assert Renamed._field_defaults == {"y": 7, "name": ""}
+    assert Elsewhere(1) == Elsewhere(1, 7, "there")
+    assert Elsewhere._fields == Spot._fields
 
 
 def test_it_is_what_its_values_are():
