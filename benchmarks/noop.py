@@ -5,6 +5,8 @@ The floor is a bare interpreter that imports the standard-library modules which 
 run imports, and reads the files which it reads; `imports` is that with the tool's own
 modules. All are timed in turn, so that a machine that slows down slows each.
 
+Where other work goes on, `chrt --rr 10` before it takes the processor for these alone.
+
     sudo benchmarks/noop.py [--rounds N] [./test/manage.sh --offline]
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from backend_server.checkout.rosters import Entry
@@ -49,7 +48,7 @@ class Account(NamedTuple):
     def note(self, entry: Entry) -> str:
         if self.problem(entry) or entry.github_id is not None:
             return ""
-        line = replace(entry, github_id=self.number)
+        line = entry._replace(github_id=self.number)
         return f"no id says which account was approved; to pin it: {line}"
 
 

@@ -3,4 +3,4 @@ here=${BASH_SOURCE[0]%/*}
 # Once this host is a backend, what judges this checkout stands outside it.
 judge=/usr/local/lib/opensafely/entry.py
 [ ! -x /usr/bin/python3 ] || [ ! -e $judge ] || exec /usr/bin/python3 -I -S $judge "$here/.." test "$@"
-exec "$here/../scripts/bootstrap.sh" test "$@"
+. "$here/../scripts/bootstrap.sh" test "$@"

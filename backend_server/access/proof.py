@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Iterator
 
 from backend_server.access import sshd
@@ -19,7 +18,6 @@ _FOLDER = "/var/lib/opensafely/proofs"
 _SUDOERS = ("/etc/sudoers", "/etc/sudoers.d")
 
 
-@dataclass(frozen=True)
 class Proven(Resource):
     """`sshd` or `sudo` has found all of its configuration, as it is here now, to be in order.
 

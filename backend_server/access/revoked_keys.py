@@ -6,7 +6,6 @@ import hashlib
 import os
 import struct
 import tempfile
-from dataclasses import dataclass
 
 from backend_server.engine.resource import Resource
 from backend_server.host import revoked
@@ -19,7 +18,6 @@ _MAGIC = b"SSHKRL\n\0"
 _VERSION_AT = 12  # behind the magic and the format, a 64-bit number of ours
 
 
-@dataclass(frozen=True)
 class RevokedKeys(Resource):
     """sshd has a list of exactly the keys that are revoked on this host, and refuses them.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 import shlex
-from dataclasses import dataclass
 from typing import Callable, Iterator, NamedTuple, Tuple
 
 from backend_server.text.errors import Refused
+from backend_server.text.frozen import Frozen
 
 
 MAIN = "/etc/ssh/sshd_config"
@@ -22,8 +22,7 @@ Read = Callable[[str], "str | None"]
 Names = Callable[[str], Tuple[str, ...]]
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Frozen):
     """A line of sshd_config(5), `keyword` in lower case; `match` is its Match line's condition."""
 
     keyword: str

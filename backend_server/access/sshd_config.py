@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.access import sshd
 from backend_server.access import sshd_live as daemon
 from backend_server.access.sshd_rivals import logins, rivals
@@ -17,7 +15,6 @@ from backend_server.text.change import Changes, compare
 from backend_server.text.errors import Refused, UserError
 
 
-@dataclass(frozen=True)
 class SshdConfig(AtPath):
     """The drop-in that sshd reads first says this, and sshd lets people in with it.
 

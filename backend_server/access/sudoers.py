@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.engine.resource import AtPath
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
@@ -17,7 +15,6 @@ _MAIN = "/etc/sudoers"
 _INCLUDES = ("@includedir /etc/sudoers.d", "#includedir /etc/sudoers.d")
 
 
-@dataclass(frozen=True)
 class Sudoers(AtPath):
     """A file of rules below sudoers.d, read by sudo, valid alone and with all other files.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -16,7 +14,6 @@ BEGIN = "# BEGIN opensafely: written by backend-server, changes here are lost\n"
 END = "# END opensafely\n"
 
 
-@dataclass(frozen=True)
 class HostsBlock(AtPath):
     """A file in hosts(5) form holds these lines between two markers; the rest is left alone.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, Mapping
 
 from backend_server.engine.resource import Resource
@@ -18,7 +17,6 @@ _PROOFS = "/var/lib/opensafely/proofs"
 _AS_LOADED = "as the file says"
 
 
-@dataclass(frozen=True)
 class NftTable(Resource):
     """The table `inet NAME` holds in the kernel exactly what this file says.
 
@@ -37,6 +35,9 @@ class NftTable(Resource):
 
     def owns(self) -> tuple[str, ...]:
         return (self.label, self.path)
+
+    def foresee(self, host: HostReader) -> None:
+        host.begin_nft_table(self.name)
 
     def check(self, host: HostReader) -> Changes:
         text = compare(text=(self._found(host), self._wanted(host)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
@@ -14,7 +13,6 @@ from backend_server.text.change import Changes, compare
 LOGIN_DEFS = "/etc/login.defs"
 
 
-@dataclass(frozen=True)
 class LoginDefs(Resource):
     """A setting of login.defs(5) has this value; every other line stays as it is."""
 
@@ -42,7 +40,6 @@ class LoginDefs(Resource):
 NSSWITCH = "/etc/nsswitch.conf"
 
 
-@dataclass(frozen=True)
 class NameSources(Resource):
     """A database of nsswitch.conf(5) is looked up in these sources, in this order."""
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
 
 
-@dataclass(frozen=True)
 class Sysctl(Resource):
     """A running kernel has this value of sysctl(8). That it has it after a reboot is a File's.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Iterator
 
+from backend_server.text.frozen import Frozen
 
-@dataclass(frozen=True)
-class Follow:
+
+class Follow(Frozen):
     """An exception: a service whose image moves by itself with a tag, until a day.
 
     `owner` answers for it; from `until` on, as 2027-01-31, it no longer moves.
@@ -32,8 +32,7 @@ _OF_SHARE = {
 }
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(Frozen):
     """A folder of a Windows server, mounted here, that level 4 outputs are pushed to.
 
     `server` is a name in BACKEND/hosts, `path` the share there and the folder inside it, as
@@ -88,8 +87,7 @@ class Share:
         return self.path.partition("/")[2]
 
 
-@dataclass(frozen=True)
-class Backend:
+class Backend(Frozen):
     """A place where studies run, as its backend.py declares it.
 
     `rosters` names the lists of people that are ours to manage here; where a role has none,

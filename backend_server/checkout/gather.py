@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Mapping
@@ -16,14 +15,14 @@ from backend_server.checkout.rosters import Entries
 from backend_server.checkout.service import Service
 from backend_server.text import networks
 from backend_server.text.errors import Refused
+from backend_server.text.frozen import Frozen
 from backend_server.text.parsers import parse_assignments
 from backend_server.text.problem import Problem
 from backend_server.text.releases import Release
 from backend_server.text.roles import ROLES
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(Frozen):
     """A backend on a release, with its people and lists: all that a declaration depends on."""
 
     backend: Backend
@@ -102,7 +101,7 @@ def without(site: Site, revoked: frozenset[str], shut: frozenset[str]) -> Site:
         for name, found in site.keys.items()
         if name not in revoked
     }
-    return replace(site, people=people, keys=keys_of)
+    return site._replace(people=people, keys=keys_of)
 
 
 def developers(site: Site) -> Entries:
@@ -180,7 +179,7 @@ def _keys(
     found = {}
     for name in sorted(everybody(people)):
         source = f"keys/{name}"
-        if (checkout / source).exists():
+        if os.path.exists(f"{checkout}/{source}"):
             content = read_bytes(checkout, source, problems)
             found[name], wrong = keys.parse(source, content)
             problems += wrong
@@ -225,7 +224,8 @@ def _read(checkout: Path, name: str, problems: list[Problem]) -> str:
 def read_bytes(checkout: Path, name: str, problems: list[Problem]) -> bytes:
     """A file of the checkout; empty, with a problem, where it cannot be read."""
     try:
-        return (checkout / name).read_bytes()
+        with open(f"{checkout}/{name}", "rb") as file:
+            return file.read()
     except OSError as error:
         # A typing error in a path must not read as an empty list.
         problems.append(Problem(name, 0, f"cannot be read: {error.strerror}"))
@@ -235,7 +235,8 @@ def read_bytes(checkout: Path, name: str, problems: list[Problem]) -> bytes:
 def _etc(top: Path) -> Mapping[str, str]:
     files = {}
     for folder, _, names in os.walk(top):
+        place = "/etc" + folder[len(str(top)) :]
         for name in names:
-            path = Path(folder) / name
-            files["/etc/" + str(path.relative_to(top))] = path.read_text("utf-8")
+            with open(f"{folder}/{name}", encoding="utf-8") as file:
+                files[f"{place}/{name}"] = file.read()
     return files

@@ -127,7 +127,7 @@ def _key(raw: bytes) -> Iterator[tuple[Key, list[bytes]]]:
         line = raw[:-1].decode() if raw.endswith(b"\r") else raw.decode()
     except UnicodeDecodeError:
         raise Wrong("the line is no text; wanted `TYPE BASE64 COMMENT`") from None
-    if not all(c.isprintable() or c == "\t" for c in line):
+    if not line.replace("\t", "").isprintable():
         raise Wrong("the line holds a character that no one can see")
     words = line.split()
     if not words or words[0].startswith("#"):

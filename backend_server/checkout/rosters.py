@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Iterable, Iterator, Mapping, Tuple
 
 from backend_server.text import names
+from backend_server.text.frozen import Frozen
 from backend_server.text.problem import Problem, Problems
 
 
@@ -19,8 +19,7 @@ FORMAT = "a line is one name, then at most one expires=YYYY-MM-DD and one id=NUM
 EARLIEST_EXPIRY = date(2000, 1, 1)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Frozen):
     """One person on one roster; as a string, the line that says so.
 
     None: no end date, no GitHub number pinned.

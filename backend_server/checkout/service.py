@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from backend_server.text.frozen import Frozen
 
 
 ENV_FOLDER = "/etc/opensafely/env"  # 0700: some of it is secret
@@ -25,8 +25,7 @@ def unit_of(name: str) -> str:
     return f"opensafely-{name}.service"
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(Frozen):
     """A container that systemd keeps running, at one digest of one image.
 
     `image` is its path at the backend's registry. `mounts` are in docker-run(1)'s own form,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
 
 from backend_server.access import confirm
 from backend_server.cli.ending import say_lines
@@ -40,7 +39,6 @@ def plan(options: Options) -> int:
     return run.exit_code
 
 
-@dataclass(frozen=True)
 class Apply(Options):
     yes: bool = False
     confirm_within: int = 300  # seconds
@@ -51,7 +49,8 @@ def apply(options: Apply) -> int:
     host = Host()
     preflight.can_be_managed(host)
     who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
-    with only_run(who):
+    with only_run(who), host.ahead():
+        host.begin_git_status(str(options.checkout))
         run = of_checkout(options, host)
         run.plan()
         if engine.refusals(run.outcomes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from backend_server.cli.ending import told
 from backend_server.desktop.screens import shown
@@ -16,7 +15,6 @@ from backend_server.run.place import Asked
 from backend_server.text.errors import OK, Refused
 
 
-@dataclass(frozen=True)
 class Sessions(Asked):
     user: str = ""
     end: bool = False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.access import confirm
 from backend_server.cli.ending import told
 from backend_server.host.writer import Host
@@ -12,7 +10,6 @@ from backend_server.storage import modes
 from backend_server.text.errors import FAILED, OK
 
 
-@dataclass(frozen=True)
 class Repair(Asked):
     recent: bool = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 from backend_server.cli.asked import Named
 from backend_server.cli.ending import told
@@ -35,7 +34,6 @@ def list_jobs(options: Asked) -> int:
     return OK
 
 
-@dataclass(frozen=True)
 class Logs(Named):
     follow: bool = False
 
@@ -75,7 +73,6 @@ def job_shell(options: Named) -> int:
     command.become("docker", "exec", "-it", job.container, *command.SHELL)
 
 
-@dataclass(frozen=True)
 class Kill(Named):
     yes: bool = False
 

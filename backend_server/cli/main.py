@@ -81,7 +81,7 @@ def _asked(options: argparse.Namespace, checkout: str) -> tuple[Act, Asked]:
     given = {**vars(options), "checkout": Path(checkout)}
     if given.get("only"):
         given["only"] = tuple(given["only"])
-    wanted = kind.__dataclass_fields__
+    wanted = kind._fields
     return act, kind(**{field: x for field, x in given.items() if field in wanted})
 
 

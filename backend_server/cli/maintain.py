@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
 from typing import Iterable
 
 from backend_server.checkout.gather import Site
@@ -23,7 +22,6 @@ from backend_server.run.status import REBOOT_REQUIRED
 from backend_server.text.errors import DEGRADED, FAILED, OK
 
 
-@dataclass(frozen=True)
 class Maintenance(Asked):
     wait: int = 0  # seconds
     reboot: bool = False

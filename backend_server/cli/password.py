@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.access import given_password
 from backend_server.access.passwords import may_sudo
 from backend_server.cli.asked import Named
@@ -19,7 +17,6 @@ from backend_server.text.roles import MARKER
 _TICKETS = "/run/sudo/ts"  # by name, or by uid in newer versions
 
 
-@dataclass(frozen=True)
 class Password(Named):
     ask: bool = False
     reset: bool = False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.access.first_password import set_first_password
 from backend_server.cli.ending import told
 from backend_server.engine.notices import event
@@ -24,7 +22,6 @@ def list_people(options: Asked) -> int:
     return OK
 
 
-@dataclass(frozen=True)
 class Who(Asked):
     user: str = ""
     root: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from backend_server.cli.asked import Named
@@ -22,7 +21,6 @@ from backend_server.text.errors import OK, UserError
 from backend_server.text.releases import of_host
 
 
-@dataclass(frozen=True)
 class Revoke(Named):
     why: str = ""
 
@@ -65,7 +63,6 @@ def readmit(options: Revoke) -> int:
     return OK
 
 
-@dataclass(frozen=True)
 class Narrow(Asked):
     offline: bool = False
 

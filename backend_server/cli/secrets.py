@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
 from typing import Iterator
 
 from backend_server.checkout import env
@@ -30,7 +29,6 @@ from backend_server.text.errors import OK, Refused
 _SET = "secret set"  # in the history
 
 
-@dataclass(frozen=True)
 class Secrets(Named):
     secret: str = ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Callable
 
 from backend_server.checkout.gather import Site
@@ -37,7 +36,6 @@ def list_services(options: Asked) -> int:
     return DEGRADED if sentences else OK
 
 
-@dataclass(frozen=True)
 class Logs(Named):
     follow: bool = False
 
@@ -93,14 +91,12 @@ def _systemctl(options: Named, verb: str) -> int:
     return OK
 
 
-@dataclass(frozen=True)
 class Change(Named):
     """Of the image; `yes` is the answer that somebody gave beforehand."""
 
     yes: bool = False
 
 
-@dataclass(frozen=True)
 class ToImage(Change):
     to: str = ""
     tag: str = "latest"

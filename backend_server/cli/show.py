@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.cli.ending import told
 from backend_server.engine import report
 from backend_server.host.reader import HostReader
@@ -14,7 +12,6 @@ from backend_server.text.errors import OK
 from backend_server.text.releases import RELEASES, named, of_host
 
 
-@dataclass(frozen=True)
 class Show(Asked):
     only: tuple[str, ...] = ()
     release: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
@@ -15,7 +14,6 @@ _DAYS = 3650
 _MODE = 0o640
 
 
-@dataclass(frozen=True)
 class OwnCertificate(Resource):
     """A certificate and its key are there, made here where nobody has put others in place.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.sessions import desktops
@@ -11,7 +9,6 @@ from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
 
 
-@dataclass(frozen=True)
 class RemoteDesktop(Resource):
     """It comes back after a reboot, runs now, and is started anew only when nobody is on it.
 

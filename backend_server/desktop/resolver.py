@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -20,7 +18,6 @@ _KEPT = ("nameserver ", "search ", "options ")
 RESOLVED, EACH_PROGRAM = "systemd-resolved", "each program"
 
 
-@dataclass(frozen=True)
 class NameServers(Resource):
     """resolv.conf(5) names servers that each program asks, and not systemd-resolved.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import dataclass
 from typing import Any, Callable, Dict
 
 from backend_server.engine.resource import AtPath
@@ -47,7 +46,6 @@ _RELOADED = {"live-restore"}  # of our keys, what dockerd takes over while it ru
 Settings = Dict[str, Any]
 
 
-@dataclass(frozen=True)
 class DaemonJson(AtPath):
     """dockerd's file has these keys with exactly these values; others are the provider's.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Mapping
 
 from backend_server.engine.resource import Resource
@@ -16,7 +15,6 @@ _BRIDGE = "com.docker.network.bridge.name"
 _ICC = "com.docker.network.bridge.enable_icc"
 
 
-@dataclass(frozen=True)
 class DockerNetwork(Resource):
     """A network of docker's on a bridge of this name, whose containers do not see each other.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
@@ -19,7 +18,6 @@ _RULES = (
 )
 
 
-@dataclass(frozen=True)
 class DockerRules(Resource):
     """What docker loaded at its start, for containers to have a way out, is still there.
 
@@ -34,6 +32,9 @@ class DockerRules(Resource):
 
     def asks(self) -> tuple[str, ...]:
         return (self.unit,)
+
+    def foresee(self, host: HostReader) -> None:
+        host.begin_iptables_rules()
 
     def check(self, host: HostReader) -> Changes:
         if host.unit(self.unit).get("ActiveState") != "active":

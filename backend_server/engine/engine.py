@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, NamedTuple
 
 from backend_server.engine.resource import Resource
@@ -10,10 +9,10 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, brief
 from backend_server.text.errors import OutsideWorld, Refused, UserError
+from backend_server.text.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Component:
+class Component(Frozen):
     """A capability: resources in the order of work, and the components it cannot do without.
 
     Where `device` is given, nothing of it is wanted on machines that have no such device.
@@ -66,7 +65,9 @@ def well_formed(components: Iterable[Component]) -> None:
                     hint="declare the directory first",
                 )
             for folder in _ancestors(fact):
-                above.setdefault(folder, resource)
+                if folder in above:
+                    break  # and so are those above it
+                above[folder] = resource
                 if folder in owners and not owners[folder].holds_others():
                     raise Refused(
                         f"{resource} is inside {owners[folder]}, which is no directory",
@@ -75,11 +76,15 @@ def well_formed(components: Iterable[Component]) -> None:
 
 
 def _one_owner_each(resources: Iterable[tuple[Component, Resource]]) -> None:
-    owners: dict[str, list[str]] = {}
+    owners: dict[str, list[tuple[Component, Resource]]] = {}
     for part, resource in resources:
         for fact in resource.owns():
-            owners.setdefault(fact, []).append(f"{part.name}: {resource}")
-    twice = [f"{fact}: {', '.join(who)}" for fact, who in owners.items() if who[1:]]
+            owners.setdefault(fact, []).append((part, resource))
+    twice = [
+        f"{fact}: {', '.join(f'{part.name}: {resource}' for part, resource in who)}"
+        for fact, who in owners.items()
+        if who[1:]
+    ]
     if twice:
         raise Refused(
             "two resources decide the same fact\n" + "\n".join(twice),
@@ -100,9 +105,12 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
     Each check sees, through `host.planned`, what the ones before it will have changed.
     """
     host.forget_plan()
-    for part in components:
-        for resource in part.wanted(host):
-            outcome = _look(part.name, resource, host)
+    wanted = [(part.name, r) for part in components for r in part.wanted(host)]
+    with host.one_look():
+        for _, resource in wanted:
+            resource.foresee(host)
+        for name, resource in wanted:
+            outcome = _look(name, resource, host)
             if outcome.changes:
                 host.expect(resource.label, outcome.changes, resource.notifies())
             yield outcome

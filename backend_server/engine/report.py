@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from dataclasses import fields
 from typing import Iterable, Iterator, Mapping
 
 from backend_server.engine.engine import Component, Outcome
@@ -80,7 +79,7 @@ def _brief(outcome: Outcome) -> str:
     shown = (
         f"{change.field} {brief(change.after)}"
         for change in outcome.changes
-        if change.after != getattr(outcome.resource, fields(outcome.resource)[0].name)
+        if change.after != getattr(outcome.resource, outcome.resource._fields[0])
     )
     return "".join(f", {printable(words)}" for words in shown)
 
@@ -147,19 +146,19 @@ def declared(components: Iterable[Component]) -> Iterator[str]:
 
 def _declared(resource: Resource) -> Iterator[str]:
     short, long = [], []
-    first, *rest = fields(resource)
+    defaults = resource._field_defaults
     secret = getattr(resource, "secret", False)
-    for field in rest:
-        value = getattr(resource, field.name)
-        if value is None or value == field.default:
+    for field in resource._fields[1:]:
+        value = getattr(resource, field)
+        if value is None or (field in defaults and value == defaults[field]):
             continue
-        if secret and isinstance(value, str) and field.name == "text":
+        if secret and isinstance(value, str) and field == "text":
             value = HIDDEN
         if isinstance(value, str) and "\n" in value:
             lines = map(printable, _text_lines(value))
-            long += [f"    {field.name} | {line}".rstrip() for line in lines]
+            long += [f"    {field} | {line}".rstrip() for line in lines]
         else:
-            short.append(f"{field.name}={_field(field.name, value)}")
+            short.append(f"{field}={_field(field, value)}")
     yield " ".join([resource.label, *short])
     yield from long
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes
+from backend_server.text.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(Frozen):
     """A fact about a host that should be so. Its first field names it."""
 
     @property
     def label(self) -> str:
-        return f"{type(self).__name__} {getattr(self, fields(self)[0].name)}"
+        return f"{type(self).__name__} {getattr(self, self._fields[0])}"
 
     def __str__(self) -> str:
         return self.label
@@ -40,6 +38,9 @@ class Resource:
         """The units that check will ask systemd about, so that one call can answer for all."""
         return ()
 
+    def foresee(self, host: HostReader) -> None:
+        """Begin what check will ask of a slow program, which runs while others are checked."""
+
     def check(self, host: HostReader) -> Changes:
         """What is not as declared, () when nothing is. Reads only; a bare host is no error."""
         raise NotImplementedError
@@ -49,7 +50,6 @@ class Resource:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class AtPath(Resource):
     """Whatever is at a path: one owner decides it."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Literal, Mapping
+import contextlib
+import subprocess
+from typing import Iterable, Iterator, Literal, Mapping
 
 from backend_server.host import command
 from backend_server.text.errors import CommandFailed
@@ -23,6 +25,8 @@ _LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
 _DIRECTORY_S = 10
 _DU_S = 120
+_LIST_UNITS = ("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend")
+_IPTABLES_SAVE = ("iptables-save",)
 
 
 class Asking:
@@ -30,6 +34,18 @@ class Asking:
 
     def __init__(self) -> None:
         self.programs: list[tuple[str, ...]] = []  # every program started, in order
+        self._begun: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+
+    @contextlib.contextmanager
+    def ahead(self) -> Iterator[None]:
+        """What is begun meanwhile answers the next who asks it; what nobody asked is ended."""
+        others, self._begun = self._begun, {}
+        try:
+            yield
+        finally:
+            for process in self._begun.values():
+                command.end(process)
+            self._begun = others
 
     def apt_simulation(self, verb: str, packages: Iterable[str]) -> command.Output:
         """What apt-get would do, from the package lists that are on this host."""
@@ -38,12 +54,10 @@ class Asking:
 
     def git_status(self, checkout: str) -> command.Output:
         """Commit and changed files of a checkout; its own hooks and monitors are not run."""
-        quiet = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=")
-        status = ("status", "--porcelain=v2", "--branch")
-        argv = ("git", *quiet, "-C", checkout, *status)
-        return self._start(
-            argv, deadline_s=_QUESTION_S, environment={"GIT_OPTIONAL_LOCKS": "0"}
-        )
+        return self._start(_git_status(checkout), deadline_s=_QUESTION_S)
+
+    def begin_git_status(self, checkout: str) -> None:
+        self._begin(_git_status(checkout))
 
     def sshd_test(self) -> str:
         """What sshd finds wrong with the configuration that is here; empty when nothing."""
@@ -103,9 +117,12 @@ class Asking:
 
     def _iptables_save(self) -> str:
         try:
-            return self._start(("iptables-save",), deadline_s=_QUESTION_S).stdout
+            return self._start(_IPTABLES_SAVE, deadline_s=_QUESTION_S).stdout
         except CommandFailed:  # not installed yet
             return ""
+
+    def begin_iptables_rules(self) -> None:
+        self._begin(_IPTABLES_SAVE)
 
     def disk_usage(self, folders: Iterable[str]) -> str:
         """Bytes and path of each folder and of those right below it, NUL between them."""
@@ -132,15 +149,31 @@ class Asking:
         return {name: name.lower() in known for name in names}
 
     def _systemctl_show(self, names: Iterable[str]) -> str:
-        argv = ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *names)
-        return self._start(argv, deadline_s=_QUESTION_S).stdout
+        return self._start(_show_units(names), deadline_s=_QUESTION_S).stdout
+
+    def _begin_systemctl_show(self, names: Iterable[str]) -> None:
+        self._begin(_show_units(names))
+
+    def _list_units(self) -> str:
+        return self._start(_LIST_UNITS, deadline_s=_QUESTION_S).stdout
+
+    def begin_units_in_memory(self) -> None:
+        self._begin(_LIST_UNITS)
 
     def _nft_list(self, table: str) -> str:
         try:
-            argv = ("nft", "-n", "-j", "list", "table", "inet", table)
-            return self._start(argv, deadline_s=_QUESTION_S).stdout
+            return self._start(_list_table(table), deadline_s=_QUESTION_S).stdout
         except CommandFailed:  # not installed yet
             return ""
+
+    def begin_nft_table(self, name: str) -> None:
+        self._begin(_list_table(name))
+
+    def _begin(self, argv: tuple[str, ...]) -> None:
+        with contextlib.suppress(CommandFailed):  # whoever asks will be told
+            if argv not in self._begun:
+                self._begun[argv] = command.start(argv)
+                self.programs.append(argv)
 
     def _start(
         self,
@@ -150,7 +183,24 @@ class Asking:
         deadline_s: float,
         environment: Mapping[str, str] | None = None,
     ) -> command.Output:
+        process = self._begun.pop(argv, None)
+        if process:
+            return command.answer(process, argv, deadline_s=deadline_s)
         self.programs.append(argv)
         return command.run(
             argv, stdin=stdin, deadline_s=deadline_s, environment=environment
         )
+
+
+def _git_status(checkout: str) -> tuple[str, ...]:
+    quiet = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=")
+    status = ("status", "--porcelain=v2", "--branch")
+    return ("git", "--no-optional-locks", *quiet, "-C", checkout, *status)
+
+
+def _show_units(names: Iterable[str]) -> tuple[str, ...]:
+    return ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *sorted(names))
+
+
+def _list_table(name: str) -> tuple[str, ...]:
+    return ("nft", "-n", "-j", "list", "table", "inet", name)

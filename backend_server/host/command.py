@@ -48,10 +48,21 @@ def run(
     Raises CommandFailed when it is not there or has not ended within `deadline_s` seconds;
     then it and everything it started is told to end, and killed if it does not.
     """
+    process = start(argv, hears=bool(stdin), environment=environment)
+    return answer(process, argv, stdin=stdin, deadline_s=deadline_s)
+
+
+def start(
+    argv: tuple[str, ...],
+    *,
+    hears: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[str]:
+    """ARGV, running. Raises CommandFailed when it is not there."""
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             argv,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if hears else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -65,16 +76,20 @@ def run(
             f"`{line(argv)}` could not be started: {error.strerror}",
             hint=f"find out which package brings {argv[0]} and install it",
         ) from None
-    return _communicate(process, argv, stdin, deadline_s)
 
 
-def _communicate(
-    process: subprocess.Popen[str], argv: tuple[str, ...], stdin: str, deadline_s: float
+def answer(
+    process: subprocess.Popen[str],
+    argv: tuple[str, ...],
+    *,
+    stdin: str = "",
+    deadline_s: float,
 ) -> Output:
+    """What a program that was started as ARGV answered, as `run` has it."""
     try:
         stdout, stderr = process.communicate(stdin or None, timeout=deadline_s)
     except BaseException as error:  # a deadline or Ctrl-C: leave nothing running behind
-        _end(process)
+        end(process)
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
         raise CommandFailed(
@@ -84,7 +99,7 @@ def _communicate(
     return Output(process.returncode, stdout, stderr)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """Nothing of the program's group is left; pipes that a daemon of its holds are let go."""
     _signal(process, signal.SIGTERM)  # dpkg ends between two packages
     with contextlib.suppress(subprocess.TimeoutExpired):

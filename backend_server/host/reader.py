@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, TypeVar
+from typing import Any, Iterable, Iterator, Mapping
 
 from backend_server.host import dockerd
 from backend_server.host.asking import Asking, Directory
-from backend_server.host.folder import parent_of
-from backend_server.text import acl
-from backend_server.text.acl import Acl
+from backend_server.host.looking import Looking
 from backend_server.text.change import Changes
 from backend_server.text.parsers import (
     GroupEntry,
@@ -26,45 +22,28 @@ from backend_server.text.parsers import (
     parse_nsswitch,
     parse_passwd,
     parse_shadow,
+    parse_unit_list,
     parse_units,
 )
 
 
-class Space(NamedTuple):
-    """Of a file system: which one it is, the bytes in use, and those free for anybody."""
-
-    device: int
-    used: int
-    free: int
-
-    @property
-    def percent(self) -> int:
-        """As df(1) has it: rounded up, and without what is kept back for root."""
-        return -(-100 * self.used // max(1, self.used + self.free))
-
-
-T = TypeVar("T")
 PENDING = "/var/lib/opensafely/pending"
 UNNOTICED_BY = ", unnoticed by process "
 
-_NO_ACL = (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.ENOTDIR)
 
-
-class HostReader(Asking):
+class HostReader(Looking, Asking):
     """A host to look at: `check` is given this, so mypy proves that it is a pure read.
 
-    Files are read once and kept until their (device, inode, size, mtime) change. What commands
-    answered is kept until something on the host is changed.
+    What programs answered is kept until something on the host is changed.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
-        super().__init__()
-        self.root = root
+        Asking.__init__(self)
+        Looking.__init__(self, root)
         self.watched_units: frozenset[str] = frozenset()
         self.watched_names: frozenset[str] = frozenset()
-        self._prefix = str(root).rstrip("/")
-        self._parsed: dict[str, tuple[object, object]] = {}
         self._units: dict[str, Mapping[str, str]] | None = None
+        self._in_memory: Mapping[str, tuple[str, str]] | None = None
         self._objects: dict[str, Mapping[str, Any]] = {}
         self._tables: dict[str, tuple[Mapping[str, Any], ...] | None] = {}
         self._iptables: str | None = None
@@ -72,88 +51,13 @@ class HostReader(Asking):
         self._planned: dict[str, Changes] = {}
         self._planned_notices: set[str] = set()
 
-    # ---- files
-
-    def stat(self, path: str) -> os.stat_result | None:
-        """What is at PATH itself, links not followed; None where nothing is."""
-        try:
-            return os.lstat(self._prefix + path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    def read(self, path: str) -> str | None:
-        """The text of a file; None where it is missing. Bytes that are no UTF-8 survive."""
-        try:
-            with open(self._prefix + path, "rb") as file:
-                return file.read().decode("utf-8", "surrogateescape")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-
-    def names(self, path: str) -> tuple[str, ...]:
-        """What a directory holds, sorted; empty where it is missing."""
-        try:
-            return tuple(sorted(os.listdir(self._prefix + path)))
-        except (FileNotFoundError, NotADirectoryError):
-            return ()
-
-    def link(self, path: str) -> str | None:
-        """Where a link points; None where no link is."""
-        try:
-            return os.readlink(self._prefix + path)
-        except (FileNotFoundError, NotADirectoryError, OSError):
-            return None
-
-    def acl(self, path: str, kind: str) -> Acl:
-        """The access control list at PATH; empty where the mode alone decides."""
-        try:
-            value = os.getxattr(self._prefix + path, kind, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in _NO_ACL:
-                raise
-            return frozenset()
-        return acl.decode(value)
-
-    def keeps_acls(self, path: str) -> bool:
-        """Whether the file system that PATH is on, or would be on, has such lists."""
-        while path and self.stat(path) is None:
-            path = path.rpartition("/")[0]
-        try:
-            os.getxattr(self._prefix + (path or "/"), acl.ACCESS)
-        except OSError as error:
-            return error.errno != errno.ENOTSUP
-        return True
-
-    def space(self, path: str) -> Space | None:
-        """Of the file system that PATH is on; None where nothing is at PATH."""
-        try:
-            found = os.statvfs(self._prefix + path)
-            device = os.stat(self._prefix + path).st_dev
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        size = found.f_frsize
-        used = (found.f_blocks - found.f_bfree) * size
-        return Space(device, used, found.f_bavail * size)
-
-    def writable(self, path: str) -> bool:
-        """Whether the kernel would let us write: not on read-only mounts such as /proc/sys here."""
-        with contextlib.suppress(OSError):
-            return os.access(self._prefix + path, os.W_OK)
-        return False
-
-    def refuse_unreachable(self, path: str) -> None:
-        """Raise Refused where a write to PATH would be: something on the way is in the way."""
-        missing = contextlib.suppress(FileNotFoundError)  # what is missing will be made
-        with missing, parent_of(str(self.root), path, make=False):
-            pass
-
-    def parsed(self, path: str, parse: Callable[[str], T]) -> T:
-        """PATH parsed, once for as long as the file stays the same; a missing file is empty."""
-        found = self.stat(path)
-        key = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-        kept = self._parsed.get(path)
-        if kept is None or kept[0] != key:
-            kept = self._parsed[path] = (key, parse(self.read(path) or ""))
-        return kept[1]  # type: ignore[return-value]
+    @contextlib.contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Meanwhile nothing is changed: each file is seen once, and programs may run ahead."""
+        with self.ahead(), self.parsing_once():
+            if self.watched_units and self._units is None and not self._prefix:
+                self._begin_systemctl_show(self.watched_units)
+            yield
 
     # ---- accounts
 
@@ -219,9 +123,19 @@ class HostReader(Asking):
         if self._prefix:
             return {}
         if self._units is None or name not in self._units:
-            names = sorted(self.watched_units | {name})
-            self._units = parse_units(self._systemctl_show(names))
+            shown = self._systemctl_show(self.watched_units | {name})
+            self._units = parse_units(shown)
         return self._units.get(name, {})
+
+    def unit_in_memory(self, name: str) -> tuple[str, str] | None:
+        """The LoadState and ActiveState of a unit; None for one that systemd has no use for now.
+
+        One call answers for all, in a tenth of the time that `unit` takes for twenty.
+        """
+        if self._in_memory is None:
+            listed = "" if self._prefix else self._list_units()
+            self._in_memory = parse_unit_list(listed)
+        return self._in_memory.get(name)
 
     def docker_object(self, name: str) -> Mapping[str, Any]:
         """What docker knows of a container, network or NAME@DIGEST of an image; {} where none is.
@@ -261,7 +175,7 @@ class HostReader(Asking):
 
     def _forget_answers(self) -> None:
         """What programs said is out of date: something was changed."""
-        self._units = self._iptables = None
+        self._units = self._in_memory = self._iptables = None
         self._objects = {}
         self._tables = {}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 
 from backend_server.engine.resource import AtPath
 from backend_server.host.mounts import is_immutable, is_mounted
@@ -13,7 +12,6 @@ from backend_server.text.change import Changes, compare
 from backend_server.text.errors import Refused
 
 
-@dataclass(frozen=True)
 class MountPoint(AtPath):
     """A folder that not even root can write to while nothing is mounted on it.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.checkout.keys import FOLDER, Key, in_text, without
 from backend_server.engine.resource import Resource
 from backend_server.host import revoked
@@ -14,7 +12,6 @@ from backend_server.text.change import Changes, compare
 from backend_server.text.errors import Refused
 
 
-@dataclass(frozen=True)
 class _KeyFile(Resource):
     """The file of an account's keys, below root's folder."""
 
@@ -28,7 +25,6 @@ class _KeyFile(Resource):
         return (self.path,)
 
 
-@dataclass(frozen=True)
 class AuthorizedKeys(_KeyFile):
     """Exactly these public keys open an account, from a file that root alone can write.
 
@@ -89,7 +85,6 @@ class AuthorizedKeys(_KeyFile):
             )
 
 
-@dataclass(frozen=True)
 class OnlyTheseKeys(Resource):
     """The folder of keys is root's, and has files for nobody but these accounts."""
 
@@ -123,7 +118,6 @@ class OnlyTheseKeys(Resource):
             host.remove(f"{self.folder}/{name}")
 
 
-@dataclass(frozen=True)
 class NoOtherKeys(_KeyFile):
     """Of the keys that open an account, all are among these; none is added."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Mapping
 
 from backend_server.checkout.gather import Site, everybody
@@ -45,7 +44,7 @@ def asked(site: Site, host: HostReader) -> Verdict:
 def with_keys(site: Site, verdict: Verdict, shut: frozenset[str]) -> Site:
     """The same place, where these keys from GitHub open their accounts, save those shut."""
     found = {name: without(keys, shut) for name, (keys, _) in verdict.held.items()}
-    return replace(site, github=found)
+    return site._replace(github=found)
 
 
 def _strangers(host: HostReader) -> frozenset[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -14,7 +12,6 @@ from backend_server.text.errors import CommandFailed, UserError
 from backend_server.text.parsers import FIRST_PERSON
 
 
-@dataclass(frozen=True)
 class Leavers(Resource):
     """Nobody who carries the marker group and is not one of these has a door left here.
 

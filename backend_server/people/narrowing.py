@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import Iterator
 
@@ -36,7 +35,7 @@ def remaining(site: Site, host: HostReader, today: date) -> Site:
         roster: tuple(e for e in entries if not e.over(today) or e.name in last)
         for roster, entries in site.people.items()
     }
-    return replace(site, people=people)
+    return site._replace(people=people)
 
 
 def overdue(now: Site, today: date) -> Iterator[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Iterable, Iterator, Mapping, NamedTuple
 
 from backend_server.checkout.keys import Key, Keys
+from backend_server.text.frozen import Frozen
 
 
 # People whose keys are all new at once: more likely an attack than new laptops
@@ -27,8 +27,7 @@ class Held(NamedTuple):
     seen: str  # time in UTC, with Z; empty where it is not known
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(Frozen):
     """Keys at GitHub that a person has to accept before they open anything.
 
     `old` stand meanwhile. Of these, `gone` are no longer at GitHub, and wait because without
@@ -46,14 +45,13 @@ class Offer:
         return bool(self.old and self.further) and not set(self.old) & set(self.answer)
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Frozen):
     """What stands, what waits for a yes, and whose answer tells nothing and why."""
 
     held: Mapping[str, Held]
     offers: tuple[Offer, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
-    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    failed: Mapping[str, str] = {}
+    left_out: Mapping[str, tuple[str, ...]] = {}
 
 
 class Known(NamedTuple):
@@ -113,7 +111,7 @@ def accept(verdict: Verdict, names: Iterable[str], now: str) -> Verdict:
     yes = {offer.name: offer for offer in verdict.offers if offer.name in set(names)}
     held = {name: Held(offer.answer, now) for name, offer in yes.items()}
     left = tuple(offer for offer in verdict.offers if offer.name not in yes)
-    return replace(verdict, held={**verdict.held, **held}, offers=left)
+    return verdict._replace(held={**verdict.held, **held}, offers=left)
 
 
 def _offer(name: str, old: Keys, answer: Keys, known: Known) -> Offer:

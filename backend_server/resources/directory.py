@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from typing import FrozenSet
 
 from backend_server.engine.resource import AtPath, Resource
@@ -18,7 +17,6 @@ from backend_server.text.errors import Refused
 Entries = FrozenSet[str]
 
 
-@dataclass(frozen=True)
 class Directory(AtPath):
     """A directory with this owner, group and mode. What is inside is left alone."""
 
@@ -48,7 +46,6 @@ class Directory(AtPath):
             host.set_access(self.path, self.mode, self.owner, self.group)
 
 
-@dataclass(frozen=True)
 class Acl(Resource):
     """A directory has exactly these lists, in entries such as `group:reviewers:r-x`.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 
 from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
@@ -13,7 +12,6 @@ from backend_server.text.change import Change, Changes, compare, hide, octal
 from backend_server.text.errors import Refused
 
 
-@dataclass(frozen=True)
 class File(AtPath):
     """A file with exactly this text, owner, group and mode.
 
@@ -55,7 +53,6 @@ class File(AtPath):
         host.write(self.path, self.text, self.mode, self.owner, self.group, validate)
 
 
-@dataclass(frozen=True)
 class FileMode(AtPath):
     """A file that something else brings has this mode, wherever it is there at all."""
 
@@ -71,7 +68,6 @@ class FileMode(AtPath):
         host.set_mode(self.path, self.mode)
 
 
-@dataclass(frozen=True)
 class NoFile(AtPath):
     """No file or link at this path."""
 

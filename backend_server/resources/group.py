@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.elsewhere import refuse_known_elsewhere
@@ -14,7 +12,6 @@ from backend_server.text.errors import Refused
 from backend_server.text.parsers import FIRST_PERSON
 
 
-@dataclass(frozen=True)
 class Group(Resource):
     """A group. Set gid only where an image or a share has the number baked in.
 
@@ -54,7 +51,6 @@ class Group(Resource):
                 )
 
 
-@dataclass(frozen=True)
 class Members(Resource):
     """Exactly who is in a group: off this list, or revoked, means out of the group."""
 
@@ -76,7 +72,6 @@ class Members(Resource):
         return self.users - revoked.names(host)
 
 
-@dataclass(frozen=True)
 class NotMembers(Resource):
     """None of these is in the group any more; all others are left alone."""
 
@@ -95,7 +90,6 @@ class NotMembers(Resource):
         _settle(host, self.group, found, found - self.users)
 
 
-@dataclass(frozen=True)
 class RootEquivalent(Resource):
     """A group whose members can become root holds, of all people, exactly these.
 

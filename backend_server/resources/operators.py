@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 
 from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
@@ -13,7 +12,6 @@ from backend_server.text.change import Change, Changes, compare
 from backend_server.text.errors import Refused
 
 
-@dataclass(frozen=True)
 class OperatorsFile(AtPath):
     """A file that is root's alone. What it says is the operator's: never changed, never shown.
 

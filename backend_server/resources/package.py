@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from backend_server.engine.resource import Resource
 from backend_server.host import apt
@@ -17,7 +16,6 @@ LISTS = "/var/lib/apt/lists"
 _OWN = "those of the host's own sources"
 
 
-@dataclass(frozen=True)
 class PackageLists(Resource):
     """apt's package lists are those of the sources that are configured.
 
@@ -42,7 +40,6 @@ class PackageLists(Resource):
         apt.update(host)
 
 
-@dataclass(frozen=True)
 class Packages(Resource):
     """These packages are installed. Nothing else is removed or upgraded for it."""
 
@@ -84,7 +81,6 @@ class Packages(Resource):
             )
 
 
-@dataclass(frozen=True)
 class NoPackages(Resource):
     """None of these packages is installed, nor their configuration kept."""
 
@@ -137,7 +133,6 @@ def _upgraded(simulation: str) -> frozenset[str]:
     return frozenset(re.findall(r"^Inst (\S+) \[", simulation, re.MULTILINE))
 
 
-@dataclass(frozen=True)
 class Held(Resource):
     """Those of these packages that are installed are on hold: no upgrade touches them.
 

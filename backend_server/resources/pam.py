@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Iterator
 
 from backend_server.engine.resource import Resource
@@ -21,7 +20,6 @@ _WRITTEN = (
 )
 
 
-@dataclass(frozen=True)
 class SuOnlyFor(Resource):
     """su(1) asks for a password of the members of one group only; root needs none.
 
@@ -58,7 +56,6 @@ def _is(line: str, module: str) -> bool:
     return module in line.split() and not line.startswith("#")
 
 
-@dataclass(frozen=True)
 class PamProfile(Resource):
     """A pam-auth-update(8) profile is there and in force: `line` stands in `used_in`.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import stat
-from dataclasses import dataclass
 
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
@@ -13,9 +13,15 @@ from backend_server.text.errors import CommandFailed
 
 
 PEND = "pend"
+# Where systemd looks for a unit before it looks in /etc/systemd/system: systemd.unit(5).
+_BEFORE_ETC = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+)
 
 
-@dataclass(frozen=True)
 class Unit(Resource):
     """A unit that comes back after a reboot, runs now, and has read its configuration.
 
@@ -71,7 +77,6 @@ class Unit(Resource):
             host.run("systemctl", "start", self.name)
 
 
-@dataclass(frozen=True)
 class Masked(Resource):
     """A unit that does not run and that nothing can start, whether it is installed or not."""
 
@@ -79,21 +84,26 @@ class Masked(Resource):
     masked: bool = True
     running: bool = False
 
-    def asks(self) -> tuple[str, ...]:
-        return (self.name,)
+    def foresee(self, host: HostReader) -> None:
+        host.begin_units_in_memory()
 
     def check(self, host: HostReader) -> Changes:
-        unit = host.unit(self.name)
+        found = host.unit_in_memory(self.name) or (self._to_be_loaded(host), "inactive")
         return compare(
-            masked=(unit.get("LoadState") == "masked", self.masked),
-            running=(unit.get("ActiveState") == "active", self.running),
+            masked=(found[0] == "masked", self.masked),
+            running=(found[1] == "active", self.running),
         )
+
+    def _to_be_loaded(self, host: HostReader) -> str:
+        """What systemd would find, if anybody asked it for this unit."""
+        first = (f"{folder}/{self.name}" for folder in _BEFORE_ETC)
+        mask = host.link(f"/etc/systemd/system/{self.name}") == os.devnull
+        return "masked" if mask and not any(map(host.stat, first)) else "loaded"
 
     def apply(self, host: Host, changes: Changes) -> None:
         host.run("systemctl", "mask", "--now", self.name)
 
 
-@dataclass(frozen=True)
 class RootsSocket(Resource):
     """What listens at this path answers root alone, where anything listens at all.
 
@@ -118,7 +128,6 @@ class RootsSocket(Resource):
         host.run("systemctl", "start", self.service)
 
 
-@dataclass(frozen=True)
 class Automount(Unit):
     """A unit that mounts when somebody looks; only enabled where the kernel cannot do that.
 

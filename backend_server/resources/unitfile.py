@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Iterator
 
 from backend_server.engine.resource import Resource
@@ -16,7 +15,6 @@ from backend_server.text.change import Changes, compare
 UNITS = "/etc/systemd/system"
 
 
-@dataclass(frozen=True)
 class UnitFile(File):
     """A file of systemd's with exactly this text, which systemd has read.
 

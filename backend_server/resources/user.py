@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from backend_server.engine.resource import Resource
@@ -20,7 +19,6 @@ _NEVER = "never"
 _LONG_AGO = "1970-01-01"  # day 0 of shadow(5)
 
 
-@dataclass(frozen=True)
 class User(Resource):
     """An account with its own group and a private home, locked from the moment it exists.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from backend_server.checkout.service import Service
 from backend_server.host.reader import HostReader
 from backend_server.jobs.component import jobrunner
 from backend_server.text.errors import Refused
+from backend_server.text.frozen import Frozen
 from backend_server.text.releases import Release, of_host
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Frozen):
     """What every command is asked: of which backend, from where, and for whom to read."""
 
     backend: str
@@ -64,4 +63,4 @@ def site(asked: Asked, release: Release) -> Site:
     backend = load(asked.backend, asked.checkout)
     today = datetime.now(timezone.utc).date()
     found = gather(backend, release, asked.checkout, today)
-    return replace(found, services=services_of(backend))
+    return found._replace(services=services_of(backend))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, Tuple
 
 from backend_server.checkout.gather import Site, everybody, without
@@ -29,7 +28,6 @@ from backend_server.text.parsers import parse_hosts
 Components = Tuple[Component, ...]
 
 
-@dataclass(frozen=True)
 class Options(Asked):
     """What a run is asked."""
 

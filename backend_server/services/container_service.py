@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Iterator, Mapping
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
@@ -14,7 +13,6 @@ from backend_server.services.choices import Settings
 from backend_server.text.change import Changes, compare
 
 
-@dataclass(frozen=True)
 class ContainerService(Resource):
     """A container that systemd keeps running at one digest of IMAGE, as its unit says.
 

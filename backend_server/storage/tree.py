@@ -14,6 +14,7 @@ from typing import Mapping
 
 from backend_server.text import acl
 from backend_server.text.acl import ACCESS, DEFAULT, Acl
+from backend_server.text.frozen import Frozen
 
 
 # O_PATH: a pipe does not block and a device does nothing when it is only looked at.
@@ -23,8 +24,7 @@ _DEEPEST = 200  # each level holds two descriptors, and a process has 1024
 _NOTHING_INSIDE: Mapping[str, Rule] = {}
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Frozen):
     """What everything in a tree is to have.
 
     `exact` takes away as well; the owner's permissions and those of `other` always stay.

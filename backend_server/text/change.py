@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import FrozenSet, Tuple, Union
+
+from backend_server.text.frozen import Frozen
 
 
 Value = Union[None, bool, int, str, FrozenSet[str]]
@@ -11,8 +12,7 @@ Value = Union[None, bool, int, str, FrozenSet[str]]
 HIDDEN = "(hidden)"
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Frozen):
     """One field of a resource that is not as declared. `before` None means absent."""
 
     field: str

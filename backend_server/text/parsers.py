@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Mapping, NamedTuple
 
 
@@ -116,16 +117,21 @@ class PackageState(NamedTuple):
 _PACKAGE = re.compile(r"^Package: (\S+)\nStatus: (\S+) (\S+) (\S+)$", re.MULTILINE)
 
 
+@lru_cache(maxsize=None)  # of a thousand packages, few differ
+def _state(want: str, flag: str, status: str) -> PackageState:
+    return PackageState(
+        installed=status == "installed" and flag == "ok",
+        held=want == "hold",
+        configured=status != "not-installed",
+        whole=status in ("installed", "config-files", "not-installed"),
+    )
+
+
 def parse_dpkg_status(text: str) -> dict[str, PackageState]:
     """State by package name, of /var/lib/dpkg/status. Installed on one architecture is enough."""
     packages: dict[str, PackageState] = {}
     for name, want, flag, status in _PACKAGE.findall(text):
-        state = PackageState(
-            installed=status == "installed" and flag == "ok",
-            held=want == "hold",
-            configured=status != "not-installed",
-            whole=status in ("installed", "config-files", "not-installed"),
-        )
+        state = _state(want, flag, status)
         known = packages.get(name)
         packages[name] = known if known and known.installed else state
     return packages
@@ -149,6 +155,12 @@ def parse_units(text: str) -> dict[str, Mapping[str, str]]:
         for name in {shown.get("Id", ""), *shown.get("Names", "").split()}:
             units[name] = shown
     return units
+
+
+def parse_unit_list(text: str) -> dict[str, tuple[str, str]]:
+    """LoadState and ActiveState by name, from `systemctl list-units`; some lines have a bullet."""
+    words = ([w for w in line.split() if w[1:]] for line in text.splitlines())
+    return {name: (load, active) for name, load, active, *_ in words}
 
 
 def parse_starts_and_ends(text: str, started: str) -> list[tuple[int | None, int]]:

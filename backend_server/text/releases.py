@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Mapping
 
 from backend_server.text.errors import Refused
+from backend_server.text.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(Frozen):
     """A release that this tool knows, and where it keeps things."""
 
     distribution: str  # ID of os-release(5)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from backend_server.text.frozen import Frozen
 
 
 DEVELOPERS = "developers"
@@ -47,8 +48,7 @@ REQUESTS = "requests"
 AREAS = (HIGH, MEDIUM, METADATA, REQUESTS)
 
 
-@dataclass(frozen=True)
-class Role:
+class Role(Frozen):
     """What the members of a group may do on a host.
 
     What is not granted here is refused. A person in several groups may do what any of

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -288,7 +288,7 @@ def test_contract(sample, snapshot):
     assert changes, "it differs, and that is no error"
     assert resource.check(host) == changes, "what is remembered says the same"
     assert snapshot() == untouched, "a look touches nothing"
-    assert {c.field for c in changes} <= {f.name for f in fields(resource)}
+    assert {c.field for c in changes} <= {*resource._fields}
     assert all(c.before != c.after or resource.secret for c in changes)
 
     resource.apply(host, changes)

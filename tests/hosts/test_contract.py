@@ -48,12 +48,11 @@ from tests.contract.test_contract import ON_BOOTED_HOSTS
 ON_PATH = 'import sys\nsys.path.insert(0, "/srv/backend-server")\n'
 SCRIPT = f"{ON_PATH}{inspect.getsource(nouns_of_the_tool)}"
 SCRIPT += """
-from dataclasses import fields
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
 LOOKS = [
-    *(("systemctl", "show"), ("apt-get", "--simulate")),
+    *(("systemctl", "show"), ("systemctl", "list-units"), ("apt-get", "--simulate")),
     *(("sshd", "-t"), ("visudo", "-c")),
     *(("nft", "-n"), ("docker", "ps"), ("iptables-save",)),
 ]
@@ -63,7 +62,7 @@ assert changes, "it differs, and that is no error"
 assert resource.check(host) == changes
 for argv in reader.programs:
     assert argv[:2] in LOOKS, argv
-assert {c.field for c in changes} <= {f.name for f in fields(resource)}
+assert {c.field for c in changes} <= {*resource._fields}
 if sys.argv[2:] == ["look"]:
     sys.exit()
 resource.apply(host, changes)

@@ -3,7 +3,6 @@
 import base64
 import shutil
 import struct
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -47,4 +46,4 @@ def site_of(name, release, place):
     """All that the declaration of this backend depends on, as on its host."""
     checkout = checkout_of(name, place)
     found = gather(load(name, checkout), named(release), checkout, TODAY)
-    return replace(found, checkout=CHECKOUT, services=services_of(found.backend))
+    return found._replace(checkout=CHECKOUT, services=services_of(found.backend))

@@ -45,10 +45,10 @@ def test_show_needs_no_root(host):
 @pytest.mark.parametrize(
     ("words", "ours", "all_of_them"),
     [
-        ("plan --offline", 150, 310),
-        ("status", 125, 290),
-        ("job list", 80, 230),
-        ("host disk", 100, 240),
+        ("plan --offline", 144, 265),
+        ("status", 116, 250),
+        ("job list", 75, 193),
+        ("host disk", 99, 217),
     ],
 )
 def test_a_command_imports_what_it_needs(host, words, ours, all_of_them):
@@ -60,6 +60,16 @@ def test_a_command_imports_what_it_needs(host, words, ours, all_of_them):
     own = [name for name in names if name.startswith("backend_server.")]
     assert (len(own) <= ours, len(names) <= all_of_them) == (True, True), names
     assert len(own) > ours / 2, "nothing was counted"
+
+
+@pytest.mark.parametrize(("words", "most"), [("plan --offline", 4), ("--offline", 5)])
+def test_a_run_that_changes_nothing_starts_few_programs(host, words, most):
+    done = manage(host, f"{words} --verbose")
+    assert done.returncode == 0
+    started = re.findall(r"^started: (.*)$", done.stdout, re.M)
+    assert len(started) <= most, started
+    assert any(line.startswith("systemctl show ") for line in started), started
+    assert len({*started}) == len(started), "one was begun, and then asked anew"
 
 
 def test_sudo_backend_keeps_the_persons_name(host):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -24,7 +23,7 @@ class Written(HostReader):
 @pytest.fixture
 def site(tmp_path):
     found = site_of("emis", "12", tmp_path / "checkout")
-    return replace(found, backend=replace(found.backend, second_factor=True))
+    return found._replace(backend=found.backend._replace(second_factor=True))
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_who_has_none(site, host):
 
 
 def test_nobody_is_asked(site, host):
-    site = replace(site, backend=replace(site.backend, second_factor=False))
+    site = site._replace(backend=site.backend._replace(second_factor=False))
     assert second_factor.without(site, host) == []
     with pytest.raises(Refused, match="emis asks nobody for a second factor"):
         second_factor.refuse(host, site.backend, "gus")

@@ -1,7 +1,5 @@
 """The host's clock: what is said of a guest whose clock nothing sets."""
 
-from dataclasses import replace
-
 import pytest
 
 from backend_server.base.component import clock
@@ -63,7 +61,7 @@ def test_others_have_a_time_service_of_their_own(site, guest):
     assert not [*clock.unset(site, guest)], "it was never offered"
     managed(site, guest)
     (guest.root / clock.HOSTS_CLOCK[1:]).unlink()
-    elsewhere = replace(site, backend=replace(site.backend, hyperv=False))
+    elsewhere = site._replace(backend=site.backend._replace(hyperv=False))
     assert not [*clock.unset(elsewhere, guest)]
 
 

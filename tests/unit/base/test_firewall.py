@@ -1,7 +1,6 @@
 """The packet filter's rules as each backend declares them, and the packages that are held."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -58,12 +57,11 @@ def test_the_table_is_replaced_in_one_step(site):
 def test_several_places_of_both_kinds(site):
     hosts = "192.0.2.9 one\n2001:db8::9 two\n"
     endpoints = ("two:443", "one:8443", "one:443", "one:443")
-    backend = replace(
-        site.backend,
+    backend = site.backend._replace(
         endpoints=endpoints,
         database=("192.0.2.31:1433", "192.0.2.30:1433"),
     )
-    text = rules(replace(site, backend=backend, hosts=hosts))
+    text = rules(site._replace(backend=backend, hosts=hosts))
     assert accepted(text, "from_services") == [
         ("ip", "192.0.2.9 . 443, 192.0.2.9 . 8443"),
         ("ip6", "2001:db8::9 . 443"),
@@ -98,7 +96,7 @@ def test_mistakes_in_the_database_are_listed_with_all_others(tmp_path):
     checkout = checkout_of("test", tmp_path / "checkout")
     (checkout / "packages/core.txt").write_text("_\n")
     site = site_of("test", "debian 12", tmp_path / "other")
-    bad = replace(site.backend, database=("db.example:1433", "192.0.2.30:1433"))
+    bad = site.backend._replace(database=("db.example:1433", "192.0.2.30:1433"))
     with pytest.raises(Exception, match="packages/core.txt:1") as raised:
         gather(bad, named("debian 12"), checkout, TODAY)
     assert "test/backend.py: database 'db.example:1433': wanted" in str(raised.value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import pytest
 
@@ -26,7 +25,6 @@ FAIL = UserError("it failed")
 DISK = OSError(5, "Input/output error", "/x")
 
 
-@dataclass(frozen=True)
 class Lamp(Resource):
     """A lamp that is on. TROUBLE comes when it is looked at, or when it is switched."""
 

@@ -1,7 +1,6 @@
 """A share as a backend declares it, its password, and when somebody should look."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -26,7 +25,7 @@ def test_what_follows_from_a_declaration():
     assert SHARE.source == "//windows.example/level4"
     assert SHARE.folder == "some/folder"
     assert (SHARE.mount, SHARE.endpoint) == ("mnt-level4.mount", "windows.example:445")
-    assert replace(SHARE, path="level4").folder == ""
+    assert SHARE._replace(path="level4").folder == ""
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_what_follows_from_a_declaration():
     ],
 )
 def test_what_no_unit_could_say_is_refused(field, value):
-    (problem,) = replace(SHARE, **{field: value}).problems()
+    (problem,) = SHARE._replace(**{field: value}).problems()
     assert problem.startswith(f"share: {field} {value!a}: wanted ")
 
 
@@ -56,12 +55,12 @@ def test_a_server_has_a_line_in_hosts_and_mistakes_name_the_file(tmp_path):
     tpp, noble = load("tpp", checkout), named("ubuntu 24.04")
     for share, said in (
         (SHARE, "share windows.example has no line in tpp/hosts"),
-        (replace(SHARE, account="a,b"), "tpp/backend.py: share: account 'a,b': wanted"),
+        (SHARE._replace(account="a,b"), "tpp/backend.py: share: account 'a,b': wanted"),
     ):
         with pytest.raises(Refused) as raised:
-            gather.gather(replace(tpp, share=share), noble, checkout, TODAY)
+            gather.gather(tpp._replace(share=share), noble, checkout, TODAY)
         assert said in str(raised.value)
-    pinned = replace(tpp, share=replace(SHARE, server="192.0.2.41"))
+    pinned = tpp._replace(share=SHARE._replace(server="192.0.2.41"))
     assert gather.gather(pinned, noble, checkout, TODAY).backend == pinned
 
 
@@ -72,7 +71,7 @@ def test_options_of_the_mount():
     }
     assert {"soft", "nosuid", "nodev", "noexec", "nofail", "_netdev"} <= {*found}
     assert not [each for each in found if each.startswith(("password", "domain"))]
-    other = list(options(replace(SHARE, seal=False, domain="TPP", file_mode=0o640)))
+    other = list(options(SHARE._replace(seal=False, domain="TPP", file_mode=0o640)))
     assert {"domain=TPP", "file_mode=0640"} <= {*other}
     assert "seal" not in other
 

@@ -1,6 +1,5 @@
 """That enough people can log in and become root after a run: who counts, and why not."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,12 +58,12 @@ def test_why_not(site, tmp_path, line, why):
 def alone(site):
     """Ada is the only developer."""
     developers = site.people["developers"][:1]
-    return replace(site, people={**site.people, "developers": developers})
+    return site._replace(people={**site.people, "developers": developers})
 
 
 def test_where_sudo_needs_no_password_a_locked_one_is_fine(site, tmp_path):
     host = host_with(tmp_path, "ada:!$y$hash")
-    easy = replace(site, backend=replace(site.backend, sudo_password=False))
+    easy = site._replace(backend=site.backend._replace(sudo_password=False))
     enough_remain(easy, host)
 
 
@@ -72,7 +71,7 @@ def test_where_sudo_needs_no_password_a_locked_one_is_fine(site, tmp_path):
 def test_without_a_key(site, tmp_path, keys):
     host = host_with(tmp_path)
     with pytest.raises(Refused) as refused:
-        enough_remain(replace(site, keys=keys), host)
+        enough_remain(site._replace(keys=keys), host)
     said = str(refused.value)
     assert "nobody would be able" in said
     assert "ada has no key" in said
@@ -82,7 +81,7 @@ def test_without_a_key(site, tmp_path, keys):
 
 def test_a_key_of_github_is_as_good(site, tmp_path):
     held = {"ada": site.keys["ada"], "grace": site.keys["grace"]}
-    enough_remain(replace(site, keys={}, github=held), host_with(tmp_path))
+    enough_remain(site._replace(keys={}, github=held), host_with(tmp_path))
 
 
 def test_one_of_two_is_too_few(site, tmp_path):
@@ -95,13 +94,13 @@ def test_one_of_two_is_too_few(site, tmp_path):
 @pytest.mark.parametrize("people", [{}, {"developers": ()}])
 def test_an_empty_roster(site, tmp_path, people):
     with pytest.raises(Refused, match="no developer is on the roster"):
-        enough_remain(replace(site, people=people), host_with(tmp_path))
+        enough_remain(site._replace(people=people), host_with(tmp_path))
 
 
 def test_who_may_not_use_sudo_does_not_count(site, tmp_path):
     keys = {name: site.keys[name] for name in ("rita", "gus")}
     with pytest.raises(Refused):
-        enough_remain(replace(site, keys=keys), host_with(tmp_path))
+        enough_remain(site._replace(keys=keys), host_with(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -127,10 +126,10 @@ def test_who_runs_it_must_be_able_to_come_back(site, tmp_path, uid, why):
 
 def test_a_developer_who_runs_it_and_has_no_key_is_refused(site, tmp_path):
     keys = {**site.keys, "linus": site.keys["ada"]}
-    linus = replace(site.people["developers"][0], name="linus")
+    linus = site.people["developers"][0]._replace(name="linus")
     people = {"developers": (*site.people["developers"], linus)}
     del keys["ada"]
     with pytest.raises(Refused, match="ada has no key"):
         enough_remain(
-            replace(site, people=people, keys=keys), host_with(tmp_path, login=2)
+            site._replace(people=people, keys=keys), host_with(tmp_path, login=2)
         )

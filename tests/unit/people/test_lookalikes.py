@@ -1,7 +1,5 @@
 """Which names are told to be alike, with pairs on both sides of the line."""
 
-from dataclasses import replace
-
 import pytest
 
 from backend_server.host.reader import HostReader
@@ -82,8 +80,8 @@ def test_notes_are_about_those_who_are_new(tmp_path):
     (etc / "group").write_text("opensafely-people:x:1:ada,grace\n")
     host, asks = HostReader(tmp_path / "root"), "is it really somebody else?"
     site = site_of("emis", "12", tmp_path / "site")
-    gracee = (replace(site.people["reviewers"][0], name="gracee"),)
-    site = replace(site, people={**site.people, "reviewers": gracee})
+    gracee = (site.people["reviewers"][0]._replace(name="gracee"),)
+    site = site._replace(people={**site.people, "reviewers": gracee})
     assert list(notes(site, host)) == [
         f"grace looks like gracee, who is on a roster too: {asks}",
         f"grace looks like graces, who has an account here: {asks}",

@@ -1,6 +1,5 @@
 """Whose access ends by itself, and whose does not because nobody else is left."""
 
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -30,7 +29,7 @@ def host(tmp_path):
 def with_ends(site, **ends):
     """The developers are these, until these days."""
     entries = (Entry(n, day, None, "developers", 1) for n, day in ends.items())
-    return replace(site, people={**site.people, "developers": tuple(entries)})
+    return site._replace(people={**site.people, "developers": tuple(entries)})
 
 
 @pytest.mark.parametrize(
@@ -61,6 +60,6 @@ def test_of_two_rosters_the_later_day_counts_for_the_account(site):
         "rita"
     ] == "never"
     researcher = Entry("rita", LATER, None, "emis/researchers", 1)
-    site = replace(site, people={**site.people, "researchers": (researcher,)})
+    site = site._replace(people={**site.people, "researchers": (researcher,)})
     (rita,) = (r for r in people(site) if isinstance(r, User) and r.name == "rita")
     assert rita.expires == str(LATER)

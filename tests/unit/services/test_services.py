@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from dataclasses import replace
 
 import pytest
 
@@ -215,7 +214,7 @@ def followed(tmp_path, **changes):
     backend = Backend(**{**vars(backend), "follows": (follow,)})
     checkout = checkout_of("test", tmp_path / "checkout")
     found = gather(backend, named("bookworm"), checkout, TODAY)
-    return replace(found, services=services_of(backend))
+    return found._replace(services=services_of(backend))
 
 
 @pytest.mark.parametrize(

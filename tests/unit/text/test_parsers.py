@@ -15,6 +15,7 @@ from backend_server.text.parsers import (
     parse_nsswitch,
     parse_passwd,
     parse_shadow,
+    parse_unit_list,
     parse_units,
 )
 
@@ -216,6 +217,22 @@ def test_units():
     assert set(found) == {"ssh.service", "sshd.service", "no.service"}
     assert found["sshd.service"]["ActiveState"] == "active"
     assert found["no.service"]["UnitFileState"] == ""
+
+
+def test_unit_list():
+    listed = """\
+  cron.service     loaded    active   running Regular background program
+● avahi.service    not-found inactive dead    avahi.service
+* x-gone.service   masked    failed   failed
+-.mount            loaded    active   mounted Root Mount
+"""
+    assert parse_unit_list(listed) == {
+        "cron.service": ("loaded", "active"),
+        "avahi.service": ("not-found", "inactive"),
+        "x-gone.service": ("masked", "failed"),
+        "-.mount": ("loaded", "active"),
+    }
+    assert parse_unit_list("") == {}
 
 
 def test_hosts():
