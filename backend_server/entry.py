@@ -14,9 +14,8 @@ import time
 
 
 OLDEST = (3, 8)
-NOTICES = (
-    "/var/lib/opensafely/notices"  # developers read it at each login: engine/notices.py
-)
+# Developers read it at each login: engine/notices.py.
+NOTICES = "/var/lib/opensafely/notices"
 
 
 def main():
@@ -86,12 +85,11 @@ def how_to_own(culprit, top, repository):
     # type: (str, str, str) -> str
     """The command. A clone from a path shares files with who has that repository: git-clone(1)."""
     if culprit.startswith(os.path.join(repository, "objects")):
-        return "git --git-dir=%s repack -a -d -f && git --git-dir=%s fsck" % (
-            repository,
-            repository,
+        return "git --git-dir={0} repack -a -d -f && git --git-dir={0} fsck".format(
+            repository
         )
-    return "chown -R root:root %s && chmod -R go-w %s && setfacl -R -k %s" % (
-        (top,) * 3
+    return "chown -R root:root {0} && chmod -R go-w {0} && setfacl -R -k {0}".format(
+        top
     )
 
 
@@ -128,9 +126,8 @@ def above_open_to_others(top):
 def open_to_others_in(top):
     # type: (str) -> str
     """The first path in TOP that not only root can change, now or once it is made; '' if none."""
-    apart = os.path.join(
-        top, ".venv"
-    )  # tests have their own Pythons; root runs none of it
+    # Tests have their own Pythons there; root runs none of it.
+    apart = os.path.join(top, ".venv")
     for folder, folders, files in os.walk(top):
         if open_to_others(os.lstat(folder)) or has_default_acl(folder):
             return folder
