@@ -21,6 +21,9 @@ from backend_server.text.errors import Refused, UserError
 
 Act = Callable[[Any], int]
 
+# These shut a door, or bring the last one back: no state of the host may hold them up.
+_ALWAYS = ("revoke", "undo")
+
 
 def main(argv: Sequence[str], checkout: str) -> int:
     """The exit status. Only errors we expect are caught: a bug keeps its traceback."""
@@ -33,7 +36,8 @@ def main(argv: Sequence[str], checkout: str) -> int:
         if options.looks:  # all others go on when nobody reads their output
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         act, asked = _asked(options, checkout)
-        if options.command != "show":
+        action = vars(options).get("action")
+        if options.command != "show" and action not in _ALWAYS:
             same_backend(asked, HostReader())
         return act(asked)
     except UserError as error:

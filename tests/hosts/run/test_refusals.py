@@ -74,7 +74,7 @@ def lines():
             arguments = [given.get(each.names[0], "") for each in command.arguments]
             needs = [a.names[0] for a in command.arguments if "required" in a.settings]
             words = (group, command.name, *arguments, *(f"{name}=x" for name in needs))
-            if command.name != "show":
+            if command.name not in ("show", "revoke", "undo"):
                 yield " ".join(filter(None, words))
 
 
@@ -84,6 +84,14 @@ def test_every_command_on_another_backends_host(host):
             done = manage(host, words, backend="tpp")
             refused(done, "this host is the backend test; wanted tpp")
             assert done.stdout == "", words
+
+
+def test_rubbish_instead_of_a_name_holds_up_no_rescue(host):
+    with edited(host, "/etc/opensafely/backend", "rubbish\n"):
+        refused(manage(host, "status"), "this host is the backend rubbish")
+        assert manage(host, "host undo").returncode == 0
+        done = manage(host, "people revoke nobody-here --why test")
+        assert "this host is the backend" not in done.stderr
 
 
 def test_first_run_without_a_terminal(host):
