@@ -5,7 +5,6 @@
 
 import re
 from argparse import _SubParsersAction
-from dataclasses import replace
 
 import pytest
 
@@ -51,9 +50,9 @@ def test_a_further_service_is_no_surprise(tmp_path):
     """docker may be restarted while it runs; and the job-runner stays the job-runner."""
     site = site_of("test", "bookworm", tmp_path / "checkout")
     runner = jobrunner(site.backend)
-    further = replace(runner, name="airlock")
+    further = runner._replace(name="airlock")
     for services in ((runner, further), (further, runner)):
-        parts = {p.name: p for p in declare(replace(site, services=services))}
+        parts = {p.name: p for p in declare(site._replace(services=services))}
         (rules,) = (r for r in parts["docker"].resources if type(r) is DockerRules)
         assert rules.services == {"jobrunner", "airlock"}
         units = [r for r in parts["jobrunner"].resources if type(r) is ContainerService]
