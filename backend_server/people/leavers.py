@@ -8,9 +8,8 @@ from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.people.doors import open_doors, shut_out
-from backend_server.people.owned import files_owned
 from backend_server.text.change import Changes, compare
-from backend_server.text.errors import CommandFailed, UserError
+from backend_server.text.errors import UserError
 from backend_server.text.parsers import FIRST_PERSON
 
 
@@ -53,15 +52,4 @@ def _shut(host: Host, name: str) -> UserError | None:
                 pass
         except UserError as error:
             failed = error
-        host.say(_owned(host, name))
     return failed
-
-
-def _owned(host: HostReader, name: str) -> str:
-    try:
-        owned = files_owned(host, name)
-    except CommandFailed as error:
-        return f"{name}'s files were not counted: {error}"
-    places = [f"{number} in {top}" for top, number in sorted(owned.items())]
-    files = f"{sum(owned.values())} files" + ": " * bool(places) + ", ".join(places)
-    return f"{name} still owns {files}"

@@ -12,6 +12,11 @@ from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import FIRST_PERSON
+from backend_server.text.roles import MARKER
+
+
+# A file for each person of ours who has lost a group, until nothing of before goes on.
+LOST = "/var/lib/opensafely/lost"
 
 
 @dataclass(frozen=True)
@@ -159,9 +164,17 @@ def _settle(
     host: Host, group: str, found: frozenset[str], wanted: frozenset[str]
 ) -> None:
     for user in sorted(found - wanted):  # take away before you give
+        note_lost(host, user, group)
         host.run("gpasswd", "--delete", user, group)
     for user in sorted(wanted - found):
         host.run("gpasswd", "--add", user, group)
+
+
+def note_lost(host: Host, user: str, group: str = "") -> None:
+    """Of an account of ours: whenever this run is killed, the next ends what was begun before."""
+    if user in host.members(MARKER).intersection(host.users()):
+        before = host.read(f"{LOST}/{user}") or ""
+        host.write(f"{LOST}/{user}", f"{before}{group}\n", 0o600)
 
 
 def _refuse_primary(group: str, users: frozenset[str], host: HostReader) -> None:

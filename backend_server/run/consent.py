@@ -9,6 +9,7 @@ from backend_server.engine.engine import Outcome
 from backend_server.host.question import agreed, answer, say
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers
+from backend_server.people.lost import LostRoles
 from backend_server.people.offers import Offer, alarm, says
 from backend_server.resources import Members, NotMembers, RootEquivalent, User
 from backend_server.run.run import Run
@@ -64,15 +65,19 @@ def adoption(run: Run, yes: bool) -> None:
 
 
 def removal(run: Run, yes: bool) -> None:
-    """Somebody agrees that more than one person loses access, or Refused is raised."""
-    names = leaving(run.outcomes)
+    """Somebody agrees that more than one person is cut off, or Refused is raised."""
+    leave, begun = leaving(run.outcomes), ending(run.outcomes)
+    names = [*leave, *(name for name, what in begun if not what.startswith("0 "))]
     if len(names) < 2 or yes:
         return
-    them = ", ".join(names)
+    left = "are on no roster any more: each loses access, sessions included."
     agreed(
-        f"{them} would all lose their access at once, and nobody is here to confirm that",
-        (f"{them} are on no roster any more: each loses access, sessions included.",),
-        "Type yes if all of them left: ",
+        f"{', '.join(names)} would all be cut off at once, and nobody is here to confirm that",
+        (
+            *(f"{', '.join(leave)} {left}" for _ in leave[:1]),
+            *(f"{name} loses a role, and with it {what}." for name, what in begun),
+        ),
+        "Type yes if that is so: ",
     )
 
 
@@ -104,6 +109,15 @@ def leaving(planned: list[Outcome]) -> list[str]:
     return sorted(found)
 
 
+def ending(planned: list[Outcome]) -> list[tuple[str, str]]:
+    """People who stay, and what ends that they began with a role that they lose."""
+    changes = [
+        o.changes for o in planned if isinstance(o.resource, LostRoles) and o.changes
+    ]
+    lines = [line for each in changes for line in sorted(each[0].before)]  # type: ignore[arg-type]
+    return [(line.partition(": ")[0], line.partition(": ")[2]) for line in lines]
+
+
 def adopted(planned: list[Outcome]) -> list[str]:
     """Accounts that are here and will be ours."""
     return [
@@ -127,6 +141,8 @@ def _of(outcome: Outcome) -> Iterator[tuple[str, str]]:
     resource = outcome.resource
     for person in leaving([outcome]):
         yield person, "loses every way in"
+    for person, begun in ending([outcome]):
+        yield person, f"loses {begun}"
     for change in outcome.changes:
         if isinstance(resource, NoOtherKeys):
             assert isinstance(change.before, frozenset)
