@@ -9,8 +9,7 @@ from backend_server.checkout.gather import Site, everybody, until
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
-from backend_server.people.leavers import Leavers
-from backend_server.people.lost import LostRoles
+from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.resources import Group, Members, RootEquivalent, User, timed
 from backend_server.text.roles import (
     DOCKER,
@@ -39,13 +38,6 @@ def people(site: Site) -> Iterator[Resource]:
         # Whoever left and is back has no end of the past.
         expires = str(until(site, name) or "never")
         yield User(name, home=f"/home/{name}", marker=MARKER, expires=expires)
-    settled = tuple(_settled(site))
-    yield from settled
-    roles = tuple((noun.group, noun.users) for noun in settled)
-    yield LostRoles(MARKER, everybody(site.people), roles)
-
-
-def _settled(site: Site) -> Iterator[RootEquivalent | Members]:
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
         users = frozenset({OPENSAFELY} if name == DOCKER else ())
         yield RootEquivalent(name, users, site.backend.provider_accounts, MARKER)
@@ -53,6 +45,7 @@ def _settled(site: Site) -> Iterator[RootEquivalent | Members]:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
         yield Members(role.group, frozenset(entry.name for entry in entries))
+    yield LostRoles(MARKER, everybody(site.people))
 
 
 def _groups() -> Iterator[Resource]:

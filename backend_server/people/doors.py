@@ -78,10 +78,9 @@ def end_sessions(host: Host, name: str) -> str:
 
 
 def end_begun(host: Host, name: str) -> None:
-    """Nor may anybody become them by a file; later, where this run is of such a session."""
+    """Nothing goes on of what somebody began who stays, nor can it begin anew by a file."""
     end_sessions(host, name)
-    if not processes.own(processes.running(host), host.users()[name].uid):
-        _look_through(host, name)
+    _look_through(host, name)
 
 
 def _try(door: Door, host: Host, name: str) -> tuple[str, str]:
@@ -171,7 +170,9 @@ def _sessions_in(running: Processes, host: HostReader, name: str) -> str:
 
 def _end_sessions(host: Host, name: str) -> None:
     uid = host.users()[name].uid
-    if not processes.own(processes.running(host), uid):  # logind would end this run too
+    ours = processes.ours(processes.running(host)).values()
+    # Else logind would end this run too.
+    if not any(uid in process.uids for process in ours):
         _ask(host, "loginctl", "terminate-user", name)
     processes.end(host, uid)
     for verb in ("stop", "reset-failed"):  # a manager that was killed counts as failed

@@ -20,8 +20,7 @@ from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.people.authorized_keys import NoOtherKeys
-from backend_server.people.leavers import Leavers
-from backend_server.people.lost import LostRoles
+from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.resources import NotMembers
 from backend_server.text.roles import MARKER, ROLES
 

@@ -71,11 +71,6 @@ def ours(found: Processes) -> Processes:
     return line
 
 
-def own(found: Processes, uid: int) -> bool:
-    """Whether this run was started from a session of an account's."""
-    return any(uid in process.uids for process in ours(found).values())
-
-
 def of(found: Processes, uid: int) -> list[Process]:
     """What an account runs, on whatever way it got there; never `ours`."""
     line = ours(found)
@@ -93,7 +88,7 @@ def end(host: Host, uid: int) -> None:
         if time.monotonic() > deadline:
             _give_up(host, left)
             return
-        if not own(found, uid):
+        if not any(uid in process.uids for process in ours(found).values()):
             _kill_as(uid, found)
         for process in left:
             with contextlib.suppress(ProcessLookupError):

@@ -8,8 +8,7 @@ from typing import Iterator
 from backend_server.engine.engine import Outcome
 from backend_server.host.question import agreed, answer, say
 from backend_server.people.authorized_keys import NoOtherKeys
-from backend_server.people.leavers import Leavers
-from backend_server.people.lost import LostRoles
+from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.people.offers import Offer, alarm, says
 from backend_server.resources import Members, NotMembers, RootEquivalent, User
 from backend_server.run.run import Run

@@ -53,7 +53,8 @@ def storage(site: Site) -> Iterator[Resource]:
     yield Acl(MEDIUM_TREE)
     yield Acl(work, default=access_to(MEDIUM))
     yield Acl(REQUESTS_TREE)
-    yield UnitFile(f"{UNITS}/{_NOSUID}", site.etc[f"{UNITS}/{_NOSUID}"])
+    path = f"{UNITS}/{_NOSUID}"
+    yield UnitFile(path, site.etc[path], notify=(_NOSUID,))
     yield NoSuid(_NOSUID, places=PLACES)
     yield from _modes(site)
 

@@ -323,3 +323,13 @@ def test_killed_with_the_group_gone_and_all_else_going_on(host):
         assert host.run("ls /var/lib/opensafely/lost").stdout == "ivan\n"
         host.run(NARROW)
     run(host)
+
+
+def test_after_a_boot_all_is_closed_before_anybody_runs(host):
+    """As a crontab of somebody's sees it that has something for that moment."""
+    line = "@reboot findmnt --noheadings --output VFS-OPTIONS --target ~ >~/options"
+    host.run(f"echo '{line}' | crontab -u gus -")
+    host.reboot()
+    wait_until(lambda: host.run("cat /home/gus/options", check=False).stdout)
+    assert {"nosuid", "nodev"} <= {*host.read("/home/gus/options").strip().split(",")}
+    assert rests(host, words="--offline")
