@@ -44,7 +44,8 @@ def people(site: Site) -> Iterator[Resource]:
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
-        yield Members(role.group, frozenset(entry.name for entry in entries))
+        names = frozenset(entry.name for entry in entries)
+        yield Members(role.group, names, offline=not role.network)
     yield LostRoles(MARKER, everybody(site.people))
 
 

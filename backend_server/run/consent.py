@@ -65,17 +65,15 @@ def adoption(run: Run, yes: bool) -> None:
 
 def removal(run: Run, yes: bool) -> None:
     """Somebody agrees that more than one person is cut off, or Refused is raised."""
-    leave, begun = leaving(run.outcomes), ending(run.outcomes)
-    names = [*leave, *(name for name, what in begun if not what.startswith("0 "))]
-    if len(names) < 2 or yes:
+    names, begun = leaving(run.outcomes), ending(run.outcomes)
+    if len(names) + len(begun) < 2 or yes:
         return
-    left = "are on no roster any more: each loses access, sessions included."
+    them, others = ", ".join(names), (f"{name} loses {what}." for name, what in begun)
+    left = f"{them} are on no roster any more: each loses access, sessions included."
     agreed(
-        f"{', '.join(names)} would all be cut off at once, and nobody is here to confirm that",
-        (
-            *(f"{', '.join(leave)} {left}" for _ in leave[:1]),
-            *(f"{name} loses a role, and with it {what}." for name, what in begun),
-        ),
+        f"{', '.join([*names, *dict(begun)])} would all be cut off at once, and nobody "
+        "is here to confirm that",
+        (*[left][: len(names)], *others),
         "Type yes if that is so: ",
     )
 
@@ -110,10 +108,14 @@ def leaving(planned: list[Outcome]) -> list[str]:
 
 def ending(planned: list[Outcome]) -> list[tuple[str, str]]:
     """People who stay, and what ends that they began with a role that they lose."""
-    changes = [
-        o.changes for o in planned if isinstance(o.resource, LostRoles) and o.changes
-    ]
-    lines = [line for each in changes for line in sorted(each[0].before)]  # type: ignore[arg-type]
+    lost = [o.changes for o in planned if isinstance(o.resource, LostRoles)]
+    lines = [
+        line
+        for each in lost
+        for c in each
+        for line in sorted(c.before)
+        if ": 0 " not in line
+    ]  # type: ignore[arg-type]
     return [(line.partition(": ")[0], line.partition(": ")[2]) for line in lines]
 
 

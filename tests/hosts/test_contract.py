@@ -27,6 +27,7 @@ from backend_server.resources import (
     Held,
     Masked,
     NoPackages,
+    NoSuid,
     PackageLists,
     Packages,
     PamProfile,
@@ -38,7 +39,6 @@ from backend_server.run.place import load
 from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService
 from backend_server.storage.component import PLACES
-from backend_server.storage.nosuid import NoSuid
 from backend_server.text.roles import MARKER
 from sandbox.command import CommandFailed
 from tests.contract import nouns as nouns_of_the_tool

@@ -325,6 +325,19 @@ def test_killed_with_the_group_gone_and_all_else_going_on(host):
     run(host)
 
 
+def test_no_role_without_a_network_comes_before_the_network_goes(host):
+    """Also where the run does not get as far as the rules."""
+    connect = "exec 3<>/dev/tcp/127.0.0.1/22 && head -c 4 <&3"
+    with rosters(host, BEFORE):
+        run(host)
+        assert as_(host, "rita", connect) == "SSH-"
+        with rosters(host, AFTER):
+            run(host, "--yes --offline --only leavers --only people")
+            assert as_(host, "rita", f"cat {MEDIUM}") == "medium\n"
+            assert "refused" in as_(host, "rita", connect)
+    run(host)
+
+
 def test_after_a_boot_all_is_closed_before_anybody_runs(host):
     """As a crontab of somebody's sees it that has something for that moment."""
     line = "@reboot findmnt --noheadings --output VFS-OPTIONS --target ~ >~/options"
