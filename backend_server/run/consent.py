@@ -108,15 +108,14 @@ def leaving(planned: list[Outcome]) -> list[str]:
 
 def ending(planned: list[Outcome]) -> list[tuple[str, str]]:
     """People who stay, and what ends that they began with a role that they lose."""
-    lost = [o.changes for o in planned if isinstance(o.resource, LostRoles)]
-    lines = [
-        line
-        for each in lost
-        for c in each
-        for line in sorted(c.before)
-        if ": 0 " not in line
-    ]  # type: ignore[arg-type]
-    return [(line.partition(": ")[0], line.partition(": ")[2]) for line in lines]
+    found = []
+    for outcome in planned:
+        for change in (
+            outcome.changes if isinstance(outcome.resource, LostRoles) else ()
+        ):
+            assert isinstance(change.before, frozenset)
+            found += [line.partition(": ")[::2] for line in sorted(change.before)]
+    return [(name, what) for name, what in found if not what.startswith("0 ")]
 
 
 def adopted(planned: list[Outcome]) -> list[str]:
