@@ -55,7 +55,8 @@ def shut_out(host: Host, name: str) -> Iterator[tuple[str, str]]:
     """
     whys = []
     if open_doors(host, name):
-        note_lost(host, name)
+        with contextlib.suppress(OSError):  # a full disk keeps no door open
+            note_lost(host, name)
     for number, door in enumerate(DOORS * 2):
         found, why = _try(door, host, name)
         whys += [f"{door.name}: {why}"] if why else []
