@@ -17,8 +17,9 @@ from backend_server.text.parsers import FIRST_PERSON
 from backend_server.text.roles import MARKER
 
 
-# A file for each person of ours who has lost a group, until nothing of before goes on.
-LOST = "/var/lib/opensafely/lost"
+# A file for each person of ours who has lost a group, until nothing of before goes on. A boot
+# ends that too, and no disk that is full keeps anybody in a group.
+LOST = "/run/opensafely/lost"
 
 
 @dataclass(frozen=True)

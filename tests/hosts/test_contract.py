@@ -104,7 +104,7 @@ LEAVE = (
     f"useradd -mG {MARKER},mail linus; "
     "setsid runuser -u linus -- sleep 600 >/dev/null 2>&1 &"
 )
-LOSE = "install -d /var/lib/opensafely/lost; echo mail >/var/lib/opensafely/lost/linus"
+LOSE = "install -d /run/opensafely/lost; echo mail >/run/opensafely/lost/linus"
 NOSUID = NoSuid("opensafely-nosuid.service", places=PLACES)
 UNIT = "contract.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"

@@ -306,9 +306,10 @@ def test_by_its_date(host):
         host.run(NARROW)
         assert "ivan" in str(history(host)[-1]["resources"])
     host.run(NARROW)
-    assert not host.run("ls /var/lib/opensafely/lost").stdout
+    assert not host.run("ls /run/opensafely/lost").stdout
 
 
+@pytest.mark.long
 def test_killed_with_the_group_gone_and_all_else_going_on(host):
     host.write("/opt/killed.py", KILLED.read_text())
     with the_day_comes(host):
@@ -320,7 +321,7 @@ def test_killed_with_the_group_gone_and_all_else_going_on(host):
             if "developers" not in host.run("id -nG ivan").stdout:
                 break
         assert whose(host, "ivan")
-        assert host.run("ls /var/lib/opensafely/lost").stdout == "ivan\n"
+        assert host.run("ls /run/opensafely/lost").stdout == "ivan\n"
         host.run(NARROW)
     run(host)
 
