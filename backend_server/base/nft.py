@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
@@ -25,12 +25,14 @@ class NftTable(Resource):
     of nft word the same rules differently, but each one always alike.
 
     Where a line says `uid:NAME`, the file has that account's uid and its subordinate ones
-    (subuid(5)); the line is left out while there is no such account.
+    (subuid(5)); the line is left out while there is no such account. `uid:@GROUP` stands for
+    a line for each member of a group who is not one of `but`.
     """
 
     name: str
     path: str
     text: str
+    but: frozenset[str] = frozenset()
     rules: str = _AS_LOADED
 
     def owns(self) -> tuple[str, ...]:
@@ -69,20 +71,27 @@ class NftTable(Resource):
         return hashlib.sha256(self._with_uids(host).encode()).hexdigest()
 
     def _with_uids(self, host: HostReader) -> str:
-        lines = (_numbered(line, host) for line in self.text.splitlines(keepends=True))
+        lines = (_numbered(line, host) for line in self._lines(host))
         return "".join(filter(None, lines))
 
     def _wanted(self, host: HostReader) -> str:
         """The text, less the lines of accounts that are not there and will not be."""
-        lines = self.text.splitlines(keepends=True)
-        return "".join(line for line in lines if _has_account(line, host))
+        return "".join(x for x in self._lines(host) if _has_account(x, host))
+
+    def _lines(self, host: HostReader) -> Iterator[str]:
+        """With one for each member of a group in place of the group's."""
+        for line in self.text.splitlines(keepends=True):
+            group = _GROUP.search(line)
+            others = host.members(group[1]) - self.but if group else ()
+            named = (_GROUP.sub(f"uid:{name}", line) for name in sorted(others))
+            yield from named if group else (line,)
 
     def _found(self, host: HostReader) -> str | None:
         """The file that is there, with names in place of the uids that are rightly theirs."""
         found = host.read(self.path)
         if found is None:
             return None
-        named = filter(_NAMED.search, self.text.splitlines(keepends=True))
+        named = filter(_NAMED.search, self._lines(host))
         names = {_numbered(line, host): line for line in named}
         return "".join(
             names.get(line, line) for line in found.splitlines(keepends=True)
@@ -97,6 +106,7 @@ class NftTable(Resource):
 
 
 _NAMED = re.compile(r"\buid:([\w.-]+)")
+_GROUP = re.compile(r"\buid:@([\w.-]+)")
 
 
 def _has_account(line: str, host: HostReader) -> bool:

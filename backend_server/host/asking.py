@@ -83,11 +83,12 @@ class Asking:
             line.split()[1] for line in output.stdout.splitlines() if " SHA256:" in line
         }
 
-    def folders_with_files_of(self, uid: int, tops: Iterable[str]) -> list[str]:
-        """Of each file that is this uid's the folder it is in, on these file systems."""
+    def files_of(self, uid: int, tops: Iterable[str]) -> list[tuple[int, str]]:
+        """Mode and path of each file that is this uid's on these file systems; no folders."""
         of_uid = ("-xdev", "-uid", str(uid), "!", "-type", "d")
-        argv = ("find", *tops, *of_uid, "-printf", r"%h\0")
-        return self._start(argv, deadline_s=_QUESTION_S).stdout.split("\0")[:-1]
+        argv = ("find", *tops, *of_uid, "-printf", r"%m %p\0")
+        lines = self._start(argv, deadline_s=_DU_S).stdout.split("\0")[:-1]
+        return [(int(line.split()[0], 8), line.partition(" ")[2]) for line in lines]
 
     def last_words(self, unit: str, container: str, lines: int) -> list[str]:
         """The last lines of a service's container and of docker's client, but for its small talk."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Callable, Iterator, Mapping
@@ -105,6 +106,14 @@ class Host(HostReader):
         at = parent_of(str(self.root), path, make=False)
         with at as (folder, name), _opened(folder, name) as fd:
             os.fchmod(fd, mode)
+
+    def clear_set_id(self, path: str, owner: int) -> None:
+        """The file at PATH makes nobody somebody else; one of another owner is left alone."""
+        at = parent_of(str(self.root), path, make=False)
+        with at as (folder, name), _opened(folder, name) as fd:
+            found = os.fstat(fd)
+            if found.st_uid == owner and stat.S_ISREG(found.st_mode):
+                os.fchmod(fd, stat.S_IMODE(found.st_mode) & ~0o6000)
 
     def mark_pending(self, unit: str, because: str, process: str = "") -> None:
         """Whatever happens now, the next run knows that `unit` has a change to notice.

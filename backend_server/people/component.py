@@ -8,7 +8,7 @@ from backend_server.checkout.gather import Site, everybody, until
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
-from backend_server.people.leavers import Leavers
+from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.resources import Group, Members, RootEquivalent, User, timed
 from backend_server.text.roles import (
     DOCKER,
@@ -43,7 +43,9 @@ def people(site: Site) -> Iterator[Resource]:
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
-        yield Members(role.group, frozenset(entry.name for entry in entries))
+        names = frozenset(entry.name for entry in entries)
+        yield Members(role.group, names, offline=not role.network)
+    yield LostRoles(MARKER, everybody(site.people))
 
 
 def _groups() -> Iterator[Resource]:

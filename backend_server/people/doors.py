@@ -11,8 +11,9 @@ from backend_server.checkout.keys import FOLDER as KEYS
 from backend_server.checkout.keys import in_text
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.people import crontabs, processes
+from backend_server.people import crontabs, owned, processes
 from backend_server.people.processes import Processes
+from backend_server.resources.group import LOST, note_lost
 from backend_server.text.change import counted
 from backend_server.text.errors import CommandFailed, UserError
 from backend_server.text.parsers import FIRST_PERSON
@@ -38,7 +39,8 @@ class Door(NamedTuple):
 
 def open_doors(host: HostReader, *names: str) -> frozenset[str]:
     """What is open to these accounts, as `ada: 2 keys`."""
-    found = [(n, door.still_open(host, n)) for n in names for door in DOORS[:-1]]
+    doors = [door for door in DOORS if door.still_open != _sessions]
+    found = [(name, door.still_open(host, name)) for name in names for door in doors]
     running = processes.running(host) if names else {}  # for all of them, as it is slow
     found += [(name, _sessions_in(running, host, name)) for name in names]
     return frozenset(f"{name}: {what}" for name, what in found if what)
@@ -52,6 +54,9 @@ def shut_out(host: Host, name: str) -> Iterator[tuple[str, str]]:
     is shut may have opened another.
     """
     whys = []
+    if open_doors(host, name):
+        with contextlib.suppress(OSError):  # a full disk keeps no door open
+            note_lost(host, name)
     for number, door in enumerate(DOORS * 2):
         found, why = _try(door, host, name)
         whys += [f"{door.name}: {why}"] if why else []
@@ -71,6 +76,12 @@ def end_sessions(host: Host, name: str) -> str:
     if found:
         _end_sessions(host, name)
     return found
+
+
+def end_begun(host: Host, name: str) -> None:
+    """Nothing goes on of what somebody began who stays, nor can it begin anew by a file."""
+    end_sessions(host, name)
+    _look_through(host, name)
 
 
 def _try(door: Door, host: Host, name: str) -> tuple[str, str]:
@@ -183,6 +194,20 @@ def _free_displays(host: Host, uid: int) -> None:
                 host.remove(f"{folder}/{name}")
 
 
+def _unlooked(host: HostReader, name: str) -> str:
+    return "files not looked through" if host.stat(f"{LOST}/{name}") else ""
+
+
+def _look_through(host: Host, name: str) -> None:
+    """What makes others them, or of a group of theirs, does not any more. Once is enough."""
+    found = owned.files(host, name)
+    host.say(f"{name} still owns {owned.told(found)}")
+    for path in owned.set_id(found):
+        host.say(f"set-user-id and set-group-id taken from {name}'s {path!a}")
+        host.clear_set_id(path, host.users()[name].uid)
+    host.remove(f"{LOST}/{name}")
+
+
 def _ask(host: Host, *argv: str) -> None:
     """Where there is no such program, or nothing to end, what we do ourselves has to do."""
     with contextlib.suppress(CommandFailed):
@@ -200,4 +225,5 @@ DOORS = (
     Door("crontab", crontabs.crontab, crontabs.put_crontab_away),
     Door("at", crontabs.at_jobs, crontabs.put_at_jobs_away),
     Door("sessions", _sessions, _end_sessions),
+    Door("set-id files", _unlooked, _look_through),
 )

@@ -1,15 +1,20 @@
-"""People who are gone."""
+"""People who are gone, and roles of which somebody who stays is."""
 
 from __future__ import annotations
 
+import itertools
+
 from backend_server.engine.resource import Resource
+from backend_server.host.loginuid import person
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.people.doors import open_doors, shut_out
-from backend_server.people.owned import files_owned
-from backend_server.text.change import Changes, compare
-from backend_server.text.errors import CommandFailed, UserError
+from backend_server.people import processes
+from backend_server.people.doors import end_begun, open_doors, shut_out
+from backend_server.resources.group import LOST
+from backend_server.text.change import Changes, compare, counted
+from backend_server.text.errors import UserError
 from backend_server.text.parsers import FIRST_PERSON
+from backend_server.text.roles import ROLES, ROOT_EQUIVALENT_GROUPS
 
 
 class Leavers(Resource):
@@ -50,15 +55,45 @@ def _shut(host: Host, name: str) -> UserError | None:
                 pass
         except UserError as error:
             failed = error
-        host.say(_owned(host, name))
     return failed
 
 
-def _owned(host: HostReader, name: str) -> str:
-    try:
-        owned = files_owned(host, name)
-    except CommandFailed as error:
-        return f"{name}'s files were not counted: {error}"
-    places = [f"{number} in {top}" for top, number in sorted(owned.items())]
-    files = f"{sum(owned.values())} files" + ": " * bool(places) + ", ".join(places)
-    return f"{name} still owns {files}"
+_TAKE = ("Members", "NotMembers", "RootEquivalent")  # what takes people out of groups
+
+
+class LostRoles(Resource):
+    """Nothing goes on that one of these people began with a group that they have lost.
+
+    A process keeps the groups that it was born with. All of theirs end, root shells that they
+    got through sudo included, and they log in again; what they have planned runs later, with
+    the groups of then. Whoever runs this goes on, until the timer comes.
+    """
+
+    marker: str
+    people: frozenset[str]
+    begun: frozenset[str] = frozenset()
+
+    def check(self, host: HostReader) -> Changes:
+        lost, users = self._lost(host), host.users()
+        running = processes.running(host) if lost else {}
+        number = {name: len(processes.of(running, users[name].uid)) for name in lost}
+        begun = {
+            f"{n}: {counted(number[n], 'process')} begun in {lost[n]}" for n in lost
+        }
+        return compare(begun=(frozenset(begun), self.begun))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        for name in sorted(self._lost(host)):
+            end_begun(host, name)
+
+    def _lost(self, host: HostReader) -> dict[str, str]:
+        """Of each of them the groups: by their mark, or which this run will take."""
+        here = self.people & host.users().keys() - {person(host)}
+        found = {name: (host.read(f"{LOST}/{name}") or "").split() for name in here}
+        groups = (*(role.group for role in ROLES), *ROOT_EQUIVALENT_GROUPS)
+        for noun, group in itertools.product(_TAKE, groups):
+            for change in host.planned(f"{noun} {group}"):
+                gone = change.before - change.after  # type: ignore[operator]
+                for name in here & gone:  # type: ignore[operator]
+                    found[name].append(group)
+        return {name: " ".join(sorted({*all_})) for name, all_ in found.items() if all_}

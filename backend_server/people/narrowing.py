@@ -19,7 +19,7 @@ from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.people.authorized_keys import NoOtherKeys
-from backend_server.people.leavers import Leavers
+from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.resources import NotMembers
 from backend_server.text.roles import MARKER, ROLES
 
@@ -68,6 +68,7 @@ def _resources(before: Site, now: Site, host: HostReader) -> Iterator[Resource]:
         over = frozenset(e.name for e in entries) - {e.name for e in left}
         if over & stay:
             yield NotMembers(role.group, over)
+    yield LostRoles(MARKER, stay)
     for name in sorted(stay):
         keys = (*now.keys.get(name, ()), *now.github.get(name, ()))
         yield NoOtherKeys(name, frozenset(keys))

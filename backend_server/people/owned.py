@@ -1,27 +1,39 @@
-"""How many files an account has, and where."""
+"""Which files an account has, how many of them where, and which make others somebody else."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterator
+from typing import Iterator, List, Tuple
 
 from backend_server.host.reader import HostReader
+from backend_server.storage.component import PLACES
 
 
 # Where people's files are, should these be file systems of their own.
 _PLACES = (
     *("/home", "/srv", "/srv/high_privacy", "/srv/medium_privacy"),
-    *("/tmp", "/var", "/var/tmp", "/var/spool"),
+    *("/tmp", "/var", "/var/tmp", "/var/spool", "/dev/shm"),
 )
 
+Files = List[Tuple[int, str]]
 
-def files_owned(host: HostReader, name: str) -> dict[str, int]:
-    """How many files an account has where, by the first two names of their path."""
-    user = host.users().get(name)
-    if user is None:
-        return {}
-    folders = host.folders_with_files_of(user.uid, ("/", *_mounts(host)))
-    return dict(Counter(map(_top, folders)))
+
+def files(host: HostReader, name: str) -> Files:
+    """Mode and path of each."""
+    return host.files_of(host.users()[name].uid, ("/", *_mounts(host)))
+
+
+def told(found: Files) -> str:
+    """How many where, by the first two names of their path."""
+    number = Counter(_top(path.rpartition("/")[0]) for _, path in found)
+    places = ", ".join(f"{number[top]} in {top}" for top in sorted(number))
+    return f"{len(found)} files" + f": {places}" * bool(places)
+
+
+def set_id(found: Files) -> list[str]:
+    """Where people write; elsewhere, as in an image of docker's, a number may be a stranger's."""
+    tops = tuple(f"{place}/" for place in PLACES)
+    return [path for mode, path in found if mode & 0o6000 and path.startswith(tops)]
 
 
 def _mounts(host: HostReader) -> Iterator[str]:

@@ -6,7 +6,7 @@ from backend_server.resources.group import Group, Members, NotMembers, RootEquiv
 from backend_server.resources.operators import OperatorsFile
 from backend_server.resources.package import Held, NoPackages, PackageLists, Packages
 from backend_server.resources.pam import PamProfile, SuOnlyFor
-from backend_server.resources.unit import Automount, Masked, RootsSocket, Unit
+from backend_server.resources.unit import Automount, Masked, NoSuid, RootsSocket, Unit
 from backend_server.resources.unitfile import UNITS, UnitFile, timed
 from backend_server.resources.user import User
 
@@ -23,6 +23,7 @@ __all__ = [
     "Members",
     "NoFile",
     "NoPackages",
+    "NoSuid",
     "NotMembers",
     "OperatorsFile",
     "PackageLists",

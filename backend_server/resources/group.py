@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.elsewhere import refuse_known_elsewhere
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text import networks
 from backend_server.text.change import Changes, compare
-from backend_server.text.errors import Refused
+from backend_server.text.errors import CommandFailed, Refused
 from backend_server.text.parsers import FIRST_PERSON
+from backend_server.text.roles import MARKER
+
+
+# A file for each person of ours who has lost a group, until nothing of before goes on. A boot
+# ends that too, and no disk that is full keeps anybody in a group.
+LOST = "/run/opensafely/lost"
 
 
 class Group(Resource):
@@ -52,10 +61,14 @@ class Group(Resource):
 
 
 class Members(Resource):
-    """Exactly who is in a group: off this list, or revoked, means out of the group."""
+    """Exactly who is in a group: off this list, or revoked, means out of the group.
+
+    `offline` takes the network before the group is given: the rules come later in a run.
+    """
 
     group: str
     users: frozenset[str]
+    offline: bool = False
 
     def check(self, host: HostReader) -> Changes:
         found, wanted = host.members(self.group), self._wanted(host)
@@ -66,6 +79,8 @@ class Members(Resource):
         wanted = None
         while wanted != self._wanted(host):  # somebody was revoked meanwhile
             wanted = self._wanted(host)
+            for name in wanted - host.members(self.group) if self.offline else ():
+                _cut_off(host, host.users()[name].uid)
             _settle(host, self.group, host.members(self.group), wanted)
 
     def _wanted(self, host: HostReader) -> frozenset[str]:
@@ -153,9 +168,24 @@ def _settle(
     host: Host, group: str, found: frozenset[str], wanted: frozenset[str]
 ) -> None:
     for user in sorted(found - wanted):  # take away before you give
+        note_lost(host, user, group)
         host.run("gpasswd", "--delete", user, group)
     for user in sorted(wanted - found):
         host.run("gpasswd", "--add", user, group)
+
+
+def _cut_off(host: Host, uid: int) -> None:
+    """Where there are no rules yet, there is no crontab of theirs either."""
+    element = ("inet", networks.TABLE, "reviewers", f"{{ {uid} }}")
+    with contextlib.suppress(CommandFailed):
+        host.run("nft", "add", "element", *element)
+
+
+def note_lost(host: Host, user: str, group: str = "") -> None:
+    """Of an account of ours: whenever this run is killed, the next ends what was begun before."""
+    if user in host.members(MARKER).intersection(host.users()):
+        before = host.read(f"{LOST}/{user}") or ""
+        host.write(f"{LOST}/{user}", f"{before}{group}\n", 0o600)
 
 
 def _refuse_primary(group: str, users: frozenset[str], host: HostReader) -> None:

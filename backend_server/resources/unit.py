@@ -10,6 +10,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare, octal
 from backend_server.text.errors import CommandFailed
+from backend_server.text.parsers import parse_mount_points
 
 
 PEND = "pend"
@@ -138,3 +139,26 @@ class Automount(Unit):
         if host.stat("/dev/autofs") is None:
             return compare(enabled=(self._enabled(host), self.enabled))
         return super().check(host)
+
+
+class NoSuid(Unit):
+    """By this unit all that is mounted at these places and below has nosuid and nodev.
+
+    Where a place is no file system of its own, it is mounted on itself.
+    """
+
+    places: tuple[str, ...] = ()
+    open: frozenset[str] = frozenset()
+
+    def check(self, host: HostReader) -> Changes:
+        mounts = parse_mount_points(host.read("/proc/self/mountinfo") or "")
+        open_ = set(self.places) - mounts.keys()
+        for point, options in mounts.items():
+            below = f"{point}/".startswith(tuple(f"{p}/" for p in self.places))
+            if below and not {"nosuid", "nodev"} <= options:
+                open_.add(point)
+        return super().check(host) + compare(open=(frozenset(open_), self.open))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        super().apply(host, changes)
+        host.run("systemctl", "restart", self.name)

@@ -8,7 +8,7 @@ from typing import Iterator
 from backend_server.engine.engine import Outcome
 from backend_server.host.question import agreed, answer, say
 from backend_server.people.authorized_keys import NoOtherKeys
-from backend_server.people.leavers import Leavers
+from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.people.offers import Offer, alarm, says
 from backend_server.resources import Members, NotMembers, RootEquivalent, User
 from backend_server.run.run import Run
@@ -64,15 +64,17 @@ def adoption(run: Run, yes: bool) -> None:
 
 
 def removal(run: Run, yes: bool) -> None:
-    """Somebody agrees that more than one person loses access, or Refused is raised."""
-    names = leaving(run.outcomes)
-    if len(names) < 2 or yes:
+    """Somebody agrees that more than one person is cut off, or Refused is raised."""
+    names, begun = leaving(run.outcomes), ending(run.outcomes)
+    if len(names) + len(begun) < 2 or yes:
         return
-    them = ", ".join(names)
+    them, others = ", ".join(names), (f"{name} loses {what}." for name, what in begun)
+    left = f"{them} are on no roster any more: each loses access, sessions included."
     agreed(
-        f"{them} would all lose their access at once, and nobody is here to confirm that",
-        (f"{them} are on no roster any more: each loses access, sessions included.",),
-        "Type yes if all of them left: ",
+        f"{', '.join([*names, *dict(begun)])} would all be cut off at once, and nobody "
+        "is here to confirm that",
+        (*[left][: len(names)], *others),
+        "Type yes if that is so: ",
     )
 
 
@@ -104,6 +106,18 @@ def leaving(planned: list[Outcome]) -> list[str]:
     return sorted(found)
 
 
+def ending(planned: list[Outcome]) -> list[tuple[str, str]]:
+    """People who stay, and what ends that they began with a role that they lose."""
+    found = []
+    for outcome in planned:
+        for change in (
+            outcome.changes if isinstance(outcome.resource, LostRoles) else ()
+        ):
+            assert isinstance(change.before, frozenset)
+            found += [line.partition(": ")[::2] for line in sorted(change.before)]
+    return [(name, what) for name, what in found if not what.startswith("0 ")]
+
+
 def adopted(planned: list[Outcome]) -> list[str]:
     """Accounts that are here and will be ours."""
     return [
@@ -127,6 +141,8 @@ def _of(outcome: Outcome) -> Iterator[tuple[str, str]]:
     resource = outcome.resource
     for person in leaving([outcome]):
         yield person, "loses every way in"
+    for person, begun in ending([outcome]):
+        yield person, f"loses {begun}"
     for change in outcome.changes:
         if isinstance(resource, NoOtherKeys):
             assert isinstance(change.before, frozenset)

@@ -7,7 +7,7 @@ from typing import Iterator
 
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import Acl, Directory, timed
+from backend_server.resources import UNITS, Acl, Directory, NoSuid, UnitFile, timed
 from backend_server.text import acl
 from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role
 
@@ -22,9 +22,13 @@ HIGH_FOLDERS = tuple(
     f"{HIGH_TREE}/{name}" for name in ("archives", "logs", "volumes", "workspaces")
 )
 
+# Where people write: there no program is somebody else's, and no device is one.
+PLACES = ("/home", "/tmp", "/var/tmp", "/dev/shm", HIGH_TREE, MEDIUM_TREE)
+
 _CLOSED = 0o2750  # from below for all but the service; setgid hands the group down
 _SHARED = 0o2770
 
+_NOSUID = "opensafely-nosuid.service"
 _SERVICE = "opensafely-modes.service"
 _TIMER = "opensafely-modes.timer"
 
@@ -48,6 +52,9 @@ def storage(site: Site) -> Iterator[Resource]:
     yield Acl(MEDIUM_TREE)
     yield Acl(work, default=access_to(MEDIUM))
     yield Acl(REQUESTS_TREE)
+    path = f"{UNITS}/{_NOSUID}"
+    yield UnitFile(path, site.etc[path], notify=(_NOSUID,))
+    yield NoSuid(_NOSUID, places=PLACES)
     yield from _modes(site)
 
 

@@ -211,9 +211,13 @@ def _settled(value: Any) -> Any:
     return [_settled(each) for each in value] if isinstance(value, list) else value
 
 
-def parse_mount_points(text: str) -> frozenset[str]:
-    """Of /proc/PID/mountinfo; those with blanks in them are spelt in octal, as there."""
-    return frozenset(line.split()[4] for line in text.splitlines())
+def parse_mount_points(text: str) -> dict[str, frozenset[str]]:
+    """Of /proc/PID/mountinfo, with the options of each mount, of the upper one where two are.
+
+    Those with blanks in them are spelt in octal, as there.
+    """
+    rows = (line.split() for line in text.splitlines())
+    return {row[4]: frozenset(row[5].split(",")) for row in rows}
 
 
 def parse_mounts(text: str) -> dict[tuple[int, int], str]:

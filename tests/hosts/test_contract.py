@@ -21,12 +21,13 @@ from backend_server.docker.network import DockerNetwork
 from backend_server.docker.rules import DockerRules
 from backend_server.engine.resource import Resource
 from backend_server.jobs.component import jobrunner
-from backend_server.people.leavers import Leavers
+from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.resources import (
     Automount,
     Held,
     Masked,
     NoPackages,
+    NoSuid,
     PackageLists,
     Packages,
     PamProfile,
@@ -37,6 +38,7 @@ from backend_server.resources import (
 from backend_server.run.place import load
 from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService
+from backend_server.storage.component import PLACES
 from backend_server.text.roles import MARKER
 from sandbox.command import CommandFailed
 from tests.contract import nouns as nouns_of_the_tool
@@ -101,6 +103,8 @@ LEAVE = (
     f"useradd -mG {MARKER},mail linus; "
     "setsid runuser -u linus -- sleep 600 >/dev/null 2>&1 &"
 )
+LOSE = "install -d /run/opensafely/lost; echo mail >/run/opensafely/lost/linus"
+NOSUID = NoSuid("opensafely-nosuid.service", places=PLACES)
 UNIT = "contract.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 MAKE_UNIT = f"cat >{UNIT_PATH}; systemctl daemon-reload"
@@ -156,8 +160,9 @@ table inet shut {
 }
 add element inet shut people { uid:quentin }
 add element inet shut people { uid:nobody-yet }
+add element inet shut people { uid:@mail }
 """
-WITH_UID = NftTable("shut", "/etc/shut.nft", SHUT)
+WITH_UID = NftTable("shut", "/etc/shut.nft", SHUT, but=frozenset({"linus"}))
 NFT = NftTable("contract", "/etc/contract.nft", TABLE)
 NETWORK = DockerNetwork("contract", bridge="contract")
 NEW_NETWORK = "docker network rm contract; docker network create contract"
@@ -227,6 +232,7 @@ SAMPLES = [
     Sample("chmod 644 /etc/contract.key", OWN_CERTIFICATE),
     Sample("useradd quentin", WITH_UID),
     Sample("usermod -u 4711 quentin", WITH_UID),
+    Sample("useradd -G mail wendy", WITH_UID),
     Sample(MAKE_AUTOMOUNT, Automount(AUTOMOUNT)),
     Sample("", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
@@ -239,6 +245,10 @@ SAMPLES = [
     Sample(f"echo '# theirs' >>{DROP_IN}", Proven("sshd")),
     Sample(LEAVE, LEAVERS),
     Sample("chage -E 2999-12-31 linus; usermod -p '*' linus", LEAVERS),
+    Sample(LOSE, LostRoles(MARKER, frozenset({"linus"}))),
+    Sample("umount /home", NOSUID),
+    Sample("mount -o remount,bind,suid,dev /home", NOSUID),
+    Sample("mount -t tmpfs none /home/linus", NOSUID),
     Sample("", NFT),
     Sample("nft flush ruleset", NFT),
     Sample("nft insert rule inet contract some accept", NFT),

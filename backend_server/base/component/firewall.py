@@ -6,12 +6,12 @@ from string import Template
 from typing import Iterable, Iterator
 
 from backend_server.base.nft import NftTable
-from backend_server.checkout.gather import Site
+from backend_server.checkout.gather import Site, everybody
 from backend_server.engine.resource import Resource
 from backend_server.resources import UNITS, Packages, Unit, UnitFile
 from backend_server.text import networks
 from backend_server.text.parsers import parse_hosts
-from backend_server.text.roles import ROLES
+from backend_server.text.roles import MARKER, ROLES
 
 
 _FILE = "/etc/opensafely/firewall.nft"
@@ -25,7 +25,8 @@ _RULES = Template("""\
 table inet $table
 delete table inet $table
 table inet $table {
-    # Whoever is in it reaches no network at all, this host's own included. Nothing of a desktop
+    # Whoever is in it reaches no network at all, this host's own included: also who has left,
+    # for a program that becomes them may be anywhere. Nothing of a desktop
     # needs one: X, xrdp's channels, D-Bus and ssh-agent are unix sockets, and it is as the
     # account xrdp that xrdp asks sesman on port 3350, in the versions that ask by TCP.
     set reviewers {
@@ -69,6 +70,7 @@ $reviewers""")
 # A line for each: the noun puts in the account's own uid, and those it may have in containers
 # of its own, and leaves out whoever has no account yet.
 _REVIEWER = f"add element inet {networks.TABLE} reviewers {{ uid:$name }}\n"
+_OTHERS = Template(_REVIEWER).substitute(name=f"@{MARKER}")
 
 # docker requires it. Stopping it would stop docker, and nothing is gained by it. There is no
 # network before it: a reviewer's crontab may have something for the moment of booting. Services
@@ -104,7 +106,7 @@ ExecStartPre=/usr/sbin/nft --file {_FILE}
 def firewall(site: Site) -> Iterator[Resource]:
     """The rules stand before docker does, and docker does not start without them."""
     yield Packages("firewall", frozenset({"nftables"}))
-    yield NftTable(networks.TABLE, _FILE, rules(site))
+    yield NftTable(networks.TABLE, _FILE, rules(site), everybody(site.people))
     yield UnitFile(f"{UNITS}/{_UNIT}", _SERVICE)
     yield Unit(_UNIT)
     yield UnitFile(f"{UNITS}/docker.service.d/opensafely.conf", _DROP_IN)
@@ -120,7 +122,7 @@ def rules(site: Site) -> str:
         table=networks.TABLE,
         database=_accept(database),
         services=_accept(endpoints),
-        reviewers="".join(_reviewers(site)),
+        reviewers="".join((*_reviewers(site), _OTHERS)),
         database_bridge=networks.DATABASE_BRIDGE,
         services_bridge=networks.SERVICES_BRIDGE,
     )

@@ -152,7 +152,7 @@ def two_leave(host):
 def test_two_at_once_without_a_terminal(host, two_leave):
     with untouched(host):
         done = manage(host, backend="emis")
-        refused(done, "gus, rita would all lose their access at once", "--yes")
+        refused(done, "gus, rita would all be cut off at once", "--yes")
     assert manage(host, "plan", backend="emis").returncode == 3
     assert opens(host, "rita", host.people["rita"].key)
     run(host, "--yes")
@@ -163,7 +163,7 @@ def test_two_at_once_without_a_terminal(host, two_leave):
 @pytest.mark.parametrize(("answer", "status"), [("no", 2), ("\x04", 2), ("yes", 0)])
 def test_two_at_once_on_a_terminal(host, two_leave, answer, status):
     with on_terminal(host, MANAGE) as terminal:
-        terminal.until("Type yes if all of them left: ")
+        terminal.until("Type yes if that is so: ")
         assert "gus, rita are on no roster any more" in terminal.seen
         terminal.type(answer if answer == "\x04" else f"{answer}\n")
         assert terminal.end(timeout_s=60) == status, terminal.seen
@@ -176,7 +176,7 @@ def test_two_at_once_by_somebody_who_stays(host, two_leave):
     with desk(host, "ada", f"sudo -k -p 'word: ' {MANAGE}") as terminal:
         terminal.until("word: ")
         terminal.type(f"{PASSWORD}\n")
-        terminal.until("Type yes if all of them left: ")
+        terminal.until("Type yes if that is so: ")
         terminal.type("yes\n")
         assert terminal.end(timeout_s=60) == 0, terminal.seen
     assert people_of(host, "researchers") == set()

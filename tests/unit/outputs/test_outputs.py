@@ -147,4 +147,5 @@ def test_mounts():
     assert parse_mounts(MOUNTINFO)[0, 51] == "cifs"
     assert parse_mounts(MOUNTINFO)[8, 1] == "ext4"
     points = {"/", "/mnt/level4", "/mnt/with\\040blank"}
-    assert parse_mount_points(MOUNTINFO) == points
+    assert parse_mount_points(MOUNTINFO).keys() == points
+    assert parse_mount_points(MOUNTINFO)["/mnt/level4"] == {"rw", "nosuid"}

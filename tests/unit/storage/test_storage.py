@@ -6,13 +6,14 @@ from backend_server.resources import Acl, Directory, UnitFile
 from backend_server.storage.component import (
     HIGH_TREE,
     MEDIUM_TREE,
+    PLACES,
     WORKSPACES,
     access_to,
     people_of,
     storage,
 )
 from backend_server.text.roles import HIGH, MEDIUM, METADATA, OPENSAFELY, ROLES
-from tests.unit.example import BACKENDS, site_of
+from tests.unit.example import BACKENDS, ROOT, site_of
 
 
 READABLE = (HIGH, MEDIUM, METADATA)
@@ -73,9 +74,15 @@ def test_the_timer_waits_for_the_mounts_and_runs_what_judges_the_checkout(
     backend, tmp_path
 ):
     declared = storage(site_of(backend, "noble", tmp_path))
-    service = next(r for r in declared if isinstance(r, UnitFile))
+    units = (r for r in declared if isinstance(r, UnitFile))
+    service = next(unit for unit in units if "modes" in unit.path)
     assert f"RequiresMountsFor={HIGH_TREE} {MEDIUM_TREE}\n" in service.text
     assert "ExecStart=/usr/local/sbin/backend host repair --recent\n" in service.text
+
+
+def test_the_unit_is_about_the_places_that_are_checked():
+    text = (ROOT / "etc/systemd/system/opensafely-nosuid.service").read_text()
+    assert f"for place in {' '.join(PLACES)}; do" in text
 
 
 def test_workspaces_are_in_their_trees():
