@@ -78,6 +78,7 @@ def places(site: Site) -> Iterator[Resource]:
 
 _PROOFS = "opensafely-proofs.service"
 
+_TIMER = f"{UNITS}/opensafely-tidy.timer"
 _TIDY = Template("""\
 [Unit]
 Description=Remove images that nothing has used for thirty days
@@ -95,19 +96,6 @@ PrivateTmp=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 """)
-
-_TIMER = """\
-[Unit]
-Description=Look every day which images nothing uses any more
-
-[Timer]
-OnCalendar=daily
-RandomizedDelaySec=1h
-Persistent=yes
-
-[Install]
-WantedBy=timers.target
-"""
 
 # No oneshot: nothing that a boot is to reach waits for it.
 _PROVE = Template("""\
@@ -129,6 +117,8 @@ WantedBy=multi-user.target
 
 def tidy(site: Site) -> Iterator[Resource]:
     """Nothing here stops or restarts anything."""
-    yield from timed("opensafely-tidy", _TIDY.substitute(manage=site.manage), _TIMER)
+    yield from timed(
+        "opensafely-tidy", _TIDY.substitute(manage=site.manage), site.etc[_TIMER]
+    )
     yield UnitFile(f"{UNITS}/{_PROOFS}", _PROVE.substitute(manage=site.manage))
     yield Unit(_PROOFS, running=None)

@@ -20,6 +20,7 @@ from backend_server.text.roles import (
     REVIEWERS_GID,
     ROLES,
     ROOT_EQUIVALENT_GROUPS,
+    UNPRIVILEGED,
 )
 
 
@@ -41,6 +42,9 @@ def people(site: Site) -> Iterator[Resource]:
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
         users = frozenset({OPENSAFELY} if name == DOCKER else ())
         yield RootEquivalent(name, users, site.backend.provider_accounts, MARKER)
+    rosters = {role.roster for role in ROLES if role.sudo}
+    sudoers = everybody({r: who for r, who in site.people.items() if r in rosters})
+    yield Members(UNPRIVILEGED, everybody(site.people) - sudoers)
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
@@ -49,7 +53,7 @@ def people(site: Site) -> Iterator[Resource]:
 
 def _groups() -> Iterator[Resource]:
     fixed = {OPENSAFELY: OPENSAFELY_ID, REVIEWERS: REVIEWERS_GID}
-    for name in sorted({MARKER, *(role.group for role in ROLES)}):
+    for name in sorted({MARKER, UNPRIVILEGED, *(role.group for role in ROLES)}):
         yield Group(name, gid=fixed.get(name))
     # docker's package would make it, and has it then when it is first started.
     yield Group(DOCKER, system=True)
@@ -70,6 +74,7 @@ def keys(site: Site) -> Iterator[Resource]:
         yield AuthorizedKeys(name, site.keys.get(name, ()), site.github.get(name, ()))
 
 
+_TIMER = "/etc/systemd/system/opensafely-people.timer"
 _NARROW = Template("""\
 [Unit]
 Description=Take away access that has ended
@@ -90,22 +95,8 @@ ProtectKernelModules=yes
 ProtectKernelTunables=yes
 """)
 
-_TIMER = """\
-[Unit]
-Description=Look every 15 minutes whose access has ended
-
-[Timer]
-OnCalendar=*:0/15
-# Not everybody asks GitHub at the same second.
-RandomizedDelaySec=60
-
-[Install]
-WantedBy=timers.target
-"""
-
 
 def narrowing(site: Site) -> Iterator[Resource]:
     """Acts on what was applied last, and never on what lies in the checkout."""
-    yield from timed(
-        "opensafely-people", _NARROW.substitute(manage=site.manage), _TIMER
-    )
+    text = _NARROW.substitute(manage=site.manage)
+    yield from timed("opensafely-people", text, site.etc[_TIMER])

@@ -80,6 +80,7 @@ def _permissions(role: Role, area: str) -> str:
 # ---- what the agent makes narrower is widened again
 
 # RestrictSUIDSGID is not here: directories are given their setgid back.
+_TIMER = "/etc/systemd/system/opensafely-modes.timer"
 _SERVICE_TEXT = Template("""\
 [Unit]
 Description=Give back the access that files in the data trees should have
@@ -119,18 +120,6 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 """)
 
-_TIMER_TEXT = """\
-[Unit]
-Description=Look every minute for files in the data trees that are too closed
-
-[Timer]
-OnCalendar=minutely
-AccuracySec=1s
-
-[Install]
-WantedBy=timers.target
-"""
-
 
 def _modes(site: Site) -> Iterator[Resource]:
     service = _SERVICE_TEXT.substitute(
@@ -139,4 +128,4 @@ def _modes(site: Site) -> Iterator[Resource]:
         checkout=site.checkout,
         backend=site.backend.name,
     )
-    yield from timed("opensafely-modes", service, _TIMER_TEXT)
+    yield from timed("opensafely-modes", service, site.etc[_TIMER])
