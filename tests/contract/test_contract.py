@@ -67,6 +67,7 @@ ON_BOOTED_HOSTS = {
     "Proven",
     "RemoteDesktop",
     "RootsSocket",
+    "SetUserId",
     "SshdConfig",
     "Sudoers",
     "Unit",
