@@ -127,11 +127,16 @@ def startable(host, name):
     return set(host.run(as_user(name, each)).stdout.split())
 
 
+def listed(program):
+    """As the list has it: a Debian 11 that was not merged has programs below / too."""
+    return program if program.startswith("/usr") else f"/usr{program}"
+
+
 def tries(host, name):
     """Each program that they can start, asked to carry a word out."""
     words = {"name": f"{CANARY}.example.org", "address": exits.INTERNET}
     for program in startable(host, name):
-        _, arguments = PRIVILEGED[program]
+        _, arguments = PRIVILEGED[listed(program)]
         for line in arguments:
             yield f"timeout 5 {program} {line.format(word=CANARY, **words)}"
 
@@ -146,7 +151,7 @@ done
 def test_programs_with_more_rights_carry_nothing(host):
     found = startable(host, "gus") | startable(host, "rita")
     assert "/usr/bin/passwd" in found, "the walk finds what is there"
-    assert found - PRIVILEGED.keys() == set()
+    assert set(map(listed, found)) - PRIVILEGED.keys() == set()
     lines = "".join(f"{{ {line}; }} & " for line in tries(host, "gus"))
     assert CANARY in lines
     with watched(host) as seen:
@@ -163,7 +168,7 @@ def test_on_other_releases(neighbour):
     """The same walk, the same refusals, and a run that rests."""
     host = neighbour
     for name in WITHOUT_SUDO:
-        assert startable(host, name) - PRIVILEGED.keys() == set()
+        assert set(map(listed, startable(host, name))) - PRIVILEGED.keys() == set()
         assert (
             "Permission denied"
             in host.run(as_user(name, "sudo -n -l"), check=False).stderr
