@@ -20,8 +20,7 @@ def down(site: Site, host: HostReader) -> Iterator[str]:
     """A sentence for each part without which nobody gets to a desktop."""
     for unit in (SERVICE, SESMAN) if site.backend.rdp_address else ():
         if host.unit(unit).get("ActiveState") != "active":
-            why = f"journalctl -u {unit} says why"
-            yield f"nobody gets to the remote desktop: {why}; try: systemctl restart {SERVICE}"
+            yield f"no remote desktop: see journalctl -u {unit}; try: systemctl restart {SERVICE}"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from backend_server.text.roles import UNPRIVILEGED
 
 _JOURNALD = "systemd-journald.service"
 _AUTH_LOG = "opensafely-auth-log.path"
-# Its sockets are in it. tmpfiles.d has the same for each boot.
-_SOCKETS = "/run/systemd/journal"
 _ACCESS = f"user::rwx group::r-x group:{UNPRIVILEGED}:--- mask::r-x other::r-x"
 
 
@@ -28,7 +26,8 @@ def logs(site: Site) -> Iterator[Resource]:
     yield verbatim(site, journald, notify=_JOURNALD)
     yield Unit(_JOURNALD)
     yield verbatim(site, "/etc/tmpfiles.d/opensafely.conf")
-    yield Acl(_SOCKETS, access=frozenset(_ACCESS.split()))
+    # journald's sockets are in it; the file before has the same for each boot.
+    yield Acl("/run/systemd/journal", access=frozenset(_ACCESS.split()))
     yield verbatim(site, f"{UNITS}/opensafely-auth-log.service")
     yield verbatim(site, f"{UNITS}/{_AUTH_LOG}", notify=_AUTH_LOG)
     yield Unit(_AUTH_LOG)

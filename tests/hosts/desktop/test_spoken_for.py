@@ -302,7 +302,7 @@ def test_nobody_else_has_xrdps_ports(host):
         assert grab.line() == "has 3389\n"
         status = host.run("backend status", check=False)
         assert status.returncode == 4
-        assert "nobody gets to the remote desktop" in status.stdout
+        assert "no remote desktop: see journalctl -u xrdp.service" in status.stdout
         assert "systemctl restart xrdp.service" in status.stdout
     wait_until(lambda: answers(host), 60)  # by itself
     assert heals(host)
