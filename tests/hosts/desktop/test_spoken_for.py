@@ -291,7 +291,7 @@ def status(host):
 
 def test_nobody_else_has_xrdps_ports(host):
     """Of either family, while it starts anew; where they are anybody's, somebody has."""
-    assert answers(host)
+    wait_until(lambda: answers(host), 60)
     for name in WITHOUT_SUDO:
         with grabbing(host, name, 3389, 3350) as grab:
             assert grab.line() == "trying\n"
