@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Iterator
+
 from backend_server.checkout.gather import Site
-from backend_server.resources import File
+from backend_server.engine.resource import Resource
+from backend_server.resources import UNITS, File, UnitFile, timed
 
 
 def verbatim(site: Site, path: str, *, mode: int = 0o644, notify: str = "") -> File:
     """PATH on the host holds what etc/ in the checkout has for it."""
     units = (notify,) if notify else ()
-    return File(path, site.etc[path], mode=mode, notify=units)
+    kind = UnitFile if path.startswith(UNITS) else File
+    return kind(path, site.etc[path], mode=mode, notify=units)
+
+
+def by_timer(site: Site, name: str) -> Iterator[Resource]:
+    """NAME.service runs when NAME.timer says, both as etc/ has them."""
+    service, timer = (f"{UNITS}/{name}.{kind}" for kind in ("service", "timer"))
+    yield from timed(name, site.etc[service], site.etc[timer])

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.access import pam_profiles
+from backend_server.base.sysctl import Sysctl
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.desktop import xrdp
 from backend_server.desktop.certificate import OwnCertificate
-from backend_server.desktop.remote import RemoteDesktop
+from backend_server.desktop.remote import SERVICE, RemoteDesktop
 from backend_server.desktop.resolver import NameServers
 from backend_server.engine.resource import Resource
 from backend_server.resources import (
+    UNITS,
     Directory,
     File,
     Held,
@@ -20,21 +22,19 @@ from backend_server.resources import (
     NoPackages,
     Packages,
     RootsSocket,
-    UnitFile,
 )
 
 
 # Where a desktop is, these files of etc/ are too.
 FOLDERS = (
-    *("/etc/xdg/", "/etc/pam.d/"),
+    *("/etc/xdg/", "/etc/pam.d/", "/etc/sysctl.d/zz-opensafely-desktop"),
     *("/etc/dbus-1/", "/etc/request-key.d/", "/etc/modprobe.d/"),
+    *(f"{UNITS}/xrdp", f"{UNITS}/snapd"),
 )
 
 # A new version of either ends the sessions that are open, or cannot come back to them.
 # unattended-upgrades and needrestart leave them alone too: etc/apt, etc/needrestart.
 HELD = frozenset({"xrdp", "xorgxrdp"})
-
-SERVICE = "xrdp.service"
 
 # They answer questions over D-Bus, sockets or a port for anybody, and ask the network for it:
 # for names, printers, packages, the time of day. nsresourced (systemd 256) gives whoever asks a
@@ -52,7 +52,6 @@ _SPEAKERS = (
 
 # snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
 # in a cloud may be a snap.
-_SNAPD_DROP_IN = "/etc/systemd/system/snapd.socket.d/opensafely.conf"
 _SNAPD_SOCKETS = ("/run/snapd.socket", "/run/snapd-snap.socket")
 
 
@@ -62,9 +61,6 @@ def desktop(site: Site) -> Iterator[Resource]:
     yield NameServers()  # before the service goes that knows them
     for unit in _SPEAKERS:
         yield Masked(unit)
-    yield UnitFile(_SNAPD_DROP_IN, "[Socket]\nSocketMode=0600\n")
-    for path in _SNAPD_SOCKETS:
-        yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
     notify = (SERVICE,)
     address = site.backend.rdp_address
     yield File(xrdp.INI, xrdp.ini(site.backend.title, address), notify=notify)
@@ -77,6 +73,10 @@ def desktop(site: Site) -> Iterator[Resource]:
         if path.startswith(FOLDERS):
             text = site.etc[path]
             yield verbatim(site, path, mode=0o755 if text.startswith("#!") else 0o644)
+    for path in _SNAPD_SOCKETS:
+        yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
+    # Whoever else had xrdp's port while it starts anew could keep it; of IPv6, too.
+    yield Sysctl("net.ipv4.ip_unprivileged_port_start", str(xrdp.PORT + 1))
     packages = Packages("packages/desktop.txt", site.packages["desktop"])
     yield packages
     yield Held("desktop", HELD, packages.label)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Iterator
+
+from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.sessions import desktops
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
+
+
+SERVICE, SESMAN = "xrdp.service", "xrdp-sesman.service"
+
+
+def down(site: Site, host: HostReader) -> Iterator[str]:
+    """A sentence for each part without which nobody gets to a desktop."""
+    for unit in (SERVICE, SESMAN) if site.backend.rdp_address else ():
+        if host.unit(unit).get("ActiveState") != "active":
+            yield f"no remote desktop: see journalctl -u {unit}; try: systemctl restart {SERVICE}"
 
 
 class RemoteDesktop(Resource):

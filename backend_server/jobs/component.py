@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from backend_server.base.verbatim import by_timer, verbatim
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine.resource import Resource
-from backend_server.resources import UNITS, Directory, File, Unit, UnitFile, timed
+from backend_server.resources import UNITS, Directory, File, Unit
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
 from backend_server.text.roles import OPENSAFELY, OPENSAFELY_ID
 
@@ -77,57 +78,9 @@ def places(site: Site) -> Iterator[Resource]:
 
 _PROOFS = "opensafely-proofs.service"
 
-_TIDY = """\
-[Unit]
-Description=Remove images that nothing has used for thirty days
-After=docker.service
-
-[Service]
-Type=oneshot
-ExecStart=/usr/local/sbin/backend host tidy
-TimeoutStartSec=3600
-Nice=10
-IOSchedulingClass=idle
-UMask=0077
-NoNewPrivileges=yes
-PrivateTmp=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-"""
-
-_TIMER = """\
-[Unit]
-Description=Look every day which images nothing uses any more
-
-[Timer]
-OnCalendar=daily
-RandomizedDelaySec=1h
-Persistent=yes
-
-[Install]
-WantedBy=timers.target
-"""
-
-# No oneshot: nothing that a boot is to reach waits for it.
-_PROVE = """\
-[Unit]
-Description=Prove services, network and a job after a maintenance with a reboot
-ConditionPathExists=/var/lib/opensafely/prove-at-boot
-After=docker.service
-
-[Service]
-ExecStart=/usr/local/sbin/backend host prove
-# Degraded: the database does not answer, which is no failure of this.
-SuccessExitStatus=4
-UMask=0077
-
-[Install]
-WantedBy=multi-user.target
-"""
-
 
 def tidy(site: Site) -> Iterator[Resource]:
     """Nothing here stops or restarts anything."""
-    yield from timed("opensafely-tidy", _TIDY, _TIMER)
-    yield UnitFile(f"{UNITS}/{_PROOFS}", _PROVE)
+    yield from by_timer(site, "opensafely-tidy")
+    yield verbatim(site, f"{UNITS}/{_PROOFS}")
     yield Unit(_PROOFS, running=None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from backend_server.base.verbatim import by_timer
 from backend_server.checkout.gather import Site, everybody, until
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
 from backend_server.people.leavers import Leavers, LostRoles
-from backend_server.resources import Group, Members, RootEquivalent, User, timed
+from backend_server.resources import Group, Members, RootEquivalent, User
 from backend_server.text.roles import (
     DOCKER,
     MARKER,
@@ -19,6 +20,7 @@ from backend_server.text.roles import (
     REVIEWERS_GID,
     ROLES,
     ROOT_EQUIVALENT_GROUPS,
+    UNPRIVILEGED,
 )
 
 
@@ -40,6 +42,9 @@ def people(site: Site) -> Iterator[Resource]:
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
         users = frozenset({OPENSAFELY} if name == DOCKER else ())
         yield RootEquivalent(name, users, site.backend.provider_accounts, MARKER)
+    rosters = {role.roster for role in ROLES if role.sudo}
+    sudoers = everybody({r: who for r, who in site.people.items() if r in rosters})
+    yield Members(UNPRIVILEGED, everybody(site.people) - sudoers)
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
         entries = site.people.get(role.roster or "", ())
@@ -50,7 +55,7 @@ def people(site: Site) -> Iterator[Resource]:
 
 def _groups() -> Iterator[Resource]:
     fixed = {OPENSAFELY: OPENSAFELY_ID, REVIEWERS: REVIEWERS_GID}
-    for name in sorted({MARKER, *(role.group for role in ROLES)}):
+    for name in sorted({MARKER, UNPRIVILEGED, *(role.group for role in ROLES)}):
         yield Group(name, gid=fixed.get(name))
     # docker's package would make it, and has it then when it is first started.
     yield Group(DOCKER, system=True)
@@ -71,40 +76,6 @@ def keys(site: Site) -> Iterator[Resource]:
         yield AuthorizedKeys(name, site.keys.get(name, ()), site.github.get(name, ()))
 
 
-_NARROW = """\
-[Unit]
-Description=Take away access that has ended
-After=network-online.target
-
-[Service]
-Type=oneshot
-ExecStart=/usr/local/sbin/backend people narrow
-# Where the place has a proxy, Ubuntu keeps it there.
-EnvironmentFile=-/etc/environment
-# Degraded: GitHub did not answer, which is no failure of this.
-SuccessExitStatus=4
-TimeoutStartSec=300
-UMask=0077
-NoNewPrivileges=yes
-PrivateTmp=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-"""
-
-_TIMER = """\
-[Unit]
-Description=Look every 15 minutes whose access has ended
-
-[Timer]
-OnCalendar=*:0/15
-# Not everybody asks GitHub at the same second.
-RandomizedDelaySec=60
-
-[Install]
-WantedBy=timers.target
-"""
-
-
 def narrowing(site: Site) -> Iterator[Resource]:
     """Acts on what was applied last, and never on what lies in the checkout."""
-    yield from timed("opensafely-people", _NARROW, _TIMER)
+    yield from by_timer(site, "opensafely-people")

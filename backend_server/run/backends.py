@@ -66,7 +66,7 @@ def _components(site: Site) -> Iterator[Component]:
         # Nobody comes in before passwords are judged and reviewers cut off.
         closed = ("people", "packages", "sudo", "storage", "firewall", "lockout")
         yield component("desktop", desktop(site), needs=closed)
-    yield component("logs", logs(site))
+    yield component("logs", logs(site), needs=("people", "packages"))
     yield component("kernel", kernel(site))
     if site.backend.hyperv:
         first = ("packages",)

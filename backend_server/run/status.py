@@ -8,6 +8,7 @@ from typing import Any, Iterator
 from backend_server.access import second_factor
 from backend_server.base.component import clock
 from backend_server.checkout.gather import Site, everybody
+from backend_server.desktop import remote
 from backend_server.engine import history
 from backend_server.engine.report import say_counts
 from backend_server.host import undo
@@ -48,6 +49,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             *watched["degraded"],
             *late,
             *clock.unset(site, host),
+            *remote.down(site, host),
         ],
         "desktop_sessions": sum(1 for _ in desktops(host)),
         "outputs": outputs and pushed.summary(outputs),

@@ -126,19 +126,7 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 """)
 
-_TIMER_TEXT = """\
-[Unit]
-Description=Look every minute for files in the data trees that are too closed
-
-[Timer]
-OnCalendar=minutely
-AccuracySec=1s
-
-[Install]
-WantedBy=timers.target
-"""
-
 
 def _modes(site: Site) -> Iterator[Resource]:
     service = _SERVICE_TEXT.substitute(high=HIGH_TREE, medium=MEDIUM_TREE)
-    yield from timed("opensafely-modes", service, _TIMER_TEXT)
+    yield from timed("opensafely-modes", service, site.etc[f"{UNITS}/{_TIMER}"])

@@ -18,6 +18,10 @@ RELEASE = "opensafely-release"  # the account reviewers release files through
 # itself and nobody else's account is touched.
 MARKER = "opensafely-people"
 
+# Accounts of ours in no role with sudo: no program acts as root for them, and they write no
+# logs of the host's. One group can be refused a file by its mode, a role's absence cannot.
+UNPRIVILEGED = "opensafely-unprivileged"
+
 # Container images have these numbers baked in, so they are the same on every host.
 REVIEWERS_GID = 10010
 OPENSAFELY_ID = 10000  # uid and gid

@@ -69,6 +69,7 @@ ON_BOOTED_HOSTS = {
     "Proven",
     "RemoteDesktop",
     "RootsSocket",
+    "SetUserId",
     "SshdConfig",
     "Sudoers",
     "Unit",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.access.proof import Proven
+from backend_server.access.set_user_id import SetUserId
 from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.nft import NftTable
@@ -39,7 +40,7 @@ from backend_server.run.place import load
 from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService
 from backend_server.storage.component import PLACES
-from backend_server.text.roles import MARKER
+from backend_server.text.roles import MARKER, UNPRIVILEGED
 from sandbox.command import CommandFailed
 from tests.contract import nouns as nouns_of_the_tool
 from tests.contract.nouns import nouns
@@ -162,6 +163,7 @@ add element inet shut people { uid:quentin }
 add element inet shut people { uid:nobody-yet }
 add element inet shut people { uid:@mail }
 """
+SHUT_PROGRAMS = SetUserId(UNPRIVILEGED, frozenset({"/usr/bin/passwd"}))
 WITH_UID = NftTable("shut", "/etc/shut.nft", SHUT, but=frozenset({"linus"}))
 NFT = NftTable("contract", "/etc/contract.nft", TABLE)
 NETWORK = DockerNetwork("contract", bridge="contract")
@@ -238,6 +240,9 @@ SAMPLES = [
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 440 {RULE}", Proven("sudo")),
+    Sample("chgrp root /usr/bin/chsh; chmod 4755 /usr/bin/chsh", SHUT_PROGRAMS),
+    Sample("chmod 4715 /usr/bin/su", SHUT_PROGRAMS),
+    Sample("install -m 4755 /bin/true /usr/libexec/contract", SHUT_PROGRAMS),
     Sample("", SshdConfig(DROP_IN, LETS_IN)),
     Sample("", Proven("sshd")),
     Sample(f"rm {DROP_IN}", SshdConfig(DROP_IN, LETS_IN)),

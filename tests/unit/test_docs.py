@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from backend_server.access.component.sudo import FIXED_COMMANDS
 from backend_server.cli import desktop as session_commands
 from backend_server.cli import disk as disk_commands
 from backend_server.cli import host as host_commands
@@ -122,14 +123,23 @@ def watched_groups():
     yield ", ".join(f"`{name}`" for name in sorted(ROOT_EQUIVALENT_GROUPS)) + "."
 
 
+def fixed_commands():
+    yield ", ".join(f"`sudo {shown(each)}`" for each in FIXED_COMMANDS) + "."
+
+
+def shown(command):
+    return command.replace(' ""', "").rpartition("sbin/")[2]
+
+
 @pytest.mark.parametrize(
     ("mark", "render"),
     [
+        ("fixed-commands", fixed_commands),
         ("roles", table_of_roles),
         ("trees", table_of_trees),
         ("root-equivalent", watched_groups),
     ],
-    ids=["roles", "trees", "root-equivalent"],
+    ids=["fixed-commands", "roles", "trees", "root-equivalent"],
 )
 def test_access_is_the_table_of_roles(mark, render, request):
     text = ACCESS.read_text()

@@ -6,12 +6,13 @@ from string import Template
 from typing import Iterator
 
 from backend_server.access.proof import Proven
+from backend_server.access.set_user_id import SetUserId
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.resources import File, SuOnlyFor
-from backend_server.text.roles import DEVELOPERS, ROLES
+from backend_server.text.roles import DEVELOPERS, ROLES, UNPRIVILEGED
 
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
@@ -27,8 +28,9 @@ FIXED_COMMANDS = (
 )
 
 # Read last, and sudo keeps the last rule that fits: what needs no password comes at the end.
+# Debian's sudo would ask for the name of a host that somebody types, before it looks at rules.
 _RULES = Template("""\
-Defaults use_pty, timestamp_timeout=5
+Defaults !fqdn, use_pty, timestamp_timeout=5
 $log$rules
 # Looking, and a first password for whoever has none: the command itself sees who asks.
 $fixed""")
@@ -40,13 +42,18 @@ exec /usr/local/sbin/backend people first-password
 
 
 def sudo(site: Site) -> Iterator[Resource]:
-    """Passwords are strong before anybody can set one, and rules hold no wildcard."""
+    """Passwords are strong before anybody can set one, and rules hold no wildcard.
+
+    Whoever has no rule starts no program that acts as root, but the one for their own password:
+    what such a program does before it refuses, it does as root.
+    """
     yield verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
     yield File(FIRST_PASSWORD, _COMMAND, mode=0o755)
     rules = Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
     yield rules
     yield Proven("sudo", changed_by=(rules.label,))
     yield SuOnlyFor(DEVELOPERS)
+    yield SetUserId(UNPRIVILEGED, frozenset({"/usr/bin/passwd"}))
 
 
 def _rules(site: Site) -> str:

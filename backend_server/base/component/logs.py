@@ -7,15 +7,28 @@ from typing import Iterator
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import Unit
+from backend_server.resources import UNITS, Acl, Unit
+from backend_server.text.roles import UNPRIVILEGED
 
 
 _JOURNALD = "systemd-journald.service"
+_AUTH_LOG = "opensafely-auth-log.path"
+_ACCESS = f"user::rwx group::r-x group:{UNPRIVILEGED}:--- mask::r-x other::r-x"
 
 
 def logs(site: Site) -> Iterator[Resource]:
-    """The journal and our history survive a reboot, and are kept as long as declared."""
+    """The journal and our history survive a reboot, and are kept as long as declared.
+
+    Whoever has no sudo writes nothing to the journal, or could push out what is there. What
+    sshd, sudo and we said goes to a file of its own before journald gives up any.
+    """
     journald = "/etc/systemd/journald.conf.d/opensafely.conf"
     yield verbatim(site, journald, notify=_JOURNALD)
     yield Unit(_JOURNALD)
+    yield verbatim(site, "/etc/tmpfiles.d/opensafely.conf")
+    # journald's sockets are in it; the file before has the same for each boot.
+    yield Acl("/run/systemd/journal", access=frozenset(_ACCESS.split()))
+    yield verbatim(site, f"{UNITS}/opensafely-auth-log.service")
+    yield verbatim(site, f"{UNITS}/{_AUTH_LOG}", notify=_AUTH_LOG)
+    yield Unit(_AUTH_LOG)
     yield verbatim(site, "/etc/logrotate.d/opensafely")

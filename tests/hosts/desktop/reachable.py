@@ -8,7 +8,6 @@ somebody else.
 # Paths of unix sockets, and abstract names with their @, as patterns.
 SOCKETS = {
     "/run/dbus/system_bus_socket": "the bus, which hands on to BUS_NAMES alone",
-    "/run/systemd/journal/(dev-log|socket|stdout)": "the journal, a file on this host",
     "/run/systemd/notify": "how far a service is; init listens to services alone",
     "/run/systemd/userdb/io.systemd.DynamicUser": "names and numbers of accounts",
     "/run/systemd/io.systemd?.ManagedOOM": "who is short of memory; init answers root alone",
@@ -26,24 +25,35 @@ BUS_NAMES = {
     "org.freedesktop.login1": "logind, which tells the screen lock when to lock",
 }
 
-# Programs that are set-id or have capabilities. A packet is its sender's by the account that
-# opened the socket, so one that opens a socket as root for whoever starts it would be a way.
+# Programs that are set-id or have capabilities: why they are no way out, and arguments with which
+# each is tried, of a word, a name and an address that would be seen on the wire. What opens a
+# socket as root for whoever starts it would be a way, for a packet is its sender's by the account
+# that opened the socket. Root's own, but the last, are shut to who has no sudo.
 PRIVILEGED = {
-    "/usr/bin/chage": "reads the caller's own line of shadow",
-    "/usr/bin/chfn": "asks for the password; writes the caller's own name",
-    "/usr/bin/chsh": "asks for the password; writes the caller's own shell",
-    "/usr/bin/crontab": "the caller's own jobs, which run with their uid",
-    "/usr/bin/expiry": "reads the caller's own line of shadow",
-    "/usr/bin/gpasswd": "is for administrators of groups, who are none",
-    "/usr/bin/mount": "mounts what fstab lets users mount: nothing",
-    "/usr/bin/newgrp": "groups that the caller is in",
-    "/usr/bin/passwd": "the caller's own password",
-    "/usr/bin/ssh-agent": "set-group-id so that nobody traces it; listens for its owner",
-    "/usr/bin/su": "lets developers alone ask",
-    "/usr/bin/sudo": "has no rule for reviewers",
-    "/usr/bin/umount": "what the caller mounted",
-    "/usr/lib/openssh/ssh-keysign": "is off unless ssh_config says EnableSSHKeysign",
-    "/usr/lib/x86_64-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-ptp-helper": "opens sockets as its caller",
-    "/usr/lib/x86_64-linux-gnu/utempter/utempter": "a line of utmp",
-    "/usr/sbin/unix_chkpwd": "checks the caller's own password",
+    "/usr/bin/chage": ("reads the caller's own line of shadow", ["-l {word}"]),
+    "/usr/bin/crontab": (
+        "the caller's own jobs, which run with their uid",
+        ["-u {word} -l", "//{address}/{word}"],
+    ),
+    "/usr/bin/expiry": ("reads the caller's own line of shadow", ["-f"]),
+    "/usr/bin/ssh-agent": (
+        "set-group-id so that nobody traces it; listens for its owner",
+        ["-t 1 getent hosts {name}", "-a /tmp/{word} getent hosts {name}"],
+    ),
+    "/usr/lib/x86_64-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-ptp-helper": (
+        "opens sockets as its caller",
+        ["-v", "--help {word}", "-i eth0 -c 0x{word}"],
+    ),
+    "/usr/lib/x86_64-linux-gnu/utempter/utempter": (
+        "a line of utmp",
+        ["add {name}", "add {address}:{word}", "del"],
+    ),
+    "/usr/sbin/unix_chkpwd": (
+        "checks the caller's own password",
+        ["{word} nullok", "{name} chkexpiry"],
+    ),
+    "/usr/bin/passwd": (
+        "the caller's own password; the one set-user-id program that reviewers need",
+        ["{name}", "-S {word}", "-r ldap {word}", "-R /tmp/{word}"],
+    ),
 }

@@ -31,12 +31,15 @@ def asked(host, words):
     return found, plain.stdout
 
 
+GROUPS_OF_GUS = ["gus", "opensafely-people", "opensafely-unprivileged", "reviewers"]
+
+
 def test_list(host):
     found, text = asked(host, "list")
     people = {person["name"]: person for person in found["people"]}
     assert set(people) == {"ada", "grace", "rita", "gus"}
     assert people["ada"]["rosters"] == ["developers:1"]
-    assert people["gus"]["groups"] == ["gus", "opensafely-people", "reviewers"]
+    assert people["gus"]["groups"] == GROUPS_OF_GUS
     assert all(person["keys"] == 1 for person in people.values())
     assert "ada" in text
     assert "password none yet" in text

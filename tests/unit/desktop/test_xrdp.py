@@ -1,10 +1,12 @@
 """What each version of xrdp makes of the two files that it is given."""
 
 from configparser import ConfigParser
+from pathlib import Path
 
 import pytest
 
 from backend_server.desktop import xrdp
+from backend_server.text.parsers import parse_assignments
 from backend_server.text.releases import RELEASES
 from backend_server.text.roles import REVIEWERS
 
@@ -74,3 +76,14 @@ def test_sesman_of_a_version(version):
     assert ini["Chansrv"]["EnableFuseMount"] == "false"
     params = [line for line in xrdp.sesman(version).splitlines() if "param=" in line]
     assert params.index("param=-nolisten") + 1 == params.index("param=tcp")
+
+
+def test_its_port_and_sesmans_are_roots_after_a_boot_too():
+    """The file says what the running kernel is told; which release has sesman on a port: ROWS."""
+    etc = Path(__file__).parents[3] / "etc/sysctl.d/zz-opensafely-desktop.conf"
+    ((name, first),) = parse_assignments(etc.read_text()).items()
+    assert name.strip() == "net.ipv4.ip_unprivileged_port_start"
+    assert int(first) == xrdp.PORT + 1
+    assert all(
+        int(port) < xrdp.PORT for (_, port), _ in ROWS.values() if port.isdigit()
+    )

@@ -1,0 +1,341 @@
+"""Nobody speaks, listens or logs for who has no sudo: programs that act as root, the bus, the journal, xrdp's ports.
+
+Each is tried where it is open too, so that a test which could not see it would fail.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sandbox.fixtures import quiet_timer, ubuntu_user
+from tests.hosts.desktop import exits
+from tests.hosts.desktop.desktops import CANARY
+from tests.hosts.desktop.exits import PLACE, PYTHON, answers, watched
+from tests.hosts.desktop.reachable import PRIVILEGED
+from tests.hosts.managing import manage, rests
+from tests.hosts.programs import in_background, wait_until
+from tests.hosts.releases import NEIGHBOURS
+
+
+pytestmark = pytest.mark.share("doors")
+
+WITHOUT_SUDO = ("gus", "rita")
+SUDO, RULES = "/usr/bin/sudo", "/etc/sudoers.d/zz-opensafely"
+AUTH_LOG = "/var/log/opensafely/auth.log"
+SMALL = "/run/systemd/journald.conf.d/zz-small.conf"
+GRAB, FLOOD = f"{PLACE}/grab_port.py", f"{PLACE}/flood.py"
+
+
+def prepared(host):
+    exits.bring(host)
+    for path in (GRAB, FLOOD):
+        name = Path(path).name
+        host.write(path, Path(__file__).with_name(name).read_text())
+    return host
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    return prepared(shared_warm_host("emis", shape=[quiet_timer, ubuntu_user]))
+
+
+@pytest.fixture(scope="module", params=NEIGHBOURS)
+def neighbour(request, shared_warm_host):
+    return prepared(shared_warm_host("test", request.param, shape=[quiet_timer]))
+
+
+def as_user(name, line):
+    """With the groups of a new login, and none of root's rights at the moment it begins."""
+    return f"runuser -u {name} -- sh -c {shlex.quote(line)}"
+
+
+def heals(host, backend="emis"):
+    return manage(host, "--offline", backend=backend).returncode in (0, 4)
+
+
+# ---- programs that act as root
+
+ASK_BY_SUDO = f"sudo -n -h {CANARY}.example.org -l >/dev/null 2>&1; true"
+
+
+def asks_by_sudo(host, name):
+    with watched(host) as seen:
+        host.run(as_user(name, ASK_BY_SUDO))
+    return bool(seen.questions)
+
+
+def test_sudo_resolves_nothing_for_who_has_no_rule(host):
+    """As Debian has it, then by our rules alone, then as a run leaves it."""
+    host.run(f"cp {RULES} /root/rules; chown root:root {SUDO}; chmod 4755 {SUDO}")
+    host.run(f"sed -i 's/!fqdn, //' {RULES}")
+    assert asks_by_sudo(host, "gus"), "it asks before it looks at rules"
+    host.run(f"cp /root/rules {RULES}")
+    assert not asks_by_sudo(host, "gus")
+    host.run(f"sed -i 's/!fqdn, //' {RULES}")
+    assert heals(host)
+    host.run(f"sed -i 's/!fqdn, //' {RULES}")
+    assert not any(asks_by_sudo(host, name) for name in WITHOUT_SUDO)
+    assert heals(host)
+    for name in WITHOUT_SUDO:
+        done = host.run(as_user(name, "sudo -n -l"), check=False)
+        assert "Permission denied" in done.stderr
+
+
+def test_who_has_rules_still_uses_sudo(host):
+    """A developer by ours, the provider's account and an agent of theirs by their own."""
+    assert (
+        "emis"
+        in host.run(
+            as_user(
+                "ada", "sudo -n backend service list; hostname; sudo -n backend status"
+            ),
+            check=False,
+        ).stdout
+    )
+    assert host.run(as_user("ubuntu", "sudo -n id -u")).stdout == "0\n"
+    host.run("useradd --system agent")
+    host.write(
+        "/etc/sudoers.d/agent", "agent ALL=(root) NOPASSWD: /usr/bin/id\n", 0o440
+    )
+    assert host.run(as_user("agent", "sudo -n id -u")).stdout == "0\n"
+    host.run("rm /etc/sudoers.d/agent; userdel agent")
+
+
+def test_an_upgrade_opens_nothing(host):
+    """Nor a program that a package brings later, once a run has gone by."""
+    host.run("apt-get -qq install --reinstall sudo util-linux mount 2>&1")
+    for program in ("sudo -n -l", "su -c id", "mount -l", "newgrp"):
+        done = host.run(as_user("gus", program), check=False)
+        assert "Permission denied" in done.stderr, program
+    new = "/usr/libexec/later"
+    host.run(f"cp /bin/true {new}; chmod 4755 {new}")
+    assert host.run(as_user("gus", new)).returncode == 0
+    assert heals(host)
+    assert host.run(as_user("gus", new), check=False).returncode != 0
+    assert host.run(as_user("ubuntu", new)).returncode == 0
+    host.run(f"rm {new}; dpkg-statoverride --remove {new}")
+
+
+def startable(host, name):
+    """Set-id programs, and those with capabilities, that this person can start."""
+    find = "find / -xdev -type f -perm /6000 -print 2>/dev/null"
+    there = host.run(f"{find}; getcap -r / 2>/dev/null | cut -d' ' -f1").stdout.split()
+    each = f"for path in {' '.join(there)}; do test -x $path && echo $path; done; true"
+    return set(host.run(as_user(name, each)).stdout.split())
+
+
+def listed(program):
+    """As the list has it: a Debian 11 that was not merged has programs below / too."""
+    return program if program.startswith("/usr") else f"/usr{program}"
+
+
+def tries(host, name):
+    """Each program that they can start, asked to carry a word out."""
+    words = {"name": f"{CANARY}.example.org", "address": exits.INTERNET}
+    for program in startable(host, name):
+        _, arguments = PRIVILEGED[listed(program)]
+        for line in arguments:
+            yield f"timeout 5 {program} {line.format(word=CANARY, **words)}"
+
+
+START_EACH = """\
+for name in $(busctl list --no-legend --activatable | awk '{print $1}'); do
+    busctl --timeout=5 call org.freedesktop.DBus / org.freedesktop.DBus StartServiceByName su $name 0
+done
+"""
+
+
+def test_programs_with_more_rights_carry_nothing(host):
+    found = startable(host, "gus") | startable(host, "rita")
+    assert "/usr/bin/passwd" in found, "the walk finds what is there"
+    assert set(map(listed, found)) - PRIVILEGED.keys() == set()
+    lines = "".join(f"{{ {line}; }} & " for line in tries(host, "gus"))
+    assert CANARY in lines
+    with watched(host) as seen:
+        host.run(
+            as_user(
+                "gus",
+                f"exec >/dev/null 2>&1 </dev/null; {lines} {START_EACH} wait; true",
+            )
+        )
+    assert seen.nothing(), seen
+
+
+def test_on_other_releases(neighbour):
+    """The same walk, the same refusals, and a run that rests."""
+    host = neighbour
+    for name in WITHOUT_SUDO:
+        assert set(map(listed, startable(host, name))) - PRIVILEGED.keys() == set()
+        assert (
+            "Permission denied"
+            in host.run(as_user(name, "sudo -n -l"), check=False).stderr
+        )
+        assert "Permission denied" in flood(host, name, 1)
+    assert host.run(as_user("ada", "sudo -n id -u")).stdout == "0\n"
+    assert kept(host, "COMMAND=/usr/bin/id -u")
+    assert rests(host, words="--offline")
+
+
+# ---- the journal
+
+
+def flood(host, name, megabytes):
+    done = host.run(as_user(name, f"{PYTHON} {FLOOD} {megabytes} 2>&1"), check=False)
+    return done.stdout
+
+
+def kept(host, word):
+    """Whether journald's next file takes it to ours."""
+    host.run("journalctl --rotate")
+    wait_until(lambda: word in host.run(f"cat {AUTH_LOG}", check=False).stdout)
+    return True
+
+
+def in_journal(host, word):
+    return word in host.run("journalctl --no-pager --quiet --output=cat").stdout
+
+
+def test_a_flood_takes_nothing_that_root_logged(host):
+    """Whoever has no sudo cannot begin one; what others flood away is kept apart."""
+    host.run(f"mkdir -p {Path(SMALL).parent}")
+    host.run(f"cat >{SMALL}", stdin="[Journal]\nSystemMaxUse=128M\nRateLimitBurst=0\n")
+    host.run("systemctl restart systemd-journald")
+    ada = host.people["ada"]
+    host.ssh("ada", ada.key, "sudo -n backend service list")
+    assert heals(host)  # leaves a line of ours where there was something to do
+    said = (
+        "Accepted publickey for ada",
+        "COMMAND=/usr/local/sbin/backend service list",
+    )
+    for name in WITHOUT_SUDO:
+        assert "Permission denied" in flood(host, name, 300)
+    assert all(in_journal(host, word) for word in said)
+    assert "sent" in flood(host, "ubuntu", 24)
+    assert all(kept(host, word) for word in said)
+    assert "sent" in flood(host, "ubuntu", 300)
+    wait_until(lambda: not in_journal(host, said[0]))
+    log = host.run(f"cat {AUTH_LOG}").stdout
+    assert all(word in log for word in said)
+    assert host.run(f"stat -c '%a %U' {AUTH_LOG}").stdout == "600 root\n"
+    host.run(f"rm {SMALL}; systemctl restart systemd-journald")
+    assert "Permission denied" in flood(host, "gus", 1)
+
+
+def test_no_line_is_kept_twice_or_lost_by_a_rotation(host):
+    host.run(f"logger -t sshd {CANARY}-before")
+    assert kept(host, f"{CANARY}-before")
+    host.run("logrotate -f /etc/logrotate.d/opensafely")
+    host.run(f"logger -t sshd {CANARY}-after; logger -t others {CANARY}-theirs")
+    assert kept(host, f"{CANARY}-after")
+    both = host.run(f"cat {AUTH_LOG}.1 {AUTH_LOG}").stdout
+    assert [
+        both.count(f"{CANARY}-{word}") for word in ("before", "after", "theirs")
+    ] == [1, 1, 0]
+
+
+def test_a_session_has_nothing_of_the_journals(host):
+    """Neither a user manager's output nor that of what it starts, a crontab's or sesman's."""
+    host.run("loginctl enable-linger gus")
+    uid = host.run("id -u gus").stdout.strip()
+    wait_until(
+        lambda: (
+            host.run(f"test -S /run/user/{uid}/systemd/private", check=False).returncode
+            == 0
+        )
+    )
+    run = f"XDG_RUNTIME_DIR=/run/user/{uid} systemd-run --user --wait --quiet sh -c 'echo {CANARY}-unit; echo {CANARY}-unit >&2'"
+    host.run(
+        as_user("gus", f"{run}; systemd-cat echo {CANARY}-cat; logger {CANARY}-logger"),
+        check=False,
+    )
+    host.run(as_user("ubuntu", f"logger {CANARY}-ubuntu"))
+    journal = (
+        "journalctl --no-pager --output=cat --sync; journalctl --no-pager --output=cat"
+    )
+    said = host.run(journal, check=False).stdout
+    assert f"{CANARY}-ubuntu" in said
+    for word in ("unit", "cat", "logger"):
+        assert f"{CANARY}-{word}" not in said.replace("COMMAND=", "")
+    sesman = host.run("systemctl show --value -p MainPID xrdp-sesman").stdout.strip()
+    for number in (1, 2):
+        assert host.run(f"readlink /proc/{sesman}/fd/{number}").stdout == "/dev/null\n"
+    host.run("loginctl disable-linger gus")
+
+
+# ---- xrdp's ports
+
+
+def grabbing(host, name, *ports):
+    """Tries from now on, until it has one; says which. What is killed is the program itself."""
+    become = ("setpriv", "--reuid", name, "--regid", name, "--init-groups", "--")
+    words = " ".join(map(str, ports))
+    return in_background(host, *become, *PYTHON.split(), GRAB, words)
+
+
+def restart(host):
+    """Whether it has its port back, having let go of it for a while."""
+    host.run(
+        "systemctl stop xrdp xrdp-sesman; sleep 1; systemctl start xrdp", check=False
+    )
+    owner = "ss -Hltnp 'sport = :3389'"
+    wait_until(lambda: host.run(owner).stdout)
+    return '"xrdp"' in host.run(owner).stdout
+
+
+def status(host):
+    return host.run("backend status", check=False).stdout
+
+
+def test_nobody_else_has_xrdps_ports(host):
+    """Of either family, while it starts anew; where they are anybody's, somebody has."""
+    wait_until(lambda: answers(host), 60)
+    for name in WITHOUT_SUDO:
+        with grabbing(host, name, 3389, 3350) as grab:
+            assert grab.line() == "trying\n"
+            assert restart(host)
+            grab.kill()
+            assert "has" not in grab.end()
+    host.run("sysctl -qw net.ipv4.ip_unprivileged_port_start=1024")
+    with grabbing(host, "gus", 3389) as grab:
+        assert grab.line() == "trying\n"
+        assert not restart(host)
+        assert grab.line() == "has 3389\n"
+        wait_until(lambda: "no remote desktop" in status(host))
+        assert "try: systemctl restart xrdp.service" in status(host)
+    wait_until(lambda: answers(host), 60)  # by itself
+    assert heals(host)
+    assert host.run("sysctl -n net.ipv4.ip_unprivileged_port_start").stdout == "3390\n"
+
+
+def test_xrdp_comes_back_by_itself(host):
+    for unit in ("xrdp", "xrdp-sesman", "xrdp"):
+        killed(host, unit)
+        wait_until(lambda: answers(host))
+    assert "no remote desktop" not in status(host)
+
+
+def killed(host, unit):
+    """It ends at a blow, and another one comes."""
+    before = process(host, unit)
+    host.run(f"systemctl kill -s KILL {unit}")
+    wait_until(lambda: process(host, unit) not in {before, "0"}, 60)
+
+
+def process(host, unit):
+    return host.run(f"systemctl show --value -p MainPID {unit}").stdout.strip()
+
+
+def test_it_holds_from_the_boot_on(host):
+    log = "/home/gus/boot.log"
+    flood_ = f"{PYTHON} {FLOOD} 1 >>{log} 2>&1"
+    cron = f"@reboot timeout 20 {PYTHON} {GRAB} '3389 3350' >>{log}; {flood_}; echo done >>{log}\n"
+    host.run("crontab -u gus -", stdin=cron)
+    host.reboot()
+    wait_until(lambda: answers(host), 60)
+    wait_until(lambda: "done" in host.run(f"cat {log}", check=False).stdout, 60)
+    said = host.run(f"cat {log}; crontab -u gus -r").stdout
+    assert "has" not in said
+    assert "Permission denied" in said
