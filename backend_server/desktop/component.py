@@ -13,10 +13,12 @@ from backend_server.desktop.remote import RemoteDesktop
 from backend_server.desktop.resolver import NameServers
 from backend_server.engine.resource import Resource
 from backend_server.resources import (
+    UNITS,
     Directory,
     File,
     Held,
     Masked,
+    NoFile,
     NoPackages,
     Packages,
     RootsSocket,
@@ -50,6 +52,9 @@ _SPEAKERS = (
     "sshd-unix-local.socket",  # systemd 256: a door to sshd that no packet filter sees
 )
 
+# What keeps one session from all others. By a part of a file's name, not all releases need it.
+WALLS = (f"{UNITS}/xrdp", f"{UNITS}/opensafely-sesman", "/etc/security/namespace.d/")
+
 # snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
 # in a cloud may be a snap.
 _SNAPD_DROP_IN = "/etc/systemd/system/snapd.socket.d/opensafely.conf"
@@ -72,13 +77,30 @@ def desktop(site: Site) -> Iterator[Resource]:
     if site.backend.second_factor:
         yield Packages("packages/second-factor.txt", site.packages["second-factor"])
         yield Directory(pam_profiles.SECRETS, mode=0o700)
-    yield File(pam_profiles.XRDP, pam_profiles.xrdp(site.backend.second_factor))
+    if site.release.xrdp.pam_net:
+        yield Packages("pam_newnet", frozenset({"libpam-net"}))
+    pam = pam_profiles.xrdp(site.backend.second_factor, site.release.xrdp)
+    yield File(pam_profiles.XRDP, pam)
     for path in sorted(site.etc):
         if path.startswith(FOLDERS):
             text = site.etc[path]
             yield verbatim(site, path, mode=0o755 if text.startswith("#!") else 0o644)
+    yield from _walls(site)
     packages = Packages("packages/desktop.txt", site.packages["desktop"])
     yield packages
     yield Held("desktop", HELD, packages.label)
     yield OwnCertificate(xrdp.CERTIFICATE, key=xrdp.KEY, group="xrdp")
     yield RemoteDesktop(SERVICE)
+
+
+def _walls(site: Site) -> Iterator[Resource]:
+    keeps = site.release.xrdp
+    needless: tuple[str, ...] = ("-shared", "opensafely-sesman") if keeps.apart else ()
+    needless += ("-ipc",) if keeps.private_ipc else ()
+    for path in sorted(path for path in site.etc if path.startswith(WALLS)):
+        if any(part in path for part in needless):
+            yield NoFile(path, notify=(SERVICE,))
+        elif path.startswith(UNITS):
+            yield UnitFile(path, site.etc[path], notify=(SERVICE,))
+        else:
+            yield verbatim(site, path)

@@ -9,7 +9,7 @@ from argparse import _SubParsersAction
 import pytest
 
 from backend_server.cli.arguments import parser
-from backend_server.desktop.component import FOLDERS
+from backend_server.desktop.component import FOLDERS, WALLS
 from backend_server.desktop.remote import RemoteDesktop
 from backend_server.engine import report
 from backend_server.resources import File, Unit
@@ -56,14 +56,16 @@ class TestDeclaration:
         return declared(backend, RELEASES[0], tmp_path)
 
     def test_every_file_under_etc_is_declared(self, parts):
-        paths = {r.path for part in parts for r in part.resources if type(r) is File}
+        paths = {r.path for p in parts for r in p.resources if isinstance(r, File)}
         verbatim = {
             f"/{path.relative_to(ROOT)}"
             for path in (ROOT / "etc").rglob("*")
             if path.is_file()
         }
         if not any(part.name == "desktop" for part in parts):
-            verbatim = {path for path in verbatim if not path.startswith(FOLDERS)}
+            verbatim = {
+                path for path in verbatim if not path.startswith(FOLDERS + WALLS)
+            }
         assert verbatim <= paths
 
     def test_component_names_are_unique(self, parts):
