@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from backend_server.text.releases import Xrdp
 from backend_server.text.roles import REVIEWERS
 
 
@@ -56,11 +57,21 @@ auth [success=1 default=ignore] pam_google_authenticator.so forward_pass user=ro
 """
 
 
-def xrdp(second_factor: bool) -> str:
+# Which display it is, PAM is told as the terminal.
+_SOCKETS = """\
+session required pam_exec.so type=open_session /etc/xdg/opensafely/sockets
+"""
+# Unix sockets with abstract names are of a network, too.
+_NETWORK = f"session required pam_newnet.so group={REVIEWERS} lodown\n"
+
+
+def xrdp(second_factor: bool, version: Xrdp) -> str:
     """/etc/pam.d/xrdp-sesman: reviewers and nobody else, whatever sesman itself is told.
 
     They are asked for first, and wrong passwords for the accounts of others are not counted,
-    so that nobody can lock out a developer from the login screen.
+    so that nobody can lock out a developer from the login screen. Last, the session is given
+    what would be everybody's for itself: folders, and where the release has what it takes a
+    network; and its own sockets where xrdp does not keep them apart.
     """
     return f"""\
 #%PAM-1.0
@@ -74,5 +85,8 @@ account requisite pam_succeed_if.so quiet_success user ingroup {REVIEWERS}
 session required pam_loginuid.so
 session required pam_limits.so
 @include common-session
+{"" if version.apart else _SOCKETS}\
+{_NETWORK if version.pam_net else ""}\
+session required pam_namespace.so mount_private ignore_instance_parent_mode
 @include common-password
 """

@@ -19,6 +19,7 @@ from backend_server.resources import (
     File,
     Held,
     Masked,
+    NoFile,
     NoPackages,
     Packages,
     RootsSocket,
@@ -29,7 +30,7 @@ from backend_server.resources import (
 FOLDERS = (
     *("/etc/xdg/", "/etc/pam.d/", "/etc/sysctl.d/zz-opensafely-desktop"),
     *("/etc/dbus-1/", "/etc/request-key.d/", "/etc/modprobe.d/"),
-    *(f"{UNITS}/xrdp", f"{UNITS}/snapd"),
+    f"{UNITS}/snapd",
 )
 
 # A new version of either ends the sessions that are open, or cannot come back to them.
@@ -50,6 +51,9 @@ _SPEAKERS = (
     "sshd-unix-local.socket",  # systemd 256: a door to sshd that no packet filter sees
 )
 
+# What keeps one session from all others. By a part of a file's name, not all releases need it.
+WALLS = (f"{UNITS}/xrdp", f"{UNITS}/opensafely-sesman", "/etc/security/namespace.d/")
+
 # snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
 # in a cloud may be a snap.
 _SNAPD_SOCKETS = ("/run/snapd.socket", "/run/snapd-snap.socket")
@@ -68,7 +72,10 @@ def desktop(site: Site) -> Iterator[Resource]:
     if site.backend.second_factor:
         yield Packages("packages/second-factor.txt", site.packages["second-factor"])
         yield Directory(pam_profiles.SECRETS, mode=0o700)
-    yield File(pam_profiles.XRDP, pam_profiles.xrdp(site.backend.second_factor))
+    if site.release.xrdp.pam_net:
+        yield Packages("pam_newnet", frozenset({"libpam-net"}))
+    pam = pam_profiles.xrdp(site.backend.second_factor, site.release.xrdp)
+    yield File(pam_profiles.XRDP, pam)
     for path in sorted(site.etc):
         if path.startswith(FOLDERS):
             text = site.etc[path]
@@ -77,8 +84,21 @@ def desktop(site: Site) -> Iterator[Resource]:
         yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
     # Whoever else had xrdp's port while it starts anew could keep it; of IPv6, too.
     yield Sysctl("net.ipv4.ip_unprivileged_port_start", str(xrdp.PORT + 1))
+    yield from _walls(site)
     packages = Packages("packages/desktop.txt", site.packages["desktop"])
     yield packages
     yield Held("desktop", HELD, packages.label)
     yield OwnCertificate(xrdp.CERTIFICATE, key=xrdp.KEY, group="xrdp")
     yield RemoteDesktop(SERVICE)
+
+
+def _walls(site: Site) -> Iterator[Resource]:
+    keeps = site.release.xrdp
+    needless: tuple[str, ...] = ("-shared", "opensafely-sesman") if keeps.apart else ()
+    needless += ("-ipc",) if keeps.private_ipc else ()
+    for path in sorted(path for path in site.etc if path.startswith(WALLS)):
+        if any(part in path for part in needless):
+            yield NoFile(path, notify=(SERVICE,))
+        else:
+            notify = SERVICE if path.startswith(UNITS) else ""
+            yield verbatim(site, path, notify=notify)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
+from backend_server.text.releases import Xrdp
 from backend_server.text.roles import REVIEWERS
 
 
@@ -140,7 +141,9 @@ FileUmask=077
 
 [SessionVariables]
 """)
-_TCP = "ListenAddress=127.0.0.1\nListenPort=3350"
+# A port that root alone can have: whoever has it is told the passwords of reviewers. In front of it
+# is etc/systemd/system/opensafely-sesman.socket.
+_TCP = "ListenAddress=127.0.0.1\nListenPort=335"
 _SOCKET = "ListenPort=sesman.socket"
 
 
@@ -151,11 +154,10 @@ def ini(name: str, address: str) -> str:
     )
 
 
-def sesman(version: str) -> str:
+def sesman(version: Xrdp) -> str:
     """sesman.ini(5): reviewers alone, our session, and an end to it."""
-    newer = tuple(map(int, version.split(".")[:2])) >= (0, 10)
     return _SESMAN.substitute(
-        listen=_SOCKET if newer else _TCP,
+        listen=_SOCKET if version.apart else _TCP,
         session=SESSION,
         group=REVIEWERS,
         gone=GONE_S,

@@ -8,6 +8,19 @@ from backend_server.text.errors import Refused
 from backend_server.text.frozen import Frozen
 
 
+class Xrdp(Frozen):
+    """The remote desktop of a release, and what it has to keep sessions apart."""
+
+    version: str
+    sockets: str  # the folder of a session's sockets; {} is its owner's uid
+    mode: int  # of that folder
+    # From 0.10 on: such folders; the session manager is asked by a socket and not over TCP; the
+    # picture of a screen is a descriptor, and not System V shared memory that is everybody's.
+    apart: bool
+    private_ipc: bool = True  # systemd 248 has PrivateIPC=
+    pam_net: bool = True  # a package has pam_newnet(8)
+
+
 class Release(Frozen):
     """A release that this tool knows, and where it keeps things."""
 
@@ -22,7 +35,7 @@ class Release(Frozen):
     sudo_logfile: bool  # sudo-rs writes to the system log only
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
     docker: tuple[str, ...]  # packages that bring dockerd and the docker command
-    xrdp: str  # its version there
+    xrdp: Xrdp
     hyperv: tuple[str, ...]  # a kernel, and the daemons of Hyper-V that go with it
 
     @property
@@ -41,9 +54,15 @@ class Release(Frozen):
 # Where the kernel has AppArmor, no container starts without its parser: docker.io recommends it.
 _DOCKER = ("apparmor", "docker.io")
 
+_APART = Xrdp("0.10.1", "/run/xrdp/sockdir/{}", 0o2750, apart=True)
+
+
+def _together(version: str, private_ipc: bool = True, pam_net: bool = True) -> Xrdp:
+    return Xrdp(version, "/run/xrdp/sockdir", 0o3777, False, private_ipc, pam_net)
+
 
 def _ubuntu(
-    version: str, codename: str, *, deb822: bool, xrdp: str, sudo_logfile: bool = True
+    version: str, codename: str, *, deb822: bool, xrdp: Xrdp, sudo_logfile: bool = True
 ) -> Release:
     return Release(
         distribution="ubuntu",
@@ -77,7 +96,7 @@ def _debian(
     codename: str,
     *,
     deb822: bool,
-    xrdp: str,
+    xrdp: Xrdp,
     docker: tuple[str, ...] = _DOCKER,
 ) -> Release:
     return Release(
@@ -98,16 +117,14 @@ def _debian(
 
 
 RELEASES = (
-    _ubuntu("20.04", "focal", deb822=False, xrdp="0.9.12"),
-    _ubuntu("22.04", "jammy", deb822=False, xrdp="0.9.17"),
-    _ubuntu("24.04", "noble", deb822=True, xrdp="0.9.24"),
-    _ubuntu("26.04", "resolute", deb822=True, xrdp="0.10.1", sudo_logfile=False),
-    _debian("11", "bullseye", deb822=False, xrdp="0.9.21"),
-    _debian("12", "bookworm", deb822=False, xrdp="0.9.21"),
+    _ubuntu("20.04", "focal", deb822=False, xrdp=_together("0.9.12", False, False)),
+    _ubuntu("22.04", "jammy", deb822=False, xrdp=_together("0.9.17")),
+    _ubuntu("24.04", "noble", deb822=True, xrdp=_together("0.9.24")),
+    _ubuntu("26.04", "resolute", deb822=True, xrdp=_APART, sudo_logfile=False),
+    _debian("11", "bullseye", deb822=False, xrdp=_together("0.9.21", False)),
+    _debian("12", "bookworm", deb822=False, xrdp=_together("0.9.21")),
     # There the command is a package of its own, which docker.io only recommends.
-    _debian(
-        "13", "trixie", deb822=True, xrdp="0.10.1", docker=(*_DOCKER, "docker-cli")
-    ),
+    _debian("13", "trixie", deb822=True, xrdp=_APART, docker=(*_DOCKER, "docker-cli")),
 )
 
 

@@ -38,6 +38,7 @@ from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE, WORKSPACES
 from backend_server.storage.tree import Counts
 from backend_server.text.change import Change
 from backend_server.text.errors import UserError
+from backend_server.text.releases import RELEASES
 from backend_server.text.roles import (
     AREAS,
     HIGH,
@@ -49,6 +50,7 @@ from backend_server.text.roles import (
 )
 from roster import __main__ as roster_cli
 from sandbox import __main__ as sandbox_cli
+from tests.hosts.desktop.touched import OWNER, PARTS, touched
 from tests.unit.example import public_key
 
 
@@ -119,6 +121,23 @@ def rights(role, area):
     return ", ".join(reads + writes) or "nothing"
 
 
+def table_of_desktops():
+    """What tests/hosts/desktop/test_neighbours.py tries, cell by cell."""
+    yield f"| | {' | '.join(PARTS)} |"
+    yield f"|---|{'---|' * len(PARTS)}"
+    for who in (*(role.name for role in ROLES if role.roster), OWNER):
+        cells = " | ".join(where(who, part) for part in PARTS)
+        yield f"| {'its owner' if who == OWNER else who} | {cells} |"
+
+
+def where(who, part):
+    """On which releases they get at it."""
+    found = [r for r in RELEASES if part in touched(who, r)]
+    if len(found) in (0, len(RELEASES)):
+        return "yes" if found else "no"
+    return f"xrdp {', '.join(sorted({release.xrdp.version for release in found}))}"
+
+
 def watched_groups():
     yield ", ".join(f"`{name}`" for name in sorted(ROOT_EQUIVALENT_GROUPS)) + "."
 
@@ -138,8 +157,9 @@ def shown(command):
         ("roles", table_of_roles),
         ("trees", table_of_trees),
         ("root-equivalent", watched_groups),
+        ("desktops", table_of_desktops),
     ],
-    ids=["fixed-commands", "roles", "trees", "root-equivalent"],
+    ids=["fixed-commands", "roles", "trees", "root-equivalent", "desktops"],
 )
 def test_access_is_the_table_of_roles(mark, render, request):
     text = ACCESS.read_text()

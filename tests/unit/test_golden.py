@@ -9,7 +9,7 @@ from argparse import _SubParsersAction
 import pytest
 
 from backend_server.cli.arguments import parser
-from backend_server.desktop.component import FOLDERS
+from backend_server.desktop.component import FOLDERS, WALLS
 from backend_server.desktop.remote import RemoteDesktop
 from backend_server.docker.rules import DockerRules
 from backend_server.engine import report
@@ -79,7 +79,9 @@ class TestDeclaration:
             if path.is_file()
         }
         if not any(part.name == "desktop" for part in parts):
-            verbatim = {path for path in verbatim if not path.startswith(FOLDERS)}
+            verbatim = {
+                path for path in verbatim if not path.startswith(FOLDERS + WALLS)
+            }
         assert verbatim <= paths
 
     def test_component_names_are_unique(self, parts):

@@ -28,7 +28,7 @@ table inet $table {
     # Whoever is in it reaches no network at all, this host's own included: also who has left,
     # for a program that becomes them may be anywhere. Nothing of a desktop
     # needs one: X, xrdp's channels, D-Bus and ssh-agent are unix sockets, and it is as the
-    # account xrdp that xrdp asks sesman on port 3350, in the versions that ask by TCP.
+    # account xrdp that xrdp asks sesman on port 335, in the versions that ask by TCP.
     set reviewers {
         type uid
         flags interval

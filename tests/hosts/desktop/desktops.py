@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
+from sandbox.checkout import PLACE
 from sandbox.fixtures import quiet_timer
 from sandbox.host import Host
+from sandbox.people import write_roster
 from tests.hosts.desktop import remote
 from tests.hosts.managing import manage
 
@@ -17,16 +19,25 @@ PASSWORD = "Tamper7+Kettle_Orbit"
 OTHER = "Wagon4+Thimble=Fern"
 WORK = "/srv/medium_privacy/workspaces"
 SHOTS = Path(os.environ.get("SCREENSHOTS", "/tmp/backend-screenshots"))
+BACKGROUND = "#23384F"
 CANARY = "canary7f3e9b"
+_FIRST = "pgrep -o -x xfce4-session -u"
 
 
-def host_with_desktop(warm_host: Callable[..., Host], **shape: object) -> Host:
+def host_with_desktop(
+    warm_host: Callable[..., Host], reviewers: Sequence[str] = ("gus",), **shape: object
+) -> Host:
     """As after a first run, with a password for each of its people."""
     remote.ensure_client()
-    host = warm_host("emis", shape=[quiet_timer], **shape)
-    assert manage(host, backend="emis").returncode in (0, 4)
+
+    def list_reviewers(host: Host) -> None:
+        write_roster(host.root / PLACE / "emis/reviewers", reviewers)
+
+    host = warm_host("emis", shape=[quiet_timer, list_reviewers], **shape)
+    assert manage(host, "--yes", backend="emis").returncode in (0, 4)
     host.run("chpasswd", stdin=f"ada:{OTHER}\nrita:{OTHER}\nroot:{OTHER}\n")
-    host.run("backend people password --ask gus", stdin=f"{PASSWORD}\n")
+    for name in reviewers:
+        host.run(f"backend people password --ask {name}", stdin=f"{PASSWORD}\n")
     return host
 
 
@@ -41,13 +52,33 @@ def end_all(host: Host) -> None:
 
 
 def as_gus(command: str) -> str:
-    """A process of the reviewer's, in the display of their session where it needs one."""
-    inside = f"DISPLAY=:10 XAUTHORITY=/home/gus/.Xauthority {command}"
+    """A process of the reviewer's, which no session has: as from a crontab."""
     return (
-        f"setpriv --reuid gus --regid gus --init-groups -- sh -c {shlex.quote(inside)}"
+        f"setpriv --reuid gus --regid gus --init-groups -- sh -c {shlex.quote(command)}"
     )
 
 
-def desktop_is_up(host: Host) -> bool:
-    names = host.run("ps -u gus -o comm=", check=False).stdout.split()
+def session(host: Host, whose: str = "gus") -> dict[str, str]:
+    """The environment that the programs of the open session have."""
+    words = host.run(f"cat /proc/$({_FIRST} {whose})/environ").stdout.split("\0")
+    return dict(word.split("=", 1) for word in words if word)
+
+
+def in_session(
+    host: Host, command: str, user: str = "gus", whose: str = "gus", inside: bool = True
+) -> str:
+    """A process with what somebody's desktop gives it, theirs or of another uid.
+
+    Not `inside`, it has that where others are: what the desktop is walled off from.
+    """
+    env = " ".join(shlex.quote(f"{k}={v}") for k, v in session(host, whose).items())
+    who = f"--reuid {user} --regid {whose} --init-groups"
+    if user != whose:
+        who = f"--reuid {user} --regid {user} --clear-groups"
+    walls = f"nsenter -t $({_FIRST} {whose}) -m -n -i -- " if inside else ""
+    return f"{walls}setpriv {who} -- env -i {env} sh -c {shlex.quote(command)}"
+
+
+def desktop_is_up(host: Host, whose: str = "gus") -> bool:
+    names = host.run(f"ps -u {whose} -o comm=", check=False).stdout.split()
     return {"xfdesktop", "xfce4-panel", "thunar"} <= {n.lower() for n in names}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,14 +12,19 @@ from typing import Callable, Iterator, Sequence
 from sandbox import identity
 from sandbox.host import Host
 from sandbox.network import INTERNET
-from tests.hosts.desktop.desktops import CANARY, desktop_is_up
+from tests.hosts.desktop.desktops import (
+    CANARY,
+    desktop_is_up,
+    in_session,
+    session,
+)
 from tests.hosts.desktop.remote import Client, looking, negotiated
 from tests.hosts.managing import edited
 from tests.hosts.programs import wait_until
 
 
 HERE = Path(__file__).parent
-SCRIPTS = ("chansrv.py", "carry.py", "sockets.py", "sniff.py")
+SCRIPTS = ("chansrv.py", "carry.py", "neighbour.py", "sockets.py", "sniff.py")
 PLACE = "/usr/local/lib/tests"
 SESMAN = "/etc/xrdp/sesman.ini"
 PYTHON = "/usr/bin/python3 -I -S"
@@ -40,26 +44,12 @@ def bring(host: Host) -> None:
 # ---- in the session
 
 
-def session(host: Host) -> dict[str, str]:
-    """The environment that the programs of the open session have."""
-    pid = host.run("pgrep -u gus -x xfce4-session").stdout.split()[0]
-    words = host.run(f"cat /proc/{pid}/environ").stdout.split("\0")
-    return dict(word.split("=", 1) for word in words if word)
-
-
-def in_session(host: Host, command: str, user: str = "gus") -> str:
-    """A process of the reviewer's with what their desktop gives it, or of another uid."""
-    env = " ".join(shlex.quote(f"{k}={v}") for k, v in session(host).items())
-    who = f"--reuid {user} --regid gus --init-groups"
-    if user != "gus":
-        who = f"--reuid {user} --regid {user} --clear-groups"
-    return f"setpriv {who} -- env -i {env} sh -c {shlex.quote(command)}"
-
-
 @contextlib.contextmanager
-def desktop(host: Host, password: str, *options: str) -> Iterator[Client]:
-    with looking(host, "gus", password, *options) as client:
-        wait_until(lambda: desktop_is_up(host), 60)
+def desktop(
+    host: Host, password: str, *options: str, whose: str = "gus"
+) -> Iterator[Client]:
+    with looking(host, whose, password, *options) as client:
+        wait_until(lambda: desktop_is_up(host, whose), 60)
         yield client
 
 

@@ -164,7 +164,9 @@ def let_in(host: Host, user: str, password: str) -> bool:
 
     A session that it made goes on.
     """
-    done = host.run(f"xrdp-sesrun -s ::1 -F 0 {user}", check=False, stdin=password)
+    done = host.run(
+        f"xrdp-sesrun -s 127.0.0.1 -F 0 {user}", check=False, stdin=password
+    )
     said = done.stdout + done.stderr
     assert ("ok data=1" in said) != ("Connection denied" in said), said
     return "ok data=1" in said

@@ -6,6 +6,7 @@ import pytest
 
 from sandbox.controller import MODERATE
 from tests.hosts.desktop.desktops import (
+    BACKGROUND,
     PASSWORD,
     SHOTS,
     WORK,
@@ -13,6 +14,7 @@ from tests.hosts.desktop.desktops import (
     desktop_is_up,
     end_all,
     host_with_desktop,
+    in_session,
     sessions_of,
 )
 from tests.hosts.desktop.remote import judged, looking
@@ -22,7 +24,6 @@ from tests.hosts.programs import wait_until
 
 pytestmark = pytest.mark.share("desktop")
 
-BACKGROUND = "#23384F"
 # Colours that no desktop has by itself: where they are on the client's screen, the file is seen.
 IMAGE, PAGE, DOCUMENT = "#C0FFEE", "#FACADE", "#BADA55"
 JOB = """
@@ -201,10 +202,10 @@ def test_no_core_file_has_what_a_reviewer_saw(host, client):
 def test_the_screen_is_locked_until_the_password(host, client):
     """Once nobody has touched it for as long as the session says; here for two seconds."""
     assert client.shows(BACKGROUND)
-    assert "timeout:  600" in host.run(as_gus("xset q")).stdout
-    host.run(as_gus("xset s 2 2"))
+    assert "timeout:  600" in host.run(in_session(host, "xset q")).stdout
+    host.run(in_session(host, "xset s 2 2"))
     wait_until(lambda: runs(host, "^xsecurelock"), 30)
-    host.run(as_gus("xset s 600 600"))
+    host.run(in_session(host, "xset s 600 600"))
     wait_until(lambda: not client.shows(BACKGROUND), 30)
     for password in ("wrong", PASSWORD):
         assert runs(host, "^xsecurelock")

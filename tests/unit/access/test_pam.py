@@ -10,6 +10,7 @@ from backend_server.access import pam_profiles
 from backend_server.host.writer import Host
 from backend_server.resources import PamProfile
 from backend_server.text.errors import UserError
+from backend_server.text.releases import RELEASES, named
 
 
 def modules(text):
@@ -40,17 +41,31 @@ def test_before_and_after_what_the_distribution_judges():
     assert int(found["opensafely-wrong"]["Priority"]) == 0
 
 
+BOOKWORM = named("bookworm").xrdp
+
+
 @pytest.mark.parametrize("second_factor", [False, True])
 def test_the_group_is_asked_for_first_in_both(second_factor):
-    lines = pam_profiles.xrdp(second_factor).splitlines()
+    lines = pam_profiles.xrdp(second_factor, BOOKWORM).splitlines()
     asks = "requisite pam_succeed_if.so quiet_success user ingroup reviewers"
     for kind in ("auth", "account"):
         of_kind = [line for line in lines if line.startswith(f"{kind} ")]
         assert of_kind[0] == f"{kind} {asks}"
 
 
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_a_session_is_walled_off_last(release):
+    """After what asks logind and others for it; sockets before the folders are its own."""
+    lines = pam_profiles.xrdp(False, release.xrdp).splitlines()
+    last = lines.index("@include common-session") + 1
+    found = [line.split()[2] for line in lines[last:] if line.startswith("session ")]
+    wanted = ["pam_exec.so"] if not release.xrdp.apart else []
+    wanted += ["pam_newnet.so"] if release.xrdp.pam_net else []
+    assert found == [*wanted, "pam_namespace.so"]
+
+
 def test_a_code_is_judged_before_the_password_and_counted():
-    first, *codes, environment = modules(pam_profiles.xrdp(second_factor=True))
+    first, *codes, environment = modules(pam_profiles.xrdp(True, BOOKWORM))
     assert first[1] == "pam_succeed_if.so"
     assert environment[1] == "pam_env.so"
     assert codes == [
@@ -58,7 +73,7 @@ def test_a_code_is_judged_before_the_password_and_counted():
         ("[success=1", "default=ignore]", "pam_google_authenticator.so"),
         ("[default=die]", "pam_faillock.so", "authfail"),
     ]
-    assert "google" not in pam_profiles.xrdp(second_factor=False)
+    assert "google" not in pam_profiles.xrdp(False, BOOKWORM)
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -14,7 +14,7 @@ from backend_server.text.roles import REVIEWERS
 # Version; where sesman listens; whether a word restricts the clipboard there. Up to 0.9.17 it is
 # a yes or no, so `all`, which newer ones document, would be no. Newer ones know `true`, not `1`.
 YES, WORDS = ("1", "true", "yes"), ("all", "true", "yes")
-TCP, SOCKET = ("127.0.0.1", "3350"), (None, "sesman.socket")
+TCP, SOCKET = ("127.0.0.1", "335"), (None, "sesman.socket")
 ROWS = {
     "0.9.12": (TCP, YES),
     "0.9.17": (TCP, YES),
@@ -22,7 +22,11 @@ ROWS = {
     "0.9.24": (TCP, WORDS),
     "0.10.1": (SOCKET, WORDS),
 }
-VERSIONS = pytest.mark.parametrize("version", ROWS)
+VERSIONS = pytest.mark.parametrize(
+    "version",
+    {release.xrdp.version: release.xrdp for release in RELEASES}.values(),
+    ids=lambda version: version.version,
+)
 CHANNELS = {"rdpdr", "rdpsnd", "drdynvc", "cliprdr", "rail", "xrdpvr", "tcutils"}
 
 
@@ -34,7 +38,7 @@ def parsed(text):
 
 
 def test_every_release_has_a_version_that_is_known():
-    assert {release.xrdp for release in RELEASES} == set(ROWS)
+    assert {release.xrdp.version for release in RELEASES} == set(ROWS)
 
 
 def test_one_kind_of_session_no_channel_and_tls_alone():
@@ -61,7 +65,7 @@ def test_one_kind_of_session_no_channel_and_tls_alone():
 
 @VERSIONS
 def test_sesman_of_a_version(version):
-    listens, restricts = ROWS[version]
+    listens, restricts = ROWS[version.version]
     ini = parsed(xrdp.sesman(version))
     found = ini["Globals"]
     assert (found.get("ListenAddress"), found["ListenPort"]) == listens
@@ -73,9 +77,13 @@ def test_sesman_of_a_version(version):
     assert security["TerminalServerUsers"] == REVIEWERS
     assert security["AlwaysGroupCheck"] == "true"
     assert security["AllowRootLogin"] == security["AllowAlternateShell"] == "false"
+    if listens == TCP:
+        assert int(found["ListenPort"]) < 1024, "a port that root alone can have"
     assert ini["Chansrv"]["EnableFuseMount"] == "false"
     params = [line for line in xrdp.sesman(version).splitlines() if "param=" in line]
     assert params.index("param=-nolisten") + 1 == params.index("param=tcp")
+    # Programs ask for the abstract name first: X itself has to have it.
+    assert params.count("param=-nolisten") == 1
 
 
 def test_its_port_and_sesmans_are_roots_after_a_boot_too():

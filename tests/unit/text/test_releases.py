@@ -3,7 +3,7 @@
 import pytest
 
 from backend_server.text.errors import Refused
-from backend_server.text.releases import RELEASES, named, of_host
+from backend_server.text.releases import RELEASES, Xrdp, named, of_host
 
 
 # os-release's ID and VERSION_ID; codename; one-line or deb822 sources; archives; suites.
@@ -52,6 +52,26 @@ HYPERV = {
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_what_a_guest_of_hyperv_needs(release):
     assert set(release.hyperv) == HYPERV[release.codename]
+
+
+# xrdp, the folder of a session's sockets and its mode, and whether it keeps sessions apart; systemd,
+# which has PrivateIPC= from 248 on; whether the archive has libpam-net.
+ONE, OWN = ("/run/xrdp/sockdir", 0o3777, False), ("/run/xrdp/sockdir/{}", 0o2750, True)
+WALLS = {
+    "focal": ("0.9.12", *ONE, 245, False),
+    "jammy": ("0.9.17", *ONE, 249, True),
+    "noble": ("0.9.24", *ONE, 255, True),
+    "resolute": ("0.10.1", *OWN, 259, True),
+    "bullseye": ("0.9.21", *ONE, 247, True),
+    "bookworm": ("0.9.21", *ONE, 252, True),
+    "trixie": ("0.10.1", *OWN, 257, True),
+}
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_what_keeps_sessions_apart(release):
+    *xrdp, systemd, pam_net = WALLS[release.codename]
+    assert release.xrdp == Xrdp(*xrdp, private_ipc=systemd >= 248, pam_net=pam_net)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2])
