@@ -8,19 +8,19 @@ from typing import Iterator
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.host.undo import TOGETHER
+from backend_server.host.undo import AT_BOOT, TOGETHER, TRIAL
 from backend_server.resources import UNITS, Directory, File, Unit, UnitFile
 
 
 BACKEND_FILE = "/etc/opensafely/backend"
 
-_UNDO = "opensafely-undo-at-boot.service"
 _UNDO_TEXT = Template("""\
 [Unit]
-Description=Bring back what a change to sshd or PAM replaced, if nobody had confirmed it
-ConditionPathExists=$kept
+Description=Bring back what was replaced or stopped, and neither confirmed nor proven
+ConditionPathExists=|$kept
+ConditionPathExists=|$trial
 RequiresMountsFor=$checkout
-Before=ssh.service systemd-user-sessions.service
+Before=ssh.service systemd-user-sessions.service docker.service
 
 [Service]
 Type=oneshot
@@ -43,9 +43,9 @@ def identity(site: Site) -> Iterator[Resource]:
     yield File(BACKEND_FILE, f"{site.backend.name}\n")
     yield Directory("/var/lib/opensafely")
     checkout, name = site.checkout, site.backend.name
-    at_boot = _UNDO_TEXT.substitute(checkout=checkout, backend=name, kept=TOGETHER)
-    yield UnitFile(f"{UNITS}/{_UNDO}", at_boot)
-    yield Unit(_UNDO, running=None)
+    words = {"checkout": checkout, "backend": name, "kept": TOGETHER, "trial": TRIAL}
+    yield UnitFile(f"{UNITS}/{AT_BOOT}", _UNDO_TEXT.substitute(words))
+    yield Unit(AT_BOOT, running=None)
     command = _COMMAND.substitute(checkout=checkout, backend=name)
     yield File("/usr/local/sbin/backend", command, mode=0o755)
     yield verbatim(site, "/etc/bash_completion.d/backend")
