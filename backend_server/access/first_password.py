@@ -7,6 +7,7 @@ import sys
 
 from backend_server.access.passwords import may_sudo, set_password
 from backend_server.host import loginuid, typed
+from backend_server.host.question import say
 from backend_server.host.writer import Host
 from backend_server.text.errors import Refused
 
@@ -26,7 +27,7 @@ def set_first_password(host: Host) -> str:
         )
     if not sys.stdin.isatty():
         raise Refused("a password is typed on a terminal", hint="ssh -t, then again")
-    print("At least 14 characters, of all four kinds, and no words.")
+    say("At least 14 characters, of all four kinds, and no words.")
     set_password(host, name, typed.secret(f"New password for {name}"))
     return name
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple, NoReturn, Sequence
 
 from backend_server.cli import kinds, options
 from backend_server.cli.options import Argument, argument, flag
+from backend_server.text.errors import Refused
 
 
 class Command(NamedTuple):
@@ -14,7 +15,6 @@ class Command(NamedTuple):
     act: str  # a file of this folder, and a function in it: imported when it is asked for
     says: str
     arguments: tuple[Argument, ...] = ()
-    looks: bool = False  # and changes nothing: may end when nobody reads on
 
 
 class Group(NamedTuple):
@@ -35,7 +35,6 @@ COMMANDS = (
         "apply.plan",
         "what apply would change; exit 3 if anything",
         options.ACTING,
-        True,
     ),
     Command(
         "show",
@@ -49,16 +48,14 @@ COMMANDS = (
                 help="such as `ubuntu 24.04`; this host's if not given",
             ),
         ),
-        looks=True,
     ),
-    Command("status", "look.status", "what this host is now", looks=True),
+    Command("status", "look.status", "what this host is now"),
 )
 PEOPLE = (
     Command(
         "list",
         "people.list_people",
         "everybody with an account of ours, or on a roster here",
-        looks=True,
     ),
     Command(
         "who",
@@ -68,7 +65,6 @@ PEOPLE = (
             options.MAYBE_USER,
             flag("--root", says="everybody who can become root, and each way there"),
         ),
-        looks=True,
     ),
     Command(
         "revoke",
@@ -119,14 +115,12 @@ SERVICE = (
         "list",
         "services.list_services",
         "each service, its image, and what it lacks",
-        looks=True,
     ),
     Command(
         "logs",
         "services.logs",
         "what it says, and what systemd says of it",
         (_SERVICE, flag("-f", "--follow", says="go on as it comes")),
-        looks=True,
     ),
     Command(
         "start", "services.start", "run it, and see whether it stays up", (_SERVICE,)
@@ -206,19 +200,18 @@ HOST = (
         "maintain.prove",
         "try services, the network that jobs are on, and a job",
     ),
-    Command("disk", "disk.show_disk", "what fills the disks", looks=True),
+    Command("disk", "disk.show_disk", "what fills the disks"),
     Command(
         "tidy", "disk.tidy", "remove images unused for 30 days; a timer's, every day"
     ),
 )
 JOB = (
-    Command("list", "jobs.list_jobs", "what runs, waits to, or was left", looks=True),
+    Command("list", "jobs.list_jobs", "what runs, waits to, or was left"),
     Command(
         "logs",
         "jobs.job_logs",
         "what a job has said; ID is any part of its id",
         (options.JOB, flag("-f", "--follow", says="and what it will say")),
-        looks=True,
     ),
     Command(
         "shell", "jobs.job_shell", "a shell inside a job's container", (options.JOB,)
@@ -246,12 +239,21 @@ exit status:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Whose mistakes end as all others do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(
+            f"{message}\n{self.format_usage().strip()}", f"{self.prog} --help"
+        )
+
+
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """As much as reads these words: making all of it takes longer than most of what is asked."""
     command, action = (*words[1:3], "", "")[:2]
     everything = (*COMMANDS, *GROUPS)
     asked = [each for each in everything if each[0] == command] or everything
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="manage.sh",
         description="Makes this host an OpenSAFELY backend and keeps it one.",
         epilog=_EXIT_CODES,
@@ -270,11 +272,11 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _add(parsers: Any, commands: Sequence[Command]) -> None:
-    for name, act, says, arguments, looks in commands:
+    for name, act, says, arguments in commands:
         command = parsers.add_parser(
             name, help=says, description=says, allow_abbrev=False
         )
-        command.set_defaults(act=act, looks=looks)
+        command.set_defaults(act=act)
         command.add_argument("--json", action="store_true", help="for programs")
         for each in arguments:
             command.add_argument(*each.names, **each.settings)

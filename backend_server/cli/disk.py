@@ -40,7 +40,7 @@ def tidy(options: Asked) -> int:
         with only_run(f"{TIDY}, since {history.now()}"):
             return _tidy(options, host)
     except Busy as busy:  # tomorrow is another day
-        print(f"nothing was done: {busy}")
+        told(options, {"done": ""}, [f"nothing was done: {busy}"])
         return OK
 
 

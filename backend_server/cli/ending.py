@@ -1,26 +1,26 @@
-"""What commands have in common: printing, also where nobody reads it, and telling of what was done."""
+"""What commands have in common: printing, going on without a terminal, and telling of what was done."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import signal
 import sys
-from typing import Iterable, Iterator, Mapping, TextIO
+from typing import Iterable, Iterator, Mapping, NoReturn, TextIO
 
 from backend_server.cli.asked import Named
 from backend_server.engine.notices import event
+from backend_server.engine.report import sentence
+from backend_server.host import command
 from backend_server.host.writer import Host
 from backend_server.run.place import Asked
-from backend_server.text.errors import Refused
+from backend_server.text.errors import FAILED, OK, Refused, UserError
 
 
 def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
     for line in lines:
-        try:
-            print(line, flush=True, file=stream)
-        except OSError:  # nobody reads on: no reason to leave a run half done
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(line, flush=True, file=stream)
 
 
 def told(asked: Asked, data: Mapping[str, object], lines: Iterable[str]) -> None:
@@ -29,6 +29,58 @@ def told(asked: Asked, data: Mapping[str, object], lines: Iterable[str]) -> None
         print(json.dumps({"format": 1, **data}))
     else:
         say_lines(lines)
+
+
+def say_error(error: UserError, *, as_json: bool) -> None:
+    if as_json:
+        found = {"exit": error.exit_code, "error": str(error), "hint": error.hint}
+        print(json.dumps({"format": 1, **found}))
+    print("error: " + "\n".join(sentence(error)), file=sys.stderr)
+
+
+def passed_on(asked: Named, follow: bool, *argv: str) -> int:
+    """What a program says on both streams; one that goes on has them itself."""
+    if follow:
+        become(asked, *argv)
+    output = command.run(argv, deadline_s=60)
+    lines = (output.stdout + output.stderr).splitlines()
+    told(asked, {"subject": asked.subject, "lines": lines}, lines)
+    return FAILED if output.status else OK
+
+
+def become(asked: Asked, *argv: str) -> NoReturn:
+    if asked.json:
+        raise Refused("what goes on until somebody ends it is no JSON")
+    command.become(*argv)
+
+
+def outlive_terminal(asked: Asked) -> None:
+    """From here on a process of its own works, which has the lock and hangs on no terminal.
+
+    This one waits, passes Ctrl-C on, and ends as the other did. Called when nothing is left to ask.
+    """
+    worker = os.fork()
+    if worker:
+        _wait(worker, asked)
+    os.setsid()
+    signal.signal(signal.SIGHUP, lambda *_: None)  # SIG_IGN would be inherited
+
+
+def _wait(worker: int, asked: Asked) -> NoReturn:
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("\nstopping: what was there before comes back", file=sys.stderr)
+        os.kill(worker, signal.SIGINT)
+
+    signal.signal(signal.SIGINT, stop)
+    os.closerange(3, 256)  # the lock is the worker's
+    _, status = os.waitpid(worker, 0)
+    if os.WIFSIGNALED(status):
+        killed = f"what worked was killed by signal {os.WTERMSIG(status)}"
+        hint = "sudo backend status; what it left is put back by itself"
+        say_error(UserError(killed, hint), as_json=asked.json)
+        os._exit(FAILED)
+    os._exit(os.WEXITSTATUS(status))
 
 
 @contextlib.contextmanager

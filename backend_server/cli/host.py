@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from backend_server.access import confirm
 from backend_server.cli.ending import told
+from backend_server.engine import history, lock
+from backend_server.engine.notices import event
 from backend_server.host.writer import Host
 from backend_server.run.place import Asked
+from backend_server.services import meanwhile
 from backend_server.storage import modes
 from backend_server.text.errors import FAILED, OK
 
@@ -27,9 +30,25 @@ def repair(options: Repair) -> int:
 
 
 def undo(options: Asked) -> int:
-    """What nobody has confirmed yet is as before, at once, though a run may wait for it."""
-    paths = confirm.take_back(Host(), str(options.checkout))
-    found = ", ".join(paths) or "nothing to bring back"
+    """What nobody has confirmed yet is as before, at once, though a run may wait for it.
+
+    What else somebody was to put back who is gone, is.
+    """
+    host, checkout = Host(), str(options.checkout)
+    paths = confirm.take_back(host, checkout)
+    units = meanwhile.left(host)
+    if units:
+        _put_back(host, checkout, ", ".join(units))
+    found = ", ".join((*paths, *units)) or "nothing to bring back"
     line = f"{options.backend} host undo: {found}"
-    told(options, {"brought_back": paths}, [line])
+    told(options, {"brought_back": paths, "units": units}, [line])
     return OK
+
+
+def _put_back(host: Host, checkout: str, units: str) -> None:
+    """Raises Busy while somebody is at it. A boot waits for this, and units for the boot."""
+    who = (host.read(lock.LOCK) or "what was under way before a reboot").strip()
+    with lock.only_run(f"host undo by {history.who(host)}, since {history.now()}"):
+        meanwhile.put_back(host, "--no-block")
+        sentence = f"{units} runs again as before: {who}, did not end"
+        event(host, checkout, "undo", sentence, subject=units)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import told
+from backend_server.cli.ending import become, passed_on, told
 from backend_server.engine.history import who
 from backend_server.engine.notices import event
 from backend_server.host import command
@@ -49,17 +49,18 @@ def job_logs(options: Logs) -> int:
         if each not in {job.id for job in found}
     ]
     job = listing.one([*found, *past], options.subject)
-    if not job.container:
-        command.become("cat", "--", kept[job.id])
     follow = ("--follow",) if options.follow else ()
-    command.become("docker", "logs", *follow, job.container)
+    argv = ("docker", "logs", *follow, job.container)
+    if not job.container:
+        argv = ("cat", "--", kept[job.id])
+    return passed_on(options, options.follow and bool(job.container), *argv)
 
 
 def job_shell(options: Named) -> int:
     """A shell inside a job's container, as the job itself, while it runs."""
     host = Host()
     job = _running(options, host)
-    if not sys.stdin.isatty():
+    if options.json or not sys.stdin.isatty():
         raise Refused(
             "a shell needs a terminal, and this is none", hint="backend job logs"
         )
@@ -70,7 +71,7 @@ def job_shell(options: Named) -> int:
         job,
         f"{who(host)} opened a shell inside job {job.id}",
     )
-    command.become("docker", "exec", "-it", job.container, *command.SHELL)
+    become(options, "docker", "exec", "-it", job.container, *command.SHELL)
 
 
 class Kill(Named):

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
-import signal
-import sys
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
+from backend_server.cli import streams
 from backend_server.cli.arguments import parser
-from backend_server.engine.report import sentence
+from backend_server.cli.ending import say_error
 from backend_server.host.reader import HostReader
 from backend_server.run.place import Asked
 from backend_server.run.preflight import same_backend
-from backend_server.text.errors import Refused, UserError
+from backend_server.text.errors import FAILED, REFUSED, Refused, UserError
 
 
 Act = Callable[[Any], int]
@@ -27,32 +25,33 @@ _ALWAYS = ("revoke", "undo")
 
 def main(argv: Sequence[str], checkout: str) -> int:
     """The exit status. Only errors we expect are caught: a bug keeps its traceback."""
-    _survive_any_locale()
-    words = _with_default_command(argv)
-    options = parser(words).parse_args(words)
+    streams.lay()
+    status = _act(_with_default_command(argv), checkout)
+    if not streams.Stream.lost:
+        return status
+    why = f"standard output did not take all that this says: {streams.Stream.lost}"
+    say_error(UserError(why), as_json=False)
+    return REFUSED if status == REFUSED else FAILED
+
+
+def _act(words: list[str], checkout: str) -> int:
+    as_json = "--json" in words
     try:
+        options = parser(words).parse_args(words)
         if options.command != "show" and os.geteuid() != 0:
             raise _not_root(options)
-        if options.looks:  # all others go on when nobody reads their output
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         act, asked = _asked(options, checkout)
         action = vars(options).get("action")
         if options.command != "show" and action not in _ALWAYS:
             same_backend(asked, HostReader())
         return act(asked)
     except UserError as error:
-        return _say(error, as_json=options.json)
+        say_error(error, as_json=as_json)
+        return error.exit_code
     except KeyboardInterrupt:
-        print("\nstopped; run it again to go on where it ended", file=sys.stderr)
-        return 1
-
-
-def _say(error: UserError, *, as_json: bool) -> int:
-    if as_json:
-        found = {"exit": error.exit_code, "error": str(error), "hint": error.hint}
-        print(json.dumps({"format": 1, **found}))
-    print("error: " + "\n".join(sentence(error)), file=sys.stderr)
-    return error.exit_code
+        stopped = UserError("stopped by Ctrl-C", "run it again to go on where it ended")
+        say_error(stopped, as_json=as_json)
+        return FAILED
 
 
 def _not_root(options: argparse.Namespace) -> UserError:
@@ -87,9 +86,3 @@ def _asked(options: argparse.Namespace, checkout: str) -> tuple[Act, Asked]:
         given["only"] = tuple(given["only"])
     wanted = kind._fields
     return act, kind(**{field: x for field, x in given.items() if field in wanted})
-
-
-def _survive_any_locale() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")

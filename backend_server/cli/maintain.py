@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import Iterable
 
 from backend_server.checkout.gather import Site
-from backend_server.cli.ending import say_lines
+from backend_server.cli.ending import outlive_terminal, say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
@@ -31,6 +30,7 @@ def maintain(options: Maintenance) -> int:
     """Docker, kernel and packages are the newest, and what a backend is for was tried."""
     until, work = time.monotonic() + options.wait, _Work(options, "host maintenance")
     with only_run(work.who, maintenance.LOCK):
+        outlive_terminal(options)
         for line in maintenance.before(work.host, work.site):
             _say(line)
         # Other runs, and the end of somebody's access, do not wait for jobs.
@@ -99,9 +99,7 @@ class _Work:
         event(self.host, checkout, self.what, sentence, subject=stage, results=results)
 
     def end(self) -> int:
-        if self.options.json:
-            results = [result._asdict() for result in self.results]
-            print(json.dumps({"format": 1, "results": results}))
+        told(self.options, {"results": [r._asdict() for r in self.results]}, ())
         if self.any(BROKEN):
             return FAILED
         return DEGRADED if self.any(UNWELL) else OK

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
-from backend_server.cli.ending import say_lines
+from backend_server.cli.ending import say_lines, told
 from backend_server.host.writer import Host
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
@@ -25,8 +24,7 @@ def push(options: Asked) -> int:
         )
     stream = sys.stderr if options.json else None
     record = push_to(host, share, lambda line: say_lines([line], stream))
-    if options.json:
-        print(json.dumps({"format": 1, **pushed.summary(record)}))
+    told(options, pushed.summary(record), ())
     unwell = pushed.unwell(record)
     if unwell:
         say_lines([f"{this.backend.name} outputs push: {unwell}"], sys.stderr)

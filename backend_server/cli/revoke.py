@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime, timezone
 
@@ -74,7 +73,7 @@ def narrow(options: Narrow) -> int:
         with only_run(f"{NARROW}, since {history.now()}"):
             return _narrow(options, host)
     except Busy as busy:  # a run by a person does all of this too
-        print(f"nothing was done: {busy}")
+        told(options, {"done": ""}, [f"nothing was done: {busy}"])
         return OK
 
 
@@ -83,6 +82,7 @@ def _narrow(asked: Narrow, host: Host) -> int:
     options = Options(**vars(asked))
     before = applied.read(host, backend, of_host(host.os_release()))
     if before is None:
+        told(asked, {"done": ""}, ())
         return OK
     today = datetime.now(timezone.utc).date()
     now = remaining(before, host, today)
@@ -108,12 +108,8 @@ def _narrow(asked: Narrow, host: Host) -> int:
 
 
 def _show(run: Run) -> None:
-    if run.options.json:
-        print(json.dumps(run.data()))
-        return
     text = report.Text(colour=sys.stdout.isatty())
-    for outcome in run.outcomes:
-        say_lines(text.lines(outcome))
+    lines = [line for outcome in run.outcomes for line in text.lines(outcome)]
     if run.unrecorded:
-        say_lines(report.sentence(run.unrecorded))
-    say_lines(f"degraded: {line}" for line in run.degraded)
+        lines += report.sentence(run.unrecorded)
+    told(run.options, run.data(), [*lines, *(f"degraded: {d}" for d in run.degraded)])

@@ -10,7 +10,7 @@ from backend_server.checkout import env
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import SECRETS
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import say_lines, told
+from backend_server.cli.ending import outlive_terminal, say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
@@ -109,6 +109,7 @@ def _set(options: Secrets) -> int:
             )
         except ValueError as error:
             raise Refused(f"the value of {name} was not taken: {error}") from None
+        outlive_terminal(options)
         host.write(path, text, 0o600)
         sentence = f"{history.who(host)} has set {name}"
         event(host, this.checkout, _SET, sentence, subject=name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Callable
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.cli.asked import Named
-from backend_server.cli.ending import told
+from backend_server.cli.ending import become, outlive_terminal, passed_on, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
@@ -19,7 +18,7 @@ from backend_server.run.place import Asked, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
 from backend_server.services import states, updating
 from backend_server.services.updating import Update
-from backend_server.text.errors import DEGRADED, FAILED, OK, Refused
+from backend_server.text.errors import DEGRADED, OK, Refused, UserError
 
 
 def list_services(options: Asked) -> int:
@@ -45,7 +44,8 @@ def logs(options: Logs) -> int:
     what = states.known(of_host_itself(options, HostReader()), options.subject)
     of_all = (f"CONTAINER_NAME={what.name}", "+", f"_SYSTEMD_UNIT={what.unit}")
     how = ("--follow",) if options.follow else ("--lines=1000",)
-    command.become("journalctl", *how, *of_all, "+", f"UNIT={what.unit}")
+    argv = ("journalctl", *how, *of_all, "+", f"UNIT={what.unit}")
+    return passed_on(options, options.follow, *argv)
 
 
 def shell(options: Named) -> int:
@@ -56,7 +56,7 @@ def shell(options: Named) -> int:
         raise Refused(
             f"{what.name} does not run now", hint=f"backend service start {what.name}"
         )
-    command.become("docker", "exec", "-it", what.name, *command.SHELL)
+    become(options, "docker", "exec", "-it", what.name, *command.SHELL)
 
 
 def start(options: Named) -> int:
@@ -80,6 +80,7 @@ def _systemctl(options: Named, verb: str) -> int:
         lacks = list(states.lacks(this, host, what))
         if lacks and verb != "stop":
             raise Refused(f"{what.name} cannot start\n" + "\n".join(lacks))
+        outlive_terminal(options)
         host.run("systemctl", verb, what.unit)
         done = {"stop": "stopped"}.get(verb, f"{verb}ed")
         sentence = f"{what.name} was {done} by {history.who(host)}"
@@ -123,7 +124,8 @@ def follow(options: Named) -> int:
     what = states.known(this, options.subject)
     exception = updating.following(this, what.name)
     if states.over(exception.until):
-        print(f"degraded: {what.name} follows no longer: until {exception.until}")
+        no_longer = f"{what.name} follows no longer: until {exception.until}"
+        _say(options, what.name, f"degraded: {no_longer}")
         return DEGRADED
     return update(ToImage(**vars(options), tag=exception.tag, yes=True))
 
@@ -140,6 +142,7 @@ def _change(
             _say(options, what.name, f"{what.name} runs at {found.after} already")
             return OK
         updating.agree(found, options.yes)
+        outlive_terminal(options)
         sentence = updating.carry_out(this, host, what, found, how)
     _say(options, what.name, sentence)
     return OK
@@ -152,13 +155,11 @@ def environment(options: Named) -> int:
     for what in services_of(backend):
         if what.name == options.subject:
             found = host_environment.now(host, what.secrets)
-            lacks = [*map(str, found.problems), *found.missing]
+            lacks = ", ".join([*map(str, found.problems), *found.missing])
             if lacks:
-                # The unit's standard output goes nowhere; this is for the journal.
-                why = f"{what.name} is not started: it lacks {', '.join(lacks)}"
-                print(why, file=sys.stderr)
-                return FAILED
+                raise UserError(f"{what.name} is not started: it lacks {lacks}")
             host_environment.lay(host, what.name, found)
+            told(options, {"subject": what.name}, ())
             return OK
     raise Refused(f"there is no service {options.subject!a}")
 

@@ -35,10 +35,12 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        end = time.monotonic() + _PATIENCE_S
+        began = time.monotonic()
         while not _taken(fd, wait):
             other = Path(path).read_text("utf-8").strip()
-            if not other.startswith((NARROW, TIDY)) or time.monotonic() > end:
+            # Whoever only looks whether it is free has it for a moment.
+            soon = _PATIENCE_S if other.startswith((NARROW, TIDY)) else 0.5
+            if time.monotonic() > began + soon:
                 raise Busy(
                     f"another run is under way: {other}",
                     hint="wait for it to end, then run this again",
@@ -49,6 +51,16 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
         yield
     finally:
         os.close(fd)
+
+
+def under_way(path: str = LOCK) -> str:
+    """Who holds it now, and since when; empty where nobody does."""
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip()
+    return ""
 
 
 def _taken(fd: int, wait: bool) -> bool:

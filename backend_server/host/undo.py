@@ -15,7 +15,10 @@ from backend_server.host.writer import Host
 
 
 FOLDER = "/var/lib/opensafely/undo"
-TOGETHER = "/var/lib/opensafely/unconfirmed"  # one file: all is kept, or nothing
+# One file each: all is kept, or nothing.
+TOGETHER = "/var/lib/opensafely/unconfirmed"  # sshd's and PAM's, until a login
+TRIAL = "/var/lib/opensafely/on-trial"  # a service's, until its image is proven
+AT_BOOT = "opensafely-undo-at-boot.service"  # brings back both, where nobody else will
 
 State = Mapping[str, object]  # text and mode, both None where no file is
 
@@ -46,39 +49,39 @@ def forget(host: Host, path: str) -> None:
         host.remove(_copy(path))
 
 
-def keep_together(host: Host, paths: Iterable[str]) -> None:
+def keep_together(host: Host, paths: Iterable[str], at: str = TOGETHER) -> None:
     """As keep, for files that come back together with all that are kept so already."""
-    found = _together(host)
+    found = _together(host, at)
     new = {path: _state(host, path) for path in paths if path not in found}
-    host.write(TOGETHER, json.dumps({**new, **found}), 0o600)
+    host.write(at, json.dumps({**new, **found}), 0o600)
 
 
-def kept_together(host: HostReader) -> bool:
-    """Whether nobody has confirmed yet what was put at stake."""
-    return host.stat(TOGETHER) is not None
+def kept_together(host: HostReader, at: str = TOGETHER) -> tuple[str, ...]:
+    """The files that were put at stake, and nobody has confirmed yet."""
+    return tuple(_together(host, at))
 
 
-def differing(host: HostReader) -> tuple[str, ...]:
+def differing(host: HostReader, at: str = TOGETHER) -> tuple[str, ...]:
     """Of the files that are kept together, those that are another by now."""
-    found = _together(host)
+    found = _together(host, at)
     return tuple(sorted(p for p, was in found.items() if _state(host, p) != was))
 
 
-def bring_back_together(host: Host) -> None:
+def bring_back_together(host: Host, at: str = TOGETHER) -> None:
     """Each is as it was. They stay kept, for whoever reads them has yet to notice."""
-    found = _together(host)
-    for path in differing(host):
+    found = _together(host, at)
+    for path in differing(host, at):
         _restore(host, path, found[path])
 
 
-def forget_together(host: Host) -> None:
+def forget_together(host: Host, at: str = TOGETHER) -> None:
     """The change is confirmed, or undone."""
-    if kept_together(host):
-        host.remove(TOGETHER)
+    if kept_together(host, at):
+        host.remove(at)
 
 
-def _together(host: HostReader) -> dict[str, State]:
-    found: dict[str, State] = json.loads(host.read(TOGETHER) or "{}")
+def _together(host: HostReader, at: str) -> dict[str, State]:
+    found: dict[str, State] = json.loads(host.read(at) or "{}")
     return found
 
 

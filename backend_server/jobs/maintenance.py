@@ -15,6 +15,7 @@ from backend_server.host.writer import Host
 from backend_server.jobs import updates
 from backend_server.jobs.listing import DOCKER, Job, NoDocker, listed, running
 from backend_server.jobs.proving import DEGRADED, FAILED, OK, Result, proofs
+from backend_server.services import meanwhile
 from backend_server.text.change import counted
 from backend_server.text.errors import Refused, UserError
 
@@ -78,25 +79,25 @@ def _jobs(host: Host, site: Site) -> list[Job]:
 
 @contextlib.contextmanager
 def no_new_jobs(host: Host, site: Site, until: float, say: Say) -> Iterator[None]:
-    """What starts jobs is stopped meanwhile, and started afterwards in every case.
+    """What starts jobs is stopped meanwhile, and started afterwards, whoever dies.
 
     Where the host goes down, booting starts it. Jobs that are ready wait on the disk.
     Raises Refused where one still runs at UNTIL.
     """
-    units = [service.unit for service in site.services if service.docker]
-    units = [unit for unit in units if host.unit(unit).get("LoadState") == "loaded"]
+    services = [service for service in site.services if service.docker]
+    here = [s for s in services if host.unit(s.unit).get("LoadState") == "loaded"]
+    units = [service.unit for service in here]
     _forget_boot(host)  # of a maintenance that was killed
-    try:
-        while True:
-            wait_for_none(host, site, until, say)
+    alone = False  # until none began between the look and the stop
+    while not alone:
+        wait_for_none(host, site, until, say)
+        with meanwhile.on_trial(host, *(service.name for service in here)):
             _systemctl(host, "stop", units)
-            if not running(_jobs(host, site)):
-                break
-            _systemctl(host, "start", units)  # one began between the look and the stop
-        yield
-    finally:
-        if not host.stat(PROVE_AT_BOOT):
-            _systemctl(host, "start", units)
+            alone = not running(_jobs(host, site))
+            if alone:
+                yield
+            if not host.stat(PROVE_AT_BOOT):
+                _systemctl(host, "start", units)
 
 
 def _systemctl(host: Host, verb: str, units: list[str]) -> None:

@@ -9,14 +9,16 @@ from backend_server.access import second_factor
 from backend_server.base.component import clock
 from backend_server.checkout.gather import Site, everybody
 from backend_server.desktop import remote
-from backend_server.engine import history
+from backend_server.engine import history, lock
 from backend_server.engine.report import say_counts
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
 from backend_server.host.sessions import desktops
+from backend_server.jobs import maintenance
 from backend_server.outputs import pushed
 from backend_server.people import held, reach
 from backend_server.run import watching
+from backend_server.services import meanwhile
 from backend_server.text.roles import ROLES
 
 
@@ -33,6 +35,8 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
     outputs = pushed.read(host) if share else None
     late = pushed.degraded(outputs, share) if outputs and share else ()
     watched = watching.watched(site, host, today)
+    under_way = sorted({*map(lock.under_way, (maintenance.LOCK, lock.LOCK))} - {""})
+    left = () if under_way else meanwhile.left(host)
     return {
         "backend": site.backend.name,
         "release": site.release.name,
@@ -50,6 +54,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             *late,
             *clock.unset(site, host),
             *remote.down(site, host),
+            *(f"{unit} is on trial, and nobody is at it: host undo" for unit in left),
         ],
         "desktop_sessions": sum(1 for _ in desktops(host)),
         "outputs": outputs and pushed.summary(outputs),
@@ -57,6 +62,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         "unconfirmed": list(undo.differing(host)),
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
         "last_run": next(history.runs(host), None),
+        "under_way": under_way,
     }
 
 
@@ -94,6 +100,7 @@ def lines(found: dict[str, object]) -> Iterator[str]:
     if unconfirmed:
         yield f"unconfirmed {' '.join(unconfirmed)}: log in anew, or `host undo`"
     yield f"reboot      {'required' if found['reboot_required'] else 'not required'}"
+    yield from (f"under way   {line}" for line in _listed(found["under_way"]))
     yield f"last run    {_last(found['last_run'])}"
 
 

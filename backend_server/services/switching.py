@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.services import choices
+from backend_server.services import choices, meanwhile
 from backend_server.services.choices import Settings
 from backend_server.text.errors import CommandFailed, OutsideWorld, UserError
 from backend_server.text.parsers import parse_units
@@ -69,27 +69,33 @@ def there(host: HostReader, reference: str) -> bool:
     return bool(host.docker_object(reference))
 
 
-def switch(host: Host, name: str, wanted: Settings, steady_s: int) -> bool:
-    """The service runs with these settings; whether it does so steadily.
+def switch(
+    host: Host,
+    name: str,
+    wanted: Settings,
+    steady_s: int,
+    proven: Callable[[bool], object] = bool,
+) -> None:
+    """The service runs with these settings; PROVEN is told whether it does so steadily.
 
     Where the image is another one than before and does not become steady, the one before is
-    back and UserError has its last words. Without one before nothing can be brought back: it
-    goes on trying.
+    back and UserError has its last words; so it is after Ctrl-C, and whoever dies. Without one
+    before nothing can be brought back: it goes on trying.
     """
-    before = choices.settings(host, name)
-    start(host, name, wanted)
-    stays = steady(host, name, steady_s)
-    if stays or before.image in ("", wanted.image):
-        return stays
-    said = "\n".join(host.last_words(unit_of(name), name, _LINES))
-    start(host, name, before)
-    well = steady(host, name, steady_s)
-    now = "which runs again" if well else "which does not stay up either"
-    raise UserError(
-        f"{name} did not stay up at {wanted.image.partition('@')[2]}; it is back at "
-        f"{before.image.partition('@')[2]}, {now}",
-        hint=said,
-    )
+    before = choices.settings(host, name).image
+    if before in ("", wanted.image):
+        start(host, name, wanted)
+        proven(steady(host, name, steady_s))
+        return
+    with meanwhile.on_trial(host, name):
+        start(host, name, wanted)
+        if not steady(host, name, steady_s):
+            raise UserError(
+                f"{name} did not stay up at {wanted.image.partition('@')[2]}; it is "
+                f"back at {before.partition('@')[2]}",
+                hint="\n".join(host.last_words(unit_of(name), name, _LINES)),
+            )
+        proven(True)
 
 
 def start(host: Host, name: str, wanted: Settings) -> None:

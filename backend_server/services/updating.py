@@ -70,8 +70,7 @@ def carry_out(
 ) -> str:
     """The service runs at it, and the choice is written down; or all is as before.
 
-    Written only afterwards: a run killed in between leaves a service at an image that nobody
-    chose, and the next run brings it back to the one that counts.
+    Written at the end of the trial: what is killed before leaves neither.
     """
     name, before = service.name, choices.settings(host, service.name)
     _ready(host, service, before)
@@ -81,24 +80,22 @@ def carry_out(
         previous=before.previous if before.image == reference else before.image,
         docker_gid=switching.docker_gid(host) if service.docker else "",
     )
-    who = history.who(host)
+    who, said = history.who(host), [f"{name} is as before"]
+
+    def proven(stays: bool) -> None:
+        now = "runs at" if stays else "is to run at, and does not stay up yet,"
+        said.append(f"{name} {now} another image: {update.sentence}, by {who}")
+        locked = site.images.get(name, "")
+        _tell(site, host, what, said[-1], update)
+        choices.choose(host, Choice(name, update.after, locked, who, history.now()))
+
     try:
-        stays = switching.switch(host, name, wanted, service.steady_s)
+        switching.switch(host, name, wanted, service.steady_s, proven)
     except BaseException:
-        _tell(
-            site,
-            host,
-            what,
-            f"{who} tried {what} of {name}, and it is as before",
-            update,
-        )
+        sentence = f"{who} tried {what} of {name}, and it is as before"
+        _tell(site, host, what, sentence, update)
         raise
-    locked = site.images.get(name, "")
-    choices.choose(host, Choice(name, update.after, locked, who, history.now()))
-    now = "runs at" if stays else "is to run at, and does not stay up yet,"
-    sentence = f"{name} {now} another image: {update.sentence}, by {who}"
-    _tell(site, host, what, sentence, update)
-    return sentence
+    return said[-1]
 
 
 def _ready(host: Host, service: Service, before: Settings) -> None:

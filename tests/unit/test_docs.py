@@ -326,7 +326,8 @@ def test_keys_of_repair():
     assert ["format", *vars(Counts())] == documented("repair")
 
 
-def test_keys_of_an_error_and_of_show(capsys):
+def test_keys_of_an_error_and_of_show(monkeypatch, capsys):
+    monkeypatch.setattr(main.streams, "lay", lambda: None)
     assert (
         main.main(["nowhere", "show", "--json", "--release", "noble"], str(ROOT)) == 2
     )

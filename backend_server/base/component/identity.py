@@ -9,7 +9,7 @@ from typing import Iterator
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.host.undo import TOGETHER
+from backend_server.host.undo import AT_BOOT, TOGETHER, TRIAL
 from backend_server.resources import UNITS, Directory, File, Unit, UnitFile
 
 
@@ -17,13 +17,13 @@ BACKEND_FILE = "/etc/opensafely/backend"
 # Outside the checkout, which it judges before anything of it runs.
 _ENTRY = "/usr/local/lib/opensafely/entry.py"
 
-_UNDO = "opensafely-undo-at-boot.service"
 _UNDO_TEXT = Template("""\
 [Unit]
-Description=Bring back what a change to sshd or PAM replaced, if nobody had confirmed it
-ConditionPathExists=$kept
+Description=Bring back what was replaced or stopped, and neither confirmed nor proven
+ConditionPathExists=|$kept
+ConditionPathExists=|$trial
 RequiresMountsFor=$checkout
-Before=ssh.service systemd-user-sessions.service
+Before=ssh.service systemd-user-sessions.service docker.service
 
 [Service]
 Type=oneshot
@@ -50,7 +50,7 @@ def identity(site: Site) -> Iterator[Resource]:
     yield File(_ENTRY, site.entry)
     command = _COMMAND.substitute(entry=_ENTRY, checkout=checkout, backend=name)
     yield File("/usr/local/sbin/backend", command, mode=0o755)
-    at_boot = _UNDO_TEXT.substitute(checkout=checkout, kept=TOGETHER)
-    yield UnitFile(f"{UNITS}/{_UNDO}", at_boot)
-    yield Unit(_UNDO, running=None)
+    at_boot = _UNDO_TEXT.substitute(checkout=checkout, kept=TOGETHER, trial=TRIAL)
+    yield UnitFile(f"{UNITS}/{AT_BOOT}", at_boot)
+    yield Unit(AT_BOOT, running=None)
     yield verbatim(site, "/etc/bash_completion.d/backend")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 
+from backend_server.cli import arguments
 from tests.hosts.managing import (
     CHECKOUT,
     changed,
@@ -70,6 +72,85 @@ def test_a_run_that_changes_nothing_starts_few_programs(host, words, most):
     assert len(started) <= most, started
     assert any(line.startswith("systemctl show ") for line in started), started
     assert len({*started}) == len(started), "one was begun, and then asked anew"
+
+
+# What each command is asked: enough that it can be, and for what takes long of nobody.
+WORDS = {
+    "show": "show --release 24.04",
+    "people who": "people who --root",
+    "people revoke": "people revoke nobody --why test",
+    "people readmit": "people readmit nobody",
+    "people password": "people password nobody --ask",
+    "people totp": "people totp nobody",
+    "service logs": "service logs jobrunner",
+    "service environment": "service environment jobrunner",
+    "host prove": "host prove --nonsense",
+    **{f"service {verb}": f"service {verb} nobody" for verb in ("shell", "follow")},
+    **{
+        f"service {verb}": f"service {verb} jobrunner"
+        for verb in ("start", "stop", "restart", "update", "rollback")
+    },
+    **{f"job {verb}": f"job {verb} nobody" for verb in ("logs", "shell", "kill")},
+}
+NAMES = [
+    *(command.name for command in arguments.COMMANDS),
+    *(f"{group.name} {c.name}" for group in arguments.GROUPS for c in group.actions),
+]
+ASKED = [WORDS.get(name, name) for name in NAMES]
+# Each line of words, and how it ended: standard output, standard error and exit status.
+ASK = r"""
+ask() { bash -c "$MANAGE $2" <&- >$1.out 2>$1.err; echo $? >$1.status; }
+export -f ask
+export MANAGE=%s/test/manage.sh
+rm -rf /tmp/asked; mkdir /tmp/asked; cd /tmp/asked
+nl -w1 -s' ' | xargs -P4 -d'\n' -I{} bash -c 'ask "${0%%%% *}" "${0#* }" 8>&- 9>&-' {}
+python3 -c '
+import json, os
+read = lambda name: open(name, errors="replace").read()
+found = {n[:-7]: [read(n[:-6] + "out"), read(n[:-6] + "err"), int(read(n))]
+         for n in os.listdir() if n.endswith(".status")}
+print(json.dumps([found[n] for n in sorted(found, key=int)]))'
+"""
+BUSY = "exec 8>/run/opensafely/lock 9>/run/opensafely/maintenance; flock 8; flock 9"
+
+
+def asked(host, lines):
+    """(standard output, standard error, exit status) of each, while somebody holds the locks."""
+    script = shlex.quote(BUSY + ASK % CHECKOUT)
+    done = host.run(f"bash -c {script}", stdin="\n".join(lines) + "\n")
+    found = json.loads(done.stdout)
+    assert len(found) == len(lines)
+    return found
+
+
+@pytest.mark.share("outputs")
+def test_every_command_prints_one_object(host):
+    """Whatever came of it: done, refused, wrong usage, or somebody else is at it."""
+    mistakes = ["status --nonsense", "frobnicate", "job", "host disk more"]
+    lines = [f"{words} --json" for words in (*ASKED, *mistakes)]
+    ended = asked(host, lines)
+    for words, (out, err, status) in zip(lines, ended):
+        assert out.count("\n") == 1, (words, out, err)
+        assert json.loads(out)["format"] == 1
+        assert status in range(5), (words, status, err)
+        assert "Traceback" not in err
+    assert {status for _, _, status in ended[: len(ASKED)]} >= {0, 2}
+    assert all(status == 2 for _, _, status in ended[len(ASKED) :])
+
+
+@pytest.mark.share("outputs")
+def test_an_output_that_takes_nothing_is_said(host):
+    """Full, gone or closed: a sentence, an exit status of ours, and nothing of Python's."""
+    says = [f"{words} --json >/dev/full" for words in ASKED[::4]]
+    for words in ("show", "status", "service logs jobrunner"):
+        says += [f"{words} >/dev/full", f"{words} >&-"]
+        says += [f"{words} | true; exit ${{PIPESTATUS[0]}}"]
+    for words, (out, err, status) in zip(says, asked(host, says)):
+        assert out == ""
+        assert status in (1, 2), (words, status, err)
+        assert "error: standard output did not take all that this says: " in err, words
+        assert "Traceback" not in err
+        assert "Exception ignored" not in err
 
 
 def test_sudo_backend_keeps_the_persons_name(host):

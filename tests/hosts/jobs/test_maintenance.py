@@ -17,12 +17,13 @@ from tests.hosts.jobs.jobbing import (
     unit_started,
 )
 from tests.hosts.managing import history, manage, refused, rests, untouched
-from tests.hosts.programs import in_background, wait_until
+from tests.hosts.programs import in_background, talking, wait_until
 
 
 pytestmark = pytest.mark.share("job-runner")
 MANAGE = "/srv/backend-server/test/manage.sh"
 OTHERS = "docker.io containerd runc"
+NOTICES = "/var/lib/opensafely/notices"
 # Nothing of docker's is in it, but it goes by a name that is held where it is installed.
 DUMMY = "docker-cli"
 REPO = "/root/repo"
@@ -154,9 +155,9 @@ def test_waits_then_moves_what_is_held_and_proves_the_host(host, controller):
     "moment", ["postinst", pytest.param("start", marks=pytest.mark.long)]
 )
 def test_killed_in_the_middle(host, moment):
-    """What is held stays held, and the next one heals: the package is whole, the agent runs."""
+    """What is held stays held, the agent runs again at once, and the next one heals the package."""
     publish(host, "1.2" if moment == "postinst" else "1.3", "sleep 4")
-    with in_background(host, MANAGE, "host", "maintenance") as run:
+    with in_background(host, MANAGE, "host", "maintenance"):
         if moment == "postinst":
             wait_until(
                 lambda: "sleep 4" in host.run("ps -eo args").stdout, timeout_s=60
@@ -165,11 +166,15 @@ def test_killed_in_the_middle(host, moment):
             wait_until(
                 lambda: host.run(f"systemctl is-active {UNIT}", check=False).returncode
             )
-        run.kill()
-        apt = "$(pgrep -f '[a]pt-get|[d]pkg')"
+        # The one that shows it, the one that works, and what that has started.
+        apt = "$(pgrep -f '[e]ntry.py test host maintenance|[a]pt-get|[d]pkg')"
         host.run(f"for p in {apt}; do kill -9 $p; done", check=False)
     wait_until(lambda: {DUMMY, "docker.io", "runc"} <= {*held(host)})
-    assert host.run(f"systemctl is-active {UNIT}", check=False).returncode
+    wait_until(lambda: history(host)[-1].get("event") == "undo", timeout_s=60)
+    wait_until(
+        lambda: not host.run(f"systemctl is-active {UNIT}", check=False).returncode
+    )
+    assert "host maintenance by root, since " in host.read(NOTICES).splitlines()[-1]
     done = manage(host, "host maintenance --json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {r["outcome"] for r in json.loads(done.stdout)["results"]} == {"ok"}
@@ -179,6 +184,23 @@ def test_killed_in_the_middle(host, moment):
     )
     assert host.run(f"systemctl is-active {UNIT}").stdout == "active\n"
     assert rests(host)
+
+
+@pytest.mark.long
+@pytest.mark.share("outputs")
+def test_a_line_that_is_cut_changes_nothing(host):
+    """The maintenance ends as if somebody had looked on, and developers read of it."""
+    events = len(history(host))
+    argv = host.ssh_argv("ada", host.people["ada"].key, "sudo backend host maintenance")
+    with talking([argv[0], "-tt", *argv[1:]]) as terminal:
+        terminal.until("prepare_for_reboot")
+        terminal.process.kill()
+        terminal.process.wait()
+    wait_until(lambda: history(host)[-1].get("subject") == "ended", timeout_s=300)
+    assert [line["who"] for line in history(host)[events:]] == ["ada", "ada"]
+    assert {r["outcome"] for r in history(host)[-1]["results"]} == {"ok"}
+    assert host.run(f"systemctl is-active {UNIT}").stdout == "active\n"
+    assert "host maintenance by ada ended" in host.read(NOTICES)
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.outside import DOCKER_PROXY
 from tests.hosts.managing import CHECKOUT, edited, history, manage, refused, rests
-from tests.hosts.programs import in_background, on_terminal, wait_until
+from tests.hosts.programs import on_terminal
 from tests.hosts.services.running import digest, listed, polls_again, started
 
 
@@ -80,20 +80,6 @@ def test_a_line_in_the_checkout_beats_an_older_choice(host, job_runner):
         assert digest(host) == job_runner["v2"]
     assert manage(host, "service rollback jobrunner --yes").returncode == 0
     assert digest(host) == job_runner["v1"]
-
-
-def test_killed_in_the_middle_of_an_update(host, job_runner):
-    """Nobody has chosen what had not proved itself: the next run is back at what counts."""
-    command = f"{CHECKOUT}/test/manage.sh {UPDATE} --yes --to {job_runner['v2']}"
-    with in_background(host, *command.split()) as run:
-        wait_until(
-            lambda: job_runner["v2"] in host.read("/etc/opensafely/services/jobrunner")
-        )
-        run.kill()
-        run.end()
-    assert manage(host).returncode == 0
-    assert digest(host) == job_runner["v1"]
-    assert rests(host)
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,18 @@ MISTAKES = [
 
 @pytest.mark.parametrize("argv", MISTAKES, ids=" ".join)
 def test_a_mistake_is_usage_and_2(argv, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main.main(argv, str(ROOT))
-    assert ended.value.code == 2
-    assert "usage: manage.sh" in capsys.readouterr().err
+    assert main.main(argv, str(ROOT)) == 2
+    said = capsys.readouterr()
+    assert "usage: manage.sh" in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_wrong_usage_is_json_too(words, capsys):
+    assert main.main(["test", *words, "--json", "--nonsense"], str(ROOT)) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert (found["format"], found["exit"]) == (1, 2)
+    assert found["error"]
 
 
 @pytest.mark.parametrize("argv", [["test", "-h"], ["test", "--help"]])
@@ -110,8 +118,7 @@ def test_all_but_show_need_root(command, monkeypatch, capsys):
 @pytest.fixture(autouse=True)
 def _this_process_goes_on(monkeypatch):
     """What main sets for a process that ends soon is not for the one that runs the tests."""
-    monkeypatch.setattr(main.signal, "signal", lambda number, action: None)
-    monkeypatch.setattr(main, "_survive_any_locale", lambda: None)
+    monkeypatch.setattr(main.streams, "lay", lambda: None)
 
 
 @pytest.mark.parametrize("name", BACKENDS)

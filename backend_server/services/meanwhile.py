@@ -1,0 +1,56 @@
+"""What is so for a while only, an image on trial or a service that is stopped, and its end.
+
+Whoever begins it holds the lock of a run. Once that is free, however they ended, systemd starts
+what puts back all that is left; and so does a boot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Iterator
+
+from backend_server.checkout.service import CHOICES, SETTINGS, unit_of
+from backend_server.engine.lock import LOCK
+from backend_server.host import undo
+from backend_server.host.reader import HostReader
+from backend_server.host.undo import AT_BOOT, TRIAL
+from backend_server.host.writer import Host
+
+
+@contextlib.contextmanager
+def on_trial(host: Host, *names: str) -> Iterator[None]:
+    """What becomes of these services stays, unless something is raised or this process dies.
+
+    Then they run again with the settings, and the choice of an image, that they had.
+    """
+    put_back(host)  # of somebody who was killed a moment ago
+    host.run(
+        *("systemd-run", "--quiet", "--collect", "--no-block"),
+        f"--unit=opensafely-watch-{time.monotonic_ns()}",
+        f"--property=ExecStartPre=/usr/bin/flock {LOCK} true",
+        *("--property=TimeoutStartSec=infinity", "--property=Restart=on-failure"),
+        *("--property=RestartSec=60", "systemctl", "start", AT_BOOT),
+    )
+    try:
+        undo.keep_together(host, [*(f"{SETTINGS}/{n}" for n in names), CHOICES], TRIAL)
+        yield
+    except BaseException:
+        put_back(host)
+        raise
+    undo.forget_together(host, TRIAL)
+
+
+def left(host: HostReader) -> list[str]:
+    """The units that are on trial, by somebody who works or by nobody any more."""
+    kept = sorted({*undo.kept_together(host, TRIAL)} - {CHOICES})
+    return [unit_of(path.rpartition("/")[2]) for path in kept]
+
+
+def put_back(host: Host, *how: str) -> None:
+    """Nothing is on trial, and what was runs as before."""
+    undo.bring_back_together(host, TRIAL)
+    for unit in left(host):
+        host.run("systemctl", "restart", *how, unit)
+        host.clear_pending(unit)
+    undo.forget_together(host, TRIAL)
