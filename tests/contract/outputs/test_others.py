@@ -473,7 +473,7 @@ def test_a_server_that_exchanges_folders_for_links_gets_nothing_of_this_host(exc
                 os.replace(name, f"{link}.old")
                 link.rename(name)
                 break
-        subprocess.run(f"rm -f {link} {link}.old", shell=True, check=True)
+        subprocess.run(f"rm -rf {link} {link}.old", shell=True, check=True)
         assert seen(AWAY) == before
 
 
