@@ -20,7 +20,10 @@ PER_CORE = 2
 # A host may take 90 s to go down, and scripts/test.sh kills after two minutes.
 PATIENCE_S = 110
 # Emulated, a guest takes all the processor that it gets: there is one at a time.
-GUESTS = ("test_hyperv", "test_outputs", "test_guest", "test_first_boot")
+GUESTS = (
+    *("test_hyperv", "test_outputs", "test_outputs_links"),
+    *("test_guest", "test_first_boot"),
+)
 # What takes minutes, the longest first; of the rest the order does not matter.
 LONG = (
     *GUESTS,

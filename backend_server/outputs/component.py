@@ -23,9 +23,6 @@ from backend_server.text.change import octal
 from backend_server.text.roles import MEDIUM
 
 
-_SERVICE = "opensafely-outputs.service"
-_TIMER = "opensafely-outputs.timer"
-
 # Soft: whoever waits for a server that is gone gets an error, and is not stuck for ever.
 # No cache and no leases: ADR 0032.
 _OPTIONS = (
@@ -81,7 +78,8 @@ IOSchedulingClass=idle
 SyslogLevel=notice
 LogLevelMax=notice
 UMask=0077
-CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_FOWNER
+# The last four: what works on the share sees nothing else, and gives up its rights.
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_FOWNER CAP_SYS_CHROOT CAP_SETUID CAP_SETGID CAP_KILL
 NoNewPrivileges=yes
 ProtectSystem=full
 ReadOnlyPaths=$workspaces
@@ -117,7 +115,7 @@ WantedBy=timers.target
 
 def outputs(site: Site, share: Share) -> Iterator[Resource]:
     """Nothing here waits for the server: it is looked for at the first push."""
-    yield Packages("outputs", frozenset({"cifs-utils", "e2fsprogs", "rsync"}))
+    yield Packages("outputs", frozenset({"cifs-utils", "e2fsprogs"}))
     yield OperatorsFile(credentials.FILE, credentials.HEADER)
     yield MountPoint(share.mount_point)
     words = {

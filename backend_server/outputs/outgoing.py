@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import Container, Iterator, NamedTuple
 
-from backend_server.outputs import manifest, opened, windows
-from backend_server.outputs.opened import NotPlain, Output
+from backend_server.host import opened
+from backend_server.host.opened import NotPlain, Output
+from backend_server.outputs import windows
+from backend_server.text import manifest
+from backend_server.text.manifest import Manifest
 
 
-_LARGEST_MANIFEST = 64 << 20  # bytes
+LARGEST = 4 << 30  # bytes of one file
 
 
 class Outgoing(NamedTuple):
@@ -40,7 +43,7 @@ def _of(top: int, workspace: str, found: Outgoing) -> Iterator[str]:
         return
     path = f"{workspace}/{manifest.MANIFEST}"
     try:
-        declared = manifest.paths(_text(opened.opened(top, path)))
+        declared = _manifest(opened.opened(top, path)).paths()
     except OSError:  # no workspace, or not yet
         return
     except (NotPlain, manifest.Wrong) as error:
@@ -50,9 +53,24 @@ def _of(top: int, workspace: str, found: Outgoing) -> Iterator[str]:
     yield from (f"{workspace}/{each}" for each in declared)
 
 
-def _text(output: Output) -> str:
+def _manifest(output: Output) -> Manifest:
     with open(output.fd, "rb") as file:
-        data = file.read(_LARGEST_MANIFEST + 1)
-    if len(data) > _LARGEST_MANIFEST:
-        raise manifest.Wrong(f"has more than {_LARGEST_MANIFEST} bytes")
-    return data.decode("utf-8", "surrogateescape")
+        return manifest.read(file.read(manifest.LARGEST + 1))
+
+
+def to_go(top: int, path: str) -> Output:
+    """The file at PATH, or in a manifest's place one that says nothing of what may not go.
+
+    Raises NotPlain as well for one that may not go as it is.
+    """
+    output = opened.opened(top, path)
+    if path.partition("/")[2] != manifest.MANIFEST:
+        return output
+    try:
+        data = _manifest(output).text().encode()
+    except manifest.Wrong as error:
+        raise NotPlain(str(error)) from None
+    fd = os.memfd_create("manifest")
+    os.write(fd, data)
+    os.utime(fd, ns=(output.sign[2], output.sign[2]))
+    return output._replace(fd=fd, size=len(data))

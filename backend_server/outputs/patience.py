@@ -5,7 +5,6 @@ A process that waits for such a server cannot always be killed, so nobody here w
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -25,15 +24,18 @@ Emit = Callable[[Any], None]
 
 _OUT = 1  # of the process that works: standard output
 _REAPED_S = 2
-_OURS = b"{"  # what programs of the work say on the same stream is only a sign of life
+_LONGEST_S = 3600
 
 
-def results(work: Callable[[Emit], None], silence_s: float) -> Iterator[Any]:
-    """What WORK emits, one after the other; it runs in a process of its own.
+def results(
+    work: Callable[[Emit], None], silence_s: float, deadline_s: float = _LONGEST_S
+) -> Iterator[Any]:
+    """What WORK emits, one after the other, and None for other signs of life; it runs in a
+    process of its own.
 
-    Raises Silent where nothing was heard of it, nor of a program that it started with
-    its standard output, for so many seconds; then all of them are killed. What it raises
-    itself as UserError or OSError is raised here as OutsideWorld.
+    Raises Silent where nothing was heard of it for so many seconds, or it has not ended by
+    the deadline; then it is killed. What it raises itself as UserError or OSError is raised
+    here as OutsideWorld.
     """
     ours, theirs = os.pipe()
     child = os.fork()
@@ -41,7 +43,7 @@ def results(work: Callable[[Emit], None], silence_s: float) -> Iterator[Any]:
         _work(work, theirs)
     os.close(theirs)
     try:
-        yield from _heard(ours, silence_s)
+        yield from _heard(ours, silence_s, time.monotonic() + deadline_s)
     finally:
         os.close(ours)
         _end(child)
@@ -50,7 +52,6 @@ def results(work: Callable[[Emit], None], silence_s: float) -> Iterator[Any]:
 def _work(work: Callable[[Emit], None], out: int) -> NoReturn:
     """Whatever happens, this copy of the whole tool ends here."""
     try:
-        os.setsid()
         os.dup2(out, _OUT)
         try:
             work(lambda result: _say(result=result))
@@ -68,8 +69,7 @@ def _work(work: Callable[[Emit], None], out: int) -> NoReturn:
 
 
 def _say(**said: Any) -> None:
-    """On a line of its own, whatever a program wrote before."""
-    os.write(_OUT, b"\n" + json.dumps(said).encode() + b"\n")
+    os.write(_OUT, json.dumps(said).encode() + b"\n")
 
 
 def alive() -> None:
@@ -77,17 +77,17 @@ def alive() -> None:
     os.write(_OUT, b"\n")
 
 
-def _heard(fd: int, silence_s: float) -> Iterator[Any]:
+def _heard(fd: int, silence_s: float, deadline: float) -> Iterator[Any]:
     for line in _lines(fd, silence_s):
-        if not line.startswith(_OURS):
-            continue
-        said = json.loads(line)
+        if time.monotonic() > deadline:
+            raise Silent("no end in an hour")
+        said = json.loads(line or b"{}")
         if "end" in said:
             return
         if "why" in said:
             raise OutsideWorld(said["why"])
-        yield said["result"]
-    raise OutsideWorld("the push ended without a word")
+        yield said.get("result")
+    raise Silent("the push ended without a word")
 
 
 def _lines(fd: int, silence_s: float) -> Iterator[bytes]:
@@ -104,10 +104,8 @@ def _lines(fd: int, silence_s: float) -> Iterator[bytes]:
 
 
 def _end(child: int) -> None:
-    """It and its programs are killed, and those the kernel lets go of are gone."""
-    for kill in (os.killpg, os.kill):  # it may not lead a group yet
-        with contextlib.suppress(ProcessLookupError):
-            kill(child, signal.SIGKILL)
+    """It is killed, and gone where the kernel lets go of it."""
+    os.kill(child, signal.SIGKILL)
     deadline = time.monotonic() + _REAPED_S
     while os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
-import re
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Callable, Dict, Iterator, Mapping, Sequence
 
 from backend_server.checkout.backend import Share
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
+from backend_server.host import opened
+from backend_server.host.opened import NotPlain, Output
 from backend_server.host.writer import Host
-from backend_server.outputs import (
-    credentials,
-    opened,
-    outgoing,
-    patience,
-    pushed,
-    windows,
-)
+from backend_server.outputs import connection, outgoing, patience, pushed, windows
 from backend_server.outputs import share as on_share
-from backend_server.outputs.opened import NotPlain, Output
 from backend_server.outputs.outgoing import Outgoing
-from backend_server.outputs.patience import Emit
 from backend_server.outputs.pushed import Put, Record
-from backend_server.outputs.share import Parcel, Place, Verdict
+from backend_server.outputs.share import Act, Content, Parcel, Verdict
+from backend_server.outputs.within import Place
 from backend_server.storage.component import WORKSPACES
 from backend_server.text.errors import OutsideWorld
 from backend_server.text.roles import MEDIUM
@@ -35,19 +31,14 @@ LOCK = "/run/opensafely/push.lock"
 # Longer than a mount takes to fail, so that it can say why.
 _SILENCE_S = 45
 # So much at once: fewer files than a process may have open, and little to do once more.
-_FILES, _BYTES = 400, 64 << 20
+_FILES, _BIG = 400, 16 << 20
+_TURN_S = (
+    50  # so often small ones go while a larger one, which goes alone, is on its way
+)
+_IN_A_ROW = 3  # errors, after which the share is unwell, and not one file
+_DAY_S = 24 * 3600
 
-# What mount.cifs says, and what that means here.
-_MOUNT_ERROR = re.compile(r"mount error\(([0-9]+)\)")
-_SILENT = "it does not answer"
-_MEANS = {
-    **dict.fromkeys((2, 6), "it has no such share"),
-    13: "it turned the account or its password away",
-    **dict.fromkeys((110, 111, 112, 113, 115), _SILENT),
-}
-
-Batch = Dict[str, Output]  # open, by path
-Work = Callable[[Place, Sequence[Parcel], Emit], None]
+Parcels = Dict[str, Parcel]  # by path
 
 
 def push(
@@ -63,8 +54,10 @@ def push(
         known, record.failed, record.waiting, record.why = record.failed, {}, {}, ""
         with opened.tree(str(host.root) + WORKSPACES[MEDIUM]) as top:
             found = outgoing.listed(top, record.put)
-            work = _Push(host, share, say, place, record, known, found, top)
-            work.all()
+            _Push(host, share, say, place, record, known, top, found).all()
+        untried = record.waiting.keys() - record.failed.keys()
+        kept = {path: why for path, why in known.items() if path in untried}
+        record.failed = {**kept, **record.failed}
         record.ended = history.now()
         if not record.waiting and not record.why:
             record.succeeded = record.ended
@@ -81,159 +74,195 @@ class _Push:
     say: Callable[[str], None]
     place: Place
     record: Record
-    known: Mapping[str, str]  # why files failed the last time
-    found: Outgoing
+    known: dict[str, str]  # why files failed the last time
     top: int  # the workspaces' folder
+    found: Outgoing
+    errors: list[str] = field(default_factory=list)  # since something arrived
+    arrived: int = 0
+    turn: float = math.inf  # when small ones are to be looked for again
 
     def all(self) -> None:
-        for path, why in self.found.refused.items():
-            self._fails(path, why)
-        self.record.waiting = dict(self._waiting())
+        self._list()
         gone = self._gone() if self.share.removes else {}
-        if not self.record.waiting and not gone:
+        looks = self._looks()
+        if not self.record.waiting and not gone and not looks:
             return
         try:
-            self._refuse_without_password()
-            self._sweep()
-            for batch in self._batches():
-                self._settle(batch)
-            self._remove(gone)
+            connection.refuse_without_password(self.host, self.share)
+            for _ in patience.results(partial(on_share.sweep, self.place), _SILENCE_S):
+                pass
+            for again in (False, True):
+                self._put_waiting(again)
+                self._remove({p: gone[p] for p in gone if (p in self.known) == again})
+                self._look(looks if not again else {})
+            if self.errors and not self.arrived:
+                raise OutsideWorld(f"nothing arrived: {self.errors[0]}")
         except OutsideWorld as error:
-            self.record.why = self._explained(str(error))
+            why = connection.explained(self.host, self.share, str(error))
+            self.record.why = why
             if not isinstance(error, patience.Silent):
-                self._unmount()
+                connection.end(self.host, self.share)
 
     # ---- what is to be done
+
+    def _list(self) -> None:
+        for path, why in self.found.refused.items():
+            self._fails(path, why)
+        record, names = self.record, self.found.names
+        waiting = record.waiting = dict(self._waiting())
+        record.coming = {p: put for p, put in record.coming.items() if p in names}
+        record.missed = {p: why for p, why in record.missed.items() if p in names}
+        for path in record.missed.keys() - waiting.keys():
+            self._fails(path, record.missed[path])
 
     def _waiting(self) -> Iterator[tuple[str, int]]:
         """Paths and sizes of those that are not on the share as they are here."""
         for path in self.found.names:
-            output = self._open(path)
+            output = self._open(opened.opened, path)
             if output:
                 os.close(output.fd)
                 before = self.record.put.get(path)
-                if before is None or not before.sha256 or before.sign != output.sign:
+                if before is None or before.sign != output.sign:
                     yield path, output.size
 
-    def _open(self, path: str) -> Output | None:
+    def _open(self, how: Callable[[int, str], Output], path: str) -> Output | None:
         """None where it is gone by now, or is nothing that may be pushed."""
         try:
-            return opened.opened(self.top, path)
+            output = how(self.top, path)
         except FileNotFoundError:
             return None
         except NotPlain as error:
             self._fails(path, str(error))
         except OSError as error:
             self._fails(path, f"cannot be read: {error.strerror}")
+        else:
+            if output.size <= outgoing.LARGEST:
+                return output
+            os.close(output.fd)
+            self._fails(path, f"is larger than {outgoing.LARGEST >> 30} GiB")
         return None
 
-    def _gone(self) -> dict[str, str]:
-        """What this host put there, and its workspace declares no longer; paths there by ours.
+    def _gone(self) -> Parcels:
+        """What this host put there, and its workspace declares no longer, by our path.
 
         Not where another name of the same file there is declared now.
         """
         names = set(map(windows.folded, self.found.names.values()))
         return {
-            path: put.path
+            path: _parcel(put)
             for path, put in self.record.put.items()
-            if put.sha256
-            and windows.folded(put.path) not in names
+            if windows.folded(put.path) not in names
             and path.partition("/")[0] in self.found.workspaces
         }
 
-    def _batches(self) -> Iterator[Batch]:
-        """All that waits, opened; what is the same as before but for its times is done already."""
-        batch: Batch = {}
-        size = 0
-        for path in list(self.record.waiting):
-            output = self._open(path)
-            if output is None:
-                del self.record.waiting[path]
-                continue
-            batch[path] = output
-            size += output.size
-            if len(batch) >= _FILES or size >= _BYTES:
-                yield batch
-                batch, size = {}, 0
-        if batch:
-            yield batch
+    def _looks(self) -> Parcels:
+        """What is to be looked for today, but for what is known to be unwell."""
+        if (self.record.looked or self.record.began) > history.now(ago_s=_DAY_S):
+            return {}
+        known = self.known.keys() - self.record.missed.keys()
+        paths = [path for path in self.found.names if path not in known]
+        puts = {path: self.record.put.get(path) for path in paths}
+        return {path: _parcel(put) for path, put in puts.items() if put}
+
+    def _put_waiting(self, again: bool = False, largest: float = math.inf) -> None:
+        """Big ones go after small ones; what did not work before after all else, and so holds up none."""
+        sizes = dict(self.record.waiting)
+        paths = [p for p in (self.known if again else sizes) if p in sizes]
+        paths = [p for p in paths if (p in self.known) == again and sizes[p] <= largest]
+        some: list[str] = []
+        for path in sorted(paths, key=lambda path: sizes[path] > _BIG):
+            size = sum(sizes[each] for each in (*some, path))
+            if some and (len(some) == _FILES or size > _BIG):
+                self._put(some)
+                some = []
+            some.append(path)
+        if some:
+            self._put(some)
+
+    def _meanwhile(self) -> None:
+        """Small ones do not wait for what takes long."""
+        if time.monotonic() > self.turn:
+            self.found = outgoing.listed(self.top, self.record.put)
+            self._list()
+            self._put_waiting(largest=_BIG)
+            self.turn = time.monotonic() + _TURN_S
 
     # ---- on the share
 
-    def _settle(self, batch: Batch) -> None:
-        """All of a batch is there, or said why not. Where nothing arrived, the share is unwell."""
-        try:
+    def _put(self, paths: Sequence[str]) -> None:
+        """All of them are there, or said why not."""
+        with contextlib.ExitStack() as stack:
+            batch = {path: self._open(outgoing.to_go, path) for path in paths}
+            for output in filter(None, batch.values()):
+                stack.callback(os.close, output.fd)
             parcels = dict(self._parcels(batch))
-            new = [each for path, each in parcels.items() if not self._known(path)]
-            for path, verdict in self._told(on_share.look, new, parcels):
-                self._judge(path, verdict, parcels.pop(path), batch)
-                self.record.waiting.pop(path, None)  # what is somebody else's stays so
-            self._begin(parcels, batch)
-            whys = []
-            for path, verdict in self._told(on_share.put, [*parcels.values()], parcels):
-                self._judge(path, verdict, parcels[path], batch)
-                whys.append(verdict.why)
-            if whys and all(whys):
-                raise OutsideWorld(f"nothing arrived: {whys[0]}")
-        finally:
-            for output in batch.values():
-                os.close(output.fd)
+            signs = {path: output.sign for path, output in batch.items() if output}
+            big = any(output.size > _BIG for output in batch.values() if output)
+            self.turn = time.monotonic() + _TURN_S if big else math.inf
+            puts = {p: Put(*each[:3], signs[p]) for p, each in parcels.items()}
+            # What is found there and is one of these is ours, however this ends.
+            self.record.coming.update(puts)
             pushed.write_files(self.host, self.record)
-
-    def _parcels(self, batch: Batch) -> Iterator[tuple[str, Parcel]]:
-        ours = {windows.folded(put.path) for put in self.record.put.values()}
-        for path, output in batch.items():
-            sha256, before = opened.digest(output.fd), self.record.put.get(path)
-            if before and before.sha256 == sha256:  # only touched
-                self._arrived(path, before._replace(sign=output.sign))
-                continue
-            name = self.found.names[path]
-            known = windows.folded(name) in ours
-            yield path, Parcel(output.fd, name, sha256, ours=known)
-
-    def _known(self, path: str) -> bool:
-        """Whether all of it was seen on the share, as it then was here."""
-        before = self.record.put.get(path)
-        return before is not None and before.sha256 != ""
-
-    def _begin(self, parcels: Mapping[str, Parcel], batch: Batch) -> None:
-        """From now on what is there under these names counts as ours, however this ends."""
-        for path, parcel in parcels.items():
-            self.record.put[path] = Put(parcel.path, "", batch[path].size, ())
+            for path, verdict in self._told(on_share.put, parcels):
+                self._judge(path, verdict, puts[path])
+                if len(self.errors) >= _IN_A_ROW:
+                    break
         pushed.write_files(self.host, self.record)
+        if len(self.errors) >= _IN_A_ROW:
+            raise OutsideWorld(f"nothing arrives any more: {self.errors[0]}")
 
-    def _told(
-        self, work: Work, some: Sequence[Parcel], parcels: Mapping[str, Parcel]
-    ) -> Iterator[tuple[str, Verdict]]:
-        if not some:
+    def _parcels(
+        self, batch: Mapping[str, Output | None]
+    ) -> Iterator[tuple[str, Parcel]]:
+        """Of what is to be moved; what was only touched is there already."""
+        ours: dict[str, list[Content]] = {}
+        for put in (*self.record.put.values(), *self.record.coming.values()):
+            ours.setdefault(windows.folded(put.path), []).append(put[1:3])
+        for path, output in batch.items():
+            sha256 = opened.digest(output.fd, output.size) if output else ""
+            before = self.record.put.get(path)
+            if output is None:
+                del self.record.waiting[path]
+            elif not sha256:
+                self._fails(path, "is being changed here")
+            elif before and before.sha256 == sha256 and path not in self.record.missed:
+                self._arrived(path, before._replace(sign=output.sign))
+            else:
+                there = self.found.names[path]
+                may_go = tuple(ours.get(windows.folded(there), ()))
+                found = (there, sha256, output.size, output.sign[2], may_go, output.fd)
+                yield path, Parcel(*found)
+
+    def _told(self, act: Act, parcels: Parcels) -> Iterator[tuple[str, Verdict]]:
+        left = {parcel.path: path for path, parcel in parcels.items()}
+        work = partial(on_share.each, self.place, act, [*parcels.values()])
+        try:
+            for result in patience.results(work, _SILENCE_S) if left else ():
+                if result is None:
+                    self._meanwhile()
+                else:
+                    verdict = Verdict(*result)
+                    yield left.pop(verdict.path), verdict
+        except patience.Silent as error:
+            self._fails(next(iter(left.values())), f"was on its way: {error}")
+            raise
+
+    def _judge(self, path: str, verdict: Verdict, put: Put) -> None:
+        self.record.coming.pop(path, None)
+        if not verdict.why:
+            self._arrived(path, put)
+            self.errors.clear()
+            self.arrived += 1
+            self.say(f"pushed: {path!a}")
             return
-        paths = {parcel.path: path for path, parcel in parcels.items()}
-        act = partial(work, self.place, some)
-        for result in patience.results(act, _SILENCE_S):
-            verdict = Verdict(*result)
-            yield paths[verdict.path], verdict
+        self._fails(path, verdict.why)
+        if verdict.broke:
+            self.errors.append(verdict.why)
+        else:  # what is somebody else's stays so
+            self.record.waiting.pop(path, None)
 
-    def _judge(self, path: str, verdict: Verdict, parcel: Parcel, batch: Batch) -> None:
-        if verdict.why:
-            self._fails(path, verdict.why)
-            return
-        put = Put(parcel.path, parcel.sha256, batch[path].size, batch[path].sign)
-        self._arrived(path, put)
-        self.say(f"pushed: {path!a}")
-
-    def _sweep(self) -> None:
-        names = {put.path.rpartition("/")[2] for put in self.record.put.values()}
-        act = partial(on_share.sweep, self.place, names)
-        for _ in patience.results(act, _SILENCE_S):
-            pass
-
-    def _remove(self, gone: Mapping[str, str]) -> None:
-        ours = {theirs: path for path, theirs in gone.items()}
-        digests = {t: self.record.put[path].sha256 for t, path in ours.items()}
-        act = partial(on_share.remove, self.place, digests)
-        for result in patience.results(act, _SILENCE_S) if gone else ():
-            verdict = Verdict(*result)
-            path = ours[verdict.path]
+    def _remove(self, gone: Parcels) -> None:
+        for path, verdict in self._told(on_share.remove, gone):
             if verdict.why:
                 self._fails(path, verdict.why)
                 continue
@@ -241,41 +270,31 @@ class _Push:
             pushed.write_files(self.host, self.record)
             self.say(f"taken away, as it is declared no longer: {path!a}")
 
+    def _look(self, looks: Parcels) -> None:
+        """What is gone or altered there since it arrived is told."""
+        self.turn = time.monotonic() + _TURN_S
+        for path, verdict in self._told(on_share.look, looks):
+            self.record.missed.pop(path, None)
+            same = _parcel(self.record.put[path]) == looks[path]
+            if verdict.why and same and not verdict.broke:
+                self.record.missed[path] = verdict.why
+                self._fails(path, verdict.why)
+        if looks:
+            self.record.looked = history.now()
+
     # ---- what came of it
 
     def _arrived(self, path: str, put: Put) -> None:
         self.record.put[path] = put
-        self.record.waiting.pop(path, None)
-        self.record.failed.pop(path, None)
+        for kept in (self.record.waiting, self.record.failed, self.record.missed):
+            kept.pop(path, None)
 
     def _fails(self, path: str, why: str) -> None:
         self.record.failed[path] = why
         if self.known.get(path) != why:
             self.say(f"not pushed: {path!a} {why}")
 
-    def _refuse_without_password(self) -> None:
-        if not credentials.is_set(self.host.read(credentials.FILE)):
-            raise OutsideWorld(
-                f"{self.share.account} has no password here; "
-                f"sudo backend service secrets set {credentials.SECRET}"
-            )
 
-    def _explained(self, why: str) -> str:
-        """Where the share could not be mounted, only mount.cifs knows why, if it had the time.
-
-        What it said another time, of a password that was wrong then, is no reason now.
-        """
-        unit = self.host.unit(self.share.mount)
-        mounted = unit.get("ActiveState", "active") == "active"
-        if mounted or on_share.UNREACHED not in why:
-            return why
-        means = _SILENT if unit.get("Result") == "timeout" else ""
-        for line in self.host.said(unit.get("InvocationID", "")):
-            found = _MOUNT_ERROR.search(line)
-            means = _MEANS.get(int(found[1]), line) if found else means
-        return f"{self.share.source} was not mounted: {means}" if means else why
-
-    def _unmount(self) -> None:
-        """The next push mounts the share anew: a connection may stay broken for good."""
-        if self.host.unit(self.share.mount).get("ActiveState") == "active":
-            self.host.run("systemctl", "stop", "--no-block", self.share.mount)
+def _parcel(put: Put) -> Parcel:
+    """To look for it under its name, and for nothing else."""
+    return Parcel(*put[:3], put.sign[2] if put.sign else 0, ours=(put[1:3],))

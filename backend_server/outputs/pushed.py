@@ -8,18 +8,22 @@ from typing import Any, Iterator, NamedTuple
 
 from backend_server.checkout.backend import Share
 from backend_server.engine import history
+from backend_server.host.opened import Sign
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.outputs.opened import Sign
+from backend_server.resources import UNITS
 from backend_server.text.change import counted
+from backend_server.text.manifest import MANIFEST
 
 
 STATE = "/var/lib/opensafely/push.json"  # anew each minute, so it is small
 FILES = "/var/lib/opensafely/pushed.json"  # only where something was put there
+_OF_FILES = ("put", "coming")
+TIMER = "opensafely-outputs.timer"  # comes with the declaration of a share
 
 
 class Put(NamedTuple):
-    """A file on the share that this host put there, or began to: then sha256 is empty."""
+    """A file on the share that this host put there, and saw there byte for byte."""
 
     path: str  # there, below the folder
     sha256: str
@@ -38,43 +42,58 @@ class Record:
     waiting: dict[str, int] = field(default_factory=dict)  # bytes by path
     failed: dict[str, str] = field(default_factory=dict)  # why, by path
     why: str = ""  # nothing could be put there at all
+    # What was about to get its name: what is there and is this is ours, too.
+    coming: dict[str, Put] = field(default_factory=dict)
+    missed: dict[str, str] = field(
+        default_factory=dict
+    )  # not as put there: why, by path
+    looked: str = ""  # when all that was put there was last looked for
 
 
 def read(host: HostReader) -> Record:
     """A new one where there is none, or none that can be read: what is there is looked at then."""
     try:
         found = json.loads(host.read(STATE) or "")
-        files = json.loads(host.read(FILES) or '{"put": {}}')["put"]
-        put = {path: _put(*each) for path, each in files.items()}
+        files = json.loads(host.read(FILES) or '{"put": {}}')
+        old = files.get("format") == 1
+        found.update((kind, _puts(files.get(kind, {}), old)) for kind in _OF_FILES)
         found.pop("format")
-        return Record(put=put, **found)
+        return Record(**found)
     except (ValueError, LookupError, TypeError, AttributeError):
-        return Record(history.now())
+        declared = host.stat(f"{UNITS}/{TIMER}")
+        return Record(history.at(declared.st_mtime) if declared else history.now())
 
 
-def _put(path: str, sha256: str, size: int, sign: list[int]) -> Put:
-    return Put(path, sha256, size, tuple(sign))
+def _puts(found: dict[str, list[Any]], old: bool) -> dict[str, Put]:
+    """Of an OLD file without what had not arrived, and with manifests as changed: they went whole."""
+    puts = {}
+    for path, (theirs, sha256, size, sign) in found.items():
+        changed = old and path.endswith(f"/{MANIFEST}")
+        if sha256:
+            puts[path] = Put(theirs, sha256, size, () if changed else tuple(sign))
+    return puts
 
 
 def write(host: Host, record: Record) -> None:
     """All but the files."""
-    said = {name: value for name, value in vars(record).items() if name != "put"}
+    said = {
+        name: value for name, value in vars(record).items() if name not in _OF_FILES
+    }
     host.write(STATE, json.dumps({"format": 1, **said}) + "\n", 0o600)
 
 
 def write_files(host: Host, record: Record) -> None:
-    text = json.dumps({"format": 1, "put": record.put})
-    host.write(FILES, text + "\n", 0o600)
+    files = {name: getattr(record, name) for name in _OF_FILES}
+    host.write(FILES, json.dumps({"format": 2, **files}) + "\n", 0o600)
 
 
 def summary(record: Record) -> dict[str, Any]:
     """For programs; docs/json.md says what each key means."""
-    arrived = [put for put in record.put.values() if put.sha256]
     return {
         "succeeded": record.succeeded,
         "ended": record.ended,
-        "files": len(arrived),
-        "bytes": sum(put.size for put in arrived),
+        "files": len(record.put),
+        "bytes": sum(put.size for put in record.put.values()),
         "waiting": len(record.waiting),
         "waiting_bytes": sum(record.waiting.values()),
         "failed": [

@@ -1,63 +1,44 @@
-"""What is done on a share, in a process that may be given up: see patience.py.
-
-It works from within the mount: what was found to be the share is what is written to, even
-where it is unmounted meanwhile.
-"""
+"""What is done on a share, in a process that is within it and may be given up: see patience.py."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import ctypes
+import hashlib
 import os
 import re
-import shutil
 import stat
-import subprocess
-from typing import Container, Mapping, NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence, Tuple
 
-from backend_server.host.command import ENVIRONMENT
-from backend_server.outputs import opened
+from backend_server.host import opened
+from backend_server.host.opened import NotPlain
 from backend_server.outputs.patience import Emit, alive
-from backend_server.text.errors import UserError
-from backend_server.text.parsers import parse_mounts
+from backend_server.outputs.within import LIBC, Place, Within, at, entered
 
 
-STAGING = "/run/opensafely/push"
-# Below the folder that is pushed to: what is half there is seen by nobody.
-INCOMING = ".opensafely-incoming"
+THEIRS = "is there already, and not as this host put it there"
+CHANGED = "was changed on the share since, and stays there"
+GONE = "is gone from the share; touch it here, and it goes again"
+SPOILT = "arrived, and is not what was sent"
 
-UNREACHED = "could not be reached"
+_PART = re.compile(r"[0-9a-f]{64}\.part")
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOREPLACE = 1  # RENAME_NOREPLACE of renameat2(2)
+_COARSE_NS = 1000  # Windows counts in 100 ns
 
-_RSYNC = (
-    *("rsync", "--from0", "--files-from=-", "--copy-links", "--whole-file"),
-    *("--ignore-times", "--times", "--omit-dir-times"),
-    *("--no-perms", "--no-owner", "--no-group", f"--temp-dir={INCOMING}"),
-    *("--info=progress2", f"{STAGING}/", "./"),
-)
-_SUFFIX = len(".XXXXXX")  # rsync's, of a file that is on its way
-_WHY = re.compile(r": ([^:]+) \([0-9]+\)$", re.MULTILINE)
-# One file's, somebody else has it open, for one; any other error is the share's.
-_OF_ONE = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY)
-
-
-class Place(NamedTuple):
-    """Where on this host the share is, the folder on it, and the file system it must be."""
-
-    mount_point: str
-    folder: str
-    kinds: tuple[str, ...] = ("cifs", "smb3")
+Content = Tuple[str, int]  # SHA-256 and size
 
 
 class Parcel(NamedTuple):
-    """A file to be put on the share: from a descriptor of ours, to a path there.
+    """A file and its path on the share; `ours` is what this host put there, and may replace."""
 
-    `ours`: this host began to put something there before, which may be replaced.
-    """
-
-    fd: int
     path: str
     sha256: str
-    ours: bool
+    size: int
+    mtime_ns: int
+    ours: tuple[Content, ...]
+    fd: int = -1  # of ours, where it is to be put there
 
 
 class Verdict(NamedTuple):
@@ -65,129 +46,131 @@ class Verdict(NamedTuple):
 
     path: str
     why: str = ""
+    broke: bool = False  # the next try may do better, here or there
 
 
-def look(place: Place, parcels: Sequence[Parcel], emit: Emit) -> None:
-    """Emits a Verdict for each that is not to be moved: it is there, or somebody else's is."""
-    _enter(place)
-    for parcel in parcels:
-        if not os.path.lexists(parcel.path):
-            alive()
-        elif _digest(parcel.path) == parcel.sha256:
-            emit(Verdict(parcel.path))
-        elif not parcel.ours:
-            why = "is there already, and this host did not put it there"
-            emit(Verdict(parcel.path, why))
+Act = Callable[[Within, Parcel], Verdict]
 
 
-def put(place: Place, parcels: Sequence[Parcel], emit: Emit) -> None:
-    """Emits a Verdict for each: it is there whole, byte for byte, or is as it was before."""
-    _own(INCOMING, _enter(place))
-    said = _rsync(parcels)
-    for parcel in parcels:
-        found = _digest(parcel.path)
-        why = "" if found == parcel.sha256 else _why(parcel.path, found, said)
-        emit(Verdict(parcel.path, why))
+def each(place: Place, act: Act, parcels: Sequence[Parcel], emit: Emit) -> None:
+    """Emits a Verdict of ACT for each: an error is that of its path, and the next goes on."""
+    with entered(place) as within:
+        for parcel in parcels:
+            try:
+                verdict = act(within, parcel)
+            except (NotPlain, FileExistsError) as error:
+                why = THEIRS if isinstance(error, OSError) else f"{error} on the share"
+                verdict = Verdict(parcel.path, why)
+            except OSError as error:
+                verdict = Verdict(parcel.path, str(error.strerror), broke=True)
+            emit(verdict)
 
 
-def sweep(place: Place, names: Container[str], emit: Emit) -> None:
-    """What a push that was killed left half there is gone, where it was of one of NAMES."""
-    _own(INCOMING, _enter(place))
-    for name in os.listdir(INCOMING):
-        if name[:-_SUFFIX] in names:
-            os.unlink(f"{INCOMING}/{name}")
+def sweep(place: Place, emit: Emit) -> None:
+    """What a push that was killed left half there is gone."""
+    with entered(place) as within:
+        for part in filter(_PART.fullmatch, os.listdir(within.incoming)):
+            _drop(within, part)
             alive()
 
 
-def remove(place: Place, digests: Mapping[str, str], emit: Emit) -> None:
-    """Emits a Verdict for each path: it is gone, unless somebody changed what was put there."""
-    device = _enter(place)
-    for path, sha256 in digests.items():
-        found = _digest(path)
-        if found and os.stat(os.path.dirname(path) or ".").st_dev == device:
-            if found == sha256:
-                os.unlink(path)
-            else:
-                emit(Verdict(path, "was changed on the share since, and stays there"))
-                continue
-        emit(Verdict(path))
-
-
-def _enter(place: Place) -> int:
-    """This process is in the folder on the share, which was mounted for it. Its device."""
+def put(within: Within, parcel: Parcel) -> Verdict:
+    """It is there whole, byte for byte, or all is as it was before."""
+    part = hashlib.sha256(os.fsencode(parcel.path)).hexdigest() + ".part"
+    with contextlib.suppress(FileNotFoundError), at(within, parcel.path) as place:
+        if _may_go(_found(*place, parcel), parcel) == parcel.sha256:
+            return Verdict(parcel.path)
     try:
-        os.chdir(place.mount_point)
-    except OSError as error:
-        why = f"{place.mount_point} {UNREACHED}: {error.strerror}"
-        raise UserError(why) from None
-    with open(
-        "/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape"
-    ) as file:
-        mounts = parse_mounts(file.read())
-    device = os.stat(".").st_dev
-    kind = mounts.get((os.major(device), os.minor(device)), "nothing that is mounted")
-    if kind not in place.kinds:
-        raise UserError(
-            f"{place.mount_point} is {kind} and not the share: nothing was written"
-        )
-    for name in filter(None, place.folder.split("/")):
-        _own(name, device)
-        os.chdir(name)
-    return device
+        _write(within, part, parcel)
+        arrived = _found(within.incoming, part, parcel) == parcel.sha256
+        if arrived:
+            with at(within, parcel.path, make=True) as place:
+                _name(within, part, *place, parcel)
+                arrived = _is_there(*place, parcel)
+    finally:
+        _drop(within, part)
+    return Verdict(parcel.path, "" if arrived else SPOILT, not arrived)
 
 
-def _own(folder: str, device: int) -> None:
-    """FOLDER is there, and a folder of the share: a link could lead to this host's own."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder)
-    found = os.lstat(folder)
-    if found.st_dev != device or not stat.S_ISDIR(found.st_mode):
-        raise UserError(f"{folder} leads away from the share")
+def remove(within: Within, parcel: Parcel) -> Verdict:
+    """It is gone, unless somebody changed what was put there."""
+    with contextlib.suppress(FileNotFoundError), at(within, parcel.path) as place:
+        if _found(*place, parcel) not in (None, parcel.sha256):
+            return Verdict(parcel.path, CHANGED)
+        os.unlink(place[1], dir_fd=place[0])
+    return Verdict(parcel.path)
 
 
-def _rsync(parcels: Sequence[Parcel]) -> str:
-    """What rsync complained of. It sees links that lead to nothing but what we have open."""
-    shutil.rmtree(STAGING, ignore_errors=True)
-    os.mkdir(STAGING, 0o700)
-    for parcel in parcels:
-        link = f"{STAGING}/{parcel.path}"
-        os.makedirs(os.path.dirname(link), exist_ok=True)
-        os.symlink(f"/proc/{os.getpid()}/fd/{parcel.fd}", link)
-    names = b"".join(b"./" + os.fsencode(parcel.path) + b"\0" for parcel in parcels)
-    done = subprocess.run(
-        _RSYNC, input=names, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
-    )
-    shutil.rmtree(STAGING, ignore_errors=True)
-    return done.stderr.decode("utf-8", "replace")
+def look(within: Within, parcel: Parcel) -> Verdict:
+    """It is there as it was put there; read only where size or time say otherwise."""
+    alive()
+    with contextlib.suppress(FileNotFoundError), at(within, parcel.path) as place:
+        mtime_ns = os.stat(place[1], dir_fd=place[0], follow_symlinks=False).st_mtime_ns
+        same = abs(mtime_ns - parcel.mtime_ns) < _COARSE_NS
+        there = same and _is_there(*place, parcel)
+        if there or _found(*place, parcel) == parcel.sha256:
+            return Verdict(parcel.path)
+        return Verdict(parcel.path, CHANGED)
+    return Verdict(parcel.path, GONE)
 
 
-def _digest(path: str) -> str:
-    """As the server has it now, past what this host remembers; empty where it cannot be read."""
+def _found(folder: int, name: str, parcel: Parcel) -> str | None:
+    """The SHA-256 of what is there, past what this host remembers, if it is what could be meant.
+
+    None: nothing is; empty: no file, or one of another size, which is not read.
+    """
+    sizes = {parcel.size, *(size for _, size in parcel.ours)}
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(path, flags)
-        os.fsync(fd)
-        os.close(fd)
-        fd = os.open(path, flags)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        found = opened.digest(fd, alive)
-        os.close(fd)
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode) or found.st_size not in sizes:
+            return ""
+        fd = os.open(name, _READ, dir_fd=folder)
     except FileNotFoundError:
-        return ""
-    except OSError as error:
-        if error.errno not in _OF_ONE:
-            raise OSError(error.errno, error.strerror, path) from error
-        return ""
-    return found
+        return None
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        return opened.digest(fd, found.st_size, alive)
+    finally:
+        os.close(fd)
 
 
-def _why(path: str, found: str, said: str) -> str:
-    """rsync's reason for this file, or else its first one: others follow from that."""
-    name = path.rpartition("/")[2]
-    own = [
-        line for line in said.splitlines() if f"/{name}" in line or f'"{name}' in line
-    ]
-    whys = _WHY.findall("\n".join(own)) or _WHY.findall(said)
-    if whys:
-        return str(whys[0])
-    return "arrived, and is not what was sent" if found else "did not arrive"
+def _may_go(found: str | None, parcel: Parcel) -> str | None:
+    """FOUND, where it is nothing, or what this host put there, or what it is to be."""
+    if found in {None, parcel.sha256, *(sha256 for sha256, _ in parcel.ours)}:
+        return found
+    raise FileExistsError
+
+
+def _is_there(folder: int, name: str, parcel: Parcel) -> bool:
+    """By its size; what it holds was read before it had its name."""
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return stat.S_ISREG(found.st_mode) and found.st_size == parcel.size
+
+
+def _write(within: Within, part: str, parcel: Parcel) -> None:
+    fd = os.open(part, _NEW, 0o600, dir_fd=within.incoming)
+    try:
+        for start in range(0, parcel.size, opened.AT_ONCE):
+            data = os.pread(parcel.fd, opened.AT_ONCE, start)
+            while data:
+                data = data[os.write(fd, data) :]
+            alive()
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    times = (parcel.mtime_ns, parcel.mtime_ns)
+    os.utime(part, ns=times, dir_fd=within.incoming, follow_symlinks=False)
+
+
+def _name(within: Within, part: str, folder: int, name: str, parcel: Parcel) -> None:
+    """What is PART has its name, unless somebody took that while the bytes went."""
+    found = _may_go(_found(folder, name, parcel), parcel)
+    ends = (within.incoming, os.fsencode(part), folder, os.fsencode(name))
+    if LIBC.renameat2(*ends, _NOREPLACE if found is None else 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _drop(within: Within, part: str) -> None:
+    """It goes now, or where somebody has it open with a later sweep."""
+    with contextlib.suppress(OSError):
+        os.unlink(part, dir_fd=within.incoming)

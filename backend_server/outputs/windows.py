@@ -70,7 +70,7 @@ def spelt(paths: Iterable[str]) -> dict[str, Spelling]:
 
 def _spelt(path: str, taken: dict[str, str]) -> Spelling:
     parts = path.split("/")
-    if not {"", ".", ".."}.isdisjoint(parts):
+    if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
         return Spelling("", "is no path below its workspace")
     try:
         theirs = "/".join(map(name, parts))

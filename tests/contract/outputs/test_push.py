@@ -1,11 +1,10 @@
-"""Outputs go to a share: with the real rsync, to file systems that do what a server may do.
+"""Outputs go to a share: to file systems that do what a server may do.
 
 A server over the wire is in tests/hosts/outputs/test_outputs.py. Here each case takes a moment.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -15,66 +14,22 @@ import pytest
 
 from backend_server.checkout.backend import Share
 from backend_server.host.writer import Host
-from backend_server.outputs import credentials, patience, push, pushed
+from backend_server.outputs import credentials, patience, pushed
 from backend_server.outputs import share as on_share
-from backend_server.outputs.share import INCOMING, Place
+from backend_server.outputs.within import INCOMING
 from backend_server.text.errors import OutsideWorld
+from tests.contract.outputs.pushing import (
+    MOUNT,
+    PLACE,
+    WORKSPACES,
+    lay,
+    prepare,
+    pushes,
+    there,
+)
 
 
 pytestmark = pytest.mark.share("SMB")
-
-WORKSPACES = Path("/srv/medium_privacy/workspaces")
-MOUNT = Path("/mnt/level4")
-SHARE = Share("windows.example", "level4/outputs", "opensafely")
-PLACE = Place(str(MOUNT), "outputs", kinds=("tmpfs",))
-
-
-def prepare(**options):
-    """A workspace tree, a password, and a share, all in memory."""
-    for folder, mode in (("/srv", "mode=755"), ("/mnt", "mode=755")):
-        mount(folder, mode)
-    WORKSPACES.mkdir(parents=True)
-    MOUNT.mkdir()
-    mount(MOUNT, *(f"{name}={value}" for name, value in options.items()))
-    Host().write(credentials.FILE, credentials.text("sesame"), 0o600)
-    return MOUNT / "outputs"
-
-
-def mount(place, *options):
-    flags = ("-o", ",".join(options)) if options else ()
-    subprocess.run(["mount", "-t", "tmpfs", *flags, "tmpfs", place], check=True)
-
-
-def lay(workspace, files, levels=None):
-    """A workspace with these files, all declared moderately sensitive but for `levels`."""
-    folder = WORKSPACES / workspace
-    outputs = {
-        path: {
-            "level": (levels or {}).get(path, "moderately_sensitive"),
-            "action": "describe",
-        }
-        for path in files
-    }
-    for path, data in {**files, "metadata/describe.log": b"log"}.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    (folder / "metadata/manifest.json").write_text(json.dumps({"outputs": outputs}))
-
-
-def pushes(share=SHARE, place=PLACE):
-    said = []
-    record = push.push(Host(), share, said.append, place)
-    return record, said
-
-
-def there(top):
-    """Every file on the share with its content, by path."""
-    return {
-        str(path.relative_to(top)): path.read_bytes()
-        for path in top.rglob("*")
-        if not path.is_dir()
-    }
-
 
 META = {"ws/metadata/describe.log": b"log"}
 
@@ -158,14 +113,14 @@ def test_a_file_that_is_swapped_for_a_link_is_still_the_one_that_was_opened(
 ):
     share = prepare()
     lay("ws", {"a": b"ours"})
-    put = on_share.put
+    each = on_share.each
 
     def swapped(*args):
         (WORKSPACES / "ws/a").unlink()
         (WORKSPACES / "ws/a").symlink_to("/etc/shadow")
-        put(*args)
+        each(*args)
 
-    monkeypatch.setattr(on_share, "put", swapped)
+    monkeypatch.setattr(on_share, "each", swapped)
     pushes()
     assert (share / "ws/a").read_bytes() == b"ours"
 
@@ -233,7 +188,7 @@ def test_what_somebody_else_put_there_stays():
     (share / "ws/same").write_bytes(b"same")
     for _ in range(2):
         record, _ = pushes()
-        assert "did not put it there" in record.failed["ws/a"]
+        assert record.failed["ws/a"] == on_share.THEIRS
         assert (share / "ws/a").read_bytes() == b"theirs"
     (share / "ws/a").unlink()
     record, _ = pushes()
@@ -245,43 +200,52 @@ def test_a_push_that_was_killed_goes_on(monkeypatch):
     """With files half there, whole there and not noted, and not there at all."""
     share = prepare()
     lay("ws", {name: name.encode() * 1000 for name in "abcd"})
-    rsync = on_share._rsync
+    give = on_share._name
 
-    def killed(parcels):
-        rsync(parcels[:2])
-        (share / INCOMING / "c.Ab12Cd").write_bytes(b"c")
-        (share / INCOMING / "theirs").write_bytes(b"of somebody")
-        os.kill(os.getpid(), 9)
+    def killed(within, part, folder, name, parcel):
+        give(within, part, folder, name, parcel)
+        if name == "b":
+            os.close(os.open(f"{'c' * 64}.part", os.O_CREAT, dir_fd=within.incoming))
+            os.close(os.open("theirs", os.O_CREAT, dir_fd=within.incoming))
+            os.kill(os.getpid(), 9)
 
-    monkeypatch.setattr(on_share, "_rsync", killed)
+    monkeypatch.setattr(on_share, "_name", killed)
     record, _ = pushes()
     assert record.why == "the push ended without a word"
+    assert {*record.failed} == {"ws/b"}
     monkeypatch.undo()
-    assert len(record.waiting) == 6
+    assert len(record.waiting) == 5
+    assert {*there(share / INCOMING)} >= {"theirs", f"{'c' * 64}.part"}
+    (WORKSPACES / "ws/b").write_bytes(b"changed meanwhile")
     record, _ = pushes()
     assert (record.waiting, record.failed, record.why) == ({}, {}, "")
     found = without_manifest(share)
-    assert found.pop(f"{INCOMING}/theirs") == b"of somebody"
-    assert found == {**{f"ws/{n}": n.encode() * 1000 for n in "abcd"}, **META}
+    assert found.pop(f"{INCOMING}/theirs") == b""
+    data = {f"ws/{n}": n.encode() * 1000 for n in "acd"}
+    assert found == {**data, "ws/b": b"changed meanwhile", **META}
 
 
-def test_what_arrives_changed_is_no_success(monkeypatch):
+def test_what_arrives_changed_gets_no_name(monkeypatch):
     share = prepare()
     lay("ws", {"a": b"1" * 1000, "b": b"2"})
-    rsync = on_share._rsync
+    pushes()
+    (WORKSPACES / "ws/a").write_bytes(b"2" * 1000)
+    write = on_share._write
 
-    def spoilt(parcels):
-        said = rsync(parcels)
-        (share / "ws/a").write_bytes(b"1" * 999 + b"0")
-        return said
+    def spoilt(within, part, parcel):
+        write(within, part, parcel)
+        fd = os.open(part, os.O_WRONLY, dir_fd=within.incoming)
+        os.pwrite(fd, b"0", 500)
+        os.close(fd)
 
-    monkeypatch.setattr(on_share, "_rsync", spoilt)
+    monkeypatch.setattr(on_share, "_write", spoilt)
     record, _ = pushes()
     assert record.failed == {"ws/a": "arrived, and is not what was sent"}
     assert {*record.waiting} == {"ws/a"}
+    assert (share / "ws/a").read_bytes() == b"1" * 1000
     monkeypatch.undo()
     assert pushes()[0].failed == {}
-    assert (share / "ws/a").read_bytes() == b"1" * 1000
+    assert (share / "ws/a").read_bytes() == b"2" * 1000
 
 
 def test_a_record_that_is_lost_is_made_again_from_what_is_there():
@@ -292,7 +256,7 @@ def test_a_record_that_is_lost_is_made_again_from_what_is_there():
     Host().remove(pushed.FILES)
     record, _ = pushes()
     assert record.failed == {}
-    assert record.put["ws/a"].sha256
+    assert "ws/a" in record.put
     assert (share / "ws/a").stat().st_ino == inode
 
 
@@ -362,7 +326,7 @@ def heard(work, silence_s):
     found = []
     try:
         for each in results:
-            found.append(each)
+            found += [each] if each else []
     except OutsideWorld as error:
         return found, str(error)
     return found, ""

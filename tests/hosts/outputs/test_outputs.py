@@ -229,7 +229,7 @@ def test_a_frozen_server_holds_up_nobody(host, share):
         found = pushes(host, 4)
         assert time.monotonic() - began < 90
         assert found["why"]
-        left = host.run("pgrep -f opensafely-incoming", check=False).stdout
+        left = host.run("pgrep -f 'outputs push'", check=False).stdout
         assert left == "", "nothing of it waits for the server"
         began = time.monotonic()
         assert status(host)["waiting"] == 3
@@ -246,7 +246,8 @@ def test_a_frozen_server_holds_up_nobody(host, share):
 def test_a_share_that_is_full(host, share):
     lay(host, "full", {"a.csv": 3_000_000})
     with share.full():
-        assert "No space" in pushes(host, 4)["why"]
+        failed = {each["path"]: each["why"] for each in pushes(host, 4)["failed"]}
+        assert "No space" in failed["full/a.csv"]
         assert "a.csv" not in there(share, "full")
     pushes(host)
     assert outputs_there(share, "full") == {"a.csv": text("a.csv", 3_000_000)}

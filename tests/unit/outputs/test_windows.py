@@ -79,6 +79,7 @@ def refused(*paths):
         ("ws//a", "is no path"),
         ("ws/./a", "is no path"),
         ("", "is no path"),
+        ("ws/a\0b", "is no path"),
         ("ws/\ud800", "no text"),
         ("ws/" + "é" * 128, "too long"),
         ("ws/" + ":" * 86, "too long"),

@@ -16,7 +16,7 @@ from backend_server.text.errors import UserError
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
-_AT_ONCE = 1 << 20
+AT_ONCE = 1 << 20
 
 Sign = Tuple[int, ...]  # inode, size and both times: by these a file is found unchanged
 
@@ -53,8 +53,8 @@ def opened(top: int, path: str) -> Output:
     with contextlib.ExitStack() as stack:
         fd, device = top, os.fstat(top).st_dev
         for folder in folders:
-            fd = _step(stack, fd, folder, _FOLDER)
-        fd = _step(stack, fd, name, _LOOK)
+            fd = step(stack, fd, folder)
+        fd = step(stack, fd, name, _LOOK)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_dev != device:
             raise NotPlain("is no plain file")
@@ -64,7 +64,10 @@ def opened(top: int, path: str) -> Output:
     return Output(file, found.st_size, sign(found))
 
 
-def _step(stack: contextlib.ExitStack, folder: int, name: str, flags: int) -> int:
+def step(
+    stack: contextlib.ExitStack, folder: int, name: str, flags: int = _FOLDER
+) -> int:
+    """A descriptor of NAME in FOLDER for as long as STACK lasts; NotPlain where a link is."""
     try:
         fd = os.open(name, flags, dir_fd=folder)
     except OSError as error:
@@ -79,13 +82,17 @@ def sign(found: os.stat_result) -> Sign:
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def digest(fd: int, alive: Callable[[], None] = lambda: None) -> str:
-    """The SHA-256 of the whole file, in hexadecimal; `alive` is called as it goes on."""
+def digest(fd: int, size: int, alive: Callable[[], None] = lambda: None) -> str:
+    """The SHA-256 of the whole file, in hexadecimal; empty where it has not SIZE bytes.
+
+    No more is read, whatever is there; `alive` is called as it goes on.
+    """
     found, at = hashlib.sha256(), 0
-    while True:
-        data = os.pread(fd, _AT_ONCE, at)
+    while at <= size:
+        data = os.pread(fd, AT_ONCE, at)
         if not data:
-            return found.hexdigest()
+            break
         found.update(data)
         at += len(data)
         alive()
+    return found.hexdigest() if at == size else ""

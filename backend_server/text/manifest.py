@@ -1,0 +1,82 @@
+"""manifest.json, in which the job-runner says what a workspace holds: whoever reads one, by this."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Iterator, NamedTuple, NoReturn
+
+
+FOLDER = "metadata"
+MANIFEST = f"{FOLDER}/manifest.json"
+MODERATE = "moderately_sensitive"  # the only level that is to be seen at level 4
+LARGEST = 16 << 20  # bytes, of some 40,000 outputs
+_DIGITS = 20  # a number of a million takes minutes to read
+
+Said = Dict[str, Any]
+
+
+class Wrong(ValueError):
+    """The text is no manifest; the message says why."""
+
+
+class Manifest(NamedTuple):
+    """What is read of it; `paths` and `text` are what level 4 may see."""
+
+    workspace: str | None
+    repo: str | None
+    outputs: dict[str, Said]  # by path, of any level
+
+    def paths(self) -> tuple[str, ...]:
+        """What may be seen at level 4, the manifest last: outputs and logs.
+
+        An output that was held back is there as a note, PATH.txt.
+        """
+        return (*dict.fromkeys(self._each()), MANIFEST)
+
+    def _each(self) -> Iterator[str]:
+        for path, said in sorted(self._moderate().items()):
+            yield f"{path}.txt" if said.get("excluded") else path
+        actions = {str(said.get("action") or "") for said in self.outputs.values()}
+        yield from (f"{FOLDER}/{action}.log" for action in sorted(actions - {""}))
+
+    def _moderate(self) -> dict[str, Said]:
+        return {p: said for p, said in self.outputs.items() if _level(said) == MODERATE}
+
+    def text(self) -> str:
+        """A manifest of what may be seen at level 4: of the rest not even size and hash."""
+        outputs = self._moderate()
+        return json.dumps({**self._asdict(), "outputs": outputs}, indent=2) + "\n"
+
+
+def read(data: bytes) -> Manifest:
+    """Raises Wrong, for anything that is none or too much of one."""
+    if len(data) > LARGEST:
+        raise Wrong(f"has more than {LARGEST} bytes")
+    try:
+        text = data.decode("utf-8", "surrogateescape")
+        found = json.loads(text, parse_int=_number, parse_constant=_no_number)
+        workspace, repo = _word(found.get("workspace")), _word(found.get("repo"))
+        outputs = {path: dict(said) for path, said in found["outputs"].items()}
+    except RecursionError:
+        raise Wrong("cannot be understood: it is too deep") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Wrong(f"cannot be understood: {error!a}") from None
+    return Manifest(workspace, repo, outputs)
+
+
+def _word(found: object) -> str | None:
+    return found if isinstance(found, str) else None
+
+
+def _level(said: Said) -> str:
+    return str(said.get("level") or "")
+
+
+def _number(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError("it has a number that is too long")
+    return int(digits)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
