@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from backend_server.checkout.gather import Site
-from backend_server.resources import File
+from backend_server.resources import UNITS, File, UnitFile
 
 
 def verbatim(site: Site, path: str, *, mode: int = 0o644, notify: str = "") -> File:
     """PATH on the host holds what etc/ in the checkout has for it."""
     units = (notify,) if notify else ()
-    return File(path, site.etc[path], mode=mode, notify=units)
+    kind = UnitFile if path.startswith(UNITS) else File
+    return kind(path, site.etc[path], mode=mode, notify=units)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.access import pam_profiles
+from backend_server.base.component.firewall import limited
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.desktop import xrdp
@@ -27,7 +28,7 @@ from backend_server.resources import (
 # Where a desktop is, these files of etc/ are too.
 FOLDERS = (
     *("/etc/xdg/", "/etc/pam.d/"),
-    *("/etc/dbus-1/", "/etc/request-key.d/", "/etc/modprobe.d/"),
+    *("/etc/dbus-1/", "/etc/request-key.d/"),
 )
 
 # A new version of either ends the sessions that are open, or cannot come back to them.
@@ -66,6 +67,7 @@ def desktop(site: Site) -> Iterator[Resource]:
     for path in _SNAPD_SOCKETS:
         yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
     notify = (SERVICE,)
+    yield limited(site, "xrdp-sesman", SERVICE)
     address = site.backend.rdp_address
     yield File(xrdp.INI, xrdp.ini(site.backend.title, address), notify=notify)
     yield File(xrdp.SESMAN_INI, xrdp.sesman(site.release.xrdp), notify=notify)

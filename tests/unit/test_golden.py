@@ -56,7 +56,7 @@ class TestDeclaration:
         return declared(backend, RELEASES[0], tmp_path)
 
     def test_every_file_under_etc_is_declared(self, parts):
-        paths = {r.path for part in parts for r in part.resources if type(r) is File}
+        paths = {fact for part in parts for r in part.resources for fact in r.owns()}
         verbatim = {
             f"/{path.relative_to(ROOT)}"
             for path in (ROOT / "etc").rglob("*")

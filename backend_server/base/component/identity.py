@@ -17,7 +17,7 @@ BACKEND_FILE = "/etc/opensafely/backend"
 _UNDO = "opensafely-undo-at-boot.service"
 _UNDO_TEXT = Template("""\
 [Unit]
-Description=Bring back what a change to sshd or PAM replaced, if nobody had confirmed it
+Description=Bring back what a change to sshd, PAM or the firewall replaced, if nobody had confirmed it
 ConditionPathExists=$kept
 RequiresMountsFor=$checkout
 Before=ssh.service systemd-user-sessions.service
