@@ -2,11 +2,14 @@
 
     python3 -I -S calling.py listen WORD PORT CALLER CALLER6
     python3 -I -S calling.py call WORD KIND,ADDRESS,PORT …
+    python3 -I -S calling.py join WORD LINK
+    python3 -I -S calling.py sniff WORD
 
 KIND is tcp, md5, udp or ping. Who listens hands WORD to whoever connects: over TCP, on IPv4 and IPv6, on PORT; on the port
 after it with TCP_MD5SIG, in a queue so short that the kernel answers with cookies, which have
 no owner, as what is sent after a close has none; and over UDP to whoever asks. Who calls
-prints each place that gave them the word.
+prints each place that gave them the word. Who joins does so with groups whose addresses have
+the word in them, or its first three letters; who sniffs prints how often such an address came by.
 """
 
 import contextlib
@@ -119,9 +122,39 @@ def call(word, *places):
             selector.unregister(key.fileobj)
 
 
+def groups(word):
+    return b"\xef" + word[:3], b"\xff\x0e\0\0" + word
+
+
+def join(word, link):
+    four, six = groups(word)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(
+        socket.AF_INET6, socket.SOCK_DGRAM
+    ) as other:
+        one.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, four + b"\0" * 4)
+        index = struct.pack("=I", socket.if_nametoindex(link))
+        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, six + index)
+        time.sleep(PATIENCE_S / 2)  # it tells of it at once, and once more
+
+
+def sniff(word):
+    """Until it has no input any more."""
+    every_kind = socket.htons(3)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, every_kind) as wire:
+        print("listening", flush=True)
+        seen = dict.fromkeys(groups(word), 0)
+        with selectors.DefaultSelector() as selector:
+            selector.register(wire, READ)
+            selector.register(sys.stdin, READ)
+            while sys.stdin not in {k.fileobj for k, _ in selector.select()}:
+                frame = wire.recv(2000)
+                seen = {group: n + (group in frame) for group, n in seen.items()}
+    print(*seen.values())
+
+
 if __name__ == "__main__":
     what, text, *rest = sys.argv[1:]
     if what == "listen":
         listen(text.encode(), int(rest[0]), *rest[1:])
     else:
-        call(text.encode(), *rest)
+        {"call": call, "join": join, "sniff": sniff}[what](text.encode(), *rest)

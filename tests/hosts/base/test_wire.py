@@ -184,6 +184,27 @@ def asks(host, name, places):
     return set(done.stdout.split())
 
 
+def reports(host):
+    """How often the network heard what gus joined, with IPv4 and with IPv6."""
+    argv = host.lab.inside(*PYTHON.split(), SCRIPT, "sniff", WORD)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(argv, **pipes) as sniffer:
+        assert sniffer.stdout.readline() == "listening\n"
+        who = "setpriv --reuid gus --regid gus --init-groups"
+        host.run(f"{who} {PYTHON} {PLACE} join {WORD} host0")
+        said = sniffer.communicate()[0]
+    return [int(number) for number in said.split()]
+
+
+def test_no_group_that_somebody_joins_is_told(host):
+    """By the kernel, for whoever asks: it has no owner that the packet filter knows."""
+    assert reports(host) == [0, 0]
+    host.run("nft flush chain inet opensafely output")
+    assert all(reports(host))
+    assert manage(host, "--offline", backend="emis").returncode in (0, 4)
+    assert reports(host) == [0, 0]
+
+
 # ---- kinds of sockets
 
 
