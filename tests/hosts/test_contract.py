@@ -13,6 +13,7 @@ import pytest
 from backend_server.access.proof import Proven
 from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sudoers import Sudoers
+from backend_server.base.inbound import Inbound
 from backend_server.base.nft import NftTable
 from backend_server.desktop.certificate import OwnCertificate
 from backend_server.desktop.remote import RemoteDesktop
@@ -55,7 +56,7 @@ from backend_server.host.writer import Host
 LOOKS = [
     *(("systemctl", "show"), ("apt-get", "--simulate")),
     *(("sshd", "-t"), ("visudo", "-c")),
-    *(("nft", "-n"), ("docker", "ps"), ("iptables-save",)),
+    *(("nft", "-n"), ("docker", "ps"), ("iptables-save",), ("ss", "-H")),
 ]
 resource, reader, host = eval(sys.argv[1], nouns()), HostReader(), Host()
 changes = resource.check(reader)
@@ -160,6 +161,14 @@ add element inet shut people { uid:nobody-yet }
 """
 WITH_UID = NftTable("shut", "/etc/shut.nft", SHUT)
 NFT = NftTable("contract", "/etc/contract.nft", TABLE)
+ENTRY = """\
+table inet contract {
+    chain others {
+        tcp dport { port:ssh } accept
+    }
+}
+"""
+INBOUND = Inbound("/etc/inbound.nft", ENTRY)
 NETWORK = DockerNetwork("contract", bridge="contract")
 NEW_NETWORK = "docker network rm contract; docker network create contract"
 DAEMON = DaemonJson("/etc/docker/daemon.json", '{"live-restore": true, "icc": false}')
@@ -246,6 +255,8 @@ SAMPLES = [
     Sample("nft flush chain inet contract some", NFT),
     Sample("echo '# theirs' >>/etc/contract.nft", NFT),
     Sample("rm /var/lib/opensafely/proofs/nft-contract", NFT),
+    Sample("", INBOUND),
+    Sample("sed -i 's/22/23/' /etc/inbound.nft", INBOUND),
     Sample("", DockerRules("docker.service", frozenset({"jobrunner"}))),
     Sample("iptables -F", DockerRules("docker.service", frozenset({"jobrunner"}))),
     Sample("", NETWORK),
