@@ -5,7 +5,7 @@
 By socket(2) each family is named by its number, and each protocol of INET that the kernel has
 as a module as 2/PROTOCOL. `int 0x80`: the same, as a 32-bit program calls the kernel. `io_uring`:
 the same, by a queue. `in a namespace`: as root of a user and a network namespace of one's own.
-Each try is a process of its own, for it may be killed.
+Each family is tried by a process of its own, for it may be killed.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ FAMILIES = range(1, 46)
 TYPES = (1, 2, 3, 4, 5)
 # With the type that each wants.
 PROTOCOLS = {132: 1, 33: 6, 115: 2}
+NO_FAMILY = 97
 SOCKET_OF_I386, URING_SETUP, URING_ENTER = 359, 425, 426
 SUBMITTED, QUEUE_ENTRIES = 0x8000000, 0x10000000
 NEW_NET_AND_USER = 0x40000000 | 0x10000000
@@ -69,30 +70,35 @@ def by_uring(family, kind, protocol):
 WAYS = {"": by_socket, "int 0x80: ": by_int_80, "io_uring: ": by_uring}
 
 
-def opens(way, *wanted):
+def opens(way, family, types, protocol=None):
+    """Whether it can be had, of any of these types. None counts where there is no such family."""
     child = os.fork()
     if child == 0:
         found = -1
-        with contextlib.suppress(OSError):
-            found = way(*wanted)
+        for kind in types:
+            with contextlib.suppress(OSError):
+                number = protocol_of(family, kind) if protocol is None else protocol
+                found = way(family, kind, number)
+            if found >= 0 or NO_FAMILY in (-found, ctypes.get_errno()):
+                break
         os._exit(found < 0)
     return os.waitpid(child, 0)[1] == 0
 
 
-def tell(prefix):
-    for name, way in WAYS.items():
+def tell(prefix, *ways):
+    for name, way in ways or WAYS.items():
         for family in FAMILIES:
-            if any(opens(way, family, t, protocol_of(family, t)) for t in TYPES):
+            if opens(way, family, TYPES):
                 print(f"{prefix}{name}{family}", flush=True)
         for protocol, kind in PROTOCOLS.items():
             for family in (INET, INET6):
-                if opens(way, family, kind, protocol):
+                if opens(way, family, (kind,), protocol):
                     print(f"{prefix}{name}{family}/{protocol}", flush=True)
 
 
 if __name__ == "__main__":
     tell("")
     if LIBC.unshare(NEW_NET_AND_USER) == 0:
-        tell("in a namespace: ")
+        tell("in a namespace: ", ("", by_socket))
     sys.stdout.flush()
     print("done", flush=True)
