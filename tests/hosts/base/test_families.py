@@ -25,11 +25,11 @@ RULES = "/etc/modprobe.d/opensafely.conf"
 AS_GUS = "setpriv --reuid gus --regid gus --init-groups"
 WAYS = ("", "int 0x80: ", "io_uring: ")
 JUDGED = {"1", "2", "10", "16"}
-# VSOCK, SMC, SCTP: whoever asks for one has it loaded.
-ASKED_FOR = {"40", "43", "2/132"}
+# VSOCK, SMC, SCTP, L2TP: whoever asks for one has it loaded.
+ASKED_FOR = {"40", "43", "2/132", "2/115"}
 # Besides TIPC, RDS and DCCP, which Debian loads by name only, and KCM.
-BY_NAME = "tipc vsock smc sctp rds kcm dccp_ipv4 dccp_ipv6"
-LOADED = {*ASKED_FOR, "21", "30", "41", "2/33", "10/33", "10/132"}
+BY_NAME = "tipc vsock smc sctp l2tp_ip l2tp_ip6 rds kcm dccp_ipv4 dccp_ipv6"
+LOADED = {*ASKED_FOR, "21", "30", "41", "2/33", "10/33", "10/132", "10/115"}
 OWNERLESS = """
 table inet families {
     counter seen { }
