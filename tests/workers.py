@@ -22,7 +22,7 @@ PATIENCE_S = 110
 # Emulated, a guest takes all the processor that it gets: there is one at a time.
 GUESTS = (
     *("test_hyperv", "test_outputs", "test_outputs_links"),
-    *("test_guest", "test_first_boot"),
+    *("test_guest", "test_first_boot", "test_families"),
 )
 # What takes minutes, the longest first; of the rest the order does not matter.
 LONG = (
@@ -31,7 +31,13 @@ LONG = (
     *("test_maintenance", "test_images", "test_access", "test_desktop_entry"),
     *("test_jobs", "test_ssh_config", "test_contract", "test_github", "test_ssh_undo"),
     *("test_networks", "test_desktop_exit", "test_disk", "test_disturbed"),
-    *("test_confirm", "test_surroundings", "test_narrowing", "test_leavers"),
+    *(
+        "test_confirm",
+        "test_wire",
+        "test_surroundings",
+        "test_narrowing",
+        "test_leavers",
+    ),
 )
 
 

@@ -8,6 +8,7 @@ from typing import Iterator
 
 from backend_server.access import sshd_live as daemon
 from backend_server.access.sshd import OURS
+from backend_server.base.inbound import FIREWALL, INBOUND
 from backend_server.checkout.gather import Site, developers
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.notices import event
@@ -23,6 +24,7 @@ _TIMER = f"{_NAME}.timer"
 _WALK_S = 3600  # longer than any run takes to come to its end
 _GRACE_S = 3  # for a run that is alive to bring back itself what nobody confirmed
 _POLL_S = 0.01
+_LOOPBACK = ("127.", "::1", "::ffff:127.")
 _FRESH_S = 1.0  # what `ssh HOST true` runs is gone in a moment: then look all the time
 
 
@@ -74,7 +76,8 @@ class AtStake:
     def _give_up(self, error: UserError) -> None:
         take_back(self.host, self.site.checkout)
         raise UserError(
-            f"{error}; the old files of sshd and PAM are back", hint=error.hint
+            f"{error}; the old files of sshd, PAM and the firewall are back",
+            hint=error.hint,
         ) from None
 
     def _the_canary(self) -> None:
@@ -86,7 +89,7 @@ class AtStake:
         names = sorted({entry.name for entry in developers(self.site)})
         self._arm(self.within_s + _GRACE_S)
         self.host.say(
-            f"sshd or PAM changed: log in from another terminal as "
+            f"sshd, PAM or the firewall changed: log in from another terminal as "
             f"{' or '.join(names)} within {span}, which confirms it. "
             "Ctrl-C puts the old files back."
         )
@@ -109,7 +112,8 @@ class AtStake:
 
     def _new_sessions(self, began: float, names: list[str]) -> Iterator[Session]:
         for session in sessions(self.host):
-            by_ssh = session.service == "sshd" and session.remote
+            outside = session.remote and not session.remote.startswith(_LOOPBACK)
+            by_ssh = session.service == "sshd" and outside
             if session.since > began and by_ssh and session.user in names:
                 yield session
 
@@ -129,13 +133,17 @@ def take_back(host: Host, checkout: str) -> tuple[str, ...]:
         return ()
     paths = undo.differing(host)
     undo.bring_back_together(host)
+    if INBOUND in paths and host.stat(FIREWALL):
+        host.run("nft", "--file", FIREWALL)
     daemon.reload(host)
     if host.unit(daemon.SERVICE).get("ActiveState") == "failed":
         daemon.start(host)
     undo.forget_together(host)
     _stop(host, _TIMER)  # and not its service, which may be what runs here
     if paths:
-        sentence = "a change to sshd or PAM that nobody had confirmed was undone"
+        sentence = (
+            "a change to sshd, PAM or the firewall that nobody had confirmed was undone"
+        )
         event(host, checkout, "undo", sentence, subject=" ".join(paths))
     return paths
 

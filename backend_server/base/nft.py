@@ -24,6 +24,8 @@ class NftTable(Resource):
     loading it is one step. What the kernel listed right after our own load is kept: versions
     of nft word the same rules differently, but each one always alike.
 
+    The file includes the one at `included`, which has been seen to before.
+
     Where a line says `uid:NAME`, the file has that account's uid and its subordinate ones
     (subuid(5)); the line is left out while there is no such account. `uid:@GROUP` stands for
     a line for each member of a group who is not one of `but`.
@@ -33,6 +35,7 @@ class NftTable(Resource):
     path: str
     text: str
     but: frozenset[str] = frozenset()
+    included: str = ""
     rules: str = _AS_LOADED
 
     def owns(self) -> tuple[str, ...]:
@@ -47,7 +50,8 @@ class NftTable(Resource):
             host.refuse_unreachable(self.path)
         listed = self._listed(host)
         digest, _, kept = (host.read(self._proof) or "").partition("\n")
-        loaded = not text and digest == self._digest(host)
+        changed = text or host.planned(f"Inbound {self.included}")
+        loaded = not changed and digest == self._digest(host)
         if listed is not None and loaded and kept == listed:
             return text
         # What can be shown beside each other is two lists of the same file's rules.
@@ -68,7 +72,8 @@ class NftTable(Resource):
         return f"{_PROOFS}/nft-{self.name}"
 
     def _digest(self, host: HostReader) -> str:
-        return hashlib.sha256(self._with_uids(host).encode()).hexdigest()
+        text = self._with_uids(host) + (host.read(self.included) or "")
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _with_uids(self, host: HostReader) -> str:
         lines = (_numbered(line, host) for line in self._lines(host))

@@ -106,6 +106,9 @@ class Backend(Frozen):
     Where there is an `rdp_address`, reviewers come to it by remote desktop; 0.0.0.0 is every
     address of the host. With a `second_factor` they type, after their password, the code of
     the moment that their own device shows.
+
+    Other machines reach sshd here, the remote desktop, and what `listens` names for the
+    provider's own monitoring and backup, as `9100/tcp from 192.0.2.0/24`.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Backend(Frozen):
     sudo_password: bool = True
     rdp_address: str = ""
     second_factor: bool = False
+    listens: tuple[str, ...] = ()
     share: Share | None = None
     dns: bool = True
     hyperv: bool = False

@@ -44,15 +44,18 @@ def _share_problems(backend: Backend) -> list[Problem]:
 
 def _no_places(backend: Backend) -> list[Problem]:
     """Rules of the packet filter hold addresses: no name, which could change, and no IPv6."""
-    return [
-        Problem(
-            f"{backend.name}/backend.py",
-            0,
-            f"database {place!a}: wanted ADDRESS:PORT, such as 192.0.2.30:1433",
-        )
+    said = [
+        f"database {place!a}: wanted ADDRESS:PORT, such as 192.0.2.30:1433"
         for place in backend.database
         if networks.place(place) is None
     ]
+    wanted = "wanted PORT/tcp or PORT/udp, such as 9100/tcp from 192.0.2.0/24"
+    said += [
+        f"listens {text!a}: {wanted}"
+        for text in backend.listens
+        if networks.door(text) is None
+    ]
+    return [Problem(f"{backend.name}/backend.py", 0, why) for why in said]
 
 
 def _no_desktop(backend: Backend) -> list[Problem]:

@@ -97,7 +97,7 @@ def _change(run: Run, host: Host, confirm_within: int) -> None:
         _walk(run, host, progress, stakes)
     except BaseException:
         if confirm.take_back(host, run.site.checkout):
-            host.say("the old files of sshd and PAM are back")
+            host.say("the old files of sshd, PAM and the firewall are back")
         raise
     try:
         run.confirmed_by = stakes.settle()

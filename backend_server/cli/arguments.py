@@ -179,7 +179,7 @@ HOST = (
     Command(
         "undo",
         "host.undo",
-        "bring back what a change to sshd or PAM replaced, if nobody confirmed it yet",
+        "bring back what a change to sshd, PAM or the firewall replaced, if nobody confirmed it yet",
     ),
     Command(
         "maintenance",

@@ -45,7 +45,7 @@ CONFIRM = argument(
     "--confirm-within",
     metavar="SECONDS",
     type=kinds.seconds,
-    help="how long a change to sshd or PAM waits for a new login; default: 300",
+    help="how long a change to sshd, PAM or the firewall waits for a new login; default: 300",
 )
 ASK = flag("--ask", says="for one, instead of making it; or a line on stdin")
 RESET = flag("--reset", says="no password again, as on the first day")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.access import pam_profiles
+from backend_server.base.component.firewall import limited
 from backend_server.base.sysctl import Sysctl
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
@@ -29,8 +30,7 @@ from backend_server.resources import (
 # Where a desktop is, these files of etc/ are too.
 FOLDERS = (
     *("/etc/xdg/", "/etc/pam.d/", "/etc/sysctl.d/zz-opensafely-desktop"),
-    *("/etc/dbus-1/", "/etc/request-key.d/", "/etc/modprobe.d/"),
-    f"{UNITS}/snapd",
+    *("/etc/dbus-1/", "/etc/request-key.d/", f"{UNITS}/snapd"),
 )
 
 # A new version of either ends the sessions that are open, or cannot come back to them.
@@ -66,6 +66,7 @@ def desktop(site: Site) -> Iterator[Resource]:
     for unit in _SPEAKERS:
         yield Masked(unit)
     notify = (SERVICE,)
+    yield limited(site, "xrdp-sesman", SERVICE)
     address = site.backend.rdp_address
     yield File(xrdp.INI, xrdp.ini(site.backend.title, address), notify=notify)
     yield File(xrdp.SESMAN_INI, xrdp.sesman(site.release.xrdp), notify=notify)

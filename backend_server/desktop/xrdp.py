@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
+from backend_server.text import networks
 from backend_server.text.releases import Xrdp
 from backend_server.text.roles import REVIEWERS
 
@@ -13,7 +14,7 @@ SESMAN_INI = "/etc/xrdp/sesman.ini"
 CERTIFICATE = "/etc/xrdp/opensafely.crt"
 KEY = "/etc/xrdp/opensafely.key"
 SESSION = "/etc/xdg/opensafely/session"
-PORT = 3389
+PORT = networks.DESKTOP_PORT
 
 IDLE_S = 900  # then the screen is no longer sent anywhere; the session goes on
 GONE_S = 4 * 60 * 60  # then a session that nobody came back to ends

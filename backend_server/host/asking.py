@@ -15,7 +15,7 @@ Directory = Literal["passwd", "group"]  # of getent(1)
 
 _UNIT_PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,UnitFileState,Type,Result,MainPID,ExecStart,"
-    "NRestarts,ExecMainStatus,ActiveEnterTimestampMonotonic,InvocationID"
+    "NRestarts,ExecMainStatus,ActiveEnterTimestampMonotonic,InvocationID,Listen"
 )
 # What systemd calls `Started UNIT` and `Main process exited`; sd-messages.h has them.
 _STARTED = "39f53479d3a045ac8e11786248231fbf"
@@ -115,6 +115,11 @@ class Asking:
         """Their names, docker's short way."""
         argv = ("docker", "ps", "--format={{.Names}}")
         return self._start(argv, deadline_s=_QUESTION_S).stdout.split()
+
+    def listeners(self) -> str:
+        """What waits for others, and the programs that do, as ss(8) lists them."""
+        argv = ("ss", "-H", "--numeric", "--listening", "--tcp", "--udp", "--processes")
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
 
     def _iptables_save(self) -> str:
         try:

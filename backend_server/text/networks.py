@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 
 
@@ -12,7 +13,12 @@ DATABASE_BRIDGE = (
     "opensafely-db"  # its interface, so that rules can stand before docker does
 )
 SERVICES_BRIDGE = "docker0"  # docker's own, which services are on
+DESKTOP_PORT = 3389
 NO_DNS = "192.0.2.0"  # nobody: RFC 5737 keeps it free
+
+_DOOR = re.compile(
+    r"([1-9][0-9]{0,4})/(tcp|udp)(?: from ([0-9a-fA-F.:]+)(?:/([0-9]{1,3}))?)?"
+)
 
 
 def place(text: str) -> tuple[str, int] | None:
@@ -22,6 +28,28 @@ def place(text: str) -> tuple[str, int] | None:
         number = int(port)
         return (address, number) if 0 < number < 65536 else None
     return None
+
+
+def door(text: str) -> str | None:
+    """The filter's rule for PORT/tcp or PORT/udp, perhaps `from ADDRESS` or ADDRESS/BITS.
+
+    None where the text is neither.
+    """
+    found = _DOOR.fullmatch(text)
+    if not found or int(found[1]) > 65535:
+        return None
+    port, protocol, address, bits = found.groups()
+    source, width = "", 32 if is_ipv4(address or "") else 128
+    if address:
+        if not is_address(address) or int(bits or 0) > width:
+            return None
+        source = f"{family(address)} saddr {address}/{bits or width} "
+    return f"{source}{protocol} dport {{ {port} }} accept"
+
+
+def family(address: str) -> str:
+    """As nft(8) calls it."""
+    return "ip" if is_ipv4(address) else "ip6"
 
 
 def is_ipv4(text: str) -> bool:

@@ -151,7 +151,10 @@ def parse_units(text: str) -> dict[str, Mapping[str, str]]:
     """Properties by unit name, from `systemctl show`: one paragraph a unit, with its Id and Names."""
     units: dict[str, Mapping[str, str]] = {}
     for paragraph in text.strip().split("\n\n"):
-        shown = dict(line.partition("=")[::2] for line in paragraph.splitlines())
+        shown: dict[str, str] = {}
+        for name, _, value in (line.partition("=") for line in paragraph.splitlines()):
+            # What there are several of, as a socket's addresses, has a line for each.
+            shown[name] = f"{shown[name]} {value}" if name in shown else value
         for name in {shown.get("Id", ""), *shown.get("Names", "").split()}:
             units[name] = shown
     return units

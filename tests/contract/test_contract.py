@@ -56,6 +56,7 @@ ON_BOOTED_HOSTS = {
     "DockerNetwork",
     "DockerRules",
     "Held",
+    "Inbound",
     "Leavers",
     "LostRoles",
     "Masked",

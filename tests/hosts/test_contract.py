@@ -14,6 +14,7 @@ from backend_server.access.proof import Proven
 from backend_server.access.set_user_id import SetUserId
 from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sudoers import Sudoers
+from backend_server.base.inbound import Inbound
 from backend_server.base.nft import NftTable
 from backend_server.desktop.certificate import OwnCertificate
 from backend_server.desktop.remote import RemoteDesktop
@@ -57,7 +58,7 @@ from backend_server.host.writer import Host
 LOOKS = [
     *(("systemctl", "show"), ("systemctl", "list-units"), ("apt-get", "--simulate")),
     *(("sshd", "-t"), ("visudo", "-c")),
-    *(("nft", "-n"), ("docker", "ps"), ("iptables-save",)),
+    *(("nft", "-n"), ("docker", "ps"), ("iptables-save",), ("ss", "-H")),
 ]
 resource, reader, host = eval(sys.argv[1], nouns()), HostReader(), Host()
 changes = resource.check(reader)
@@ -166,6 +167,14 @@ add element inet shut people { uid:@mail }
 SHUT_PROGRAMS = SetUserId(UNPRIVILEGED, frozenset({"/usr/bin/passwd"}))
 WITH_UID = NftTable("shut", "/etc/shut.nft", SHUT, but=frozenset({"linus"}))
 NFT = NftTable("contract", "/etc/contract.nft", TABLE)
+ENTRY = """\
+table inet contract {
+    chain others {
+        tcp dport { port:ssh } accept
+    }
+}
+"""
+INBOUND = Inbound("/etc/inbound.nft", ENTRY)
 NETWORK = DockerNetwork("contract", bridge="contract")
 NEW_NETWORK = "docker network rm contract; docker network create contract"
 DAEMON = DaemonJson("/etc/docker/daemon.json", '{"live-restore": true, "icc": false}')
@@ -260,6 +269,8 @@ SAMPLES = [
     Sample("nft flush chain inet contract some", NFT),
     Sample("echo '# theirs' >>/etc/contract.nft", NFT),
     Sample("rm /var/lib/opensafely/proofs/nft-contract", NFT),
+    Sample("", INBOUND),
+    Sample("sed -i 's/22/23/' /etc/inbound.nft", INBOUND),
     Sample("", DockerRules("docker.service", frozenset({"jobrunner"}))),
     Sample("iptables -F", DockerRules("docker.service", frozenset({"jobrunner"}))),
     Sample("", NETWORK),

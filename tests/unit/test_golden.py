@@ -14,7 +14,7 @@ from backend_server.desktop.remote import RemoteDesktop
 from backend_server.docker.rules import DockerRules
 from backend_server.engine import report
 from backend_server.jobs.component import jobrunner
-from backend_server.resources import File, Unit, UnitFile
+from backend_server.resources import File, Unit
 from backend_server.run.backends import declare
 from backend_server.services.container_service import ContainerService
 from backend_server.text.releases import RELEASES
@@ -71,8 +71,7 @@ class TestDeclaration:
         return declared(backend, RELEASES[0], tmp_path)
 
     def test_every_file_under_etc_is_declared(self, parts):
-        resources = [r for part in parts for r in part.resources]
-        paths = {r.path for r in resources if type(r) in (File, UnitFile)}
+        paths = {fact for part in parts for r in part.resources for fact in r.owns()}
         verbatim = {
             f"/{path.relative_to(ROOT)}"
             for path in (ROOT / "etc").rglob("*")

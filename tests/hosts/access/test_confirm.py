@@ -1,4 +1,4 @@
-"""Changes to sshd and PAM that nobody confirms by a login: the old files come back."""
+"""Changes to sshd, PAM and the firewall that nobody confirms by a login: the old files come back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.hosts.programs import in_background, wait_until
 pytestmark = pytest.mark.share("people")
 
 KEPT = "/var/lib/opensafely/unconfirmed"
-STAKES = "/etc/pam.d /etc/ssh /usr/share/pam-configs /var/lib/pam"
+STAKES = "/etc/opensafely/from_outside.nft /etc/pam.d /etc/ssh /usr/share/pam-configs /var/lib/pam"
 WAITS = "Ctrl-C puts the old files back"
-BACK = "the old files of sshd and PAM are back"
+BACK = "the old files of sshd, PAM and the firewall are back"
 
 SSH = "backend_server/access/component/ssh.py"
 LOGIN = "backend_server/base/component/login.py"
@@ -27,6 +27,9 @@ SHUT_OUT = (
     "DisableForwarding yes\n"
     "Match Address *,!127.0.0.0/8,!::1\n    PubkeyAuthentication no\n",
 )
+INBOUND = "etc/opensafely/from_outside.nft"
+# What comes from the host itself is let in all the same.
+NO_STRANGERS = ("tcp dport { port:ssh }", "tcp dport { 1 }")
 ACCOUNT = "Account-Type: Additional\nAccount:\n\trequired\t"
 NO_DEVELOPERS = (
     "Session-Type",
@@ -69,7 +72,7 @@ def changing(host, path, change, within_s=60):
 
 
 def files(host):
-    """What stands in every file of sshd and PAM, and who may do what with it."""
+    """What stands in every file of sshd, PAM and the firewall, and who may do what with it."""
     found = host.run(
         f"find {STAKES} -type f -printf '%p %m %u %g\\n' -exec sha256sum {{}} +"
     )
@@ -145,13 +148,35 @@ def test_without_a_terminal_the_canary_judges_pam_too(host):
     assert heals(host, "test")
 
 
+def test_a_login_on_the_host_itself_confirms_nothing(host):
+    host.write("/root/key", host.people["ada"].key.read_text(), 0o600)
+    quiet = "-oStrictHostKeyChecking=no -oBatchMode=yes -i /root/key"
+    with changing(host, INBOUND, NO_STRANGERS, within_s=5) as terminal:
+        for own in ("127.0.0.1", "::1"):
+            assert host.run(f"ssh {quiet} ada@{own} id -un").stdout == "ada\n"
+        assert terminal.end() == 1
+        assert "confirmed" not in terminal.seen
+
+
+def test_without_a_terminal_the_canary_comes_as_a_stranger(host):
+    before = files(host)
+    done = unattended(host, INBOUND, *NO_STRANGERS)
+    assert done.returncode == 1
+    assert BACK in done.stdout
+    back(host, before)
+    assert heals(host, "test")
+
+
 # ---- nobody comes in
 
 
 @pytest.mark.parametrize(
     ("path", "change"),
-    [(SSH, SHUT_OUT), (LOGIN, NO_DEVELOPERS), (LOGIN, NO_SESSIONS)],
-    ids=["sshd", "account", "session"],
+    [
+        *((SSH, SHUT_OUT), (LOGIN, NO_DEVELOPERS), (LOGIN, NO_SESSIONS)),
+        (INBOUND, NO_STRANGERS),
+    ],
+    ids=["sshd", "account", "session", "firewall"],
 )
 def test_in_the_end_the_old_files_are_back(host, path, change):
     before = files(host)

@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 SCRIPTS = ("chansrv.py", "carry.py", "neighbour.py", "sockets.py", "sniff.py")
 PLACE = "/usr/local/lib/tests"
 SESMAN = "/etc/xrdp/sesman.ini"
+KINDS = f"{PLACE}/kinds.py"
 PYTHON = "/usr/bin/python3 -I -S"
 # To reach the clipboard of a session from within; the desktop has no such program.
 XCLIP = ("/usr/bin/xclip", "/usr/lib/x86_64-linux-gnu/libXmu.so.6")
@@ -37,6 +38,7 @@ def bring(host: Host) -> None:
     """The host has what the tests of this file run there."""
     for name in SCRIPTS:
         host.write(f"{PLACE}/{name}", (HERE / name).read_text())
+    host.write(KINDS, (HERE.parent / "base/kinds.py").read_text())
     for path in XCLIP:
         shutil.copy(path, host.root / path[1:])
 

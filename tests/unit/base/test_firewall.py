@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from backend_server.base.component.firewall import firewall, rules
+from backend_server.base.component.firewall import firewall, inbound, rules
 from backend_server.base.nft import NftTable
 from backend_server.checkout.gather import gather
 from backend_server.desktop import component
@@ -12,6 +12,7 @@ from backend_server.docker.component import HELD, docker
 from backend_server.docker.daemon import DaemonJson
 from backend_server.resources import Held, Packages, UnitFile
 from backend_server.text import networks
+from backend_server.text.errors import Refused
 from backend_server.text.releases import RELEASES, named
 from tests.unit.example import BACKENDS, ROOT, TODAY, checkout_of, site_of
 
@@ -70,6 +71,62 @@ def test_several_places_of_both_kinds(site):
     assert accepted(text, "from_database_network") == expected
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_others_reach(backend, tmp_path):
+    """sshd wherever it is; the desktop where there is one."""
+    site = site_of(backend, "ubuntu 24.04", tmp_path / "checkout")
+    doors = [line for line in chain(inbound(site), "from_outside") if "dport {" in line]
+    desktop = ["tcp dport { 3389 } accept"] * bool(site.backend.rdp_address)
+    assert doors == ["tcp dport { port:ssh } accept", *desktop]
+    assert chain(inbound(site), "from_outside")[-1] == "goto refuse"
+
+
+def test_a_desktop_at_one_address(site):
+    for address, kind in (("192.0.2.7", "ip"), ("2001:db8::7", "ip6")):
+        there = site._replace(backend=site.backend._replace(rdp_address=address))
+        assert f"{kind} daddr {address} tcp dport {{ 3389 }} accept" in inbound(there)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("9100/tcp", "tcp dport { 9100 } accept"),
+        ("161/udp", "udp dport { 161 } accept"),
+        ("1/tcp from 192.0.2.9", "ip saddr 192.0.2.9/32 tcp dport { 1 } accept"),
+        (
+            "65535/udp from 192.0.2.0/24",
+            "ip saddr 192.0.2.0/24 udp dport { 65535 } accept",
+        ),
+        ("2/tcp from 2001:db8::/32", "ip6 saddr 2001:db8::/32 tcp dport { 2 } accept"),
+        ("3/tcp from 2001:db8::1", "ip6 saddr 2001:db8::1/128 tcp dport { 3 } accept"),
+    ],
+)
+def test_a_door(site, text, rule):
+    assert networks.door(text) == rule
+    open_too = site._replace(backend=site.backend._replace(listens=(text,)))
+    assert rule in chain(inbound(open_too), "from_outside")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "9100", "tcp", "9100/", "9100/sctp", "0/tcp", "65536/tcp", "-1/tcp"),
+        *("09/tcp", "١٤/tcp", "9100/tcp ", " 9100/tcp", "9100/tcp\n", "1-2/tcp"),
+        *("9100/tcp from", "9100/tcp from ", "9100/tcp from monitor.example"),
+        *("9100/tcp from 192.0.2", "9100/tcp from 192.0.2.0/33", "9/tcp from ::/129"),
+        *("9/tcp from 192.0.2.0/24 } accept", "9/tcp from 192.0.2.0/", "9/tcp from :"),
+    ],
+)
+def test_no_door(text, tmp_path):
+    assert networks.door(text) is None
+    site = site_of("test", "debian 12", tmp_path / "other")
+    checkout = checkout_of("test", tmp_path / "checkout")
+    bad = site.backend._replace(listens=(text,))
+    with pytest.raises(Refused, match="listens") as raised:
+        gather(bad, named("debian 12"), checkout, TODAY)
+    assert "wanted PORT/tcp or PORT/udp, such as 9100/tcp from" in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -105,7 +162,9 @@ def test_mistakes_in_the_database_are_listed_with_all_others(tmp_path):
 
 def test_docker_waits_for_the_rules(site):
     parts = list(firewall(site))
-    unit, drop_in = [part for part in parts if type(part) is UnitFile]
+    units = {part.path: part for part in parts if type(part) is UnitFile}
+    unit = units["/etc/systemd/system/opensafely-firewall.service"]
+    drop_in = units["/etc/systemd/system/docker.service.d/opensafely.conf"]
     (table,) = [part for part in parts if type(part) is NftTable]
     settings = dict(
         line.split("=", 1) for line in unit.text.splitlines() if "=" in line
@@ -118,7 +177,6 @@ def test_docker_waits_for_the_rules(site):
     assert settings["DefaultDependencies"] == "no"
     assert f"nft --file {table.path}\n" in unit.text
     # Whoever flushed them since: each start of docker loads them.
-    assert drop_in.path.startswith("/etc/systemd/system/docker.service.d/")
     assert f"ExecStartPre=/usr/sbin/nft --file {table.path}\n" in drop_in.text
     # What stops or restarts it would stop docker too.
     assert "RefuseManualStop=yes" in unit.text

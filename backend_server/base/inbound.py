@@ -1,0 +1,81 @@
+"""What other machines reach on this one."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterator
+
+from backend_server.engine.resource import AtPath
+from backend_server.host.reader import HostReader
+from backend_server.host.writer import Host
+from backend_server.text.change import Changes, compare
+
+
+FIREWALL = "/etc/opensafely/firewall.nft"
+INBOUND = "/etc/opensafely/from_outside.nft"  # included there
+
+_SSH = ("ssh.service", "ssh.socket")
+_DPORT = re.compile(r"(tcp|udp) dport { ([0-9, ]+) }")
+# Of ss(8): what waits, where, and the first of the programs that have it.
+_WAITS = re.compile(
+    r'^(tcp|udp) .* (?!127\.|\[::1\]|\[::ffff:127\.)\S+:([0-9]+) +\S+:\*(?: +users:\(\("([^"]+))?',
+    re.MULTILINE,
+)
+
+
+class Inbound(AtPath):
+    """A file of nft(8) with this text, which a NftTable includes.
+
+    In place of `port:ssh` it has the ports where the kernel has sshd listen; while there are
+    none, those of before. `undeclared` is what listens and is not reached any more.
+    """
+
+    text: str
+    undeclared: frozenset[str] = frozenset()
+
+    def asks(self) -> tuple[str, ...]:
+        return _SSH
+
+    def at_stake(self) -> tuple[str, ...]:
+        return (self.path,)
+
+    def check(self, host: HostReader) -> Changes:
+        found, wanted = host.read(self.path), self._wanted(host)
+        if found == wanted:
+            return ()
+        host.refuse_unreachable(self.path)
+        ports = {
+            f"{n}/{p}" for p, them in _DPORT.findall(wanted) for n in them.split(", ")
+        }
+        shut = (
+            w for w in _WAITS.findall(host.listeners()) if f"{w[1]}/{w[0]}" not in ports
+        )
+        named = frozenset(
+            f"{port}/{p}:{program or 'kernel'}" for p, port, program in shut
+        )
+        return compare(text=(found, wanted), undeclared=(named, self.undeclared))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        def validate(candidate: str) -> None:
+            host.run("nft", "--check", "--file", candidate)
+
+        host.write(self.path, self._wanted(host), 0o644, validate=validate)
+
+    def _wanted(self, host: HostReader) -> str:
+        before = _DPORT.search(host.read(self.path) or "tcp dport { 22 }")
+        ports = ", ".join(sorted(set(ssh_ports(host)))) or (before and before[2])
+        return self.text.replace("port:ssh", ports or "22")
+
+
+def ssh_ports(host: HostReader) -> Iterator[str]:
+    """Where sshd listens, or systemd for it."""
+    pid, by_socket = host.unit(_SSH[0]).get("MainPID"), host.unit(_SSH[1])
+    own = {host.link(f"/proc/{pid}/fd/{n}") for n in host.names(f"/proc/{pid}/fd")}
+    for name in ("tcp", "tcp6"):
+        for line in (host.read(f"/proc/net/{name}") or "").splitlines()[1:]:
+            words = line.split()
+            port = str(int(words[1].rpartition(":")[2], 16))
+            known = by_socket.get("ActiveState") == "active"
+            known = known and f":{port} (Stream)" in by_socket.get("Listen", "")
+            if words[3] == "0A" and (known or f"socket:[{words[9]}]" in own):
+                yield port
