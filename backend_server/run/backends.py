@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.access.component.lockout import lockout
+from backend_server.access.component.programs import programs
 from backend_server.access.component.ssh import ssh
 from backend_server.access.component.sudo import sudo
 from backend_server.base.component.clock import HOSTS_CLOCK, clock
@@ -72,3 +73,4 @@ def _components(site: Site) -> Iterator[Component]:
         first = ("packages",)
         yield component("hyperv", hyperv(site), first, device=HOSTS_SERVICES)
         yield component("clock", clock(site), first, device=HOSTS_CLOCK)
+    yield component("programs", programs(), needs=("people", "packages"))

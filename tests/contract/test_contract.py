@@ -86,7 +86,6 @@ class Sample:
     given: tuple[Resource, ...] = ()
 
 
-@dataclass(frozen=True)
 class Link(AtPath):
     """No noun of ours, but what is found in the place of one."""
 

@@ -6,13 +6,12 @@ from string import Template
 from typing import Iterator
 
 from backend_server.access.proof import Proven
-from backend_server.access.set_user_id import SetUserId
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.resources import File, SuOnlyFor
-from backend_server.text.roles import DEVELOPERS, ROLES, UNPRIVILEGED
+from backend_server.text.roles import DEVELOPERS, ROLES
 
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
@@ -42,18 +41,13 @@ exec /usr/local/sbin/backend people first-password
 
 
 def sudo(site: Site) -> Iterator[Resource]:
-    """Passwords are strong before anybody can set one, and rules hold no wildcard.
-
-    Whoever has no rule starts no program that acts as root, but the one for their own password:
-    what such a program does before it refuses, it does as root.
-    """
+    """Passwords are strong before anybody can set one, and rules hold no wildcard."""
     yield verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
     yield File(FIRST_PASSWORD, _COMMAND, mode=0o755)
     rules = Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
     yield rules
     yield Proven("sudo", changed_by=(rules.label,))
     yield SuOnlyFor(DEVELOPERS)
-    yield SetUserId(UNPRIVILEGED, frozenset({"/usr/bin/passwd"}))
 
 
 def _rules(site: Site) -> str:

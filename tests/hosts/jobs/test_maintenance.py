@@ -167,7 +167,7 @@ def test_killed_in_the_middle(host, moment):
                 lambda: host.run(f"systemctl is-active {UNIT}", check=False).returncode
             )
         # The one that shows it, the one that works, and what that has started.
-        apt = "$(pgrep -f '[e]ntry.py test host maintenance|[a]pt-get|[d]pkg')"
+        apt = "$(pgrep -f '[e]ntry.py .* test host maintenance|[a]pt-get|[d]pkg')"
         host.run(f"for p in {apt}; do kill -9 $p; done", check=False)
     wait_until(lambda: {DUMMY, "docker.io", "runc"} <= {*held(host)})
     wait_until(lambda: history(host)[-1].get("event") == "undo", timeout_s=60)

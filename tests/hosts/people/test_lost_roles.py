@@ -280,7 +280,7 @@ DATED = {
 }
 ATTEMPT = f"""
 cd {CHECKOUT}
-/usr/bin/python3 -I -S /opt/killed.py $1 /run/steps backend_server/entry.py test people narrow --offline
+/usr/bin/python3 -I -S /opt/killed.py $1 /run/steps backend_server/entry.py . test people narrow --offline
 """
 
 

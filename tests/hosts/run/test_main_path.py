@@ -22,7 +22,9 @@ from tests.hosts.releases import NEIGHBOURS
 
 
 BACKENDS = ["test", "tpp", "emis"]
-READS_ONLY = re.compile(r"systemctl show |git .* status |nft -n -j list |iptables-save")
+READS_ONLY = re.compile(
+    r"systemctl (show|list-units) |git .* status |nft -n -j list |iptables-save"
+)
 
 LOOKS = '"(show|status|list|inspect)"|"iptables-save"'
 

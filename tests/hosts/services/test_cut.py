@@ -16,7 +16,7 @@ from tests.sampling import commit, one_of
 
 pytestmark = pytest.mark.share("outputs")
 CUT = Path(__file__).parents[1] / "cut.py"
-ENTRY = f"{CHECKOUT}/backend_server/entry.py"
+ENTRY = f"{CHECKOUT}/backend_server/entry.py {CHECKOUT}"
 LOCK = f"{CHECKOUT}/test/images.lock"
 NOTICES = "/var/lib/opensafely/notices"
 TRIAL = "/var/lib/opensafely/on-trial"
@@ -64,7 +64,7 @@ def stopped_at(host):
 
 def nobody_works(host):
     """Neither the tool nor what watches it."""
-    working = host.run("pgrep -f '[e]ntry.py test|[c]ut.py'", check=False).stdout
+    working = host.run("pgrep -f '[e]ntry.py .* test|[c]ut.py'", check=False).stdout
     left = "systemctl list-units --all --no-legend 'opensafely-watch*'"
     return not working and not host.run(left).stdout
 
@@ -84,7 +84,7 @@ def test_a_maintenance_goes_on_without_its_line_and_is_undone_without_its_proces
     assert f"under way   {line}\n" in manage(host, "status").stdout
     refused(manage(host, "service restart jobrunner"), f"under way: {line}")
     assert not active(host)
-    host.run("pkill -9 -f '[e]ntry.py test host maintenance'")
+    host.run("pkill -9 -f '[e]ntry.py .* test host maintenance'")
     wait_until(lambda: active(host) and nobody_works(host), timeout_s=60)
     wait_until(lambda: status(host)["under_way"] == [])
     began, undone = history(host)[events:]

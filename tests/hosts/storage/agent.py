@@ -66,7 +66,7 @@ def main(workspace, umask):
     make_all(medium)
     copy_all(high, medium)
     make(f"{HOME}/{workspace}", 0o600)
-    os.rename(f"{HOME}/{workspace}", f"{medium}/moved-in")
+    shutil.move(f"{HOME}/{workspace}", f"{medium}/moved-in")
     shutil.copy2(f"{high}/open-0600", f"{medium}/copy2-0600")
     os.makedirs(f"{MEDIUM}/requests/{workspace}/1")
     make(f"{MEDIUM}/requests/{workspace}/1/content", 0o666)
