@@ -73,4 +73,4 @@ def _components(site: Site) -> Iterator[Component]:
         first = ("packages",)
         yield component("hyperv", hyperv(site), first, device=HOSTS_SERVICES)
         yield component("clock", clock(site), first, device=HOSTS_CLOCK)
-    yield component("programs", programs(), needs=("people", "packages"))
+    yield component("programs", programs(), needs=("people",))

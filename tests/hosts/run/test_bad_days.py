@@ -16,7 +16,7 @@ from tests.hosts.programs import in_background
 # What cannot be done without packages, with all that needs them.
 AFTER_PACKAGES = {
     *("packages", "sudo", "storage", "firewall", "docker", "jobrunner", "tidy"),
-    *("logs", "programs"),
+    "logs",
 }
 
 
