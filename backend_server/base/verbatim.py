@@ -1,7 +1,8 @@
-"""Files that the checkout's etc/ holds, installed as they are."""
+"""Files that the checkout's etc/ holds, installed as they are, or with values put in."""
 
 from __future__ import annotations
 
+from string import Template
 from typing import Iterator
 
 from backend_server.checkout.gather import Site
@@ -14,6 +15,11 @@ def verbatim(site: Site, path: str, *, mode: int = 0o644, notify: str = "") -> F
     units = (notify,) if notify else ()
     kind = UnitFile if path.startswith(UNITS) else File
     return kind(path, site.etc[path], mode=mode, notify=units)
+
+
+def filled(site: Site, path: str, **values: str) -> str:
+    """What etc/ has for PATH, with these in place of each `$NAME`."""
+    return Template(site.etc[path]).substitute(values)
 
 
 def by_timer(site: Site, name: str) -> Iterator[Resource]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from backend_server.cli.asked import Named
 from backend_server.cli.ending import become, passed_on, told
 from backend_server.engine.history import who
 from backend_server.engine.notices import event
@@ -14,7 +13,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs import listing
 from backend_server.jobs.listing import Job
-from backend_server.run.place import Asked, of_host_itself
+from backend_server.run.place import Asked, Named, of_host_itself
 from backend_server.text.errors import OK, Refused
 
 

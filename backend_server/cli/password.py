@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from backend_server.access import given_password
 from backend_server.access.passwords import may_sudo
-from backend_server.cli.asked import Named
 from backend_server.cli.ending import record, say_done, shown_once
 from backend_server.engine import history
 from backend_server.host import typed
 from backend_server.host.writer import Host
-from backend_server.run.place import load
+from backend_server.run.place import Named, load
 from backend_server.text.errors import OK, Refused
 from backend_server.text.roles import MARKER
 

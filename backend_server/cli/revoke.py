@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from datetime import datetime, timezone
 
-from backend_server.cli.asked import Named
 from backend_server.cli.ending import record, say_done, say_lines, told
 from backend_server.engine import engine, history, report
 from backend_server.engine.lock import NARROW, Busy, only_run
@@ -14,7 +13,7 @@ from backend_server.host.writer import Host
 from backend_server.people import applied, keyring, revoking
 from backend_server.people.narrowing import narrowing, overdue, remaining
 from backend_server.run import consent
-from backend_server.run.place import Asked, load
+from backend_server.run.place import Asked, Named, load
 from backend_server.run.run import Options, Run
 from backend_server.text.errors import OK, UserError
 from backend_server.text.releases import of_host

@@ -9,7 +9,6 @@ from typing import Iterator
 from backend_server.checkout import env
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import SECRETS
-from backend_server.cli.asked import Named
 from backend_server.cli.ending import outlive_terminal, say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
@@ -20,7 +19,7 @@ from backend_server.host.writer import Host
 from backend_server.outputs import credentials
 from backend_server.resources import UNITS
 from backend_server.run.backends import declare
-from backend_server.run.place import of_host_itself
+from backend_server.run.place import Named, of_host_itself
 from backend_server.services import environment, states
 from backend_server.services.container_service import ContainerService
 from backend_server.text.errors import OK, Refused

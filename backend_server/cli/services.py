@@ -6,7 +6,6 @@ from typing import Callable
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
-from backend_server.cli.asked import Named
 from backend_server.cli.ending import become, outlive_terminal, passed_on, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
@@ -14,7 +13,7 @@ from backend_server.engine.notices import event
 from backend_server.host import command
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.run.place import Asked, load, of_host_itself, services_of
+from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
 from backend_server.services import states, updating
 from backend_server.services.updating import Update

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from backend_server.access import second_factor
-from backend_server.cli.asked import Named
 from backend_server.cli.ending import shown_once
 from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.run.place import load
+from backend_server.run.place import Named, load
 from backend_server.text.errors import OK
 
 

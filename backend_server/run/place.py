@@ -24,6 +24,12 @@ class Asked(Frozen):
     json: bool = False
 
 
+class Named(Asked):
+    """Of one thing or person in particular."""
+
+    subject: str = ""
+
+
 def load(name: str, checkout: Path) -> Backend:
     """What NAME/backend.py in the checkout declares. Raises Refused where there is none."""
     path = checkout / name / "backend.py"

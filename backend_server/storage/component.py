@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterator
 
+from backend_server.base.verbatim import by_timer, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import UNITS, Acl, Directory, NoSuid, UnitFile, timed
+from backend_server.resources import UNITS, Acl, Directory, NoSuid
 from backend_server.text import acl
 from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role
 
@@ -29,8 +29,6 @@ _CLOSED = 0o2750  # from below for all but the service; setgid hands the group d
 _SHARED = 0o2770
 
 _NOSUID = "opensafely-nosuid.service"
-_SERVICE = "opensafely-modes.service"
-_TIMER = "opensafely-modes.timer"
 
 
 def storage(site: Site) -> Iterator[Resource]:
@@ -52,10 +50,10 @@ def storage(site: Site) -> Iterator[Resource]:
     yield Acl(MEDIUM_TREE)
     yield Acl(work, default=access_to(MEDIUM))
     yield Acl(REQUESTS_TREE)
-    path = f"{UNITS}/{_NOSUID}"
-    yield UnitFile(path, site.etc[path], notify=(_NOSUID,))
+    yield verbatim(site, f"{UNITS}/{_NOSUID}", notify=_NOSUID)
     yield NoSuid(_NOSUID, places=PLACES)
-    yield from _modes(site)
+    # It has no RestrictSUIDSGID: directories are given their setgid back.
+    yield from by_timer(site, "opensafely-modes")
 
 
 def people_of(area: str) -> Role:
@@ -82,51 +80,3 @@ def _entry(role: Role, area: str) -> str:
 def _permissions(role: Role, area: str) -> str:
     write = acl.WRITE if area in role.writes else 0
     return acl.letters(acl.READ | acl.EXECUTE | write)
-
-
-# ---- what the agent makes narrower is widened again
-
-# RestrictSUIDSGID is not here: directories are given their setgid back.
-_SERVICE_TEXT = Template("""\
-[Unit]
-Description=Give back the access that files in the data trees should have
-RequiresMountsFor=$high $medium
-
-[Service]
-Type=oneshot
-ExecStart=/usr/local/sbin/backend host repair --recent
-# One line a minute that nothing was to be done would drown the others.
-SyslogLevel=notice
-LogLevelMax=notice
-Nice=10
-IOSchedulingClass=idle
-UMask=0077
-CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_CHOWN CAP_FOWNER CAP_FSETID
-NoNewPrivileges=yes
-ProtectSystem=strict
-ReadWritePaths=$high $medium /var/lib/opensafely
-RuntimeDirectory=opensafely
-RuntimeDirectoryPreserve=yes
-ProtectHome=read-only
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateNetwork=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
-RestrictAddressFamilies=AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-""")
-
-
-def _modes(site: Site) -> Iterator[Resource]:
-    service = _SERVICE_TEXT.substitute(high=HIGH_TREE, medium=MEDIUM_TREE)
-    yield from timed("opensafely-modes", service, site.etc[f"{UNITS}/{_TIMER}"])

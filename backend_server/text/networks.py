@@ -9,10 +9,8 @@ import socket
 
 TABLE = "opensafely"  # the nftables table `inet opensafely`
 DATABASE_NETWORK = "jobrunner-db"  # docker's name; the job-runner knows it
-DATABASE_BRIDGE = (
-    "opensafely-db"  # its interface, so that rules can stand before docker does
-)
-SERVICES_BRIDGE = "docker0"  # docker's own, which services are on
+# Its interface, so that rules can stand before docker does.
+DATABASE_BRIDGE = "opensafely-db"
 DESKTOP_PORT = 3389
 NO_DNS = "192.0.2.0"  # nobody: RFC 5737 keeps it free
 

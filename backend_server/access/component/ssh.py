@@ -19,44 +19,6 @@ from backend_server.text.roles import MARKER, ROLES
 
 # Read first, and sshd keeps the first value it meets. Unknown names after a minus are no
 # error, so one list of what is too weak serves every release.
-_DROP_IN = Template("""\
-UsePAM yes
-PermitRootLogin $root
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-ChallengeResponseAuthentication no
-PermitEmptyPasswords no
-HostbasedAuthentication no
-PermitUserEnvironment no
-StrictModes yes
-X11Forwarding no
-MaxAuthTries 4
-MaxStartups 10:30:60
-LoginGraceTime 30
-ClientAliveInterval 300
-ClientAliveCountMax 3
-LogLevel VERBOSE
-RevokedKeys $revoked
-Banner /etc/issue.net
-AllowGroups $groups
-KexAlgorithms -ecdh-sha2-*,diffie-hellman-group1-*,diffie-hellman-group14-sha1,diffie-hellman-group-exchange-*
-HostKeyAlgorithms -ecdsa-sha2-*,ssh-rsa,ssh-dss
-Ciphers -*-cbc
-MACs -hmac-sha1*,hmac-md5*,umac-64*,hmac-sha2-256,hmac-sha2-512,umac-128@openssh.com
-
-# Accounts of ours have no key but those in root's folder, and no way on from here.
-Match Group $marker,$canary
-    AuthorizedKeysFile $keys/%u
-    AuthorizedKeysCommand none
-    AuthorizedPrincipalsCommand none
-    AuthorizedPrincipalsFile none
-    TrustedUserCAKeys none
-    HostbasedAuthentication no
-    GSSAPIAuthentication no
-    AuthenticationMethods publickey
-    DisableForwarding yes
-""")
-
 # The same, as `sshd -T` answers for one of our people.
 _EXPECT = (
     "usepam yes",

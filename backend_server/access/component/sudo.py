@@ -34,10 +34,7 @@ $log$rules
 # Looking, and a first password for whoever has none: the command itself sees who asks.
 $fixed""")
 
-_COMMAND = """\
-#!/bin/sh
-exec /usr/local/sbin/backend people first-password
-"""
+_COMMAND = "#!/bin/sh\nexec /usr/local/sbin/backend people first-password\n"
 
 
 def sudo(site: Site) -> Iterator[Resource]:

@@ -7,7 +7,7 @@ from typing import Iterable, Iterator
 
 from backend_server.base.inbound import FIREWALL, INBOUND, Inbound
 from backend_server.base.nft import NftTable
-from backend_server.base.verbatim import verbatim
+from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site, everybody
 from backend_server.engine.resource import Resource
 from backend_server.resources import UNITS, Packages, Unit, UnitFile
@@ -63,7 +63,9 @@ def rules(site: Site) -> str:
     endpoints = [(pinned[name], int(port)) for name, _, port in named]
     database = filter(None, map(networks.place, site.backend.database))
     providers = sorted(site.backend.provider_accounts)
-    return Template(site.etc[FIREWALL]).substitute(
+    return filled(
+        site,
+        FIREWALL,
         database=_accept(database),
         services=_accept(endpoints),
         reviewers="".join((*_reviewers(site), _OTHERS)),
@@ -78,7 +80,7 @@ def inbound(site: Site) -> str:
     desktop = f"{to}tcp dport {{ {networks.DESKTOP_PORT} }} accept" if at else ""
     doors = filter(None, (desktop, *map(networks.door, site.backend.listens)))
     lines = "".join(f"        {door}\n" for door in doors)
-    return Template(site.etc[INBOUND]).substitute(doors=lines)
+    return filled(site, INBOUND, doors=lines)
 
 
 def _reviewers(site: Site) -> Iterator[str]:

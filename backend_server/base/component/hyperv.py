@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import File, Packages
+from backend_server.resources import Packages
 
 
-HOSTS_SERVICES = (
-    "/dev/vmbus"  # a folder with a device for each service of the Windows host
-)
-
-# Debian 11 has no such rule. Others' own has it from the boot on and takes it away at
-# `udevadm trigger`, which packages call; without it chronyd does not start again.
-_RULE = """\
-# Written by backend-server. The host's clock has this name, whatever other clocks there are.
-SUBSYSTEM=="ptp", ATTR{clock_name}=="hyperv", SYMLINK+="ptp_hyperv"
-"""
+# A folder with a device for each service of the Windows host.
+HOSTS_SERVICES = "/dev/vmbus"
 
 
 def hyperv(site: Site) -> Iterator[Resource]:
@@ -28,4 +21,6 @@ def hyperv(site: Site) -> Iterator[Resource]:
     only then: without its device a daemon rests, and that is no failure.
     """
     yield Packages("hyperv", frozenset(site.release.hyperv))
-    yield File("/etc/udev/rules.d/60-opensafely-clock.rules", _RULE)
+    # Debian 11 has no such rule. Others' own has it from the boot on and takes it away at
+    # `udevadm trigger`, which packages call; without it chronyd does not start again.
+    yield verbatim(site, "/etc/udev/rules.d/60-opensafely-clock.rules")
