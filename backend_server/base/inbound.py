@@ -44,16 +44,17 @@ class Inbound(AtPath):
         if found == wanted:
             return ()
         host.refuse_unreachable(self.path)
-        ports = {
-            f"{n}/{p}" for p, them in _DPORT.findall(wanted) for n in them.split(", ")
+        declared = {
+            f"{port}/{protocol}"
+            for protocol, ports in _DPORT.findall(wanted)
+            for port in ports.split(", ")
         }
-        shut = (
-            w for w in _WAITS.findall(host.listeners()) if f"{w[1]}/{w[0]}" not in ports
+        shut = frozenset(
+            f"{port}/{protocol}:{program or 'kernel'}"
+            for protocol, port, program in _WAITS.findall(host.listeners())
+            if f"{port}/{protocol}" not in declared
         )
-        named = frozenset(
-            f"{port}/{p}:{program or 'kernel'}" for p, port, program in shut
-        )
-        return compare(text=(found, wanted), undeclared=(named, self.undeclared))
+        return compare(text=(found, wanted), undeclared=(shut, self.undeclared))
 
     def apply(self, host: Host, changes: Changes) -> None:
         def validate(candidate: str) -> None:

@@ -37,7 +37,11 @@ def say_error(error: UserError, *, as_json: bool) -> None:
     print("error: " + "\n".join(sentence(error)), file=sys.stderr)
 
 
-def passed_on(asked: Named, follow: bool, *argv: str) -> int:
+class Logs(Named):
+    follow: bool = False
+
+
+def passed_on(asked: Logs, follow: bool, *argv: str) -> int:
     """What a program says on both streams; one that goes on has them itself."""
     if follow:
         become(asked, *argv)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from backend_server.cli.ending import become, passed_on, told
+from backend_server.cli.ending import Logs, become, passed_on, told
 from backend_server.engine.history import who
 from backend_server.engine.notices import event
 from backend_server.host import command
@@ -31,10 +31,6 @@ def list_jobs(options: Asked) -> int:
     jobs = [job._asdict() for job in found]
     told(options, {"jobs": jobs}, lines or ["no job is here"])
     return OK
-
-
-class Logs(Named):
-    follow: bool = False
 
 
 def job_logs(options: Logs) -> int:

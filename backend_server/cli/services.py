@@ -6,7 +6,13 @@ from typing import Callable
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
-from backend_server.cli.ending import become, outlive_terminal, passed_on, told
+from backend_server.cli.ending import (
+    Logs,
+    become,
+    outlive_terminal,
+    passed_on,
+    told,
+)
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
@@ -32,10 +38,6 @@ def list_services(options: Asked) -> int:
         (*map(states.line, found), *(f"degraded: {each}" for each in sentences)),
     )
     return DEGRADED if sentences else OK
-
-
-class Logs(Named):
-    follow: bool = False
 
 
 def logs(options: Logs) -> int:

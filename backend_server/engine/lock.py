@@ -53,7 +53,7 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
         os.close(fd)
 
 
-def under_way(path: str = LOCK) -> str:
+def under_way(path: str) -> str:
     """Who holds it now, and since when; empty where nobody does."""
     with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
         try:

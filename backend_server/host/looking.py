@@ -70,7 +70,7 @@ class Looking:
         """Where a link points; None where no link is."""
         try:
             return os.readlink(self._prefix + path)
-        except (FileNotFoundError, NotADirectoryError, OSError):
+        except OSError:
             return None
 
     def acl(self, path: str, kind: str) -> Acl:

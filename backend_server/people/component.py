@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.base.verbatim import by_timer
-from backend_server.checkout.gather import Site, everybody, until
+from backend_server.checkout.gather import Site, developers, everybody, until
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
@@ -42,8 +42,7 @@ def people(site: Site) -> Iterator[Resource]:
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
         users = frozenset({OPENSAFELY} if name == DOCKER else ())
         yield RootEquivalent(name, users, site.backend.provider_accounts, MARKER)
-    rosters = {role.roster for role in ROLES if role.sudo}
-    sudoers = everybody({r: who for r, who in site.people.items() if r in rosters})
+    sudoers = {entry.name for entry in developers(site)}
     yield Members(UNPRIVILEGED, everybody(site.people) - sudoers)
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.

@@ -6,6 +6,7 @@ import sys
 from typing import Iterator
 
 from backend_server.engine.engine import Outcome
+from backend_server.engine.resource import Resource
 from backend_server.host.question import agreed, answer, say
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers, LostRoles
@@ -97,25 +98,23 @@ def _accepted(offer: Offer) -> bool:
 
 def leaving(planned: list[Outcome]) -> list[str]:
     """People with doors open that are to be shut."""
-    found: set[str] = set()
-    for outcome in planned:
-        if isinstance(outcome.resource, Leavers):
-            for change in outcome.changes:
-                assert isinstance(change.before, frozenset)
-                found.update(line.partition(":")[0] for line in change.before)
-    return sorted(found)
+    return sorted({line.partition(":")[0] for line in _to_end(planned, Leavers)})
 
 
 def ending(planned: list[Outcome]) -> list[tuple[str, str]]:
     """People who stay, and what ends that they began with a role that they lose."""
-    found = []
-    for outcome in planned:
-        for change in (
-            outcome.changes if isinstance(outcome.resource, LostRoles) else ()
-        ):
-            assert isinstance(change.before, frozenset)
-            found += [line.partition(": ")[::2] for line in sorted(change.before)]
+    found = (line.partition(": ")[::2] for line in _to_end(planned, LostRoles))
     return [(name, what) for name, what in found if not what.startswith("0 ")]
+
+
+def _to_end(planned: list[Outcome], noun: type[Resource]) -> list[str]:
+    """What such nouns have found and will put an end to."""
+    found: set[str] = set()
+    for outcome in planned:
+        for change in outcome.changes if isinstance(outcome.resource, noun) else ():
+            assert isinstance(change.before, frozenset)
+            found |= change.before
+    return sorted(found)
 
 
 def adopted(planned: list[Outcome]) -> list[str]:

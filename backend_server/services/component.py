@@ -6,7 +6,7 @@ import re
 from string import Template
 from typing import Iterator
 
-from backend_server.base.verbatim import verbatim
+from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout import service
 from backend_server.checkout.backend import Backend, Follow
 from backend_server.checkout.gather import Site
@@ -38,17 +38,6 @@ _LOCAL = """\
 # What services have in their environment on this host only, over all other files here.
 # NAME=value, a line each. Only ever changed by hand; then run: backend
 """
-_OF_BACKEND = Template("""\
-# Written by backend-server from $name/backend.py and $name/service.env: changes here are lost.
-BACKEND=$name
-CONTROLLER_TASK_API_ENDPOINT=$controller
-DOCKER_PROXY=$registry/opensafely-core
-GITHUB_PROXY_DOMAIN=$github
-USING_DUMMY_DATA_BACKEND=$dummy
-DATABASE_ACCESS_NETWORK=$network
-HIGH_PRIVACY_STORAGE_BASE=$high
-MEDIUM_PRIVACY_STORAGE_BASE=$medium
-$more""")
 
 
 def environment(site: Site) -> Iterator[Resource]:
@@ -63,7 +52,9 @@ def environment(site: Site) -> Iterator[Resource]:
 
 def _of_backend(site: Site) -> str:
     backend = site.backend
-    return _OF_BACKEND.substitute(
+    ours = filled(
+        site,
+        service.OF_BACKEND,
         name=backend.name,
         controller=backend.controller,
         registry=backend.registry,
@@ -72,8 +63,8 @@ def _of_backend(site: Site) -> str:
         network=networks.DATABASE_NETWORK,
         high=HIGH_TREE,
         medium=MEDIUM_TREE,
-        more=site.service_env,
     )
+    return ours + site.service_env
 
 
 # ---- a service
@@ -228,9 +219,8 @@ WantedBy=timers.target
 
 
 def _following(site: Site, follow: Follow) -> Iterator[Resource]:
-    service, timer = (
-        t.substitute(vars(follow)) for t in (_FOLLOW_SERVICE, _FOLLOW_TIMER)
-    )
+    service = _FOLLOW_SERVICE.substitute(vars(follow))
+    timer = _FOLLOW_TIMER.substitute(vars(follow))
     yield from timed(_follow(follow.service), service, timer)
 
 

@@ -40,7 +40,9 @@ class Manifest(NamedTuple):
         yield from (f"{FOLDER}/{action}.log" for action in sorted(actions - {""}))
 
     def _moderate(self) -> dict[str, Said]:
-        return {p: said for p, said in self.outputs.items() if _level(said) == MODERATE}
+        return {
+            p: said for p, said in self.outputs.items() if said.get("level") == MODERATE
+        }
 
     def text(self) -> str:
         """A manifest of what may be seen at level 4: of the rest not even size and hash."""
@@ -66,10 +68,6 @@ def read(data: bytes) -> Manifest:
 
 def _word(found: object) -> str | None:
     return found if isinstance(found, str) else None
-
-
-def _level(said: Said) -> str:
-    return str(said.get("level") or "")
 
 
 def _number(digits: str) -> int:

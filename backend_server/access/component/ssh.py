@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterator
 
 from backend_server.access.proof import Proven
@@ -10,6 +9,7 @@ from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.sshd import OURS, REVOKED_KEYS, Login
 from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sshd_live import CANARY
+from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
@@ -17,9 +17,7 @@ from backend_server.resources import Group, User
 from backend_server.text.roles import MARKER, ROLES
 
 
-# Read first, and sshd keeps the first value it meets. Unknown names after a minus are no
-# error, so one list of what is too weak serves every release.
-# The same, as `sshd -T` answers for one of our people.
+# What the drop-in says, as `sshd -T` answers for one of our people.
 _EXPECT = (
     "usepam yes",
     "passwordauthentication no",
@@ -41,22 +39,18 @@ def ssh(site: Site) -> Iterator[Resource]:
     """sshd lets in whom the roles let in, and proves it to itself after each change."""
     yield Group(CANARY)
     yield User(CANARY, home="/var/lib/opensafely/canary", system=True)
-    text = _DROP_IN.substitute(
-        root="prohibit-password" if "root" in site.backend.provider_accounts else "no",
+    root = "root" in site.backend.provider_accounts
+    # Read first, and sshd keeps the first value it meets. Unknown names after a minus are no
+    # error, so one list of what is too weak serves every release.
+    text = filled(
+        site,
+        OURS,
+        root="prohibit-password" if root else "no",
         groups=" ".join(_groups(site)),
-        marker=MARKER,
-        canary=CANARY,
-        keys=KEY_FOLDER,
-        revoked=REVOKED_KEYS,
     )
     others = (*sorted(site.backend.provider_accounts), CANARY)
-    config = SshdConfig(
-        OURS,
-        text,
-        people=tuple(_people(site)),
-        others=others,
-        expect=_EXPECT,
-    )
+    people = tuple(_people(site))
+    config = SshdConfig(OURS, text, people=people, others=others, expect=_EXPECT)
     yield RevokedKeys(REVOKED_KEYS)
     yield config
     yield Proven("sshd", changed_by=(config.label,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterable, Iterator
 
 from backend_server.base.inbound import FIREWALL, INBOUND, Inbound
@@ -20,9 +19,7 @@ _UNIT = "opensafely-firewall.service"
 
 # A line for each: the noun puts in the account's own uid, and those it may have in containers
 # of its own, and leaves out whoever has no account yet.
-_REVIEWER = f"add element inet {networks.TABLE} reviewers {{ uid:$name }}\n"
-_OTHERS = Template(_REVIEWER).substitute(name=f"@{MARKER}")
-
+_REVIEWER = f"add element inet {networks.TABLE} reviewers {{{{ uid:{{}} }}}}\n"
 _PROVIDER = "        meta skuid {{ uid:{} }} return\n"
 
 # Whatever starts a process for somebody, which keeps the limits. Root's own tools want frames:
@@ -68,7 +65,7 @@ def rules(site: Site) -> str:
         FIREWALL,
         database=_accept(database),
         services=_accept(endpoints),
-        reviewers="".join((*_reviewers(site), _OTHERS)),
+        reviewers="".join(map(_REVIEWER.format, (*_reviewers(site), f"@{MARKER}"))),
         providers="".join(map(_PROVIDER.format, providers)),
     )
 
@@ -83,12 +80,10 @@ def inbound(site: Site) -> str:
     return filled(site, INBOUND, doors=lines)
 
 
-def _reviewers(site: Site) -> Iterator[str]:
+def _reviewers(site: Site) -> list[str]:
     """Everybody in a role that has no network, whatever other roles they are in."""
     shut = {role.roster for role in ROLES if not role.network}
-    people = {roster: site.people.get(roster or "", ()) for roster in shut}
-    for name in sorted({e.name for entries in people.values() for e in entries}):
-        yield Template(_REVIEWER).substitute(name=name)
+    return sorted(everybody({r: who for r, who in site.people.items() if r in shut}))
 
 
 def _accept(places: Iterable[tuple[str, int]]) -> str:

@@ -6,7 +6,7 @@ import os
 from string import Template
 from typing import Iterator
 
-from backend_server.base.verbatim import verbatim
+from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.host.undo import AT_BOOT, TOGETHER, TRIAL
@@ -16,23 +16,6 @@ from backend_server.resources import UNITS, Directory, File, Unit, UnitFile
 BACKEND_FILE = "/etc/opensafely/backend"
 # Outside the checkout, which it judges before anything of it runs.
 _ENTRY = "/usr/local/lib/opensafely/entry.py"
-
-_UNDO_TEXT = Template("""\
-[Unit]
-Description=Bring back what was replaced or stopped, and neither confirmed nor proven
-ConditionPathExists=|$kept
-ConditionPathExists=|$trial
-RequiresMountsFor=$checkout
-Before=ssh.service systemd-user-sessions.service docker.service
-
-[Service]
-Type=oneshot
-ExecStart=/usr/local/sbin/backend host undo
-TimeoutStartSec=60
-
-[Install]
-WantedBy=multi-user.target
-""")
 
 _COMMAND = Template("""\
 #!/bin/sh
@@ -50,7 +33,8 @@ def identity(site: Site) -> Iterator[Resource]:
     yield File(_ENTRY, site.entry)
     command = _COMMAND.substitute(entry=_ENTRY, checkout=checkout, backend=name)
     yield File("/usr/local/sbin/backend", command, mode=0o755)
-    at_boot = _UNDO_TEXT.substitute(checkout=checkout, kept=TOGETHER, trial=TRIAL)
-    yield UnitFile(f"{UNITS}/{AT_BOOT}", at_boot)
+    at_boot = f"{UNITS}/{AT_BOOT}"
+    text = filled(site, at_boot, checkout=checkout, kept=TOGETHER, trial=TRIAL)
+    yield UnitFile(at_boot, text)
     yield Unit(AT_BOOT, running=None)
     yield verbatim(site, "/etc/bash_completion.d/backend")
