@@ -16,9 +16,7 @@ from backend_server.host.writer import Host
 
 FOLDER = "/var/lib/opensafely/undo"
 # One file each: all is kept, or nothing.
-TOGETHER = (
-    "/var/lib/opensafely/unconfirmed"  # of sshd, PAM and the firewall, until a login
-)
+TOGETHER = "/var/lib/opensafely/unconfirmed"  # ways in, until a login
 TRIAL = "/var/lib/opensafely/on-trial"  # a service's, until its image is proven
 AT_BOOT = "opensafely-undo-at-boot.service"  # brings back both, where nobody else will
 
