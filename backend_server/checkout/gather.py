@@ -63,6 +63,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     problems += wrong
     source = f"{backend.name}/service.env"
     service_env = _read(checkout, source, problems)
+    entry = _read(checkout, "backend_server/entry.py", problems)
     problems += env.parse(source, service_env)[1]
     problems += settings.problems(backend)
     problems = problems or settings.unpinned(backend, hosts)
@@ -84,7 +85,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
         mirror=mirrors[0],
         security_mirror=mirrors[1],
         etc=_etc(checkout / "etc"),
-        entry=_read(checkout, "backend_server/entry.py", problems),
+        entry=entry,
         images=digests,
         service_env=service_env,
     )
