@@ -198,7 +198,7 @@ class Bookworm(HostReader):
 @pytest.fixture
 def a_run(tmp_path):
     checkout, host = tmp_path / "checkout", tmp_path / "host"
-    for name in ("etc", "packages", "test"):
+    for name in ("backend_server", "etc", "packages", "test"):
         shutil.copytree(ROOT / name, checkout / name)
     (checkout / "developers").write_text("ada\n")
     (checkout / "keys").mkdir()
