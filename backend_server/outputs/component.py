@@ -123,6 +123,8 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
         "source": share.source,
         "mount_point": share.mount_point,
         "options": ",".join(options(share)),
+        "workspaces": WORKSPACES[MEDIUM],
+        "high": HIGH_TREE,
     }
     automount = f"{share.unit}.automount"
     # What is started anew unmounts first, so that the mount has its new options, too.
@@ -131,12 +133,7 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
     text = _AUTOMOUNT.substitute(words)
     yield UnitFile(f"{UNITS}/{automount}", text, notify=(automount,))
     yield Automount(automount)
-    push = _PUSH.substitute(
-        server=share.server,
-        workspaces=WORKSPACES[MEDIUM],
-        high=HIGH_TREE,
-    )
-    yield from timed("opensafely-outputs", push, _TIMER_TEXT)
+    yield from timed("opensafely-outputs", _PUSH.substitute(words), _TIMER_TEXT)
 
 
 def options(share: Share) -> Iterator[str]:

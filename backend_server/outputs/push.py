@@ -32,9 +32,8 @@ LOCK = "/run/opensafely/push.lock"
 _SILENCE_S = 45
 # So much at once: fewer files than a process may have open, and little to do once more.
 _FILES, _BIG = 400, 16 << 20
-_TURN_S = (
-    50  # so often small ones go while a larger one, which goes alone, is on its way
-)
+# So often small ones go while a larger one, which goes alone, is read or on its way.
+_TURN_S = 50
 _IN_A_ROW = 3  # errors, after which the share is unwell, and not one file
 _DAY_S = 24 * 3600
 
