@@ -61,6 +61,7 @@ WantedBy=multi-user.target
 """)
 
 # No path that is the mount, or above it, is named here: systemd would look at it first.
+# So it is not ProtectSystem=strict, by which a share that is mounted would be read-only.
 _PUSH = Template("""\
 [Unit]
 Description=Push level 4 outputs to $server
