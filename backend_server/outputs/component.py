@@ -61,6 +61,7 @@ WantedBy=multi-user.target
 """)
 
 # No path that is the mount, or above it, is named here: systemd would look at it first.
+# So it is not ProtectSystem=strict, by which a share that is mounted would be read-only.
 _PUSH = Template("""\
 [Unit]
 Description=Push level 4 outputs to $server
@@ -123,6 +124,8 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
         "source": share.source,
         "mount_point": share.mount_point,
         "options": ",".join(options(share)),
+        "workspaces": WORKSPACES[MEDIUM],
+        "high": HIGH_TREE,
     }
     automount = f"{share.unit}.automount"
     # What is started anew unmounts first, so that the mount has its new options, too.
@@ -131,12 +134,7 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
     text = _AUTOMOUNT.substitute(words)
     yield UnitFile(f"{UNITS}/{automount}", text, notify=(automount,))
     yield Automount(automount)
-    push = _PUSH.substitute(
-        server=share.server,
-        workspaces=WORKSPACES[MEDIUM],
-        high=HIGH_TREE,
-    )
-    yield from timed("opensafely-outputs", push, _TIMER_TEXT)
+    yield from timed("opensafely-outputs", _PUSH.substitute(words), _TIMER_TEXT)
 
 
 def options(share: Share) -> Iterator[str]:

@@ -37,9 +37,7 @@ def listed(top: int, before: Container[str]) -> Outgoing:
 
 
 def _of(top: int, workspace: str, found: Outgoing) -> Iterator[str]:
-    if workspace.startswith(
-        "."
-    ):  # the share has such a folder of ours, and jobs make none
+    if workspace.startswith("."):  # as a folder of ours on the share; no job makes one
         return
     path = f"{workspace}/{manifest.MANIFEST}"
     try:

@@ -32,9 +32,8 @@ LOCK = "/run/opensafely/push.lock"
 _SILENCE_S = 45
 # So much at once: fewer files than a process may have open, and little to do once more.
 _FILES, _BIG = 400, 16 << 20
-_TURN_S = (
-    50  # so often small ones go while a larger one, which goes alone, is on its way
-)
+# So often small ones go while a larger one, which goes alone, is read or on its way.
+_TURN_S = 50
 _IN_A_ROW = 3  # errors, after which the share is unwell, and not one file
 _DAY_S = 24 * 3600
 
@@ -192,13 +191,14 @@ class _Push:
     def _put(self, paths: Sequence[str]) -> None:
         """All of them are there, or said why not."""
         with contextlib.ExitStack() as stack:
-            batch = {path: self._open(outgoing.to_go, path) for path in paths}
+            declared = [path for path in paths if path in self.found.names]
+            batch = {path: self._open(outgoing.to_go, path) for path in declared}
             for output in filter(None, batch.values()):
                 stack.callback(os.close, output.fd)
-            parcels = dict(self._parcels(batch))
             signs = {path: output.sign for path, output in batch.items() if output}
             big = any(output.size > _BIG for output in batch.values() if output)
             self.turn = time.monotonic() + _TURN_S if big else math.inf
+            parcels = dict(self._parcels(batch))
             puts = {p: Put(*each[:3], signs[p]) for p, each in parcels.items()}
             # What is found there and is one of these is ours, however this ends.
             self.record.coming.update(puts)
@@ -216,22 +216,23 @@ class _Push:
     ) -> Iterator[tuple[str, Parcel]]:
         """Of what is to be moved; what was only touched is there already."""
         ours: dict[str, list[Content]] = {}
+        names = self.found.names  # before others get their turn
         for put in (*self.record.put.values(), *self.record.coming.values()):
             ours.setdefault(windows.folded(put.path), []).append(put[1:3])
         for path, output in batch.items():
-            sha256 = opened.digest(output.fd, output.size) if output else ""
-            before = self.record.put.get(path)
             if output is None:
-                del self.record.waiting[path]
-            elif not sha256:
+                self.record.waiting.pop(path, None)
+                continue
+            sha256 = opened.digest(output.fd, output.size, self._meanwhile)
+            before = self.record.put.get(path)
+            if not sha256:
                 self._fails(path, "is being changed here")
             elif before and before.sha256 == sha256 and path not in self.record.missed:
                 self._arrived(path, before._replace(sign=output.sign))
             else:
-                there = self.found.names[path]
-                may_go = tuple(ours.get(windows.folded(there), ()))
-                found = (there, sha256, output.size, output.sign[2], may_go, output.fd)
-                yield path, Parcel(*found)
+                may_go = tuple(ours.get(windows.folded(names[path]), ()))
+                found = (sha256, output.size, output.sign[2], may_go, output.fd)
+                yield path, Parcel(names[path], *found)
 
     def _told(self, act: Act, parcels: Parcels) -> Iterator[tuple[str, Verdict]]:
         left = {parcel.path: path for path, parcel in parcels.items()}
@@ -267,8 +268,9 @@ class _Push:
                 self._fails(path, verdict.why)
                 continue
             del self.record.put[path]
-            pushed.write_files(self.host, self.record)
             self.say(f"taken away, as it is declared no longer: {path!a}")
+        if gone:
+            pushed.write_files(self.host, self.record)
 
     def _look(self, looks: Parcels) -> None:
         """What is gone or altered there since it arrived is told."""

@@ -44,9 +44,8 @@ class Record:
     why: str = ""  # nothing could be put there at all
     # What was about to get its name: what is there and is this is ours, too.
     coming: dict[str, Put] = field(default_factory=dict)
-    missed: dict[str, str] = field(
-        default_factory=dict
-    )  # not as put there: why, by path
+    # Not as put there: why, by path.
+    missed: dict[str, str] = field(default_factory=dict)
     looked: str = ""  # when all that was put there was last looked for
 
 
@@ -76,9 +75,7 @@ def _puts(found: dict[str, list[Any]], old: bool) -> dict[str, Put]:
 
 def write(host: Host, record: Record) -> None:
     """All but the files."""
-    said = {
-        name: value for name, value in vars(record).items() if name not in _OF_FILES
-    }
+    said = {n: value for n, value in vars(record).items() if n not in _OF_FILES}
     host.write(STATE, json.dumps({"format": 1, **said}) + "\n", 0o600)
 
 
@@ -96,9 +93,7 @@ def summary(record: Record) -> dict[str, Any]:
         "bytes": sum(put.size for put in record.put.values()),
         "waiting": len(record.waiting),
         "waiting_bytes": sum(record.waiting.values()),
-        "failed": [
-            {"path": path, "why": why} for path, why in sorted(record.failed.items())
-        ],
+        "failed": [{"path": p, "why": why} for p, why in sorted(record.failed.items())],
         "why": record.why,
     }
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import stat
+from pathlib import PurePath
 from typing import Callable, NamedTuple, Sequence, Tuple
 
 from backend_server.host import opened
@@ -93,11 +94,15 @@ def put(within: Within, parcel: Parcel) -> Verdict:
 
 
 def remove(within: Within, parcel: Parcel) -> Verdict:
-    """It is gone, unless somebody changed what was put there."""
+    """It is gone, with folders that this empties, unless somebody changed what was put there."""
     with contextlib.suppress(FileNotFoundError), at(within, parcel.path) as place:
         if _found(*place, parcel) not in (None, parcel.sha256):
             return Verdict(parcel.path, CHANGED)
         os.unlink(place[1], dir_fd=place[0])
+    with contextlib.suppress(OSError, NotPlain):
+        for folder in [*PurePath(parcel.path).parents][:-1]:
+            with at(within, str(folder)) as (above, name):
+                os.rmdir(name, dir_fd=above)
     return Verdict(parcel.path)
 
 

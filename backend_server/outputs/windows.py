@@ -10,6 +10,7 @@ from typing import Iterable, Iterator, NamedTuple
 # A path there is at most 259 characters long, its drive and folder included.
 MAX_PATH = 230
 MAX_NAME = 255  # bytes: this side of the mount has no room for more
+_LONG = f"is too long for Windows: {MAX_NAME} bytes a name, {MAX_PATH} in all"
 
 # What Windows keeps for itself. Characters in the private area stand for these on a share,
 # because mount.cifs(8) puts them there; control characters it refuses.
@@ -78,9 +79,7 @@ def _spelt(path: str, taken: dict[str, str]) -> Spelling:
     except UnicodeEncodeError:
         return Spelling("", "has a name that is no text")
     if long > MAX_NAME or len(theirs.encode("utf-16-le", "replace")) // 2 > MAX_PATH:
-        return Spelling(
-            "", f"is too long for Windows: {MAX_NAME} bytes a name, {MAX_PATH} in all"
-        )
+        return Spelling("", _LONG)
     for folded, spelling in _prefixes(theirs):
         other = taken.setdefault(folded, spelling)
         if other != spelling:

@@ -53,9 +53,8 @@ def entered(place: Place) -> Iterator[Within]:
     device = os.stat(".").st_dev
     kind = mounts.get((os.major(device), os.minor(device)), "nothing that is mounted")
     if kind not in place.kinds:
-        raise UserError(
-            f"{place.mount_point} is {kind} and not the share: nothing was written"
-        )
+        why = f"{place.mount_point} is {kind} and not the share: nothing was written"
+        raise UserError(why)
     _confine()
     with opened.tree(".") as top, contextlib.ExitStack() as stack:
         found = Within(device, top, top)

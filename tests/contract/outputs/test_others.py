@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend_server.checkout.backend import Share
+from backend_server.host import opened
 from backend_server.host.writer import Host
 from backend_server.outputs import component, push, pushed
 from backend_server.outputs import share as on_share
@@ -165,10 +166,27 @@ def test_names_of_ours_that_change_their_kind(share_of):
     assert {*said["outputs"]} == {"x/in.csv", "y"}
     if share_of.removes:
         assert (share / "aaa/x/in.csv").read_bytes() == b"in a folder"
+        assert (share / "aaa/y").read_bytes() == b"file"
+        assert record.failed == {}
     else:
         assert record.failed["aaa/x/in.csv"].endswith("on the share")
         assert (share / "aaa/x").read_bytes() == b"file"
-    assert record.failed["aaa/y"] == on_share.THEIRS
+        assert record.failed["aaa/y"] == on_share.THEIRS
+
+
+def test_a_folder_goes_with_what_was_last_in_it_and_not_with_what_others_have():
+    share = prepare_others()
+    names = ("a/b/c.csv", "d/e.csv", "d/f.csv", "g/h.csv", "i/j/k.csv", "l/m.csv")
+    lay("ws", dict.fromkeys(names, b"ours"))
+    pushes(REMOVES)
+    (share / "ws/g/theirs").write_bytes(b"theirs")
+    (share / "ws/i/theirs").mkdir()
+    (share / "ws/l/m.csv").write_bytes(b"theirs")
+    lay("ws", {"d/f.csv": b"ours"})
+    record, _ = pushes(REMOVES)
+    assert record.failed == {"ws/l/m.csv": on_share.CHANGED}
+    left = {p for p, (mode, _) in seen(share / "ws").items() if mode == 0o040000}
+    assert left == {"d", "g", "i", "i/theirs", "l", "metadata"}
 
 
 def test_what_did_not_arrive_is_not_ours():
@@ -309,6 +327,32 @@ def test_small_ones_do_not_wait_for_a_big_one(monkeypatch):
     assert said.index("pushed: 'new/a'") < said.index("pushed: 'big/a'")
     assert (record.waiting, record.failed) == ({}, {})
     assert (share / "big/a").stat().st_size == push._BIG + 1
+
+
+def test_small_ones_do_not_wait_while_a_big_one_is_hashed(monkeypatch):
+    """One that comes meanwhile arrives, though big ones are declared no longer by then."""
+    share = prepare_others()
+    lay("big", dict.fromkeys(("a", "c", "d"), b"1" * (push._BIG + 1)))
+    digest, here, sizes = opened.digest, os.getpid(), []
+
+    def slow(fd, size, alive=lambda: None):
+        first = not [size for size in sizes if size > push._BIG]
+        sizes.append(size)
+        if size > push._BIG and first and os.getpid() == here:
+            lay("new", {"a": b"small"})
+            lay("big", {"b": b"2"})
+            (WORKSPACES / "big/d").unlink()
+            time.sleep(0.2)
+            alive()
+            assert (share / "new/a").read_bytes() == b"small"
+        return digest(fd, size, alive)
+
+    monkeypatch.setattr(opened, "digest", slow)
+    monkeypatch.setattr(push, "_TURN_S", 0.1)
+    record, _ = pushes()
+    assert sizes.count(push._BIG + 1) == 1
+    assert (record.waiting, record.failed) == ({}, {})
+    assert (share / "big/b").read_bytes() == b"2"
 
 
 def test_a_server_that_is_silent_at_one_path_holds_up_nothing_for_long(monkeypatch):

@@ -203,12 +203,14 @@ def test_a_server_that_dies_in_the_middle_of_a_file(host, share):
     host.run("systemctl start --no-block opensafely-outputs.service")
     wait_until(lambda: any(path.stat().st_size > 1_000_000 for path in half(share)), 60)
     share.stop()
-    wait_until(lambda: not running(host), 120)
-    assert "big.csv" not in there(share, "killed")
-    found = status(host)
-    assert found["why"]
-    assert found["waiting"] >= 1
-    share.start()
+    try:
+        wait_until(lambda: not running(host), 120)
+        assert "big.csv" not in there(share, "killed")
+        found = status(host)
+        assert [each["path"] for each in found["failed"]] == ["killed/big.csv"]
+        assert found["waiting"] >= 1
+    finally:
+        share.start()
     wait_until(lambda: manage(host, "outputs push", "tpp").returncode == 0, 90)
     assert outputs_there(share, "killed")["big.csv"] == text("big.csv", size)
     assert half(share) == []
