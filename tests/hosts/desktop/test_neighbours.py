@@ -96,10 +96,13 @@ def both(host):
 
 
 def test_nobody_keeps_displays_from_others(both):
-    """Nor has xrdp shown hank anything but a server of hank's."""
+    """Nor has xrdp shown hank anything but a server of hank's; `status` finds nothing amiss."""
     uid = both.run("id -u hank").stdout.strip()
     log = both.run("journalctl -o cat --no-pager -t xrdp").stdout
     assert re.findall(r"X(?:11rdp|org)_uid=(\d+)", log)[-1] == uid
+    said = both.run("backend status", check=False).stdout
+    assert "last run " in said
+    assert "no remote desktop" not in said
 
 
 def test_one_desktop_is_nobody_elses(both):
