@@ -336,6 +336,14 @@ def test_nobody_else_has_xrdps_ports(host):
     assert host.run("sysctl -n net.ipv4.ip_unprivileged_port_start").stdout == "3390\n"
 
 
+def test_xrdp_alone_asks_the_session_manager(host):
+    """Or a few of anybody's connections would leave it no place there."""
+    ask = "timeout 5 bash -c '</dev/tcp/127.0.0.1/335' 2>&1"
+    assert host.run(as_user("xrdp", ask)).returncode == 0
+    for name in ("gus", "rita", "ada", "ubuntu", "nobody"):
+        assert "refused" in host.run(as_user(name, ask), check=False).stdout, name
+
+
 def test_xrdp_comes_back_by_itself(host):
     """However often it ends. What somebody stops by hand is told, with what mends it."""
     for unit in ("xrdp", "xrdp-sesman"):
