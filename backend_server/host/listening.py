@@ -9,7 +9,6 @@ from backend_server.host.reader import HostReader
 
 
 _STREAM = re.compile(r":([0-9]+) \(Stream\)")  # of a socket unit's addresses
-_LISTENS = "0A"  # of proc(5), /proc/net/tcp
 
 
 def ports(host: HostReader, service: str, socket: str = "") -> set[str]:
@@ -33,9 +32,8 @@ def _listening(host: HostReader) -> Iterator[tuple[str, str]]:
     for name in ("tcp", "tcp6"):
         for line in (host.read(f"/proc/net/{name}") or "").splitlines()[1:]:
             words = line.split()
-            if words[3] == _LISTENS:
-                port = int(words[1].rpartition(":")[2], 16)
-                yield str(port), f"socket:[{words[9]}]"
+            if words[3] == "0A":  # it listens, as proc(5) has it
+                yield str(int(words[1][-4:], 16)), f"socket:[{words[9]}]"
 
 
 def _sockets(host: HostReader, pid: str) -> set[str | None]:
