@@ -31,20 +31,17 @@ _RIGHT = f"auth required pam_faillock.so authsucc {_FAILLOCK}"
 def _profile(name: str, says: str, kind: str, priority: int, line: str) -> Profile:
     rest = line.partition(" ")[2]
     head = f"Name: OpenSAFELY: {says}\nDefault: yes\nPriority: {priority}\n"
-    return Profile(name, f"{head}Auth-Type: {kind}\nAuth:\n\t{rest}\n", line)
+    text = f"{head}Auth-Type: {kind}\nAuth:\n\t{rest}\n"
+    return Profile(f"opensafely-{name}", text, line)
 
 
 # Each alone lets right passwords in, and so do any two: a run may be killed between them. The
 # count begins anew with a right password and with nothing else: a login by key, which asks PAM
 # for no password, neither counts nor clears, and is never refused. Root is not counted.
 LOCKOUT = (
-    _profile(
-        "opensafely-right", "a right password is noted", "Additional", 1024, _RIGHT
-    ),
-    _profile(
-        "opensafely-locked", "none after many wrong ones", "Primary", 1024, _BEFORE
-    ),
-    _profile("opensafely-wrong", "wrong passwords count", "Primary", 0, _WRONG),
+    _profile("right", "a right password is noted", "Additional", 1024, _RIGHT),
+    _profile("locked", "none after many wrong ones", "Primary", 1024, _BEFORE),
+    _profile("wrong", "wrong passwords count", "Primary", 0, _WRONG),
 )
 
 # Wrong codes are counted as wrong passwords are, or whoever knows the password could try

@@ -10,7 +10,7 @@ import time
 from typing import Iterator
 
 from backend_server.access import sshd
-from backend_server.base.inbound import ssh_ports
+from backend_server.host.listening import ports
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.errors import CommandFailed, UserError
@@ -74,17 +74,12 @@ def prove_login(host: Host, keys: str) -> None:
     _greeting(address, port)
     with _canary_key(host, keys) as private:
         known = ("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null")
-        quiet = (
-            "-F/dev/null",
-            "-oBatchMode=yes",
-            "-oLogLevel=ERROR",
-            "-oConnectTimeout=5",
-        )
-        only = ("-oIdentitiesOnly=yes", f"-i{private}", f"-p{port}")
+        quiet = ("-F/dev/null", "-oBatchMode=yes", "-oLogLevel=ERROR")
+        only = ("-oIdentitiesOnly=yes", f"-i{private}", "-oConnectTimeout=5")
         # From there the packet filter takes it for another machine.
         stranger = () if ":" in address else (f"-b{_STRANGER}",)
         said = host.run(
-            "ssh", *quiet, *known, *only, *stranger, f"{CANARY}@{address}", "true",
+            "ssh", *quiet, *known, *only, *stranger, f"-p{port}", f"{CANARY}@{address}", "true",
             deadline_s=_LOGIN_S,
         )  # fmt: skip
     if said.strip() != _SAYS:
@@ -97,13 +92,10 @@ def _address(host: HostReader) -> tuple[str, int]:
     for setting in sshd.settings(host.read, host.names):
         if setting.keyword == "port":
             port = int(setting.value)
-        if setting.keyword == "listenaddress" and setting.value not in (
-            "0.0.0.0",
-            "::",
-        ):
+        every = setting.value in ("0.0.0.0", "::")
+        if setting.keyword == "listenaddress" and not every:
             address = setting.value.strip("[]")
-    port = next((int(each) for each in ssh_ports(host)), port)
-    return address, port
+    return address, min(map(int, ports(host, SERVICE, SOCKET)), default=port)
 
 
 def _greeting(address: str, port: int) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator
 
 from backend_server.engine.resource import AtPath
+from backend_server.host.listening import ports
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
@@ -46,8 +46,8 @@ class Inbound(AtPath):
         host.refuse_unreachable(self.path)
         declared = {
             f"{port}/{protocol}"
-            for protocol, ports in _DPORT.findall(wanted)
-            for port in ports.split(", ")
+            for protocol, listed in _DPORT.findall(wanted)
+            for port in listed.split(", ")
         }
         shut = frozenset(
             f"{port}/{protocol}:{program or 'kernel'}"
@@ -64,19 +64,5 @@ class Inbound(AtPath):
 
     def _wanted(self, host: HostReader) -> str:
         before = _DPORT.search(host.read(self.path) or "tcp dport { 22 }")
-        ports = ", ".join(sorted(set(ssh_ports(host)))) or (before and before[2])
-        return self.text.replace("port:ssh", ports or "22")
-
-
-def ssh_ports(host: HostReader) -> Iterator[str]:
-    """Where sshd listens, or systemd for it."""
-    pid, by_socket = host.unit(_SSH[0]).get("MainPID"), host.unit(_SSH[1])
-    own = {host.link(f"/proc/{pid}/fd/{n}") for n in host.names(f"/proc/{pid}/fd")}
-    for name in ("tcp", "tcp6"):
-        for line in (host.read(f"/proc/net/{name}") or "").splitlines()[1:]:
-            words = line.split()
-            port = str(int(words[1].rpartition(":")[2], 16))
-            known = by_socket.get("ActiveState") == "active"
-            known = known and f":{port} (Stream)" in by_socket.get("Listen", "")
-            if words[3] == "0A" and (known or f"socket:[{words[9]}]" in own):
-                yield port
+        found = ", ".join(sorted(ports(host, *_SSH))) or (before and before[2])
+        return self.text.replace("port:ssh", found or "22")

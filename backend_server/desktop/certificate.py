@@ -30,14 +30,12 @@ class OwnCertificate(Resource):
 
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.key)
+        mode = octal(stat.S_IMODE(found.st_mode)) if found else None
         return compare(
             path=(self.path if host.stat(self.path) else None, self.path),
             key=(self.key if found else None, self.key),
             group=(host.group_name(found.st_gid) if found else None, self.group),
-            mode=(
-                octal(stat.S_IMODE(found.st_mode)) if found else None,
-                octal(self.mode),
-            ),
+            mode=(mode, octal(self.mode)),
         )
 
     @staticmethod
@@ -48,16 +46,8 @@ class OwnCertificate(Resource):
         if {change.field for change in changes} & {"path", "key"}:
             # openssl closes a key that it makes to others before it writes a byte of it.
             host.run(
-                *(
-                    "openssl",
-                    "req",
-                    "-x509",
-                    "-newkey",
-                    "rsa:3072",
-                    "-sha256",
-                    "-nodes",
-                ),
-                *("-days", str(_DAYS), "-subj", f"/CN={self._name(host)}"),
+                *("openssl", "req", "-x509", "-newkey", "rsa:3072", "-sha256"),
+                *("-nodes", "-days", str(_DAYS), "-subj", f"/CN={self._name(host)}"),
                 *("-keyout", self.key, "-out", self.path),
             )
             host.set_mode(self.path, 0o644)

@@ -6,20 +6,33 @@ from typing import Iterator
 
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
+from backend_server.host.listening import holders, ports
 from backend_server.host.reader import HostReader
 from backend_server.host.sessions import desktops
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
+from backend_server.text.networks import DESKTOP_PORT as PORT
 
 
-SERVICE, SESMAN = "xrdp.service", "xrdp-sesman.service"
+SERVICE = "xrdp.service"
+# It does without them, but nobody gets in. The second is where the session manager is asked by TCP.
+_BEHIND = ("xrdp-sesman.service", "opensafely-sesman.socket")
 
 
 def down(site: Site, host: HostReader) -> Iterator[str]:
     """A sentence for each part without which nobody gets to a desktop."""
-    for unit in (SERVICE, SESMAN) if site.backend.rdp_address else ():
-        if host.unit(unit).get("ActiveState") != "active":
-            yield f"no remote desktop: see journalctl -u {unit}; try: systemctl restart {SERVICE}"
+    if not site.backend.rdp_address:
+        return
+    behind = _BEHIND[: 1 if site.release.xrdp.apart else 2]
+    wrong = [u for u in behind if (host.unit_in_memory(u) or ())[1:] != ("active",)]
+    mends = f"systemctl restart {SERVICE}"
+    if f"{PORT}" not in ports(host, SERVICE):
+        wrong.append(SERVICE)
+        others = " ".join(holders(host, f"{PORT}"))
+        if others:
+            mends = f"sysctl -q --system; kill -9 {others}; {mends}"
+    for unit in wrong:
+        yield f"no remote desktop: see journalctl -u {unit}; try: {mends}"
 
 
 class RemoteDesktop(Resource):

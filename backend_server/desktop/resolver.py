@@ -9,10 +9,8 @@ from backend_server.text.change import Changes, compare
 
 
 _UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers that systemd-resolved asks
-_LEADS_THERE = (
-    "/systemd/resolve/",
-    "127.0.0.53",
-)  # a link to its files, or its address
+# A link to its files, or its address.
+_LEADS_THERE = ("/systemd/resolve/", "127.0.0.53")
 _KEPT = ("nameserver ", "search ", "options ")
 
 RESOLVED, EACH_PROGRAM = "systemd-resolved", "each program"

@@ -5,6 +5,8 @@ Each is tried where it is open too, so that a test which could not see it would 
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shlex
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.hosts.desktop import exits
 from tests.hosts.desktop.desktops import CANARY
 from tests.hosts.desktop.exits import PLACE, PYTHON, answers, watched
 from tests.hosts.desktop.reachable import PRIVILEGED
+from tests.hosts.desktop.remote import let_in
 from tests.hosts.managing import manage, rests
 from tests.hosts.programs import in_background, wait_until
 from tests.hosts.releases import NEIGHBOURS
@@ -26,6 +29,7 @@ WITHOUT_SUDO = ("gus", "rita")
 SUDO, RULES = "/usr/bin/sudo", "/etc/sudoers.d/zz-opensafely"
 AUTH_LOG = "/var/log/opensafely/auth.log"
 SMALL = "/run/systemd/journald.conf.d/zz-small.conf"
+ANYBODYS = "sysctl -qw net.ipv4.ip_unprivileged_port_start=1024"
 GRAB, FLOOD = f"{PLACE}/grab_port.py", f"{PLACE}/flood.py"
 
 
@@ -106,7 +110,7 @@ def test_who_has_rules_still_uses_sudo(host):
 
 def test_an_upgrade_opens_nothing(host):
     """Nor a program that a package brings later, once a run has gone by."""
-    host.run("apt-get -qq install --reinstall sudo util-linux mount 2>&1")
+    host.run("apt-get -qq install --reinstall sudo mount 2>&1")
     for program in ("sudo -n -l", "su -c id", "mount -l", "newgrp"):
         done = host.run(as_user("gus", program), check=False)
         assert "Permission denied" in done.stderr, program
@@ -119,12 +123,14 @@ def test_an_upgrade_opens_nothing(host):
     host.run(f"rm {new}; dpkg-statoverride --remove {new}")
 
 
-def startable(host, name):
-    """Set-id programs, and those with capabilities, that this person can start."""
+def startable(host):
+    """Set-id programs, and those with capabilities, that each of them can start."""
     find = "find / -xdev -type f -perm /6000 -print 2>/dev/null"
     there = host.run(f"{find}; getcap -r / 2>/dev/null | cut -d' ' -f1").stdout.split()
     each = f"for path in {' '.join(there)}; do test -x $path && echo $path; done; true"
-    return set(host.run(as_user(name, each)).stdout.split())
+    return {
+        name: set(host.run(as_user(name, each)).stdout.split()) for name in WITHOUT_SUDO
+    }
 
 
 def listed(program):
@@ -132,10 +138,10 @@ def listed(program):
     return program if program.startswith("/usr") else f"/usr{program}"
 
 
-def tries(host, name):
-    """Each program that they can start, asked to carry a word out."""
+def tries(programs):
+    """Each of them, asked to carry a word out."""
     words = {"name": f"{CANARY}.example.org", "address": exits.INTERNET}
-    for program in startable(host, name):
+    for program in programs:
         _, arguments = PRIVILEGED[listed(program)]
         for line in arguments:
             yield f"timeout 5 {program} {line.format(word=CANARY, **words)}"
@@ -149,10 +155,11 @@ done
 
 
 def test_programs_with_more_rights_carry_nothing(host):
-    found = startable(host, "gus") | startable(host, "rita")
-    assert "/usr/bin/passwd" in found, "the walk finds what is there"
-    assert set(map(listed, found)) - PRIVILEGED.keys() == set()
-    lines = "".join(f"{{ {line}; }} & " for line in tries(host, "gus"))
+    found = startable(host)
+    assert "/usr/bin/passwd" in found["gus"], "the walk finds what is there"
+    everything = set.union(*found.values())
+    assert set(map(listed, everything)) - PRIVILEGED.keys() == set()
+    lines = "".join(f"{{ {line}; }} & " for line in tries(found["gus"]))
     assert CANARY in lines
     with watched(host) as seen:
         host.run(
@@ -167,8 +174,8 @@ def test_programs_with_more_rights_carry_nothing(host):
 def test_on_other_releases(neighbour):
     """The same walk, the same refusals, and a run that rests."""
     host = neighbour
-    for name in WITHOUT_SUDO:
-        assert set(map(listed, startable(host, name))) - PRIVILEGED.keys() == set()
+    for name, found in startable(host).items():
+        assert set(map(listed, found)) - PRIVILEGED.keys() == set()
         assert (
             "Permission denied"
             in host.run(as_user(name, "sudo -n -l"), check=False).stderr
@@ -201,7 +208,7 @@ def in_journal(host, word):
 def test_a_flood_takes_nothing_that_root_logged(host):
     """Whoever has no sudo cannot begin one; what others flood away is kept apart."""
     host.run(f"mkdir -p {Path(SMALL).parent}")
-    host.run(f"cat >{SMALL}", stdin="[Journal]\nSystemMaxUse=128M\nRateLimitBurst=0\n")
+    host.run(f"cat >{SMALL}", stdin="[Journal]\nSystemMaxUse=64M\nRateLimitBurst=0\n")
     host.run("systemctl restart systemd-journald")
     ada = host.people["ada"]
     host.ssh("ada", ada.key, "sudo -n backend service list")
@@ -213,9 +220,9 @@ def test_a_flood_takes_nothing_that_root_logged(host):
     for name in WITHOUT_SUDO:
         assert "Permission denied" in flood(host, name, 300)
     assert all(in_journal(host, word) for word in said)
-    assert "sent" in flood(host, "ubuntu", 24)
+    assert "sent" in flood(host, "ubuntu", 16)
     assert all(kept(host, word) for word in said)
-    assert "sent" in flood(host, "ubuntu", 300)
+    assert "sent" in flood(host, "ubuntu", 160)
     wait_until(lambda: not in_journal(host, said[0]))
     log = host.run(f"cat {AUTH_LOG}").stdout
     assert all(word in log for word in said)
@@ -268,53 +275,87 @@ def test_a_session_has_nothing_of_the_journals(host):
 # ---- xrdp's ports
 
 
-def grabbing(host, name, *ports):
-    """Tries from now on, until it has one; says which. What is killed is the program itself."""
+PORTS = (3389, 335)
+
+
+@contextlib.contextmanager
+def grabbing(host, *names):
+    """Each tries from now on, until they have one of the ports; they say which."""
+    with contextlib.ExitStack() as stack:
+        grabs = [stack.enter_context(grab(host, name)) for name in names]
+        for each in grabs:
+            assert each.line() == "trying\n"
+        yield grabs
+
+
+def grab(host, name):
+    """What is killed is the program itself."""
     become = ("setpriv", "--reuid", name, "--regid", name, "--init-groups", "--")
-    words = " ".join(map(str, ports))
+    words = " ".join(map(str, PORTS))
     return in_background(host, *become, *PYTHON.split(), GRAB, words)
 
 
 def restart(host):
-    """Whether it has its port back, having let go of it for a while."""
-    host.run(
-        "systemctl stop xrdp xrdp-sesman; sleep 1; systemctl start xrdp", check=False
-    )
-    owner = "ss -Hltnp 'sport = :3389'"
-    wait_until(lambda: host.run(owner).stdout)
-    return '"xrdp"' in host.run(owner).stdout
+    """It lets go of its port for a while."""
+    host.run("systemctl stop xrdp xrdp-sesman; sleep 1; systemctl start xrdp")
 
 
-def status(host):
-    return host.run("backend status", check=False).stdout
+def mends(host):
+    """The command that brings the desktop back, as `status` has it; "" while there is one."""
+    said = host.run("backend status", check=False).stdout
+    assert "last run " in said
+    found = re.search("no remote desktop: .*; try: (.*)", said)
+    return found[1] if found else ""
+
+
+def is_back(host):
+    """xrdp answers, and the session manager says no to a wrong password."""
+    wait_until(lambda: answers(host), 60)
+    assert not let_in(host, "gus", "wrong")
+    assert not mends(host)
+    return True
 
 
 def test_nobody_else_has_xrdps_ports(host):
     """Of either family, while it starts anew; where they are anybody's, somebody has."""
-    wait_until(lambda: answers(host), 60)
-    for name in WITHOUT_SUDO:
-        with grabbing(host, name, 3389, 3350) as grab:
-            assert grab.line() == "trying\n"
-            assert restart(host)
-            grab.kill()
-            assert "has" not in grab.end()
-    host.run("sysctl -qw net.ipv4.ip_unprivileged_port_start=1024")
-    with grabbing(host, "gus", 3389) as grab:
-        assert grab.line() == "trying\n"
-        assert not restart(host)
-        assert grab.line() == "has 3389\n"
-        wait_until(lambda: "no remote desktop" in status(host))
-        assert "try: systemctl restart xrdp.service" in status(host)
-    wait_until(lambda: answers(host), 60)  # by itself
+    with grabbing(host, *WITHOUT_SUDO) as grabs:
+        restart(host)
+        wait_until(lambda: answers(host), 60)
+        for each in grabs:
+            each.kill()
+            assert "has" not in each.end()
+    host.run(f"{ANYBODYS}; systemctl stop xrdp")
+    with grabbing(host, "gus") as (each,):
+        assert each.line() == "has 3389\n"
+        assert host.run("systemctl start xrdp", check=False).returncode != 0
+        assert f"kill -9 {each.pid};" in mends(host)
+        host.run(mends(host))
+        assert is_back(host)
+    host.run(ANYBODYS)
     assert heals(host)
     assert host.run("sysctl -n net.ipv4.ip_unprivileged_port_start").stdout == "3390\n"
 
 
+def test_xrdp_alone_asks_the_session_manager(host):
+    """Or a few of anybody's connections would leave it no place there."""
+    ask = "timeout 5 bash -c '</dev/tcp/127.0.0.1/335' 2>&1"
+    assert host.run(as_user("xrdp", ask)).returncode == 0
+    for name in ("gus", "rita", "ada", "ubuntu", "nobody"):
+        assert "refused" in host.run(as_user(name, ask), check=False).stdout, name
+
+
 def test_xrdp_comes_back_by_itself(host):
-    for unit in ("xrdp", "xrdp-sesman", "xrdp"):
+    """However often it ends. What somebody stops by hand is told, with what mends it."""
+    for unit in ("xrdp", "xrdp-sesman"):
+        limit = "systemctl show --value -p StartLimitIntervalUSec"
+        assert host.run(f"{limit} {unit}").stdout == "0\n"
         killed(host, unit)
-        wait_until(lambda: answers(host))
-    assert "no remote desktop" not in status(host)
+        wait_until(lambda: answers(host), 60)
+    assert is_back(host)
+    host.run("systemctl stop opensafely-sesman.socket; systemctl start xrdp-sesman")
+    host.run(mends(host))
+    wait_until(lambda: answers(host), 60)
+    assert not mends(host)
 
 
 def killed(host, unit):
@@ -330,12 +371,12 @@ def process(host, unit):
 
 def test_it_holds_from_the_boot_on(host):
     log = "/home/gus/boot.log"
-    flood_ = f"{PYTHON} {FLOOD} 1 >>{log} 2>&1"
-    cron = f"@reboot timeout 20 {PYTHON} {GRAB} '3389 3350' >>{log}; {flood_}; echo done >>{log}\n"
-    host.run("crontab -u gus -", stdin=cron)
+    words = " ".join(map(str, PORTS))
+    lines = f"{PYTHON} {FLOOD} 1; exec {PYTHON} {GRAB} '{words}'"
+    host.run("crontab -u gus -", stdin=f"@reboot exec >>{log} 2>&1; {lines}\n")
     host.reboot()
-    wait_until(lambda: answers(host), 60)
-    wait_until(lambda: "done" in host.run(f"cat {log}", check=False).stdout, 60)
-    said = host.run(f"cat {log}; crontab -u gus -r").stdout
+    wait_until(lambda: "trying" in host.run(f"cat {log}", check=False).stdout, 60)
+    assert is_back(host)
+    said = host.run(f"crontab -u gus -r; pkill -u gus -f grab_por[t]; cat {log}").stdout
     assert "has" not in said
     assert "Permission denied" in said

@@ -1,0 +1,40 @@
+"""Which programs listen at which TCP ports."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterator
+
+from backend_server.host.reader import HostReader
+
+
+_STREAM = re.compile(r":([0-9]+) \(Stream\)")  # of a socket unit's addresses
+
+
+def ports(host: HostReader, service: str, socket: str = "") -> set[str]:
+    """Where a service's own process listens, or systemd for it."""
+    own = _sockets(host, host.unit(service).get("MainPID", "0"))
+    found = {port for port, each in _listening(host) if each in own}
+    unit = host.unit(socket) if socket else {}
+    if unit.get("ActiveState") == "active":
+        found.update(_STREAM.findall(unit.get("Listen", "")))
+    return found
+
+
+def holders(host: HostReader, port: str) -> list[str]:
+    """The ids of all processes that have a port, whatever they call themselves."""
+    taken = {socket for number, socket in _listening(host) if number == port}
+    pids = filter(str.isdigit, host.names("/proc"))
+    return [pid for pid in pids if not taken.isdisjoint(_sockets(host, pid))]
+
+
+def _listening(host: HostReader) -> Iterator[tuple[str, str]]:
+    for name in ("tcp", "tcp6"):
+        for line in (host.read(f"/proc/net/{name}") or "").splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A":  # it listens, as proc(5) has it
+                yield str(int(words[1][-4:], 16)), f"socket:[{words[9]}]"
+
+
+def _sockets(host: HostReader, pid: str) -> set[str | None]:
+    return {host.link(f"/proc/{pid}/fd/{n}") for n in host.names(f"/proc/{pid}/fd")}
