@@ -191,15 +191,17 @@ class _Push:
     def _put(self, paths: Sequence[str]) -> None:
         """All of them are there, or said why not."""
         with contextlib.ExitStack() as stack:
-            declared = [path for path in paths if path in self.found.names]
-            batch = {path: self._open(outgoing.to_go, path) for path in declared}
-            for output in filter(None, batch.values()):
+            paths = [path for path in paths if path in self.found.names]
+            found = {path: self._open(outgoing.to_go, path) for path in paths}
+            batch = {path: output for path, output in found.items() if output}
+            for output in batch.values():
                 stack.callback(os.close, output.fd)
-            signs = {path: output.sign for path, output in batch.items() if output}
-            big = any(output.size > _BIG for output in batch.values() if output)
+            for path in found.keys() - batch.keys():
+                self.record.waiting.pop(path, None)
+            big = any(output.size > _BIG for output in batch.values())
             self.turn = time.monotonic() + _TURN_S if big else math.inf
             parcels = dict(self._parcels(batch))
-            puts = {p: Put(*each[:3], signs[p]) for p, each in parcels.items()}
+            puts = {p: Put(*each[:3], batch[p].sign) for p, each in parcels.items()}
             # What is found there and is one of these is ours, however this ends.
             self.record.coming.update(puts)
             pushed.write_files(self.host, self.record)
@@ -211,18 +213,13 @@ class _Push:
         if len(self.errors) >= _IN_A_ROW:
             raise OutsideWorld(f"nothing arrives any more: {self.errors[0]}")
 
-    def _parcels(
-        self, batch: Mapping[str, Output | None]
-    ) -> Iterator[tuple[str, Parcel]]:
+    def _parcels(self, batch: Mapping[str, Output]) -> Iterator[tuple[str, Parcel]]:
         """Of what is to be moved; what was only touched is there already."""
         ours: dict[str, list[Content]] = {}
         names = self.found.names  # before others get their turn
         for put in (*self.record.put.values(), *self.record.coming.values()):
             ours.setdefault(windows.folded(put.path), []).append(put[1:3])
         for path, output in batch.items():
-            if output is None:
-                self.record.waiting.pop(path, None)
-                continue
             sha256 = opened.digest(output.fd, output.size, self._meanwhile)
             before = self.record.put.get(path)
             if not sha256:
@@ -231,8 +228,8 @@ class _Push:
                 self._arrived(path, before._replace(sign=output.sign))
             else:
                 may_go = tuple(ours.get(windows.folded(names[path]), ()))
-                found = (sha256, output.size, output.sign[2], may_go, output.fd)
-                yield path, Parcel(names[path], *found)
+                found = (names[path], sha256, output.size, output.sign[2], may_go)
+                yield path, Parcel(*found, output.fd)
 
     def _told(self, act: Act, parcels: Parcels) -> Iterator[tuple[str, Verdict]]:
         left = {parcel.path: path for path, parcel in parcels.items()}
