@@ -1,7 +1,7 @@
 """Real commands, as root, on a copy: nothing here reaches the machine's own accounts or files.
 
 Each test runs in a process of its own, in its own mount, UTS and PID namespaces. There /etc is a
-copy with the accounts of a fresh Debian, what is written to /home and /var is kept in memory, and
+copy with the accounts of a fresh Debian, what is written to /home, /usr and /var is kept in memory, and
 no process of the machine is seen or can be reached, neither by number nor through /run.
 """
 
@@ -98,7 +98,7 @@ def enter_a_copy(place):
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "tmpfs", place)
     mount("-t", "tmpfs", "tmpfs", "/run")
-    for name in ("home", "var"):
+    for name in ("home", "usr", "var"):
         upper, work = place / f"{name}.upper", place / f"{name}.work"
         upper.mkdir()
         work.mkdir()

@@ -208,7 +208,7 @@ def test_nothing_of_such_a_checkout_is_imported(checkout, place, outside):
 def test_developers_read_it_once_at_their_next_login(checkout):
     top = checkout()
     notices = Path("/var/lib/opensafely/notices")
-    notices.parent.mkdir(parents=True)
+    notices.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["groupadd", "--gid", "4321", "developers"], check=True)
     (top / "etc/x").chmod(0o666)
     os.umask(0o077)  # as in a unit
