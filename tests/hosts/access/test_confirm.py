@@ -19,7 +19,7 @@ STAKES = "/etc/opensafely/from_outside.nft /etc/pam.d /etc/ssh /usr/share/pam-co
 WAITS = "Ctrl-C puts the old files back"
 BACK = "the old files of sshd, PAM and the firewall are back"
 
-SSH = "backend_server/access/component/ssh.py"
+SSH = "etc/ssh/sshd_config.d/00-opensafely.conf"
 LOGIN = "backend_server/base/component/login.py"
 # sshd -t, sshd -T and the canary's login from here find nothing wrong with it.
 SHUT_OUT = (

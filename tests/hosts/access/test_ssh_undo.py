@@ -20,7 +20,7 @@ from tests.hosts.managing import CHECKOUT, KILLED, manage, refused, untouched
 
 pytestmark = pytest.mark.share("access")
 
-SSH = "backend_server/access/component/ssh.py"
+SSH = "etc/ssh/sshd_config.d/00-opensafely.conf"
 SEED, SAMPLE = 20, 5
 
 # What the drop-in says, and what it says for once. Of another length: Python knows a file
@@ -32,7 +32,10 @@ BAD = [
     ("KexAlgorithms -", "KexAlgorithms diffie-hellman-group1-sha1,-"),
     ("UsePAM yes", "UsePAM yes\nListenAddress 192.0.2.1"),
     ("UsePAM yes", "UsePAM yes\nHostKey /nonexistent"),
-    ("AuthorizedKeysFile $keys/%u", "AuthorizedKeysFile /nonexistent/%u"),
+    (
+        "AuthorizedKeysFile /etc/ssh/opensafely_keys/%u",
+        "AuthorizedKeysFile /nonexistent/%u",
+    ),
     ("PasswordAuthentication no", "PasswordAuthentication yes"),
     ("DisableForwarding yes", "ForceCommand /bin/false"),
 ]

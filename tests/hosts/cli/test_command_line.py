@@ -47,10 +47,10 @@ def test_show_needs_no_root(host):
 @pytest.mark.parametrize(
     ("words", "ours", "all_of_them"),
     [
-        ("plan --offline", 144, 265),
-        ("status", 116, 250),
-        ("job list", 75, 193),
-        ("host disk", 99, 217),
+        ("plan --offline", 153, 276),
+        ("status", 126, 262),
+        ("job list", 80, 200),
+        ("host disk", 108, 228),
     ],
 )
 def test_a_command_imports_what_it_needs(host, words, ours, all_of_them):
@@ -201,6 +201,7 @@ def test_drift_is_planned_then_mended(host):
     assert labels == [
         "RootEquivalent sudo",
         "Members developers",
+        "LostRoles opensafely-people",
         "File /etc/issue.net",
         "File /etc/motd",
         "File /etc/sysctl.d/zz-opensafely.conf",

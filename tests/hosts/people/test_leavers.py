@@ -180,7 +180,7 @@ def test_every_door_of_two_leavers(host):
             assert found == namesake
             assert rests(host, "emis", words="--offline")
     assert "linus: group developers" in done.stdout
-    assert "rita: groups plugdev researchers" in done.stdout
+    assert "rita: groups opensafely-unprivileged plugdev researchers" in done.stdout
     assert "rita still owns " in done.stderr
     assert " in /home/rita" in done.stderr
     assert home <= files_in(host, "/home/rita")

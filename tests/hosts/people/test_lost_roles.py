@@ -61,9 +61,6 @@ OF_RITA = f"""
 exec >/dev/null 2>&1 </dev/null
 (setsid waits rita.daemon cat {HIGH} &)
 tmux new-session -d 'waits rita.tmux cat {HIGH}'
-sg researchers -c 'setsid waits rita.sg cat {HIGH} &'
-echo 'waits rita.at cat {HIGH}' | at now
-echo date | at tomorrow
 echo '@reboot waits rita.cron cat {HIGH}' | crontab -
 export XDG_RUNTIME_DIR=/run/user/$(id -u)
 systemd-run --user waits rita.unit cat {HIGH}
@@ -185,7 +182,7 @@ def lost(host, tmp_path_factory):
                 ("gus", OF_GUS_SET_ID),
             ):
                 as_(host, name, script)
-            wait_until(lambda: len(tried(host)) == 10)
+            wait_until(lambda: len(tried(host)) == 8)
             folder = tmp_path_factory.mktemp("mux")
             with multiplexed(host, "rita", folder) as another:
                 assert another(f"cat {HIGH}").stdout == "high\n"

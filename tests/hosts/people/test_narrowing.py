@@ -110,7 +110,7 @@ def test_the_timer(host):
             f"systemctl {what} opensafely-people.timer", check=False
         ).returncode
     assert (
-        f"{CHECKOUT}/test/manage.sh people narrow"
+        "/usr/local/sbin/backend people narrow"
         in host.run(f"systemctl cat {SERVICE}").stdout
     )
 

@@ -40,7 +40,7 @@ def restored(host):
 def edit(host, paths, who="root"):
     """WHO makes each of these files leave a mark when root runs it."""
     for path in paths.split():
-        what = f'/^import sys$/a open("{OWNED}", "w")'
+        what = f'/^import os$/a open("{OWNED}", "w")'
         if not path.endswith(".py"):
             what = f"1a : >{OWNED}"
         host.run(f"runuser -u {who} -- sed -i '{what}' {path}")

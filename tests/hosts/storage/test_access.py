@@ -346,6 +346,7 @@ def test_a_repaired_host_is_still_as_declared(host):
     """What is declared is not the walk's to change, nor the other way about."""
     host.run("gpasswd --delete ubuntu sudo; systemctl start opensafely-modes.timer")
     host.run(f"{CHECKOUT}/emis/manage.sh host repair")
+    manage(host, backend="emis")  # the rules name who is here by now
     assert rests(host, "emis")
 
 
