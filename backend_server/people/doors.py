@@ -78,12 +78,6 @@ def end_sessions(host: Host, name: str) -> str:
     return found
 
 
-def end_begun(host: Host, name: str) -> None:
-    """Nothing goes on of what somebody began who stays, nor can it begin anew by a file."""
-    end_sessions(host, name)
-    _look_through(host, name)
-
-
 def _try(door: Door, host: Host, name: str) -> tuple[str, str]:
     """What was found open, and why it could not be shut."""
     found = "unknown"
@@ -198,13 +192,21 @@ def _unlooked(host: HostReader, name: str) -> str:
     return "files not looked through" if host.stat(f"{LOST}/{name}") else ""
 
 
-def _look_through(host: Host, name: str) -> None:
+def look_through(host: Host, name: str) -> None:
     """What makes others them, or of a group of theirs, does not any more. Once is enough."""
-    found = owned.files(host, name)
+    found, failed = owned.files(host, name), []
     host.say(f"{name} still owns {owned.told(found)}")
     for path in owned.set_id(found):
         host.say(f"set-user-id and set-group-id taken from {name}'s {path!a}")
-        host.clear_set_id(path, host.users()[name].uid)
+        try:
+            host.clear_set_id(path, host.users()[name].uid)
+        except OSError as error:
+            failed.append(f"{path!a}: {error.strerror}")
+    if failed:
+        raise UserError(
+            f"set-user-id or set-group-id files of {name}'s are left: {failed[0]}",
+            hint=f"find /home /tmp /var/tmp /srv -xdev -user {name} -perm /6000 -exec rm -i {{}} +",
+        )
     host.remove(f"{LOST}/{name}")
 
 
@@ -225,5 +227,5 @@ DOORS = (
     Door("crontab", crontabs.crontab, crontabs.put_crontab_away),
     Door("at", crontabs.at_jobs, crontabs.put_at_jobs_away),
     Door("sessions", _sessions, _end_sessions),
-    Door("set-id files", _unlooked, _look_through),
+    Door("set-id files", _unlooked, look_through),
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Callable, Iterable, Iterator
 
 from backend_server.engine.resource import Resource
 from backend_server.host.loginuid import person
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.people import processes
-from backend_server.people.doors import end_begun, open_doors, shut_out
+from backend_server.people.doors import end_sessions, look_through, open_doors, shut_out
 from backend_server.resources.group import LOST
 from backend_server.text.change import Changes, compare, counted
 from backend_server.text.errors import UserError
@@ -61,6 +62,16 @@ def _shut(host: Host, name: str) -> UserError | None:
 _TAKE = ("Members", "NotMembers", "RootEquivalent")  # what takes people out of groups
 
 
+def _each(
+    act: Callable[[Host, str], object], host: Host, names: Iterable[str]
+) -> Iterator[UserError]:
+    for name in names:
+        try:
+            act(host, name)
+        except UserError as error:
+            yield error
+
+
 class LostRoles(Resource):
     """Nothing goes on that one of these people began with a group that they have lost.
 
@@ -83,8 +94,11 @@ class LostRoles(Resource):
         return compare(begun=(frozenset(begun), self.begun))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        for name in sorted(self._lost(host)):
-            end_begun(host, name)
+        """Of whatever cannot be shut, the others' is: processes before files."""
+        lost = sorted(self._lost(host))
+        failed = [*_each(end_sessions, host, lost), *_each(look_through, host, lost)]
+        if failed:
+            raise failed[0]
 
     def _lost(self, host: HostReader) -> dict[str, str]:
         """Of each of them the groups: by their mark, or which this run will take."""

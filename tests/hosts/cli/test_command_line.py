@@ -214,10 +214,10 @@ def test_drift_is_planned_then_mended(host):
     only = manage(host, "--only login --json")
     assert only.returncode == 0
     done = json.loads(only.stdout)
-    assert done["resources"] == planned["resources"][2:4]
+    assert done["resources"] == planned["resources"][3:5]
     assert manage(host, "plan").returncode == 3
     rest = json.loads(manage(host, "apply --json").stdout)
-    assert rest["resources"] == [*planned["resources"][:2], *planned["resources"][4:]]
+    assert rest["resources"] == [*planned["resources"][:3], *planned["resources"][5:]]
     assert people_of(host, "sudo") == set()
     assert rests(host)
 

@@ -102,10 +102,12 @@ def test_no_upgrade_touches_it(host):
     """A newer version of each is there, and one of a package that nothing holds."""
     held = host.run("apt-mark showhold").stdout.split()
     assert {"docker.io", "containerd", "runc"} <= {*held} <= HELD
+    others = upgraded(host.run("apt-get -s dist-upgrade").stdout)
     host.run(FAKE)
     try:
         for verb in ("upgrade", "dist-upgrade"):
-            assert upgraded(host.run(f"apt-get -s {verb}").stdout) == {"tree"}
+            found = upgraded(host.run(f"apt-get -s {verb}").stdout)
+            assert found - others == {"tree"}
         assert host.run("apt-get -y install docker.io", check=False).returncode == 100
         # Unattended upgrades leave them alone even where somebody took the hold away.
         host.run(f"apt-mark unhold {' '.join(held)}")

@@ -222,7 +222,7 @@ def test_it_is_said_whose_sessions_end_and_why(host, lost):
 
 def test_they_log_in_again_with_what_they_have_now(host, lost):
     assert ssh(host, "ivan", f"cat {HIGH}; id -nG").stdout.split() == [
-        *("high", "ivan", "opensafely-people", "researchers")
+        *("high", "ivan", "opensafely-people", "opensafely-unprivileged", "researchers")
     ]
     assert ssh(host, "ivan", "sudo -n true", check=False).returncode
     assert as_(host, "rita", f"cat {MEDIUM}") == "medium\n"
