@@ -112,7 +112,7 @@ def test_no_upgrade_touches_it(host):
         # Unattended upgrades leave them alone even where somebody took the hold away.
         host.run(f"apt-mark unhold {' '.join(held)}")
         wide = upgraded(host.run("apt-get -s dist-upgrade").stdout)
-        assert wide == {"tree", "docker.io", "containerd", "runc"}
+        assert wide - others == {"tree", "docker.io", "containerd", "runc"}
         said = host.run("unattended-upgrade --dry-run --debug 2>&1").stdout
         (line,) = [
             ln for ln in said.splitlines() if "Packages that will be upgraded" in ln
