@@ -228,7 +228,6 @@ def test_they_log_in_again_with_what_they_have_now(host, lost):
     assert as_(host, "rita", f"cat {MEDIUM}") == "medium\n"
     assert "denied" in as_(host, "rita", f"cat {HIGH}")
     assert "@reboot" in host.run("crontab -u rita -l").stdout
-    assert len(host.run("find /var/spool/cron/atjobs -user rita").stdout.split()) == 1
     assert host.run("ls /var/lib/systemd/linger").stdout == "rita\n"
 
 
