@@ -19,7 +19,8 @@ from sandbox.sandbox import Sandbox  # noqa: E402
 
 
 CHECKOUT = "/srv/backend-server"
-COMMIT = "git add -A && git -c user.name=bench -c user.email=bench@localhost commit -qm people"
+# A clone has its objects in a pack.
+COMMIT = "git add -A && git -c user.name=bench -c user.email=bench@localhost commit -qm people; git gc --quiet"
 
 
 def public_key(name: str) -> str:

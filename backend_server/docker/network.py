@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from backend_server.docker.daemon import SERVICE
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -25,6 +26,9 @@ class DockerNetwork(Resource):
     bridge: str
     icc: bool = False
     ipv6: bool = False
+
+    def asks(self) -> tuple[str, ...]:
+        return (SERVICE,)
 
     def check(self, host: HostReader) -> Changes:
         found = host.docker_object(self.name)

@@ -109,11 +109,24 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
     with host.one_look():
         for _, resource in wanted:
             resource.foresee(host)
-        for name, resource in wanted:
-            outcome = _look(name, resource, host)
+        # Looked at while the programs that were begun are at work.
+        early = {
+            n: _look(*each, host) for n, each in enumerate(wanted) if _alone(each[1])
+        }
+        changed = False
+        for n, (name, resource) in enumerate(wanted):
+            # A change is seen by the checks after it.
+            outcome = None if changed else early.get(n)
+            outcome = outcome or _look(name, resource, host)
             if outcome.changes:
+                changed = True
                 host.expect(resource.label, outcome.changes, resource.notifies())
             yield outcome
+
+
+def _alone(resource: Resource) -> bool:
+    """Whether its check asks no program that was begun."""
+    return not resource.asks() and type(resource).foresee is Resource.foresee
 
 
 def walk(

@@ -9,6 +9,8 @@ from backend_server.host.reader import HostReader
 
 
 _STREAM = re.compile(r":([0-9]+) \(Stream\)")  # of a socket unit's addresses
+# Of ss(8). What stands behind the inode can be anybody's word: a control group's name.
+_LISTENS = re.compile(r"^LISTEN .*?:([0-9]+) +\S+:\*.*? ino:([0-9]+)", re.MULTILINE)
 
 
 def ports(host: HostReader, service: str, socket: str = "") -> set[str]:
@@ -29,11 +31,8 @@ def holders(host: HostReader, port: str) -> list[str]:
 
 
 def _listening(host: HostReader) -> Iterator[tuple[str, str]]:
-    for name in ("tcp", "tcp6"):
-        for line in (host.read(f"/proc/net/{name}") or "").splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A":  # it listens, as proc(5) has it
-                yield str(int(words[1][-4:], 16)), f"socket:[{words[9]}]"
+    for port, inode in _LISTENS.findall(host.tcp_listeners()):
+        yield port, f"socket:[{inode}]"
 
 
 def _sockets(host: HostReader, pid: str) -> set[str | None]:

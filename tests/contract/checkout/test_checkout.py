@@ -103,6 +103,18 @@ def test_links_inside_are_fine(checkout):
     assert judged(str(top)) == NOTHING
 
 
+def test_what_git_takes_away_meanwhile_is_no_obstacle(checkout):
+    top = checkout()
+    churn = 'while :; do mkdir -p "$1/ab"; : >"$1/ab/lock"; rm -r "$1/ab"; done'
+    argv = ["bash", "-c", churn, "bash", top / ".git/objects"]
+    git = subprocess.Popen(argv)
+    try:
+        assert [judged(str(top)) for _ in range(500)] == [NOTHING] * 500
+    finally:
+        git.kill()
+        git.wait()
+
+
 def test_the_virtual_environments_of_test_sh_are_no_obstacle(checkout):
     top = checkout()
     (top / ".venv/root/newest/bin").mkdir(parents=True)

@@ -214,6 +214,27 @@ def test_plan_tells_a_check_what_comes_before_it(house):
     assert [bool(o.changes) for o in plan(parts, house)] == [True, True]
 
 
+def test_plan_looks_at_the_rest_while_systemd_answers(house, monkeypatch):
+    """Once each, until something changes: what comes after that has to see it."""
+    looked = []
+    check = Lamp.check
+
+    def noted(lamp, host):
+        looked.append(lamp.name)
+        return check(lamp, host)
+
+    monkeypatch.setattr(Lamp, "check", noted)
+    monkeypatch.setattr(Lamp, "asks", lambda lamp: lamp.name[1:] and (lamp.name,))
+    parts = [component("x", lamps("a1", "b", "c1", "d"))]
+    house.lamps = dict.fromkeys(("a1", "b", "c1", "d"), True)
+    assert [o.changes for o in plan(parts, house)] == [()] * 4
+    assert looked == ["b", "d", "a1", "c1"]
+    looked.clear()
+    del house.lamps["c1"]
+    assert [bool(o.changes) for o in plan(parts, house)] == [False, False, True, False]
+    assert looked == ["b", "d", "a1", "c1", "d"]
+
+
 def test_plan_tells_a_check_what_will_be_pending(house):
     parts = [component("x", [Lamp("a", notify=("u.service",))])]
     assert not house.pending("u.service")

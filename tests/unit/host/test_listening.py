@@ -1,4 +1,4 @@
-"""Which process listens at a port: lines of /proc as they were on Debian 12."""
+"""Which process listens at a port: lines of ss(8) as they were on Debian 12."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from backend_server.host.listening import holders, ports
 from backend_server.host.reader import HostReader
 
 
-HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-LINE = "   0: {}:{:04X} {}:0000 {} 00000000:00000000 00:00000000 00000000     0        0 {} 1 0 100 0 0 10 0\n"
-V4, V6 = "0" * 8, "0" * 32
-LISTENS, TALKS = "0A", "01"
+# The last is the kernel's own, and its words are in no program's hand.
+LISTEN = """\
+LISTEN 0      128          0.0.0.0:22         0.0.0.0:*    ino:101 sk:1 cgroup:/system.slice/ssh.service <->
+LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*    uid:991 ino:104 sk:2 cgroup:/:80 a:* ino:102 <->
+LISTEN 0      2                  *:3389             *:*    uid:33 ino:103 sk:3 cgroup:unreachable:1 v6only:0 <->
+LISTEN 0      64              [::]:2049          [::]:*    sk:4 cgroup:/ v6only:1 <->
+"""
 
 
 @pytest.fixture
 def host(tmp_path, monkeypatch):
-    """sshd listens at 22, xrdp talks at 3389, and another program has that of IPv6."""
+    """sshd listens at 22, xrdp nowhere, and another program has 3389."""
     for pid, socket in (("7", 101), ("8", 102), ("9", 103)):
         folder = tmp_path / f"proc/{pid}/fd"
         folder.mkdir(parents=True)
         os.symlink(f"socket:[{socket}]", folder / "3")
-    net = tmp_path / "proc/net"
-    net.mkdir()
-    old = LINE.format(V4, 22, V4, LISTENS, 101) + LINE.format(V4, 3389, V4, TALKS, 102)
-    (net / "tcp").write_text(HEAD + old)
-    (net / "tcp6").write_text(HEAD + LINE.format(V6, 3389, V6, LISTENS, 103))
     reader = HostReader(tmp_path)
     units = {
         "ssh.service": {"MainPID": "7"},
@@ -38,6 +36,7 @@ def host(tmp_path, monkeypatch):
         },
         "old.socket": {"ActiveState": "inactive", "Listen": "[::]:23 (Stream)"},
     }
+    monkeypatch.setattr(reader, "tcp_listeners", lambda: LISTEN)
     monkeypatch.setattr(reader, "unit", lambda name: units.get(name, {}))
     return reader
 
