@@ -127,34 +127,25 @@ def above_open_to_others(top):
 def open_to_others_in(top):
     # type: (str) -> str
     """The first path in TOP that not only root can change, now or once it is made; '' if none."""
+    # Tests have their own Pythons there; root runs none of it.
+    apart = os.path.join(top, ".venv")
     folders = [top]
     while folders:
         folder = folders.pop()
         try:
-            found = open_to_others_right_in(folder, top, folders)
+            if open_to_others(os.lstat(folder)) or has_default_acl(folder):
+                return folder
+            for entry in os.scandir(folder):
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISLNK(found.st_mode):
+                    if not os.path.realpath(entry.path).startswith(top + "/"):
+                        return entry.path
+                elif open_to_others(found):
+                    return entry.path
+                elif stat.S_ISDIR(found.st_mode) and entry.path != apart:
+                    folders.append(entry.path)
         except FileNotFoundError:  # git took something away: once more
-            found = ""
             folders += [folder] if os.path.isdir(folder) else []
-        if found:
-            return found
-    return ""
-
-
-def open_to_others_right_in(folder, top, folders):
-    # type: (str, str, list[str]) -> str
-    """FOLDER or the first path in it that is so; '' if none. FOLDERS gets those it holds."""
-    if open_to_others(os.lstat(folder)) or has_default_acl(folder):
-        return folder
-    for entry in os.scandir(folder):
-        found = entry.stat(follow_symlinks=False)
-        if stat.S_ISLNK(found.st_mode):
-            if not os.path.realpath(entry.path).startswith(top + "/"):
-                return entry.path
-        elif open_to_others(found):
-            return entry.path
-        # Tests have their own Pythons there; root runs none of it.
-        elif stat.S_ISDIR(found.st_mode) and entry.path != os.path.join(top, ".venv"):
-            folders.append(entry.path)
     return ""
 
 
