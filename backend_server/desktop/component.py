@@ -13,6 +13,7 @@ from backend_server.desktop import xrdp
 from backend_server.desktop.certificate import OwnCertificate
 from backend_server.desktop.remote import SERVICE, RemoteDesktop
 from backend_server.desktop.resolver import NameServers
+from backend_server.desktop.roots_socket import RootsSocket
 from backend_server.engine.resource import Resource
 from backend_server.resources import (
     UNITS,
@@ -23,7 +24,6 @@ from backend_server.resources import (
     NoFile,
     NoPackages,
     Packages,
-    RootsSocket,
 )
 
 

@@ -9,10 +9,9 @@ from backend_server.checkout.backend import Share
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.outputs import credentials
-from backend_server.outputs.mount import MountPoint
+from backend_server.outputs.mount import Automount, MountPoint
 from backend_server.resources import (
     UNITS,
-    Automount,
     OperatorsFile,
     Packages,
     UnitFile,

@@ -8,6 +8,7 @@ from backend_server.engine.resource import AtPath
 from backend_server.host.mounts import is_immutable, is_mounted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.resources import Unit
 from backend_server.text.change import Changes, compare
 from backend_server.text.errors import Refused
 
@@ -44,3 +45,15 @@ class MountPoint(AtPath):
         if host.stat(self.path) is None:
             host.make_directory(self.path, 0o700, "root", "root")
         host.run("chattr", "+i" if self.immutable else "-i", self.path)
+
+
+class Automount(Unit):
+    """A unit that mounts when somebody looks; only enabled where the kernel cannot do that.
+
+    In a container it cannot: there the next boot on a machine starts it.
+    """
+
+    def check(self, host: HostReader) -> Changes:
+        if host.stat("/dev/autofs") is None:
+            return compare(enabled=(self._enabled(host), self.enabled))
+        return super().check(host)

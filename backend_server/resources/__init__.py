@@ -4,16 +4,15 @@ from backend_server.resources.directory import Acl, Directory
 from backend_server.resources.file import File, FileMode, NoFile
 from backend_server.resources.group import Group, Members, NotMembers, RootEquivalent
 from backend_server.resources.operators import OperatorsFile
-from backend_server.resources.package import Held, NoPackages, PackageLists, Packages
-from backend_server.resources.pam import PamProfile, SuOnlyFor
-from backend_server.resources.unit import Automount, Masked, NoSuid, RootsSocket, Unit
+from backend_server.resources.package import Held, NoPackages, Packages
+from backend_server.resources.pam import PamProfile
+from backend_server.resources.unit import Masked, Unit
 from backend_server.resources.unitfile import UNITS, UnitFile, timed
 from backend_server.resources.user import User
 
 
 __all__ = [
     "Acl",
-    "Automount",
     "Directory",
     "File",
     "FileMode",
@@ -23,15 +22,11 @@ __all__ = [
     "Members",
     "NoFile",
     "NoPackages",
-    "NoSuid",
     "NotMembers",
     "OperatorsFile",
-    "PackageLists",
     "Packages",
     "PamProfile",
     "RootEquivalent",
-    "RootsSocket",
-    "SuOnlyFor",
     "UNITS",
     "Unit",
     "UnitFile",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.text.change import Changes, compare, octal
+from backend_server.text.change import Changes, compare
 from backend_server.text.errors import CommandFailed
-from backend_server.text.parsers import parse_mount_points
 
 
 PEND = "pend"
@@ -103,62 +101,3 @@ class Masked(Resource):
 
     def apply(self, host: Host, changes: Changes) -> None:
         host.run("systemctl", "mask", "--now", self.name)
-
-
-class RootsSocket(Resource):
-    """What listens at this path answers root alone, where anything listens at all.
-
-    `unit` makes the path, by a setting of its own; `service` has to let go of it for that.
-    """
-
-    path: str
-    unit: str
-    service: str
-    mode: int = 0o600
-
-    def check(self, host: HostReader) -> Changes:
-        found = host.stat(self.path)
-        if found is None or not stat.S_ISSOCK(found.st_mode):
-            return ()
-        return compare(mode=(octal(stat.S_IMODE(found.st_mode)), octal(self.mode)))
-
-    def apply(self, host: Host, changes: Changes) -> None:
-        # Both at once: somebody who waits to be heard would start the service in between.
-        host.run("systemctl", "stop", self.unit, self.service)
-        host.run("systemctl", "start", self.unit)
-        host.run("systemctl", "start", self.service)
-
-
-class Automount(Unit):
-    """A unit that mounts when somebody looks; only enabled where the kernel cannot do that.
-
-    In a container it cannot: there the next boot on a machine starts it.
-    """
-
-    def check(self, host: HostReader) -> Changes:
-        if host.stat("/dev/autofs") is None:
-            return compare(enabled=(self._enabled(host), self.enabled))
-        return super().check(host)
-
-
-class NoSuid(Unit):
-    """By this unit all that is mounted at these places and below has nosuid and nodev.
-
-    Where a place is no file system of its own, it is mounted on itself.
-    """
-
-    places: tuple[str, ...] = ()
-    open: frozenset[str] = frozenset()
-
-    def check(self, host: HostReader) -> Changes:
-        mounts = parse_mount_points(host.read("/proc/self/mountinfo") or "")
-        open_ = set(self.places) - mounts.keys()
-        for point, options in mounts.items():
-            below = f"{point}/".startswith(tuple(f"{p}/" for p in self.places))
-            if below and not {"nosuid", "nodev"} <= options:
-                open_.add(point)
-        return super().check(host) + compare(open=(frozenset(open_), self.open))
-
-    def apply(self, host: Host, changes: Changes) -> None:
-        super().apply(host, changes)
-        host.run("systemctl", "restart", self.name)

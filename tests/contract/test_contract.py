@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.access.revoked_keys import RevokedKeys
+from backend_server.access.su import SuOnlyFor
 from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.setting import LoginDefs, NameSources
 from backend_server.base.sysctl import Sysctl
@@ -41,7 +42,6 @@ from backend_server.resources import (
     NotMembers,
     OperatorsFile,
     RootEquivalent,
-    SuOnlyFor,
     User,
 )
 from backend_server.text.change import Changes, compare

@@ -16,24 +16,23 @@ from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.inbound import Inbound
 from backend_server.base.nft import NftTable
+from backend_server.base.package_lists import PackageLists
 from backend_server.desktop.certificate import OwnCertificate
 from backend_server.desktop.remote import RemoteDesktop
+from backend_server.desktop.roots_socket import RootsSocket
 from backend_server.docker.daemon import DaemonJson
 from backend_server.docker.network import DockerNetwork
 from backend_server.docker.rules import DockerRules
 from backend_server.engine.resource import Resource
 from backend_server.jobs.component import jobrunner
+from backend_server.outputs.mount import Automount
 from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.resources import (
-    Automount,
     Held,
     Masked,
     NoPackages,
-    NoSuid,
-    PackageLists,
     Packages,
     PamProfile,
-    RootsSocket,
     Unit,
     UnitFile,
 )
@@ -41,6 +40,7 @@ from backend_server.run.place import load
 from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService
 from backend_server.storage.component import PLACES
+from backend_server.storage.nosuid import NoSuid
 from backend_server.text.roles import MARKER, UNPRIVILEGED
 from sandbox.command import CommandFailed
 from tests.contract import nouns as nouns_of_the_tool

@@ -6,11 +6,12 @@ from string import Template
 from typing import Iterator
 
 from backend_server.access.proof import Proven
+from backend_server.access.su import SuOnlyFor
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import File, SuOnlyFor
+from backend_server.resources import File
 from backend_server.text.roles import DEVELOPERS, ROLES
 
 

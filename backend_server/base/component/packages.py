@@ -5,17 +5,11 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
+from backend_server.base.package_lists import PackageLists
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import (
-    File,
-    NoFile,
-    NoPackages,
-    PackageLists,
-    Packages,
-    Unit,
-)
+from backend_server.resources import File, NoFile, NoPackages, Packages, Unit
 
 
 _ONE_LINE = Template("deb [signed-by=$keyring] $url $suite $areas\n")
