@@ -84,7 +84,9 @@ class Members(Resource):
             _settle(host, self.group, host.members(self.group), wanted)
 
     def _wanted(self, host: HostReader) -> frozenset[str]:
-        return self.users - revoked.names(host)
+        """Whose account could not be made is in no group, which holds up nobody else."""
+        users = self.users - revoked.names(host)
+        return frozenset(filter(host.will_have_account, users))
 
 
 class NotMembers(Resource):
