@@ -103,7 +103,8 @@ def _expire(host: Host, name: str) -> None:
 
 def _password(host: HostReader, name: str) -> str:
     entry = host.shadow().get(name)
-    return "" if entry is None or entry.never_set else "a password"
+    none = name not in host.users() or entry is None or entry.never_set
+    return "" if none else "a password"
 
 
 def _forget_password(host: Host, name: str) -> None:

@@ -54,6 +54,11 @@ def parse_group(text: str) -> dict[str, GroupEntry]:
     return entries
 
 
+def parse_gshadow(text: str) -> dict[str, str]:
+    """Password by group: of those lines that gpasswd(1) takes."""
+    return {row[0]: row[1] for row in _lines(text, fields=5) if len(row) == 4}
+
+
 def parse_subids(text: str) -> list[tuple[str, int, int]]:
     """Name or uid, first and last id, of subuid(5) and subgid(5)."""
     ranges = []
