@@ -138,9 +138,10 @@ def _uids(host: HostReader, user: PasswdEntry) -> Iterator[str]:
     nft takes none that overlap.
     """
     subids = host.parsed("/etc/subuid", parse_subids)
-    given = [(f, l) for who, f, l in subids if who in (user.name, str(user.uid))]
+    names = (user.name, str(user.uid))
+    given = [span for owner, *span in subids if owner in names]
     free = 0
-    for first, last in sorted([(user.uid, user.uid), *given]):
+    for first, last in sorted([[user.uid, user.uid], *given]):
         first = max(first, free)
         if first <= last:
             yield str(first) if first == last else f"{first}-{last}"

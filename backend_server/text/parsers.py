@@ -46,7 +46,7 @@ def parse_group(text: str) -> dict[str, GroupEntry]:
     entries: dict[str, GroupEntry] = {}
     for row in _lines(text, fields=4):
         name, _, gid, members = row + [""] * (4 - len(row))
-        names = frozenset(each.lstrip(_BLANKS) for each in members.split(",")) - {""}
+        names = frozenset(each.lstrip(BLANKS) for each in members.split(",")) - {""}
         with suppress(ValueError):
             new = GroupEntry(name, _id(gid), names)
             known = entries.get(name, new)
@@ -122,8 +122,8 @@ def parse_shadow(text: str) -> dict[str, ShadowEntry]:
     return entries
 
 
-_BLANKS = " \t\r\v\f"
-_DIGITS = re.compile(rf"[{_BLANKS}]*([+-]?)([0-9]+)")
+BLANKS = " \t\r\v\f"
+_DIGITS = re.compile(rf"[{BLANKS}]*([+-]?)([0-9]+)")
 _NO_ID = 2**32 - 1  # chown(2) and the kernel's loginuid mean nobody by it
 
 
@@ -155,7 +155,7 @@ def _lines(text: str, fields: int) -> Iterator[list[str]]:
     Split at newlines alone: users choose part of their line, and U+2028 must not hide it.
     """
     for line in text.split("\n"):
-        row = line.partition("\0")[0].lstrip(_BLANKS).split(":", fields - 1)
+        row = line.partition("\0")[0].lstrip(BLANKS).split(":", fields - 1)
         if row[0] and row[0][0] not in "+-#":
             yield row
 

@@ -14,6 +14,7 @@ from backend_server.text.parsers import (
     parse_subids,
 )
 
+
 pytestmark = pytest.mark.share("in force")
 
 LIBC = ctypes.CDLL(None)
@@ -190,7 +191,8 @@ def test_shadow(text):
 @examples
 def test_subids(text):
     for owner, first, last in parse_subids(text):
-        assert owner and 0 <= first <= last < NO_ID
+        assert owner
+        assert 0 <= first <= last < NO_ID
 
 
 def test_subids_that_are_there():
