@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from backend_server.checkout.keys import FOLDER as KEYS
+from backend_server.engine.engine import component, walk
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.people import applied, doors, odd_lines, revoking
+from backend_server.people import applied, doors, odd_lines, owned, revoking
 from backend_server.resources import Group, Members, User
 from backend_server.text.roles import MARKER
 from tests.unit.example import public_key
@@ -112,11 +113,8 @@ ACCOUNTS = [
 
 def others_of(path):
     """What is not about gus, which nobody may edit."""
-    return [
-        n
-        for n in Path(path).read_bytes().split(b"\n")
-        if n and not n.startswith(b"gus:")
-    ]
+    lines = Path(path).read_bytes().split(b"\n") if Path(path).exists() else ()
+    return [line for line in lines if line and not line.startswith(b"gus:")]
 
 
 def again(path, line):
@@ -158,6 +156,7 @@ def test_whoever_is_revoked_is_out(site, own, monkeypatch):
     assert HostReader().users()["gus"].uid == UID
     assert logs_in("gus")
     assert in_docker()
+    monkeypatch.setattr(owned, "files", lambda host, name: [])  # of all this machine
     process = begins()
     OWN[own]()
     if own == "as they were":  # then chage never ends
@@ -169,3 +168,28 @@ def test_whoever_is_revoked_is_out(site, own, monkeypatch):
     assert not logs_in("gus")
     assert not in_docker()
     assert not Path(KEYS, "gus").exists()
+
+
+def test_subordinate_ids_that_are_all_taken(site):
+    """findings/in-force/11-subuid-full: canonical/lxd#3901."""
+    for name in ("/etc/subuid", "/etc/subgid"):
+        Path(name).write_text("lxd:100000:600000000\n")
+    # As useradd does by itself, which the test would not notice otherwise.
+    assert run("useradd", "mallory").returncode
+    gus_is_here(site)
+    assert "gus" in HostReader().users()
+    assert Path("/etc/subuid").read_text() == "lxd:100000:600000000\n"
+
+
+def test_one_account_that_cannot_be_made_holds_up_nobody_else(site):
+    host = Host()
+    people = [User(n, home=f"/home/{n}", marker=MARKER) for n in ("ada", "gus", "rita")]
+    Path("/home/gus").write_text("somebody's")  # no folder, so no home
+    groups = (Group(MARKER), Group("developers"))
+    members = Members("developers", frozenset({"ada", "gus", "rita"}))
+    part = component("people", (*groups, *people, members))
+    found = {str(o.resource): o for o in walk((part,), host)}
+    assert found["User gus"].error
+    assert all(o.reached for o in found.values())
+    assert not any(o.error for name, o in found.items() if name != "User gus")
+    assert host.members("developers") == {"ada", "rita"}
