@@ -113,6 +113,8 @@ def parse_shadow(text: str) -> dict[str, ShadowEntry]:
     """The last field may be missing, and in an old form all after the fifth."""
     entries: dict[str, ShadowEntry] = {}
     for row in _lines(text, fields=9):
+        if len(row) == 6 and not row[5].strip(BLANKS):
+            row[5:] = ["", "", "", ""]
         if len(row) == 9 or (len(row) in (5, 8) and row[-1]):
             with suppress(ValueError):
                 changed, _, _, _, _, expires, _ = map(
@@ -128,24 +130,27 @@ _NO_ID = 2**32 - 1  # chown(2) and the kernel's loginuid mean nobody by it
 
 
 def _number(field: str) -> int:
-    """As glibc has it of 32 bits, by strtoul(3). Raises ValueError for what is none."""
+    """By strtoul(3). Raises ValueError for what is no number."""
     found = _DIGITS.fullmatch(field)
     if not found:
         raise ValueError(field)
-    number = min(int(found[2].lstrip("0")[:21] or "0"), 2**64 - 1)
-    return min(-number % 2**64 if found[1] == "-" else number, 2**32 - 1)
+    number = int(found[2].lstrip("0")[:21] or "0")
+    signed = -number if found[1] == "-" else number
+    return signed % 2**64 if number < 2**64 else 2**64 - 1
 
 
 def _id(field: str) -> int:
     number = _number(field)
-    if number == _NO_ID:
+    if number >= _NO_ID:
         raise ValueError(field)
     return number
 
 
 def _day(field: str) -> int | None:
-    day = _number(field) if field else -1
-    day -= 2**32 if day >= 2**31 else 0
+    number = _number(field) if field else _NO_ID
+    if number > _NO_ID:
+        raise ValueError(field)
+    day = number - 2**32 if number >= 2**31 else number
     return None if day == -1 else day
 
 
