@@ -11,6 +11,7 @@ from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
+from backend_server.text.parsers import PasswdEntry, parse_subids
 
 
 _PROOFS = "/var/lib/opensafely/proofs"
@@ -117,7 +118,7 @@ _GROUP = re.compile(r"\buid:@([\w.-]+)")
 def _has_account(line: str, host: HostReader) -> bool:
     named = _NAMED.search(line)
     name = named.group(1) if named else ""
-    return not name or name in host.users() or bool(host.planned(f"User {name}"))
+    return not name or host.will_have_account(name)
 
 
 def _numbered(line: str, host: HostReader) -> str | None:
@@ -128,18 +129,23 @@ def _numbered(line: str, host: HostReader) -> str | None:
     user = host.users().get(named.group(1))
     if user is None:
         return None
-    uids = [str(user.uid), *_subordinate(host, user.name)]
-    return _NAMED.sub(", ".join(uids), line)
+    return _NAMED.sub(", ".join(_uids(host, user)), line)
 
 
-def _subordinate(host: HostReader, name: str) -> list[str]:
-    """Ranges of uids that the account may give to processes of its own."""
-    rows = (line.split(":") for line in (host.read("/etc/subuid") or "").splitlines())
-    return [
-        f"{start}-{int(start) + int(count) - 1}"
-        for owner, start, count in (row for row in rows if len(row) == 3)
-        if owner == name and int(count)
-    ]
+def _uids(host: HostReader, user: PasswdEntry) -> Iterator[str]:
+    """The account's, and ranges that it may give to processes of its own.
+
+    nft takes none that overlap.
+    """
+    subids = host.parsed("/etc/subuid", parse_subids)
+    names = (user.name, str(user.uid))
+    given = [span for owner, *span in subids if owner in names]
+    free = 0
+    for first, last in sorted([[user.uid, user.uid], *given]):
+        first = max(first, free)
+        if first <= last:
+            yield str(first) if first == last else f"{first}-{last}"
+            free = last + 1
 
 
 def _line(each: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from backend_server.cli.arguments import parser
 from backend_server.cli.ending import say_error
 from backend_server.host.reader import HostReader
 from backend_server.run.place import Asked
-from backend_server.run.preflight import same_backend
+from backend_server.run.preflight import plain_path, same_backend
 from backend_server.text.errors import FAILED, REFUSED, Refused, UserError
 
 
@@ -43,6 +43,7 @@ def _act(words: list[str], checkout: str) -> int:
         act, asked = _asked(options, checkout)
         action = vars(options).get("action")
         if options.command != "show" and action not in _ALWAYS:
+            plain_path(asked.checkout)
             same_backend(asked, HostReader())
         return act(asked)
     except UserError as error:

@@ -16,7 +16,6 @@ from backend_server.run import consent
 from backend_server.run.place import Asked, Named, load
 from backend_server.run.run import Options, Run
 from backend_server.text.errors import OK, UserError
-from backend_server.text.releases import of_host
 
 
 class Revoke(Named):
@@ -79,7 +78,7 @@ def narrow(options: Narrow) -> int:
 def _narrow(asked: Narrow, host: Host) -> int:
     backend = load(asked.backend, asked.checkout)
     options = Options(**vars(asked))
-    before = applied.read(host, backend, of_host(host.os_release()))
+    before = applied.read(host, backend)
     if before is None:
         told(asked, {"done": ""}, ())
         return OK

@@ -140,7 +140,7 @@ def _parsed(text: str) -> Settings | None:
     """None for what dockerd would not take for a list of settings."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

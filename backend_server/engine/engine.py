@@ -136,7 +136,8 @@ def walk(
 ) -> Iterator[Outcome]:
     """Make it so, in declared order.
 
-    A failure ends its component and those that need it; all others still get their turn.
+    A failure ends its component and those that need it, unless the resource stands alone; all
+    others still get their turn.
     `about_to` is called before a resource is changed.
     """
     host.forget_plan()
@@ -149,7 +150,7 @@ def walk(
                 yield Outcome(part.name, resource, reached=False)
                 continue
             outcome = _settle(part.name, resource, host, about_to)
-            if outcome.error:
+            if outcome.error and not resource.stands_alone():
                 failed.add(part.name)
             yield outcome
 

@@ -34,6 +34,10 @@ class Resource(Frozen):
         """The files by which a wrong change here could shut everybody out of the host."""
         return ()
 
+    def stands_alone(self) -> bool:
+        """Whether all else goes on where this failed, as with one of many people."""
+        return False
+
     def asks(self) -> tuple[str, ...]:
         """The units that check will ask systemd about, so that one call can answer for all."""
         return ()

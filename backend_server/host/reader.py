@@ -202,6 +202,9 @@ class HostReader(Looking, Asking):
         """What this run will still change of the resource with this label."""
         return self._planned.get(label, ())
 
+    def will_have_account(self, name: str) -> bool:
+        return name in self.users() or bool(self.planned(f"User {name}"))
+
     def expect(self, label: str, changes: Changes, notices: Iterable[str]) -> None:
         """Remember a planned change, for the checks that come after it in the plan."""
         self._planned[label] = changes

@@ -12,14 +12,14 @@ from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.errors import Refused
-from backend_server.text.releases import Release
+from backend_server.text.releases import RELEASES, named
 
 
 RECORD = "/var/lib/opensafely/applied.json"
 
 
 def keep(host: Host, site: Site) -> None:
-    """Rosters, keys/ and pinned addresses of this run; as they were, they are left alone."""
+    """Rosters, keys/, pinned addresses and release of this run; as they were, they are left alone."""
     found = {
         "people": {
             roster: list(map(str, entries)) for roster, entries in site.people.items()
@@ -28,12 +28,16 @@ def keep(host: Host, site: Site) -> None:
             name: [key.bare for key in keys] for name, keys in sorted(site.keys.items())
         },
         "hosts": site.hosts,
+        "release": site.release.name,
     }
     record.keep(host, RECORD, found)
 
 
-def read(host: HostReader, backend: Backend, release: Release) -> Site | None:
-    """The place as it was then, with those whose time is over by now; None before a first run."""
+def read(host: HostReader, backend: Backend) -> Site | None:
+    """The place as it was then, with those whose time is over by now; None before a first run.
+
+    Its release too: what is wrong with os-release(5) keeps no door open.
+    """
     text = host.read(RECORD)
     if text is None:
         return None
@@ -47,6 +51,7 @@ def read(host: HostReader, backend: Backend, release: Release) -> Site | None:
             name: in_text("\n".join(lines)) for name, lines in found["keys"].items()
         }
         hosts = str(found["hosts"])
+        release = named(found.get("release", RELEASES[0].name))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused(
             f"{RECORD} cannot be read; wanted what the last run acted on",

@@ -11,7 +11,7 @@ from backend_server.checkout.keys import FOLDER as KEYS
 from backend_server.checkout.keys import in_text
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.people import crontabs, owned, processes
+from backend_server.people import crontabs, own_lines, owned, processes
 from backend_server.people.processes import Processes
 from backend_server.resources.group import LOST, note_lost
 from backend_server.text.change import counted
@@ -98,16 +98,21 @@ def _expiry(host: HostReader, name: str) -> str:
 
 
 def _expire(host: Host, name: str) -> None:
-    host.run("chage", "--expiredate", "0", name)
+    _ask(host, "chage", "--expiredate", "0", name)
+    if _expiry(host, name):
+        own_lines.shut(host, name)
 
 
 def _password(host: HostReader, name: str) -> str:
     entry = host.shadow().get(name)
-    return "" if entry is None or entry.never_set else "a password"
+    none = name not in host.users() or entry is None or entry.never_set
+    return "" if none else "a password"
 
 
 def _forget_password(host: Host, name: str) -> None:
-    host.run("usermod", "--password", "!", name)
+    _ask(host, "usermod", "--password", "!", name)
+    if _password(host, name):
+        own_lines.shut(host, name)
 
 
 def _second_factor(host: HostReader, name: str) -> str:
@@ -141,14 +146,11 @@ def _groups(host: HostReader, name: str) -> str:
 
 
 def _leave_groups(host: Host, name: str) -> None:
-    failed = None
     for group in _groups_to_leave(host, name):
-        try:
-            host.run("gpasswd", "--delete", name, group)
-        except CommandFailed as error:  # the others have their turn
-            failed = error
-    if failed:
-        raise failed
+        _ask(host, "gpasswd", "--delete", name, group)
+    left = _groups_to_leave(host, name)
+    if left:
+        own_lines.leave(host, name, left)
 
 
 def _sessions(host: HostReader, name: str) -> str:

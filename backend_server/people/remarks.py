@@ -7,12 +7,13 @@ from typing import Iterator
 from backend_server.checkout.gather import Site, developers, everybody, last_developers
 from backend_server.host.loginuid import person
 from backend_server.host.reader import HostReader
-from backend_server.people import lookalikes
+from backend_server.people import lookalikes, odd_lines
 from backend_server.people.offers import Verdict
 
 
 def remarks(site: Site, host: HostReader, verdict: Verdict) -> Iterator[str]:
     """Sentences: names that look alike, keys that are left out, and ways in that hang by one key."""
+    yield from odd_lines.notes(host)
     yield from lookalikes.notes(site, host)
     for name, left_out in sorted(verdict.left_out.items()):
         yield from (

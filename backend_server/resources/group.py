@@ -84,7 +84,9 @@ class Members(Resource):
             _settle(host, self.group, host.members(self.group), wanted)
 
     def _wanted(self, host: HostReader) -> frozenset[str]:
-        return self.users - revoked.names(host)
+        """Whose account could not be made is in no group, which holds up nobody else."""
+        users = self.users - revoked.names(host)
+        return frozenset(filter(host.will_have_account, users))
 
 
 class NotMembers(Resource):
@@ -110,8 +112,8 @@ class RootEquivalent(Resource):
 
     System accounts and the provider's are left alone. Accounts that carry the `marker` group
     are ours to take out. Any other person in it, one that sssd or LDAP knows too, is Refused:
-    taking a stranger's root away unasked could be the provider's only way in. A group that is
-    not there is fine.
+    taking a stranger's root away unasked could be the provider's only way in. So is another
+    account with root's own number. A group that is not there is fine.
     """
 
     group: str
@@ -123,6 +125,8 @@ class RootEquivalent(Resource):
         return (f"Members {self.group}",)
 
     def check(self, host: HostReader) -> Changes:
+        if self.group == "root":
+            _refuse_roots_number(self.provider, host)
         made_before = host.planned(f"Group {self.group}")
         if self.group not in host.groups() and not made_before:
             return ()
@@ -155,6 +159,16 @@ class RootEquivalent(Resource):
             name
             for name in host.members(self.group) - self.provider
             if name not in users or users[name].uid >= FIRST_PERSON
+        )
+
+
+def _refuse_roots_number(provider: frozenset[str], host: HostReader) -> None:
+    roots = (user.name for user in host.users().values() if user.uid == 0)
+    for name in sorted({*roots} - provider - {"root"}):
+        raise Refused(
+            f"{name} has uid 0 in /etc/passwd, so it is root, and no provider account",
+            hint=f"sed -i '/^ *{name}:/d' /etc/passwd, or add {name} to "
+            "provider_accounts in the backend's backend.py",
         )
 
 

@@ -48,6 +48,9 @@ class User(Resource):
     def holds_others(self) -> bool:
         return True
 
+    def stands_alone(self) -> bool:
+        return self.marker is not None
+
     def check(self, host: HostReader) -> Changes:
         found = host.users().get(self.name)
         home = host.stat(self.home)
@@ -121,6 +124,8 @@ class User(Resource):
     def _add(self, host: Host) -> None:
         options = ["--create-home", "--home-dir", self.home]
         options += ["--key", f"HOME_MODE={octal(self.home_mode)}"]
+        # Nobody here needs subordinate ids, and where none are left useradd would fail.
+        options += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
         options += ["--shell", self.shell, "--comment", self.comment]
         if self.system:
             options += ["--system", "--gid", self.name]

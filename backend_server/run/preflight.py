@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 from backend_server.base.component.identity import BACKEND_FILE
 from backend_server.host.reader import HostReader
 from backend_server.run.place import Asked
@@ -14,6 +18,16 @@ def can_be_managed(host: HostReader) -> None:
         raise Refused(
             "systemd does not run this machine; wanted a booted Ubuntu server",
             hint="to see it work here: sudo ./scripts/sandbox.sh test",
+        )
+
+
+def plain_path(checkout: Path) -> None:
+    """Raises Refused where a unit or a shell would read the path of the checkout otherwise."""
+    if not re.fullmatch(r"[\w/.+@:,=~-]+", str(checkout), re.ASCII):
+        better = re.sub(r"[^\w/.+@:,=~-]+", "-", str(checkout), flags=re.ASCII)
+        raise Refused(
+            f"the checkout is at {str(checkout)!a}; wanted a path without blanks, quotes, % and $",
+            hint=f"mv {shlex.quote(str(checkout))} {better}",
         )
 
 

@@ -16,7 +16,7 @@ from backend_server.host.reader import PENDING, HostReader
 from backend_server.host.sessions import desktops
 from backend_server.jobs import maintenance
 from backend_server.outputs import pushed
-from backend_server.people import held, reach
+from backend_server.people import held, odd_lines, reach
 from backend_server.run import watching
 from backend_server.services import meanwhile
 from backend_server.text.roles import ROLES
@@ -58,6 +58,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         ],
         "desktop_sessions": sum(1 for _ in desktops(host)),
         "outputs": outputs and pushed.summary(outputs),
+        "odd_lines": list(odd_lines.notes(host)),
         "pending": waiting,
         "unconfirmed": list(undo.differing(host)),
         "reboot_required": host.stat(REBOOT_REQUIRED) is not None,
@@ -95,6 +96,7 @@ def lines(found: dict[str, object]) -> Iterator[str]:
     yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
     if found["desktop_sessions"]:
         yield f"desktop     {found['desktop_sessions']} open: backend people sessions"
+    yield from (f"note        {line}" for line in _listed(found["odd_lines"]))
     yield f"pending     {' '.join(_listed(found['pending'])) or 'nothing'}"
     unconfirmed = _listed(found["unconfirmed"])
     if unconfirmed:

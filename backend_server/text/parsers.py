@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Iterator, Mapping, NamedTuple
 
 
 FIRST_PERSON = 1000  # UID_MIN of login.defs(5): below are the system's own accounts
@@ -31,19 +32,43 @@ class GroupEntry(NamedTuple):
 
 
 def parse_passwd(text: str) -> dict[str, PasswdEntry]:
-    entries = {}
-    for line in _lines(text, fields=7):
-        name, _, uid, gid, comment, home, shell = line
-        entries[name] = PasswdEntry(name, int(uid), int(gid), comment, home, shell)
+    """As glibc reads it, like the two below: it passes over bad lines, and a name's first counts."""
+    entries: dict[str, PasswdEntry] = {}
+    for row in _lines(text, fields=7):
+        name, _, uid, gid, *rest = row + [""] * (7 - len(row))
+        with suppress(ValueError):
+            entries.setdefault(name, PasswdEntry(name, _id(uid), _id(gid), *rest))
     return entries
 
 
 def parse_group(text: str) -> dict[str, GroupEntry]:
-    entries = {}
-    for name, _, gid, members in _lines(text, fields=4):
-        names = frozenset(filter(None, members.split(",")))
-        entries[name] = GroupEntry(name, int(gid), names)
+    """Members are those of all lines of a name: initgroups(3) goes through the whole file."""
+    entries: dict[str, GroupEntry] = {}
+    for row in _lines(text, fields=4):
+        name, _, gid, members = row + [""] * (4 - len(row))
+        names = frozenset(each.lstrip(BLANKS) for each in members.split(",")) - {""}
+        with suppress(ValueError):
+            new = GroupEntry(name, _id(gid), names)
+            known = entries.get(name, new)
+            entries[name] = known._replace(members=known.members | names)
     return entries
+
+
+def parse_gshadow(text: str) -> dict[str, str]:
+    """Password by group: of those lines that gpasswd(1) takes."""
+    return {row[0]: row[1] for row in _lines(text, fields=5) if len(row) == 4}
+
+
+def parse_subids(text: str) -> list[tuple[str, int, int]]:
+    """Name or uid, first and last id, of subuid(5) and subgid(5)."""
+    ranges = []
+    for row in _lines(text, fields=3):
+        with suppress(ValueError):
+            owner, first, count = row
+            start, number = _id(first), _number(count)
+            if number:
+                ranges.append((owner, start, min(start + number, _NO_ID) - 1))
+    return ranges
 
 
 def parse_getent(text: str) -> frozenset[str]:
@@ -85,23 +110,59 @@ class ShadowEntry(NamedTuple):
 
 
 def parse_shadow(text: str) -> dict[str, ShadowEntry]:
-    entries = {}
-    for name, password, changed, *_, expires, _ in _lines(text, fields=9):
-        entries[name] = ShadowEntry(password, _day(expires), _day(changed))
+    """The last field may be missing, and in an old form all after the fifth."""
+    entries: dict[str, ShadowEntry] = {}
+    for row in _lines(text, fields=9):
+        if len(row) == 6 and not row[5].strip(BLANKS):
+            row[5:] = ["", "", "", ""]
+        if len(row) == 9 or (len(row) in (5, 8) and row[-1]):
+            with suppress(ValueError):
+                changed, _, _, _, _, expires, _ = map(
+                    _day, row[2:] + [""] * (9 - len(row))
+                )
+                entries.setdefault(row[0], ShadowEntry(row[1], expires, changed))
     return entries
 
 
+BLANKS = " \t\r\v\f"
+_DIGITS = re.compile(rf"[{BLANKS}]*([+-]?)([0-9]+)")
+_NO_ID = 2**32 - 1  # chown(2) and the kernel's loginuid mean nobody by it
+
+
+def _number(field: str) -> int:
+    """By strtoul(3). Raises ValueError for what is no number."""
+    found = _DIGITS.fullmatch(field)
+    if not found:
+        raise ValueError(field)
+    number = int(found[2].lstrip("0")[:21] or "0")
+    signed = -number if found[1] == "-" else number
+    return signed % 2**64 if number < 2**64 else 2**64 - 1
+
+
+def _id(field: str) -> int:
+    number = _number(field)
+    if number >= _NO_ID:
+        raise ValueError(field)
+    return number
+
+
 def _day(field: str) -> int | None:
-    return int(field) if field else None
+    number = _number(field) if field else _NO_ID
+    if number > _NO_ID:
+        raise ValueError(field)
+    day = number - 2**32 if number >= 2**31 else number
+    return None if day == -1 else day
 
 
-def _lines(text: str, fields: int) -> list[list[str]]:
-    """Lines that have all their fields; NIS lines (+name) have not, and are nobody's.
+def _lines(text: str, fields: int) -> Iterator[list[str]]:
+    """Lines that have a name, of no more fields; NIS lines (+name) are nobody's.
 
     Split at newlines alone: users choose part of their line, and U+2028 must not hide it.
     """
-    rows = (line.split(":") for line in text.split("\n"))
-    return [row for row in rows if len(row) == fields and row[0][:1] not in ("+", "-")]
+    for line in text.split("\n"):
+        row = line.partition("\0")[0].lstrip(BLANKS).split(":", fields - 1)
+        if row[0] and row[0][0] not in "+-#":
+            yield row
 
 
 class PackageState(NamedTuple):
@@ -219,15 +280,15 @@ def parse_mount_points(text: str) -> dict[str, frozenset[str]]:
 
     Those with blanks in them are spelt in octal, as there.
     """
-    rows = (line.split() for line in text.splitlines())
-    return {row[4]: frozenset(row[5].split(",")) for row in rows}
+    rows = (line.split(" ") for line in text.split("\n"))
+    return {row[4]: frozenset(row[5].split(",")) for row in rows if row[5:]}
+
+
+# Whoever may mount by FUSE chooses a name of which the kernel spells no more than ASCII's blanks.
+_MOUNT = re.compile(r"^[0-9]+ [0-9]+ ([0-9]+):([0-9]+) .* - ([^ \n]+) ", re.MULTILINE)
 
 
 def parse_mounts(text: str) -> dict[tuple[int, int], str]:
     """The kind of file system by device, major and minor, of /proc/PID/mountinfo."""
-    found = {}
-    for line in text.splitlines():
-        mount, _, kind = line.partition(" - ")
-        major, _, minor = mount.split()[2].partition(":")
-        found[int(major), int(minor)] = kind.split()[0]
-    return found
+    rows = _MOUNT.findall(text)
+    return {(int(major), int(minor)): kind for major, minor, kind in rows}

@@ -1,6 +1,7 @@
 """Accounts and groups, made by the real useradd, groupadd and gpasswd."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,30 @@ def mallory_in_staff(sources):
     Path("/etc/nsswitch.conf").write_text(sources)
     text = Path("/etc/group").read_text()
     Path("/etc/group").write_text(text.replace("staff:x:50:", "staff:x:50:mallory"))
+
+
+ROOTS_NUMBER = [
+    "mallory:x:0:0",  # which glibc takes, though fields are missing
+    "mallory::0:0::/:/bin/sh",
+    " mallory:x:00:100:::/bin/false:more",
+    "ubuntu:x:0:0::/root:/bin/sh\nmallory:x:+0:0:::\nmallory:x:5:5:::",
+]
+
+
+@pytest.mark.parametrize("line", ROOTS_NUMBER)
+def test_whoever_has_root_s_number_is_root(line):
+    """And what the hint says to type ends it; the provider may have such an account."""
+    passwd = Path("/etc/passwd")
+    passwd.write_text(f"{line}\n{passwd.read_text()}")
+    assert subprocess.run(["id", "-u", "mallory"], capture_output=True).stdout == b"0\n"
+    with pytest.raises(Refused, match="mallory has uid 0") as refused:
+        exactly("root").check(HostReader())
+    assert exactly("staff").check(HostReader()) == ()
+    theirs = frozenset({"mallory", "ubuntu"})
+    assert RootEquivalent("root", frozenset(), theirs, MARKER).check(HostReader()) == ()
+    subprocess.run(["sh", "-c", refused.value.hint.partition(", or")[0]], check=True)
+    assert "mallory" not in HostReader().users()
+    assert exactly("root").check(HostReader()) == ()
 
 
 @pytest.mark.parametrize("name", ["emis", "test", "tpp"])
