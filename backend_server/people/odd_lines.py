@@ -27,13 +27,15 @@ _FILES: dict[str, tuple[Callable[[str], Sized], str]] = {
 def notes(host: HostReader) -> Iterator[str]:
     """A sentence for each, with what mends it: none of them is ours to edit."""
     for path, (parse, mends) in _FILES.items():
-        for number, why in _odd(host.read(path) or "", parse):
-            yield f"line {number} of {path} {why}: `{mends.format(number)}`"
+        lines = (host.read(path) or "").rstrip("\n").split("\n")
+        if len(host.parsed(path, parse)) < len(lines):
+            for number, why in _odd(lines, parse):
+                yield f"line {number} of {path} {why}: `{mends.format(number)}`"
 
 
-def _odd(text: str, parse: Callable[[str], Sized]) -> Iterator[tuple[int, str]]:
+def _odd(lines: list[str], parse: Callable[[str], Sized]) -> Iterator[tuple[int, str]]:
     first: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         found = parse(line)
         if not found and line.lstrip()[:1] not in ("", "#", "+", "-"):
             yield number, "cannot be read, and is passed over"
