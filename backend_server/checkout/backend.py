@@ -101,8 +101,9 @@ class Backend(Frozen):
     Where `dns` is false the host has no name servers: it knows the names in its hosts file,
     and no others. Where `hyperv` is true it is a guest of Hyper-V.
 
-    `database` is what jobs with access to the patients' database may reach,
-    as ADDRESS:PORT, and nothing else; where `dummy_data` is true there is no such database.
+    `database` is what jobs with access to the patients' database may reach, and nothing else:
+    ADDRESS:PORT, ADDRESS/BITS:PORT or ADDRESS:FIRST-LAST; where `dummy_data` is true there is
+    no such database.
     Where there is an `rdp_address`, reviewers come to it by remote desktop; 0.0.0.0 is every
     address of the host. With a `second_factor` they type, after their password, the code of
     the moment that their own device shows.

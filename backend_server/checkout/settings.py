@@ -43,9 +43,10 @@ def _share_problems(backend: Backend) -> list[Problem]:
 
 
 def _no_places(backend: Backend) -> list[Problem]:
-    """Rules of the packet filter hold addresses: no name, which could change, and no IPv6."""
+    """Rules of the packet filter hold addresses: no name, which could change."""
     said = [
-        f"database {place!a}: wanted ADDRESS:PORT, such as 192.0.2.30:1433"
+        f"database {place!a}: wanted ADDRESS:PORT of IPv4, which is all that containers have,"
+        " such as 192.0.2.30:1433, 192.0.2.0/28:1433 or 192.0.2.30:1433-1440"
         for place in backend.database
         if networks.place(place) is None
     ]

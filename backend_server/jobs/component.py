@@ -9,6 +9,7 @@ from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine.resource import Resource
+from backend_server.jobs.database import URL
 from backend_server.resources import UNITS, Directory, File, Unit
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
 from backend_server.text.roles import OPENSAFELY, OPENSAFELY_ID
@@ -34,7 +35,7 @@ nogroup:x:65534:
 
 def jobrunner(backend: Backend) -> Service:
     """Hands storage paths to the host's docker, so they are the same inside and outside."""
-    database = () if backend.dummy_data else ("DEFAULT_DATABASE_URL",)
+    database = () if backend.dummy_data else (URL,)
     return Service(
         name="jobrunner",
         title="runs the jobs that the controller asks for",

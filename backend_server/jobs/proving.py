@@ -11,6 +11,7 @@ from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.docker.containers import CANARY_LABEL
 from backend_server.host.writer import Host
+from backend_server.jobs import database
 from backend_server.jobs.listing import VOLUMES, containers
 from backend_server.services import choices, states
 from backend_server.text.errors import UserError
@@ -94,7 +95,7 @@ def _network(host: Host, site: Site, image: str) -> Iterator[Result]:
     try:
         with _canary(host, image) as (pid, gateway), _listener(gateway) as port:
             places = (f"tcp,{gateway},{port}", f"tcp,{gateway},22", *_STRANGERS)
-            databases = [f"tcp,{d.replace(':', ',')}" for d in site.backend.database]
+            databases = [f"tcp,{at},{to}" for at, to in database.to_try(site, host)]
             found = _probe(host, site, pid, (*places, *databases))
     except (UserError, OSError) as error:
         yield Result("network", FAILED, f"could not be tried: {error}")

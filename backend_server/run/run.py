@@ -13,6 +13,7 @@ from backend_server.engine.engine import Component, Outcome
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.jobs import database
 from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
@@ -76,7 +77,10 @@ class Run:
         """`outcomes` are what differs from what is declared."""
         self.outcomes = list(engine.plan(self.components, self.host))
         # Now, not at the end: a new name looks like another until it has an account itself.
-        self.remarks = list(remarks(self.site, self.host, self.verdict))
+        self.remarks = [
+            *remarks(self.site, self.host, self.verdict),
+            *database.notes(self.site),
+        ]
 
     def accept(self, names: Iterable[str]) -> None:
         """The keys that GitHub offers for these people are declared, and planned, too."""
@@ -127,6 +131,7 @@ class Run:
         declared = (r for part in self.components for r in part.resources)
         if any(isinstance(resource, ContainerService) for resource in declared):
             yield from states.degraded(self.site, self.host)
+            yield from database.differing(self.site, self.host)
 
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, NamedTuple
 from backend_server.checkout.gather import Site
 from backend_server.docker import usage
 from backend_server.host.reader import HostReader
-from backend_server.jobs import listing, updates
+from backend_server.jobs import database, listing, updates
 from backend_server.jobs.component import CERTIFICATES
 from backend_server.jobs.listing import FINISHED, LEFT, PREPARED, RUNNING, Job
 from backend_server.services import states
@@ -40,7 +40,7 @@ class Certificate(NamedTuple):
 
 def watched(site: Site, host: HostReader, today: date) -> Found:
     """By name, for programs; `degraded` has a sentence for each thing that needs somebody."""
-    degraded = list(states.degraded(site, host))
+    degraded = [*states.degraded(site, host), *database.differing(site, host)]
     here = _jobs(site, host, degraded)
     held, ends = updates.read(host), list(certificates(host, today))
     degraded += [str(certificate) for certificate in ends if certificate.unwell]

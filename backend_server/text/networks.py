@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+from typing import NamedTuple
 
 
 TABLE = "opensafely"  # the nftables table `inet opensafely`
@@ -14,18 +15,50 @@ DATABASE_BRIDGE = "opensafely-db"
 DESKTOP_PORT = 3389
 NO_DNS = "192.0.2.0"  # nobody: RFC 5737 keeps it free
 
+_PORT = "[1-9][0-9]{0,4}"
+_PLACE = re.compile(rf"([0-9.]+)(?:/([0-9]{{1,2}}))?:({_PORT})(?:-({_PORT}))?")
 _DOOR = re.compile(
     r"([1-9][0-9]{0,4})/(tcp|udp)(?: from ([0-9a-fA-F.:]+)(?:/([0-9]{1,3}))?)?"
 )
 
 
-def place(text: str) -> tuple[str, int] | None:
-    """Address and port of ADDRESS:PORT, IPv4; None where it is none."""
-    address, _, port = text.rpartition(":")
-    if is_ipv4(address) and port.isascii() and port.isdigit():
-        number = int(port)
-        return (address, number) if 0 < number < 65536 else None
-    return None
+class Place(NamedTuple):
+    """An address or a network of IPv4, and a port or several that follow each other."""
+
+    address: str
+    bits: int
+    first: int
+    last: int
+
+    @property
+    def exact(self) -> bool:
+        return self.bits == 32 and self.first == self.last
+
+    @property
+    def rule(self) -> str:
+        """The packet filter's, which accepts what goes there."""
+        at = self.address if self.bits == 32 else f"{self.address}/{self.bits}"
+        to = f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
+        return f"ip daddr {at} tcp dport {to} accept"
+
+    def holds(self, address: str, port: int) -> bool:
+        one, other = (
+            int.from_bytes(socket.inet_pton(socket.AF_INET, each), "big")
+            for each in (self.address, address)
+        )
+        same = one >> (32 - self.bits) == other >> (32 - self.bits)
+        return same and self.first <= port <= self.last
+
+
+def place(text: str) -> Place | None:
+    """Of ADDRESS:PORT, where /BITS and -LAST may follow each; None where it is none."""
+    found = _PLACE.fullmatch(text)
+    if not found or not is_ipv4(found[1]):
+        return None
+    address, bits, first, last = found.groups()
+    parsed = Place(address, int(bits or 32), int(first), int(last or first))
+    fits = 8 <= parsed.bits <= 32 and parsed.first <= parsed.last < 65536
+    return parsed if fits else None
 
 
 def door(text: str) -> str | None:

@@ -63,7 +63,7 @@ def rules(site: Site) -> str:
     return filled(
         site,
         FIREWALL,
-        database=_accept(database),
+        database="".join(f"        {each.rule}\n" for each in database),
         services=_accept(endpoints),
         reviewers="".join(map(_REVIEWER.format, (*_reviewers(site), f"@{MARKER}"))),
         providers="".join(map(_PROVIDER.format, providers)),

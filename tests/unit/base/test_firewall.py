@@ -39,9 +39,9 @@ def accepted(text, name):
 def test_each_backend(backend, tmp_path):
     site = site_of(backend, "ubuntu 24.04", tmp_path / "checkout")
     text = rules(site)
-    database = [p.replace(":", " . ") for p in site.backend.database]
-    found = accepted(text, "from_database_network")
-    assert found == ([("ip", ", ".join(database))] if database else [])
+    at = [each.rpartition(":") for each in site.backend.database]
+    wanted = [f"ip daddr {where} tcp dport {port} accept" for where, _, port in at]
+    assert chain(text, "from_database_network") == [*wanted, "goto refuse"]
     # Every endpoint is at one address, where https answers.
     assert accepted(text, "from_services") == [("ip", "157.245.31.108 . 443")]
     for name in ("refuse", "answers", "from_database_network", "from_services"):
@@ -67,8 +67,11 @@ def test_several_places_of_both_kinds(site):
         ("ip", "192.0.2.9 . 443, 192.0.2.9 . 8443"),
         ("ip6", "2001:db8::9 . 443"),
     ]
-    expected = [("ip", "192.0.2.30 . 1433, 192.0.2.31 . 1433")]
-    assert accepted(text, "from_database_network") == expected
+    assert chain(text, "from_database_network") == [
+        "ip daddr 192.0.2.31 tcp dport 1433 accept",
+        "ip daddr 192.0.2.30 tcp dport 1433 accept",
+        "goto refuse",
+    ]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -136,8 +139,10 @@ def test_no_door(text, tmp_path):
             "database:1433",
             "[2001:db8::1]:1433",
             "2001:db8::1:1433",
-            "192.0.2.0/24:1433",
         ),
+        *("192.0.2.0/7:1433", "192.0.2.0/33:1433", "192.0.2.0/:1433", "/24:1433"),
+        *("192.0.2.30:1433-", "192.0.2.30:1433-1432", "192.0.2.30:1433-65536"),
+        *("192.0.2.30:1433-1434-1435", "192.0.2.30/24/24:1", "192.0.2.0-192.0.2.9:1"),
         *("192.0.2.30:1433 ", " 192.0.2.30:1433", "192.0.2.30:14\n", "ü:1"),
     ],
 )
@@ -145,8 +150,29 @@ def test_no_place(text):
     assert networks.place(text) is None
 
 
-def test_a_place():
-    assert networks.place("192.0.2.30:1433") == ("192.0.2.30", 1433)
+# What stands in backend.py, its rule, whether it is one place, what it holds and what not.
+PLACES = [
+    (
+        *("192.0.2.30:1433", "ip daddr 192.0.2.30 tcp dport 1433 accept", True),
+        *([("192.0.2.30", 1433)], [("192.0.2.30", 1434), ("192.0.2.31", 1433)]),
+    ),
+    (
+        *("192.0.2.32/28:1433", "ip daddr 192.0.2.32/28 tcp dport 1433 accept", False),
+        *([("192.0.2.32", 1433), ("192.0.2.47", 1433)], [("192.0.2.48", 1433)]),
+    ),
+    (
+        *("192.0.2.30:1433-1440", "ip daddr 192.0.2.30 tcp dport 1433-1440 accept"),
+        *(False, [("192.0.2.30", 1433), ("192.0.2.30", 1440)], [("192.0.2.30", 1441)]),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "rule", "exact", "held", "apart"), PLACES)
+def test_a_place(text, rule, exact, held, apart):
+    found = networks.place(text)
+    assert (found.rule, found.exact) == (rule, exact)
+    assert [found.holds(*each) for each in held] == [True] * len(held)
+    assert [found.holds(*each) for each in apart] == [False] * len(apart)
 
 
 def test_mistakes_in_the_database_are_listed_with_all_others(tmp_path):
