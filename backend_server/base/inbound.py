@@ -16,9 +16,10 @@ INBOUND = "/etc/opensafely/from_outside.nft"  # included there
 
 _SSH = ("ssh.service", "ssh.socket")
 _DPORT = re.compile(r"(tcp|udp) dport { ([0-9, ]+) }")
-# Of ss(8): what waits, where, and the first of the programs that have it.
+# Of ss(8): what waits, where, and the first of the programs that have it. What a program calls
+# itself may have a line's end in it, and is too short for all that comes first on a line.
 _WAITS = re.compile(
-    r'^(tcp|udp) .* (?!127\.|\[::1\]|\[::ffff:127\.)\S+:([0-9]+) +\S+:\*(?: +users:\(\("([^"]+))?',
+    r'^(tcp|udp) +[A-Z]+ +[0-9]+ +[0-9]+ +(?!127\.|\[::1\]|\[::ffff:127\.)\S+:([0-9]+) +\S+:\*(?: +users:\(\("([^"]+))?',
     re.MULTILINE,
 )
 

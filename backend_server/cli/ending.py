@@ -18,8 +18,8 @@ from backend_server.text.errors import FAILED, OK, Refused, UserError
 
 
 def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
-    for line in lines:
-        print(line, flush=True, file=stream)
+    for line in lines:  # a name with a line's end in it makes no line of its own
+        print(line.replace("\n", "\n   | "), flush=True, file=stream)
 
 
 def told(asked: Asked, data: Mapping[str, object], lines: Iterable[str]) -> None:

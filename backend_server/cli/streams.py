@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Any
+
+from backend_server.engine.progress import CLEAR
+from backend_server.engine.report import printable
+
+
+# A line that is painted, and by us: nothing after its end is.
+_PAINTED = re.compile("(\033\\[[0-9;]+m)(.*)(\033\\[0m)")
 
 
 class Stream(io.FileIO):
@@ -21,6 +29,17 @@ class Stream(io.FileIO):
             return len(data)
 
 
+class Lines(io.TextIOWrapper):
+    """Text that cannot drive the terminal it is shown on, whoever gave it to us."""
+
+    def write(self, text: str) -> int:
+        found = _PAINTED.fullmatch(text)
+        before, inner, after = found.groups() if found else ("", text, "")
+        if text != CLEAR:
+            inner = "\n".join(map(printable, inner.split("\n")))
+        return super().write(before + inner + after)
+
+
 def lay() -> None:
     """Nobody need read what is printed, whatever the locale: no reason to leave a run half done."""
     sys.stdout, sys.stderr = (_text(fd) for fd in (1, 2))
@@ -28,4 +47,4 @@ def lay() -> None:
 
 def _text(fd: int) -> io.TextIOWrapper:
     buffer = io.BufferedWriter(Stream(fd, "w", closefd=False))
-    return io.TextIOWrapper(buffer, "utf-8", "backslashreplace", line_buffering=True)
+    return Lines(buffer, "utf-8", "backslashreplace", line_buffering=True)

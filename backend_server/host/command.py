@@ -57,7 +57,7 @@ def start(
     *,
     hears: bool = False,
     environment: Mapping[str, str] | None = None,
-) -> subprocess.Popen[str]:
+) -> subprocess.Popen[bytes]:
     """ARGV, running. Raises CommandFailed when it is not there."""
     try:
         return subprocess.Popen(
@@ -65,8 +65,6 @@ def start(
             stdin=subprocess.PIPE if hears else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
             cwd="/",
             env={**ENVIRONMENT, **(environment or {})},
             start_new_session=True,
@@ -79,15 +77,19 @@ def start(
 
 
 def answer(
-    process: subprocess.Popen[str],
+    process: subprocess.Popen[bytes],
     argv: tuple[str, ...],
     *,
     stdin: str = "",
     deadline_s: float,
 ) -> Output:
-    """What a program that was started as ARGV answered, as `run` has it."""
+    """What a program that was started as ARGV answered, as `run` has it.
+
+    Bytes that are no UTF-8 survive, as do the ends of lines: names of files have them too.
+    """
+    data = stdin.encode("utf-8", "surrogateescape")
     try:
-        stdout, stderr = process.communicate(stdin or None, timeout=deadline_s)
+        said = process.communicate(data or None, timeout=deadline_s)
     except BaseException as error:  # a deadline or Ctrl-C: leave nothing running behind
         end(process)
         if not isinstance(error, subprocess.TimeoutExpired):
@@ -96,10 +98,11 @@ def answer(
             f"`{line(argv)}` did not end within {deadline_s:g} seconds and was stopped",
             hint="run it by hand to see what it waits for",
         ) from None
+    stdout, stderr = (each.decode("utf-8", "surrogateescape") for each in said)
     return Output(process.returncode, stdout, stderr)
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Nothing of the program's group is left; pipes that a daemon of its holds are let go."""
     _signal(process, signal.SIGTERM)  # dpkg ends between two packages
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -111,7 +114,7 @@ def end(process: subprocess.Popen[str]) -> None:
             pipe and pipe.close()
 
 
-def _signal(process: subprocess.Popen[str], number: int) -> None:
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 

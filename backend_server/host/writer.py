@@ -110,10 +110,12 @@ class Host(HostReader):
     def clear_set_id(self, path: str, owner: int) -> None:
         """The file at PATH makes nobody somebody else; one of another owner is left alone."""
         at = parent_of(str(self.root), path, make=False)
-        with at as (folder, name), _opened(folder, name) as fd:
+        # Neither a socket nor somebody's lease keeps from it what is only pointed at.
+        with at as (folder, name), _opened(folder, name, os.O_PATH) as fd:
             found = os.fstat(fd)
-            if found.st_uid == owner and stat.S_ISREG(found.st_mode):
-                os.fchmod(fd, stat.S_IMODE(found.st_mode) & ~0o6000)
+            if found.st_uid == owner and not stat.S_ISLNK(found.st_mode):
+                mode = stat.S_IMODE(found.st_mode) & ~0o6000
+                os.chmod(f"/proc/self/fd/{fd}", mode)
 
     def mark_pending(self, unit: str, because: str, process: str = "") -> None:
         """Whatever happens now, the next run knows that `unit` has a change to notice.
@@ -149,9 +151,10 @@ class Host(HostReader):
 
 
 @contextlib.contextmanager
-def _opened(folder: int, name: str) -> Iterator[int]:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(name, flags, dir_fd=folder)
+def _opened(
+    folder: int, name: str, how: int = os.O_RDONLY | os.O_NONBLOCK
+) -> Iterator[int]:
+    fd = os.open(name, how | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         yield fd
     finally:

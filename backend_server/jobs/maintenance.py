@@ -15,6 +15,7 @@ from backend_server.host.writer import Host
 from backend_server.jobs import updates
 from backend_server.jobs.listing import DOCKER, Job, NoDocker, listed, running
 from backend_server.jobs.proving import DEGRADED, FAILED, OK, Result, proofs
+from backend_server.people import processes
 from backend_server.services import meanwhile
 from backend_server.text.change import counted
 from backend_server.text.errors import Refused, UserError
@@ -71,8 +72,8 @@ def _jobs(host: Host, site: Site) -> list[Job]:
     try:
         return listed(host, site.backend)
     except NoDocker as error:
-        names = (host.read(f"/proc/{pid}/comm") or "" for pid in host.names("/proc"))
-        if any(name.startswith("containerd-shim") for name in names):
+        found = processes.running(host).values()
+        if any(p.name.startswith("containerd-shim") and p.of_root for p in found):
             raise Refused(f"{error}, and containers run on", hint=error.hint) from None
         return []
 

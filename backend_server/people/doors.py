@@ -187,7 +187,8 @@ def _free_displays(host: Host, uid: int) -> None:
             found = host.stat(f"{folder}/{name}")
             ours = found is not None and found.st_uid == uid
             if ours and re.fullmatch(pattern, name):
-                host.remove(f"{folder}/{name}")
+                with contextlib.suppress(OSError, UserError):  # a folder is no server's
+                    host.remove(f"{folder}/{name}")
 
 
 def _unlooked(host: HostReader, name: str) -> str:
@@ -196,18 +197,17 @@ def _unlooked(host: HostReader, name: str) -> str:
 
 def look_through(host: Host, name: str) -> None:
     """What makes others them, or of a group of theirs, does not any more. Once is enough."""
-    found, failed = owned.files(host, name), []
+    found = owned.files(host, name)
     host.say(f"{name} still owns {owned.told(found)}")
     for path in owned.set_id(found):
         host.say(f"set-user-id and set-group-id taken from {name}'s {path!a}")
-        try:
+        with contextlib.suppress(OSError, UserError):  # what is left is seen below
             host.clear_set_id(path, host.users()[name].uid)
-        except OSError as error:
-            failed.append(f"{path!a}: {error.strerror}")
-    if failed:
+    left = owned.set_id(owned.files(host, name)) if owned.set_id(found) else ()
+    if left:
         raise UserError(
-            f"set-user-id or set-group-id files of {name}'s are left: {failed[0]}",
-            hint=f"find /home /tmp /var/tmp /srv -xdev -user {name} -perm /6000 -exec rm -i {{}} +",
+            f"set-user-id or set-group-id files of {name}'s are left, such as {left[0]!a}",
+            hint=owned.clearing(name),
         )
     host.remove(f"{LOST}/{name}")
 

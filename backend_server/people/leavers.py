@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Callable, Iterable, Iterator
+from typing import Callable, Iterable
 
 from backend_server.engine.resource import Resource
 from backend_server.host.loginuid import person
@@ -33,12 +33,7 @@ class Leavers(Resource):
         return compare(doors=(open_doors(host, *self._names(host)), self.doors))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        failed = [f for f in (_shut(host, name) for name in self._names(host)) if f]
-        if failed:
-            raise UserError(
-                "\n".join(map(str, failed)),
-                hint="\n".join(error.hint for error in failed),
-            )
+        _each(host, self._names(host), _shut)
 
     def _names(self, host: HostReader) -> list[str]:
         """A system account that somebody put into the group is nobody's to shut out."""
@@ -47,29 +42,31 @@ class Leavers(Resource):
         return sorted(name for name in found if users[name].uid >= FIRST_PERSON)
 
 
-def _shut(host: Host, name: str) -> UserError | None:
-    """What would not shut: the others have their turn all the same."""
-    failed = None
+def _shut(host: Host, name: str) -> None:
     if open_doors(host, name):
-        try:
-            for _ in shut_out(host, name):
-                pass
-        except UserError as error:
-            failed = error
-    return failed
-
-
-_TAKE = ("Members", "NotMembers", "RootEquivalent")  # what takes people out of groups
+        for _ in shut_out(host, name):
+            pass
 
 
 def _each(
-    act: Callable[[Host, str], object], host: Host, names: Iterable[str]
-) -> Iterator[UserError]:
-    for name in names:
+    host: Host, names: Iterable[str], *acts: Callable[[Host, str], object]
+) -> None:
+    """One after the other, for all of them: what fails for one keeps nothing back for others."""
+    failed: dict[str, UserError | OSError] = {}
+    for act, name in itertools.product(acts, names):
+        if name in failed:
+            continue
         try:
             act(host, name)
-        except UserError as error:
-            yield error
+        except (UserError, OSError) as error:
+            failed[name] = error
+    if failed:
+        hints = (getattr(error, "hint", "") for error in failed.values())
+        said = map(str, failed.values())
+        raise UserError("\n".join(said), hint="\n".join(filter(None, hints)))
+
+
+_TAKE = ("Members", "NotMembers", "RootEquivalent")  # what takes people out of groups
 
 
 class LostRoles(Resource):
@@ -94,11 +91,7 @@ class LostRoles(Resource):
         return compare(begun=(frozenset(begun), self.begun))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        """Of whatever cannot be shut, the others' is: processes before files."""
-        lost = sorted(self._lost(host))
-        failed = [*_each(end_sessions, host, lost), *_each(look_through, host, lost)]
-        if failed:
-            raise failed[0]
+        _each(host, sorted(self._lost(host)), end_sessions, look_through)
 
     def _lost(self, host: HostReader) -> dict[str, str]:
         """Of each of them the groups: by their mark, or which this run will take."""

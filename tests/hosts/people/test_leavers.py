@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import subprocess
 
 import pytest
 
-from sandbox.fixtures import quiet_timer
 from tests.hosts.doors import opens
-from tests.hosts.managing import CHECKOUT, KILLED, edited, manage, people_of, rests
+from tests.hosts.managing import CHECKOUT, KILLED, edited, people_of, rests
+from tests.hosts.people import at_work
+from tests.hosts.people.at_work import (
+    give_key,
+    key_of,
+    processes_of,
+    shell,
+    with_at_and_tmux,
+)
 from tests.hosts.programs import wait_until
 
 
@@ -46,25 +54,11 @@ for loop in '(exit 0);' 'sleep 0.001 &'; do
     setsid runuser -u $1 -- sh -c "while :; do $loop done" >/dev/null 2>&1 &
 done
 """
-# Whose processes: by any of their four uids, or by who logged in to start them.
-PROCESSES = r"""
-import glob, pwd, re, sys
-uid = str(pwd.getpwnam(sys.argv[1]).pw_uid)
-for process in glob.glob("/proc/[0-9]*"):
-    try:
-        uids = re.search("Uid:(.*)", open(process + "/status").read()).group(1).split()
-        if uid in (*uids, open(process + "/loginuid").read()):
-            print(open(process + "/cmdline").read().replace("\0", " "))
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-"""
 
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    host = shared_warm_host("emis", shape=[quiet_timer])
-    host.run("apt-get -qq install --no-install-recommends at tmux 2>&1")
-    return host
+    return with_at_and_tmux(shared_warm_host, "emis")
 
 
 @contextlib.contextmanager
@@ -72,37 +66,21 @@ def on_roster(host, *names, roster=DEVELOPERS):
     """They are there too, with ada's key."""
     lines = "".join(f"{name}\n" for name in names)
     for name in names:
-        host.run(f"cp -n {CHECKOUT}/keys/ada {CHECKOUT}/keys/{name}")
+        give_key(host, name)
     with edited(host, roster, host.read(roster) + lines):
         yield
 
 
-def run(host, words="--yes --offline"):
-    done = manage(host, words, backend="emis")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def shell(host, script, *words):
-    """As root, with $1 …"""
-    return host.run(f'bash -c "$SCRIPT" - {" ".join(words)}', env={"SCRIPT": script})
+run = functools.partial(at_work.run, backend="emis")
 
 
 def arranged(host, *names):
     for name in names:
-        shell(host, ARRANGE, name)
-
-
-def processes_of(host, name):
-    return host.run(f"python3 -I -S - {name}", stdin=PROCESSES).stdout.splitlines()
-
-
-def key_of(host, name):
-    return host.people[name if name in host.people else "ada"].key
+        assert shell(host, ARRANGE, name).returncode == 0
 
 
 @contextlib.contextmanager
-def at_work(host, name, script):
+def session_of(host, name, script):
     """Over ssh: what SCRIPT started goes on, and then a session that is open."""
     argv = host.ssh_argv(name, key_of(host, name), f"{script}\nsleep 7000")
     session = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
@@ -160,15 +138,15 @@ def test_every_door_of_two_leavers(host):
             run(host)
             arranged(host, "linus", "linus-b", "rita")
             home = files_in(host, "/home/rita")
-            linus = at_work(host, "linus", AT_WORK + WITH_SUDO)
-            rita = at_work(host, "rita", AT_WORK)
-            stays = at_work(host, "linus-b", "true")
+            linus = session_of(host, "linus", AT_WORK + WITH_SUDO)
+            rita = session_of(host, "rita", AT_WORK)
+            stays = session_of(host, "linus-b", "true")
             entered = contextlib.ExitStack()
             sessions = [entered.enter_context(way) for way in (linus, rita, stays)]
             wait_until(lambda: "sleep 7002 " in processes_of(host, "linus"))
             assert may_act(host, "linus") == {"sudo", "cron", "su"}
             namesake = processes_of(host, "linus-b"), arrangements(host, "linus-b")
-            shell(host, FORKING, "linus")
+            assert shell(host, FORKING, "linus").returncode == 0
         with edited(host, RESEARCHERS, "# nobody\n"), entered:
             done = run(host)
             assert [session.wait(10) for session in sessions[:2]] == [255, 255]
@@ -231,10 +209,7 @@ def attempt(host, step):
         run(host)
         arranged(host, "linus")
     host.run("runuser -u linus -- setsid sleep 7000 >/dev/null 2>&1 &")
-    done = host.run(
-        f'bash -c "$ATTEMPT" - {step}', env={"ATTEMPT": ATTEMPT}, check=False
-    )
-    return done.returncode
+    return shell(host, ATTEMPT, step).returncode
 
 
 def test_killed_between_any_two_steps(host, pytestconfig):

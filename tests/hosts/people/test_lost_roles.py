@@ -8,8 +8,15 @@ import subprocess
 
 import pytest
 
-from sandbox.fixtures import quiet_timer
 from tests.hosts.managing import CHECKOUT, KILLED, edited, history, manage, rests
+from tests.hosts.people.at_work import (
+    give_key,
+    key_of,
+    processes_of,
+    run,
+    shell,
+    with_at_and_tmux,
+)
 from tests.hosts.programs import in_background, wait_until
 
 
@@ -73,6 +80,7 @@ exec >/dev/null 2>&1 </dev/null
 sudo setsid waits ivan.root head -n 1 /etc/shadow &
 sudo -iu opensafely setsid waits ivan.service id -un &
 setsid waits ivan.sudo sudo -n id -un &
+echo 'sudo waits ivan.at head -n 1 /etc/shadow' | at now
 """
 OF_VERA = "cp /bin/bash /dev/shm/of-vera; chmod 4755 /dev/shm/of-vera"
 OF_GUS = f"""
@@ -81,23 +89,11 @@ cd /tmp
 setsid waits gus.daemon cat {MEDIUM} &
 """
 OF_GUS_SET_ID = "cp /bin/bash /tmp/of-gus && chmod 4755 /tmp/of-gus"
-WHOSE = r"""
-import glob, pwd, re, sys
-uid = str(pwd.getpwnam(sys.argv[1]).pw_uid)
-for process in glob.glob("/proc/[0-9]*"):
-    try:
-        uids = re.search("Uid:(.*)", open(process + "/status").read()).group(1).split()
-        if uid in (*uids, open(process + "/loginuid").read()):
-            print(open(process + "/cmdline").read().replace("\0", " "))
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-"""
 
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    host = shared_warm_host("test", shape=[quiet_timer])
-    host.run("apt-get -qq install --no-install-recommends at tmux 2>&1")
+    host = with_at_and_tmux(shared_warm_host, "test")
     host.write("/usr/bin/waits", WAITS, 0o755)
     host.run(OPEN_PLACE)
     return host
@@ -109,35 +105,25 @@ def rosters(host, people):
     with contextlib.ExitStack() as stack:
         for roster, names in people.items():
             for name in (each.split()[0] for each in names):
-                host.run(f"cp -n {CHECKOUT}/keys/ada {CHECKOUT}/keys/{name}")
+                give_key(host, name)
             text = "".join(f"{name}\n" for name in names)
             stack.enter_context(edited(host, ROSTERS[roster], text))
         yield
-
-
-def run(host, words="--yes --offline"):
-    done = manage(host, words)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def key_of(host, name):
-    return host.people[name if name in host.people else "ada"].key
 
 
 def ssh(host, name, command, check=True):
     return host.ssh(name, key_of(host, name), command, check)
 
 
+def become(name):
+    return ("runuser", "-u", name, "--")
+
+
 def as_(host, name, command):
     """What a process of theirs says, with the groups that they have now."""
-    script = f'runuser -u {name} -- bash -c "$SCRIPT"'
+    script = f'{" ".join(become(name))} bash -c "$SCRIPT"'
     done = host.run(script, check=False, env={"SCRIPT": command})
     return done.stdout + done.stderr
-
-
-def whose(host, name):
-    return host.run(f"python3 -I -S - {name}", stdin=WHOSE).stdout.splitlines()
 
 
 def tried(host):
@@ -182,7 +168,7 @@ def lost(host, tmp_path_factory):
                 ("gus", OF_GUS_SET_ID),
             ):
                 as_(host, name, script)
-            wait_until(lambda: len(tried(host)) == 8)
+            wait_until(lambda: len(tried(host)) == 9)
             folder = tmp_path_factory.mktemp("mux")
             with multiplexed(host, "rita", folder) as another:
                 assert another(f"cat {HIGH}").stdout == "high\n"
@@ -203,7 +189,7 @@ def test_nothing_of_before_goes_on(host, lost):
     assert set(found.values()) == {"waits"}, found
     assert late == ""
     for name in ("ivan", "rita", "vera"):
-        assert whose(host, name) == []
+        assert processes_of(host, name) == []
     assert rests(host, words="--offline")
 
 
@@ -265,6 +251,90 @@ def test_where_people_write_nobody_becomes_somebody_else(host, lost, place):
     assert said.split()[0] not in ("0", "bash:"), said
 
 
+# ---- whatever their files are called
+
+
+# Programs, a pipe and a socket, each of them set-user-id and set-group-id; and in the place of a
+# lock of an X server's, a folder.
+OF_ANY_NAME = r"""
+import os, shutil, socket
+os.makedirs("/tmp/.X99-lock", exist_ok=True)
+if os.path.exists("/tmp/of-gus"):
+    os.unlink("/tmp/of-gus")
+os.chdir("/home/gus")
+for name in (b"c\rd", b"n\nl", b"\xff\xfe", b"\x1b]0;mine\a\x1b[2J", b"\xe2\x80\xa8", b"'; : ", b"-"):
+    shutil.copy(b"/bin/true", name)
+    os.chmod(name, 0o6755)
+for name in ("pipe", "socket"):
+    if not os.path.exists(name):
+        os.mkfifo(name) if name == "pipe" else socket.socket(socket.AF_UNIX).bind(name)
+    os.chmod(name, 0o6755)
+"""
+NUMBER = 9
+
+
+def set_id_of_gus(host):
+    find = "find /home /tmp /var/tmp /dev/shm /srv -user gus -perm /6000 ! -type d"
+    return len(host.run(f"{find} -printf x").stdout)
+
+
+def files_of_any_name(host):
+    host.run("runuser -u gus -- python3 -I -S -", stdin=OF_ANY_NAME)
+    assert set_id_of_gus(host) == NUMBER
+
+
+def drives_no_terminal(done):
+    return (done.stdout + done.stderr).replace("\n", "").isprintable()
+
+
+def test_what_files_are_called_keeps_nothing_open(host):
+    others = {"researchers": ("rita", "gus"), "reviewers": ("hank",)}
+    with rosters(host, BEFORE):
+        run(host)
+        files_of_any_name(host)
+        works = in_background(host, *become("vera"), "sleep", "7000")
+        with works, rosters(host, others):
+            done = run(host)
+            assert drives_no_terminal(done)
+            assert r"'/home/gus/c\rd'" in done.stderr
+            assert set_id_of_gus(host) == 0
+            assert processes_of(host, "vera") == []
+            assert rests(host, words="--offline")
+        files_of_any_name(host)
+        done = manage(host, "people revoke gus --why 'a laptop was stolen'")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert drives_no_terminal(done)
+        assert set_id_of_gus(host) == 0
+
+
+def test_a_file_that_nobody_can_change_is_named(host):
+    """With a command that does the rest of it, and none of root's work for whoever swaps it."""
+    kept = r"/home/gus/$'c\rd'"
+    with rosters(host, BEFORE):
+        manage(host, "people readmit gus")
+        run(host)
+        files_of_any_name(host)
+        host.run(f'bash -c "chattr +i {kept}"')
+        done = manage(host, "people revoke gus --why 'a laptop was stolen'")
+        assert done.returncode == 1
+        assert drives_no_terminal(done)
+        assert set_id_of_gus(host) == 1
+        assert r"'/home/gus/c\rd'" in done.stderr
+        host.run(f'bash -c "chattr -i {kept}"')
+        (command,) = re.findall("(setpriv .*)", done.stderr)
+        files_of_any_name(host)
+        host.run("cp /bin/true /home/gus/of-root; chmod 6755 /home/gus/of-root")
+        host.run("runuser -u gus -- ln -s /home/gus/of-root /home/gus/link")
+        host.run(command)
+        assert set_id_of_gus(host) == 0
+        assert host.run("stat -c %a /home/gus/of-root").stdout == "6755\n"
+        host.run("rm /home/gus/of-root")
+        done = manage(host, "--offline")
+        assert done.returncode == 0, done.stdout + done.stderr
+        manage(host, "people readmit gus")
+    run(host)
+
+
 # ---- by its date, and killed
 
 
@@ -288,10 +358,10 @@ def the_day_comes(host):
         host.run("rm -f /run/tried/*")
         with in_background(host, "flock", "-o", "/run/gate", "sleep", "infinity"):
             ssh(host, "ivan", OF_IVAN)
-            wait_until(lambda: len(tried(host)) == 3)
+            wait_until(lambda: len(tried(host)) == 4)
             host.run(f"sed -i s/2999-12-31/$(date -u +%F)/ {APPLIED}")
             yield
-            assert whose(host, "ivan") == []
+            assert processes_of(host, "ivan") == []
         assert set(tried(host).values()) == {"waits"}
         assert "researchers" in ssh(host, "ivan", "id -nG").stdout
         assert ssh(host, "ivan", "sudo -n true", check=False).returncode
@@ -310,13 +380,10 @@ def test_killed_with_the_group_gone_and_all_else_going_on(host):
     host.write("/opt/killed.py", KILLED.read_text())
     with the_day_comes(host):
         for step in range(1, 100):
-            attempt = host.run(
-                f'bash -c "$ATTEMPT" - {step}', False, env={"ATTEMPT": ATTEMPT}
-            )
-            assert attempt.returncode == 137
+            assert shell(host, ATTEMPT, step).returncode == 137
             if "developers" not in host.run("id -nG ivan").stdout:
                 break
-        assert whose(host, "ivan")
+        assert processes_of(host, "ivan")
         assert host.run("ls /run/opensafely/lost").stdout == "ivan\n"
         host.run(NARROW)
     run(host)
