@@ -66,7 +66,8 @@ def shut_out(host: Host, name: str) -> Iterator[tuple[str, str]]:
     if left:
         raise UserError(
             f"still open after every door was tried: {'; '.join(sorted(left))}",
-            hint="\n".join(whys) or f"see what opens them again, as {name} or as root",
+            hint="\n".join(dict.fromkeys(whys))
+            or f"see what opens them again, as {name} or as root",
         )
 
 

@@ -75,10 +75,6 @@ def test_any_locale_of_the_caller_will_do():
     subprocess.run(argv, env={"LC_ALL": "C"}, check=True)
 
 
-def test_bytes_that_are_no_text_do_not_stop_anything():
-    assert shell(r"printf 'a\377b'").stdout == "a\ufffdb"
-
-
 def test_a_program_that_is_not_there():
     with pytest.raises(CommandFailed, match="could not be started: No such file"):
         run("no-such-program")
@@ -156,3 +152,9 @@ def test_an_interrupt_leaves_nothing_running(nap):
     with pytest.raises(KeyboardInterrupt):
         shell("sleep NAP & sleep NAP".replace("NAP", nap()))
     assert still_there(nap()) == []
+
+
+def test_bytes_of_names_survive_and_so_do_ends_of_lines():
+    names = os.fsdecode(b"c\rd\r\n\xff\xe2\x80\xa8\0")
+    assert run("printf", r"c\rd\r\n\377\342\200\250\0").stdout == names
+    assert run("cat", stdin=names).stdout == names

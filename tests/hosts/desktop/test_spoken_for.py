@@ -18,7 +18,7 @@ from tests.hosts.desktop.desktops import CANARY
 from tests.hosts.desktop.exits import PLACE, PYTHON, answers, watched
 from tests.hosts.desktop.reachable import PRIVILEGED
 from tests.hosts.desktop.remote import let_in
-from tests.hosts.managing import manage, rests
+from tests.hosts.managing import CHECKOUT, edited, manage, rests
 from tests.hosts.programs import in_background, wait_until
 from tests.hosts.releases import NEIGHBOURS
 
@@ -56,8 +56,8 @@ def as_user(name, line):
     return f"runuser -u {name} -- sh -c {shlex.quote(line)}"
 
 
-def heals(host, backend="emis"):
-    return manage(host, "--offline", backend=backend).returncode in (0, 4)
+def heals(host, backend="emis", words="--offline"):
+    return manage(host, words, backend=backend).returncode in (0, 4)
 
 
 # ---- programs that act as root
@@ -184,6 +184,80 @@ def test_on_other_releases(neighbour):
     assert host.run(as_user("ada", "sudo -n id -u")).stdout == "0\n"
     assert kept(host, "COMMAND=/usr/bin/id -u")
     assert rests(host, words="--offline")
+
+
+# ---- the system bus
+
+BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus")
+EMIT = f"busctl --destination={{}} emit /canary org.example.Canary Word s {CANARY}-{{}}"
+
+
+def test_the_bus_carries_no_word_of_theirs(host):
+    """To whoever listens, or to one alone; what root sends after it comes."""
+    listen = ("dbus-monitor", "--system", "interface='org.example.Canary'")
+    who = ("setpriv", "--reuid=rita", "--regid=rita", "--init-groups", "--")
+    with in_background(host, *who, *listen) as rita:
+        name = lines_until(rita, 'string ":')[-1].split('"')[1]
+        for user in ("gus", "ubuntu"):
+            for each in ("", name):
+                line = EMIT.format(each, user).replace("--destination= ", "")
+                host.run(as_user(user, line), check=False)
+        host.run(EMIT.format(name, "root"))
+        said = "".join(lines_until(rita, f"{CANARY}-root"))
+    assert said.count(f"{CANARY}-ubuntu") == 2
+    assert f"{CANARY}-gus" not in said
+
+
+def lines_until(program, word):
+    found = [program.line()]
+    while word not in found[-1]:
+        assert found[-1], f"no {word} in {found}"
+        found.append(program.line())
+    return found
+
+
+def test_the_bus_keeps_no_word_of_theirs_for_others(host):
+    """Neither what they wait for, which its statistics tell, nor what they inhibit."""
+    logind = ("org.freedesktop.login1", "/org/freedesktop/login1")
+    asks = {
+        "statistics": (*BUS, f"{BUS[0]}.Debug.Stats", "GetAllMatchRules"),
+        "inhibitors": (*logind, f"{logind[0]}.Manager", "ListInhibitors"),
+        "sessions": (*logind, "org.freedesktop.DBus.Properties", "GetAll", "s", "''"),
+    }
+    found = {
+        user: {
+            what
+            for what, words in asks.items()
+            if not host.run(
+                as_user(user, f"busctl call {' '.join(words)}"), check=False
+            ).returncode
+        }
+        for user in ("root", "ubuntu", "gus")
+    }
+    assert found["root"] == {*asks}
+    assert found["ubuntu"] == {"inhibitors", "sessions"}
+    assert found["gus"] == {"sessions"}
+
+
+POLICY = "/etc/dbus-1/system.d/opensafely.conf"
+
+
+def test_the_bus_knows_who_has_become_a_reviewer(neighbour):
+    """Of somebody who has asked it before, too; these hosts have no desktop, and so no rules."""
+    host = neighbour
+    host.write(POLICY, host.read(f"{CHECKOUT}{POLICY}"))
+    ask = as_user(
+        "rita", "busctl call org.freedesktop.systemd1 / org.freedesktop.DBus.Peer Ping"
+    )
+    host.run(f"systemctl reload dbus; {ask}")
+    roster = f"{CHECKOUT}/test/reviewers"
+    with edited(host, roster, "rita\n"):
+        assert heals(host, "test", "--yes --offline")
+        assert "Access denied" in host.run(ask, check=False).stderr
+        assert rests(host, words="--offline")
+    host.run(f"rm {POLICY}")
+    assert heals(host, "test", "--yes --offline")
+    host.run(ask)
 
 
 # ---- the journal

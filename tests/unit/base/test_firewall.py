@@ -5,11 +5,13 @@ import re
 import pytest
 
 from backend_server.base.component.firewall import firewall, inbound, rules
+from backend_server.base.inbound import Inbound
 from backend_server.base.nft import NftTable
 from backend_server.checkout.gather import gather
 from backend_server.desktop import component
 from backend_server.docker.component import HELD, docker
 from backend_server.docker.daemon import DaemonJson
+from backend_server.host.reader import HostReader
 from backend_server.resources import Held, Packages, UnitFile
 from backend_server.text import networks
 from backend_server.text.errors import Refused
@@ -250,3 +252,22 @@ def test_needrestart_skips_what_runs_containers_and_desktops():
         assert any(re.search(p, f"{name}.service") for p in patterns)
     for name in ("ssh", "cron", "my-docker"):
         assert not any(re.search(p, f"{name}.service") for p in patterns)
+
+
+# Of ss(8), where two programs that have one socket call themselves `\\ntcp  x:1 y:*`.
+LISTENERS = """\
+udp UNCONN 0      0            *:6124       *:* users:(("python3",pid=7,fd=4))
+tcp LISTEN 0      128    0.0.0.0:6123 0.0.0.0:* users:(("
+tcp  x:1 y:*",pid=8,fd=3),("
+tcp  x:1 y:*",pid=7,fd=3))
+tcp LISTEN 0      128 127.0.0.1:6125 0.0.0.0:* users:(("sh",pid=9,fd=3))
+tcp LISTEN 0      128    0.0.0.0:2024 0.0.0.0:*
+"""
+
+
+def test_a_program_lists_no_other_by_what_it_calls_itself(monkeypatch, tmp_path):
+    monkeypatch.setattr(HostReader, "listeners", lambda self: LISTENERS)
+    noun = Inbound("/inbound.nft", "tcp dport { port:ssh } accept")
+    found = {change.field: change for change in noun.check(HostReader(tmp_path))}
+    ports = {line.partition(":")[0] for line in found["undeclared"].before}
+    assert ports == {"6124/udp", "6123/tcp", "2024/tcp"}

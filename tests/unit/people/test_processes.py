@@ -92,3 +92,13 @@ def test_one_that_is_killed_but_held_by_the_kernel(start, tmp_path):
         status.read_text().replace("ShdPnd:\t00000000000000", "ShdPnd:\t00000000000001")
     )
     assert processes.running(HostReader(tmp_path))[70].doomed
+
+
+def test_whose_name_is_what_root_says(start, tmp_path):
+    """Not that of a program that somebody started as root, nor of one with its own uid."""
+    start(2, name="containerd-shim")
+    start(3, uids=(RITA, 0, 0, 0), name="containerd-shim")
+    start(4, login=RITA, name="containerd-shim")
+    start(5, uids=(RITA,) * 4, name="containerd-shim")
+    found = processes.running(HostReader(tmp_path)).values()
+    assert [p.pid for p in found if p.of_root] == [1, 2]
