@@ -7,12 +7,12 @@ import re
 import sys
 from typing import Any
 
-from backend_server.engine.progress import CLEAR
 from backend_server.engine.report import printable
 
 
-# A line that is painted, and by us: nothing after its end is.
-_PAINTED = re.compile("(\033\\[[0-9;]+m)(.*)(\033\\[0m)")
+# Of what is written at once: ends of lines, the colour of one that is painted from its first
+# to its last, and the end of what a run shows itself at.
+_OURS = re.compile("(\n|^\033\\[[0-9;]+m(?=.*\033\\[0m$)|\033\\[0m$|^\r\033\\[K$)")
 
 
 class Stream(io.FileIO):
@@ -33,11 +33,9 @@ class Lines(io.TextIOWrapper):
     """Text that cannot drive the terminal it is shown on, whoever gave it to us."""
 
     def write(self, text: str) -> int:
-        found = _PAINTED.fullmatch(text)
-        before, inner, after = found.groups() if found else ("", text, "")
-        if text != CLEAR:
-            inner = "\n".join(map(printable, inner.split("\n")))
-        return super().write(before + inner + after)
+        parts = _OURS.split(text)
+        parts[::2] = map(printable, parts[::2])
+        return super().write("".join(parts))
 
 
 def lay() -> None:

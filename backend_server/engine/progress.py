@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from backend_server.engine.report import printable
 from backend_server.engine.resource import Resource
-
-
-CLEAR = "\r\033[K"  # of a line: what is on it is gone
 
 
 class Progress:
@@ -28,10 +24,10 @@ class Progress:
     def say(self, message: str) -> None:
         """A line that stays."""
         self.clear()
-        self.stream.write(f"{printable(message)}\n")
+        self.stream.write(f"{message}\n")
         self.stream.flush()
 
     def clear(self) -> None:
         if self.shown:
-            self.stream.write(CLEAR)
+            self.stream.write("\r\033[K")
             self.shown = False

@@ -90,8 +90,7 @@ class Asking:
         of_uid = ("-xdev", "-uid", str(uid), "!", "-type", "d")
         argv = ("find", *tops, *of_uid, "-printf", r"%m %p\0")
         lines = self._start(argv, deadline_s=_DU_S).stdout.split("\0")[:-1]
-        pairs = (line.partition(" ")[::2] for line in lines)
-        return [(int(mode, 8), path) for mode, path in pairs]
+        return [(int(line.split()[0], 8), line.partition(" ")[2]) for line in lines]
 
     def last_words(self, unit: str, container: str, lines: int) -> list[str]:
         """The last lines of a service's container and of docker's client, but for its small talk."""

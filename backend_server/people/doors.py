@@ -208,7 +208,7 @@ def look_through(host: Host, name: str) -> None:
     if left:
         raise UserError(
             f"set-user-id or set-group-id files of {name}'s are left, such as {left[0]!a}",
-            hint=owned.clearing(name),
+            hint=owned.CLEARING.format(name),
         )
     host.remove(f"{LOST}/{name}")
 

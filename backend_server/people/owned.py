@@ -15,11 +15,12 @@ _PLACES = (
     *("/tmp", "/var", "/var/tmp", "/var/spool", "/dev/shm"),
 )
 
-# Of root's rights it has but the one to look, so that what is swapped meanwhile is theirs too.
-_AS_THEM = (
+# For a person, whatever the files are called. Of root's rights it has but the one to look, so
+# that what is swapped meanwhile is theirs too.
+CLEARING = (
     "setpriv --reuid={0} --regid=nogroup --clear-groups --inh-caps=+dac_read_search "
-    "--ambient-caps=+dac_read_search find {1} -user {0} ! -type d -perm /6000 "
-    "-exec chmod ug-s {{}} +"
+    f"--ambient-caps=+dac_read_search find {' '.join(PLACES)} -user {{0}} ! -type d "
+    "-perm /6000 -exec chmod ug-s {{}} +"
 )
 
 Files = List[Tuple[int, str]]
@@ -41,11 +42,6 @@ def set_id(found: Files) -> list[str]:
     """Where people write; elsewhere, as in an image of docker's, a number may be a stranger's."""
     tops = tuple(f"{place}/" for place in PLACES)
     return [path for mode, path in found if mode & 0o6000 and path.startswith(tops)]
-
-
-def clearing(name: str) -> str:
-    """The command by which somebody does the same, whatever the files are called."""
-    return _AS_THEM.format(name, " ".join(PLACES))
 
 
 def _mounts(host: HostReader) -> Iterator[str]:

@@ -16,7 +16,6 @@ from backend_server.text.errors import UserError
 
 _DEADLINE_S = 10
 _PAUSE_S = 0.01
-_UNSET = 2**32 - 1  # the loginuid where nobody did
 _STATUS = re.compile(r"^(Name|State|PPid|Uid|Threads|ShdPnd):\t(.*)$", re.MULTILINE)
 
 
@@ -29,11 +28,6 @@ class Process(NamedTuple):
     # Who it acts as in any way, and who logged in to start it, which sudo does not change.
     uids: frozenset[int]
     doomed: bool  # killed already: it gets no further than the kernel's own business
-
-    @property
-    def of_root(self) -> bool:
-        """Started by the system, for which nobody logged in: its name is what root says."""
-        return self.uids <= {0, _UNSET}
 
 
 Processes = Dict[int, Process]

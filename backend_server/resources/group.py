@@ -19,7 +19,6 @@ from backend_server.text.roles import MARKER
 # A file for each person of ours who has lost a group, until nothing of before goes on. A boot
 # ends that too, and no disk that is full keeps anybody in a group.
 LOST = "/run/opensafely/lost"
-BUS = "dbus.service"
 
 
 class Group(Resource):
@@ -73,7 +72,7 @@ class Members(Resource):
 
     def notifies(self) -> tuple[str, ...]:
         """The bus has rules for them, and up to dbus 1.12 knows nobody's groups anew by itself."""
-        return (BUS,) if self.offline else ()
+        return ("dbus.service",) if self.offline else ()
 
     def check(self, host: HostReader) -> Changes:
         found, wanted = host.members(self.group), self._wanted(host)

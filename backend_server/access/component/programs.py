@@ -7,7 +7,6 @@ from typing import Iterator
 from backend_server.access.set_user_id import SetUserId
 from backend_server.engine.resource import Resource
 from backend_server.resources import Unit
-from backend_server.resources.group import BUS
 from backend_server.text.roles import UNPRIVILEGED
 
 
@@ -19,4 +18,4 @@ def programs() -> Iterator[Resource]:
     """
     yield SetUserId(UNPRIVILEGED, frozenset({"/usr/bin/passwd"}))
     # It asks for them, by the rules that it has for reviewers.
-    yield Unit(BUS, enabled=None, running=None, on_change="reload")
+    yield Unit("dbus.service", enabled=None, running=None, on_change="reload")

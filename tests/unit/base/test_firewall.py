@@ -267,6 +267,7 @@ tcp LISTEN 0      128    0.0.0.0:2024 0.0.0.0:*
 
 def test_a_program_lists_no_other_by_what_it_calls_itself(monkeypatch, tmp_path):
     monkeypatch.setattr(HostReader, "listeners", lambda self: LISTENERS)
+    monkeypatch.setattr(HostReader, "tcp_listeners", lambda self: "")
     noun = Inbound("/inbound.nft", "tcp dport { port:ssh } accept")
     found = {change.field: change for change in noun.check(HostReader(tmp_path))}
     ports = {line.partition(":")[0] for line in found["undeclared"].before}

@@ -6,7 +6,9 @@ import pytest
 
 from backend_server.cli import streams
 from backend_server.cli.ending import say_lines
-from backend_server.engine.progress import CLEAR
+
+
+CLEAR = "\r\033[K"  # as Progress writes it
 
 
 def shown(*lines, by=print):
