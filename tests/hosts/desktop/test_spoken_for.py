@@ -426,13 +426,17 @@ def test_xrdp_comes_back_by_itself(host):
         assert host.run(f"{limit} {unit}").stdout == "0\n"
     before = {unit: process(host, unit) for unit in units}
     host.run(f"systemctl kill -s KILL {' '.join(units)}")
-    for unit in units:
-        wait_until(lambda: process(host, unit) not in {before[unit], "0"}, 60)
+    for unit, old in before.items():
+        another(host, unit, old)
     assert is_back(host)
     host.run("systemctl stop opensafely-sesman.socket; systemctl start xrdp-sesman")
     host.run(mends(host))
     wait_until(lambda: answers(host), 60)
     assert not mends(host)
+
+
+def another(host, unit, old):
+    wait_until(lambda: process(host, unit) not in {old, "0"}, 60)
 
 
 def process(host, unit):
