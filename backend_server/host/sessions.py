@@ -31,7 +31,10 @@ def sessions(host: HostReader) -> Iterator[Session]:
     """Everybody's, by id; those that end while we look are left out."""
     for name in host.names(FOLDER):
         if name.isalnum():  # beside a session, NAME.ref is a pipe
-            found = parse_assignments(host.read(f"{FOLDER}/{name}") or "")
+            text = host.read(f"{FOLDER}/{name}") or ""
+            # A display is what the user says, ends of lines and all; whose it is comes before.
+            found = parse_assignments(text)
+            found.update(parse_assignments(text.partition("\nDISPLAY=")[0]))
             if found.get("CLASS", "").startswith("user") and "USER" in found:
                 yield Session(
                     name,

@@ -44,8 +44,7 @@ class Leavers(Resource):
 
 def _shut(host: Host, name: str) -> None:
     if open_doors(host, name):
-        for _ in shut_out(host, name):
-            pass
+        list(shut_out(host, name))
 
 
 def _each(

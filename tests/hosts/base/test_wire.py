@@ -254,16 +254,17 @@ def test_kinds_of_sockets_that_people_can_have(host):
 
 def test_what_a_control_group_is_called_opens_no_port(host):
     """Of ss(8): a line of its own there would be sshd's, if the name of a group could be one."""
-    inode = host.run(
+    found = host.run(
         "ss -Hltne 'sport = :22' | grep -o 'ino:[0-9]*' | head -n 1"
     ).stdout
     (groups,) = host.run("findmnt -nro TARGET -t cgroup2").stdout.split()
-    name = f"{groups}/a\rLISTEN 0 0 x:{RITA} x:* {inode.strip()}"
+    line = f"LISTEN 0 0 x:{RITA} x:* {found.strip()} "
+    name = f"{groups}/a\r{line}"
     start = f"exec {PYTHON} -m http.server -d /var/empty {RITA}"
     script = f'mkdir "$NAME"; echo $$ >"$NAME/cgroup.procs"; {start}'
     with in_background(host, "env", f"NAME={name}", "bash", "-c", script):
         wait_until(lambda: f":{RITA} " in host.run("ss -Hltn").stdout)
-        assert inode in host.run("ss -Hltne").stdout.replace("\r", "\n")
+        assert f"\n{line}" in host.run("ss -Hltne").stdout  # as text has it
         assert rests(host, "emis", words="--offline")
 
 

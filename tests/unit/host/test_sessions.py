@@ -44,6 +44,30 @@ def test_who_is_logged_in(tmp_path):
     assert str(root) == "session c1: root by login"
 
 
+# As logind had it (systemd 252) of rita, who took control of her session and gave it a display.
+FORGED = """\
+UID=1004
+USER=rita
+TYPE=x11
+CLASS=user
+SCOPE=session-15.scope
+DISPLAY=:9
+USER=ada
+SERVICE=xrdp-sesman
+CLASS=manager
+SERVICE=sshd
+MONOTONIC=12500000
+"""
+
+
+def test_whose_a_session_is_nobody_says_for_themselves(tmp_path):
+    folder = tmp_path / "run/systemd/sessions"
+    folder.mkdir(parents=True)
+    (folder / "15").write_text(FORGED)
+    (found,) = sessions(HostReader(tmp_path))
+    assert (found.user, found.service) == ("rita", "sshd")
+
+
 def test_no_logind(tmp_path):
     assert list(sessions(HostReader(tmp_path))) == []
 
