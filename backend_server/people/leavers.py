@@ -60,9 +60,8 @@ def _each(
         except (UserError, OSError) as error:
             failed[name] = error
     if failed:
-        hints = (getattr(error, "hint", "") for error in failed.values())
-        said = map(str, failed.values())
-        raise UserError("\n".join(said), hint="\n".join(filter(None, hints)))
+        hints = filter(None, (getattr(e, "hint", "") for e in failed.values()))
+        raise UserError("\n".join(map(str, failed.values())), "\n".join(hints))
 
 
 _TAKE = ("Members", "NotMembers", "RootEquivalent")  # what takes people out of groups
