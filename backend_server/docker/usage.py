@@ -56,7 +56,7 @@ def file_systems(host: HostReader, places: Iterable[str] = PLACES) -> list[FileS
 
 def too_full(host: HostReader) -> Iterator[str]:
     """A sentence for each file system that may soon stop jobs, or with /run everything."""
-    for each in file_systems(host, (*PLACES, "/run")):
+    for each in file_systems(host, (*PLACES, "/run", "/run/faillock")):
         if each.percent >= FULL:
             yield f"the disk of {each}; `backend host disk` says what fills it"
 

@@ -126,10 +126,14 @@ def test_nobody_fills_run(both):
     place = session(host)["XRDP_SOCKET_PATH"]
     greedy = f"{PYTHON} {GREEDY}"
     assert has(host, in_session(host, f"{greedy} files {place}")) < 100
-    host.run("install -d -o gus /run/greedy")
+    host.run("install -d -o gus /run/greedy; install -o gus /dev/null /run/greedy/a")
+    assert has(host, as_gus(f"{greedy} words /run/greedy/a")) == 64
     assert has(host, as_gus(f"{greedy} files /run/greedy")) == 100_000
     host.run("rm -r /run/greedy")
-    host.run("backend people sessions gus --end")
+    # Where wrong passwords are counted each has a file: that of gus leaves no room for others'.
+    assert has(host, as_gus(f"{greedy} words /run/faillock/gus")) <= 1
+    assert "/run/faillock: 100 %" in host.run("backend status", check=False).stdout
+    host.run("faillock --user gus --reset; backend people sessions gus --end")
 
 
 def test_nobody_uses_up_what_pictures_need(both):
