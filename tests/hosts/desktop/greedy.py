@@ -3,12 +3,14 @@
     python3 -I -S greedy.py segments OWNER    System V shared memory, all made over to OWNER's uid
     python3 -I -S greedy.py files FOLDER      files, as many as its file system takes, up to 100,000
     python3 -I -S greedy.py words FILE        bytes, as many as its file system takes, up to 64 MB
+    python3 -I -S greedy.py lock FILE         the lock of a file, which is made where it is not there
 
-It says how many it got; with segments it goes on, and keeps half of them attached.
+It says how many it got; with segments, half of them attached, and with a lock it goes on.
 """
 
 import contextlib
 import ctypes
+import fcntl
 import itertools
 import os
 import pwd
@@ -61,8 +63,13 @@ def words(path):
     return os.stat(path).st_size >> 20
 
 
+def lock(path):
+    fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+    return 1
+
+
 if __name__ == "__main__":
     what, place = sys.argv[1:]
     print(f"has {globals()[what](place)}", flush=True)
-    if what == "segments":
+    if what in ("segments", "lock"):
         time.sleep(600)
