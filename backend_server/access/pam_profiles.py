@@ -55,9 +55,9 @@ auth [success=1 default=ignore] pam_google_authenticator.so forward_pass user=ro
 
 
 # Which display it is, PAM is told as the terminal.
-_SOCKETS = """\
-session required pam_exec.so type=open_session /etc/xdg/opensafely/sockets
-"""
+_SOCKETS = "session required pam_exec.so type=open_session /etc/xdg/opensafely/sockets\n"
+# Also where somebody comes back to a session, which PAM opens no more.
+_SEGMENTS = "account optional pam_exec.so /etc/xdg/opensafely/segments\n"
 # Unix sockets with abstract names are of a network, too.
 _NETWORK = f"session required pam_newnet.so group={REVIEWERS} lodown\n"
 
@@ -68,7 +68,7 @@ def xrdp(second_factor: bool, version: Xrdp) -> str:
     They are asked for first, and wrong passwords for the accounts of others are not counted,
     so that nobody can lock out a developer from the login screen. Last, the session is given
     what would be everybody's for itself: folders, and where the release has what it takes a
-    network; and its own sockets where xrdp does not keep them apart.
+    network; and a place of its own for its sockets.
     """
     return f"""\
 #%PAM-1.0
@@ -79,10 +79,11 @@ auth required pam_env.so readenv=1
 @include common-auth
 account requisite pam_succeed_if.so quiet_success user ingroup {REVIEWERS}
 @include common-account
+{"" if version.apart else _SEGMENTS}\
 session required pam_loginuid.so
 session required pam_limits.so
 @include common-session
-{"" if version.apart else _SOCKETS}\
+{_SOCKETS}\
 {_NETWORK if version.pam_net else ""}\
 session required pam_namespace.so mount_private ignore_instance_parent_mode
 @include common-password

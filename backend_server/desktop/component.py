@@ -7,7 +7,7 @@ from typing import Iterator
 from backend_server.access import pam_profiles
 from backend_server.base.component.firewall import limited
 from backend_server.base.sysctl import Sysctl
-from backend_server.base.verbatim import verbatim
+from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.desktop import xrdp
 from backend_server.desktop.certificate import OwnCertificate
@@ -53,6 +53,7 @@ _SPEAKERS = (
 
 # What keeps one session from all others. By a part of a file's name, not all releases need it.
 WALLS = (f"{UNITS}/xrdp", f"{UNITS}/opensafely-sesman", "/etc/security/namespace.d/")
+_FOLDERS = f"{WALLS[-1]}opensafely.conf"
 
 # snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
 # in a cloud may be a snap.
@@ -95,9 +96,11 @@ def desktop(site: Site) -> Iterator[Resource]:
 
 def _walls(site: Site) -> Iterator[Resource]:
     keeps = site.release.xrdp
+    flags = ",nosuid,nodev" if keeps.pam_flags else ""
+    yield File(_FOLDERS, filled(site, _FOLDERS, flags=flags))
     needless: tuple[str, ...] = ("-shared", "opensafely-sesman") if keeps.apart else ()
     needless += ("-ipc",) if keeps.private_ipc else ()
-    for path in sorted(path for path in site.etc if path.startswith(WALLS)):
+    for path in sorted(p for p in site.etc if p.startswith(WALLS) and p != _FOLDERS):
         if any(part in path for part in needless):
             yield NoFile(path, notify=(SERVICE,))
         else:

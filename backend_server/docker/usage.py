@@ -55,10 +55,12 @@ def file_systems(host: HostReader, places: Iterable[str] = PLACES) -> list[FileS
 
 
 def too_full(host: HostReader) -> Iterator[str]:
-    """A sentence for each file system that may soon stop jobs."""
-    for each in file_systems(host):
+    """A sentence for each file system that may soon stop jobs, or with /run everything."""
+    for each in file_systems(host, (*PLACES, "/run")):
         if each.percent >= FULL:
-            yield f"the disk of {each}; `backend host disk` says what fills it"
+            ours, place = each.places[0] in PLACES, each.places[0]
+            how = "backend host disk" if ours else f"du --all --one-file-system {place}"
+            yield f"the disk of {each}; `{how}` says what fills it"
 
 
 def usage(host: HostReader) -> tuple[list[Usage], list[Usage], list[str]]:

@@ -23,11 +23,12 @@ class Space(NamedTuple):
     device: int
     used: int
     free: int
+    files: int  # percent of as many as there can be
 
     @property
     def percent(self) -> int:
-        """As df(1) has it: rounded up, and without what is kept back for root."""
-        return -(-100 * self.used // max(1, self.used + self.free))
+        """As df(1) has it: rounded up, and without what is kept back for root. Of files, if more."""
+        return max(self.files, -(-100 * self.used // max(1, self.used + self.free)))
 
 
 class Looking:
@@ -102,7 +103,8 @@ class Looking:
             return None
         size = found.f_frsize
         used = (found.f_blocks - found.f_bfree) * size
-        return Space(device, used, found.f_bavail * size)
+        files = 100 * (found.f_files - found.f_ffree) // max(1, found.f_files)
+        return Space(device, used, found.f_bavail * size, files)
 
     def writable(self, path: str) -> bool:
         """Whether the kernel would let us write: not on read-only mounts such as /proc/sys here."""

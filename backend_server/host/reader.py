@@ -128,14 +128,15 @@ class HostReader(Looking, Asking):
         return self._units.get(name, {})
 
     def unit_in_memory(self, name: str) -> tuple[str, str] | None:
-        """The LoadState and ActiveState of a unit; None for one that systemd has no use for now.
+        """The LoadState and ActiveState of a unit; None for one that systemd has no use for now."""
+        return self.units_in_memory().get(name)
 
-        One call answers for all, in a tenth of the time that `unit` takes for twenty.
-        """
+    def units_in_memory(self) -> Mapping[str, tuple[str, str]]:
+        """Of all, by one call: in a tenth of the time that `unit` takes for twenty."""
         if self._in_memory is None:
             listed = "" if self._prefix else self._list_units()
             self._in_memory = parse_unit_list(listed)
-        return self._in_memory.get(name)
+        return self._in_memory
 
     def docker_object(self, name: str) -> Mapping[str, Any]:
         """What docker knows of a container, network or NAME@DIGEST of an image; {} where none is.

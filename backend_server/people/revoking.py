@@ -57,7 +57,7 @@ def revoke(
         raise UserError(
             f"{subject} is out now, but that could not be written down ({unwritten}): the "
             "next run would let it in again",
-            hint="df -h /etc; then revoke again",
+            hint="df -h /etc /run; df -i /etc /run; then revoke again",
         )
 
 

@@ -54,6 +54,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             *late,
             *clock.unset(site, host),
             *remote.down(site, host),
+            *failed(host),
             *(f"{unit} is on trial, and nobody is at it: host undo" for unit in left),
         ],
         "desktop_sessions": sum(1 for _ in desktops(host)),
@@ -76,6 +77,13 @@ def unseen(site: Site, host: HostReader) -> Iterator[str]:
                 f"GitHub has not been heard about the keys of {name} for more than "
                 f"{MAX_AGE.days} days (last: {seen or 'unknown'}); they still open the account"
             )
+
+
+def failed(host: HostReader) -> Iterator[str]:
+    """A sentence for each unit of ours that ended badly, or could not begin."""
+    for unit, (_, active) in sorted(host.units_in_memory().items()):
+        if unit.startswith("opensafely-") and active == "failed":
+            yield f"{unit} has failed; try: journalctl -u {unit}; systemctl start {unit}"
 
 
 def lines(found: dict[str, object]) -> Iterator[str]:

@@ -19,6 +19,7 @@ class Xrdp(Frozen):
     apart: bool
     private_ipc: bool = True  # systemd 248 has PrivateIPC=
     pam_net: bool = True  # a package has pam_newnet(8)
+    pam_flags: bool = True  # pam_namespace (1.4) takes nosuid and nodev
 
 
 class Release(Frozen):
@@ -57,8 +58,8 @@ _DOCKER = ("apparmor", "docker.io")
 _APART = Xrdp("0.10.1", "/run/xrdp/sockdir/{}", 0o2750, apart=True)
 
 
-def _together(version: str, private_ipc: bool = True, pam_net: bool = True) -> Xrdp:
-    return Xrdp(version, "/run/xrdp/sockdir", 0o3777, False, private_ipc, pam_net)
+def _together(version: str, *has: bool) -> Xrdp:
+    return Xrdp(version, "/run/xrdp/sockdir", 0o3777, False, *has)
 
 
 def _ubuntu(
@@ -117,7 +118,7 @@ def _debian(
 
 
 RELEASES = (
-    _ubuntu("20.04", "focal", deb822=False, xrdp=_together("0.9.12", False, False)),
+    _ubuntu("20.04", "focal", deb822=False, xrdp=_together("0.9.12", False, False, False)),
     _ubuntu("22.04", "jammy", deb822=False, xrdp=_together("0.9.17")),
     _ubuntu("24.04", "noble", deb822=True, xrdp=_together("0.9.24")),
     _ubuntu("26.04", "resolute", deb822=True, xrdp=_APART, sudo_logfile=False),

@@ -59,9 +59,8 @@ def test_a_session_is_walled_off_last(release):
     lines = pam_profiles.xrdp(False, release.xrdp).splitlines()
     last = lines.index("@include common-session") + 1
     found = [line.split()[2] for line in lines[last:] if line.startswith("session ")]
-    wanted = ["pam_exec.so"] if not release.xrdp.apart else []
-    wanted += ["pam_newnet.so"] if release.xrdp.pam_net else []
-    assert found == [*wanted, "pam_namespace.so"]
+    network = ["pam_newnet.so"] if release.xrdp.pam_net else []
+    assert found == ["pam_exec.so", *network, "pam_namespace.so"]
 
 
 def test_a_code_is_judged_before_the_password_and_counted():

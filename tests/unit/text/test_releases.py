@@ -55,23 +55,25 @@ def test_what_a_guest_of_hyperv_needs(release):
 
 
 # xrdp, the folder of a session's sockets and its mode, and whether it keeps sessions apart; systemd,
-# which has PrivateIPC= from 248 on; whether the archive has libpam-net.
+# which has PrivateIPC= from 248 on; whether the archive has libpam-net; PAM, whose pam_namespace
+# knows nosuid and nodev from 1.4 on.
 ONE, OWN = ("/run/xrdp/sockdir", 0o3777, False), ("/run/xrdp/sockdir/{}", 0o2750, True)
 WALLS = {
-    "focal": ("0.9.12", *ONE, 245, False),
-    "jammy": ("0.9.17", *ONE, 249, True),
-    "noble": ("0.9.24", *ONE, 255, True),
-    "resolute": ("0.10.1", *OWN, 259, True),
-    "bullseye": ("0.9.21", *ONE, 247, True),
-    "bookworm": ("0.9.21", *ONE, 252, True),
-    "trixie": ("0.10.1", *OWN, 257, True),
+    "focal": ("0.9.12", *ONE, 245, False, "1.3.1"),
+    "jammy": ("0.9.17", *ONE, 249, True, "1.4.0"),
+    "noble": ("0.9.24", *ONE, 255, True, "1.5.3"),
+    "resolute": ("0.10.1", *OWN, 259, True, "1.7.0"),
+    "bullseye": ("0.9.21", *ONE, 247, True, "1.4.0"),
+    "bookworm": ("0.9.21", *ONE, 252, True, "1.5.2"),
+    "trixie": ("0.10.1", *OWN, 257, True, "1.7.0"),
 }
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_what_keeps_sessions_apart(release):
-    *xrdp, systemd, pam_net = WALLS[release.codename]
-    assert release.xrdp == Xrdp(*xrdp, private_ipc=systemd >= 248, pam_net=pam_net)
+    *xrdp, systemd, pam_net, pam = WALLS[release.codename]
+    has = (systemd >= 248, pam_net, pam >= "1.4")
+    assert release.xrdp == Xrdp(*xrdp, *has)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2])

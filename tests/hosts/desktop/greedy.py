@@ -1,0 +1,75 @@
+"""Not a test: has of what all desktops share as much as there is. Run as that person.
+
+    python3 -I -S greedy.py segments OWNER    System V shared memory, all made over to OWNER's uid
+    python3 -I -S greedy.py files FOLDER      files, as many as its file system takes, up to 100,000
+    python3 -I -S greedy.py words FILE        bytes, as many as its file system takes, up to 64 MB
+    python3 -I -S greedy.py lock FILE         the lock of a file, which is made where it is not there
+
+It says how many it got; with segments, half of them attached, and with a lock it goes on.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import itertools
+import os
+import pwd
+import sys
+import time
+
+
+CREATE, SET = 0o1000, 1
+MOST = 100_000
+
+
+class Permissions(ctypes.Structure):
+    """The beginning of struct shmid_ds, as in shmctl(2)."""
+
+    _fields_ = [
+        *(("key", ctypes.c_int), ("uid", ctypes.c_uint), ("gid", ctypes.c_uint)),
+        *(("cuid", ctypes.c_uint), ("cgid", ctypes.c_uint), ("mode", ctypes.c_uint)),
+        ("rest", ctypes.c_char * 256),
+    ]
+
+
+def segments(owner):
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
+    given = Permissions(uid=pwd.getpwnam(owner).pw_uid, gid=os.getgid(), mode=0o600)
+    for number in range(MOST):
+        made = libc.shmget(0, 4096, CREATE | 0o600)
+        if made < 0:
+            return number
+        if number % 2:
+            libc.shmat(made, None, 0)
+        libc.shmctl(made, SET, ctypes.byref(given))
+    return MOST
+
+
+def files(folder):
+    for number in range(MOST):
+        try:
+            os.close(os.open(f"{folder}/{number}", os.O_CREAT | os.O_EXCL))
+        except OSError:
+            return number
+    return MOST
+
+
+def words(path):
+    with contextlib.suppress(OSError), open(path, "r+b", 0) as file:
+        for number in itertools.takewhile(lambda n: n < 64, itertools.count()):
+            file.seek(number << 20)
+            file.write(bytes(1 << 20))
+    return os.stat(path).st_size >> 20
+
+
+def lock(path):
+    fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
+    return 1
+
+
+if __name__ == "__main__":
+    what, place = sys.argv[1:]
+    print(f"has {globals()[what](place)}", flush=True)
+    if what in ("segments", "lock"):
+        time.sleep(600)

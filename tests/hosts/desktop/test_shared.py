@@ -1,0 +1,196 @@
+"""What all desktops share is nobody's to use up or to lead astray: sockets, memory, /run.
+
+gus has a desktop, and with it a shell; hank comes, or is there already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+import pytest
+
+from backend_server.text.releases import named
+from tests.hosts.desktop import exits
+from tests.hosts.desktop.desktops import (
+    BACKGROUND,
+    PASSWORD,
+    as_gus,
+    desktop_is_up,
+    end_all,
+    host_with_desktop,
+    in_session,
+    session,
+)
+from tests.hosts.desktop.exits import PLACE, PYTHON, desktop
+from tests.hosts.desktop.remote import looking
+from tests.hosts.programs import in_background, wait_until
+from tests.sampling import one_of
+
+
+pytestmark = pytest.mark.share("doors")
+
+GREEDY = f"{PLACE}/greedy.py"
+SESMAN = "$(systemctl show --value -p MainPID xrdp-sesman)"
+
+
+@pytest.fixture(scope="module", params=one_of("walls", "bookworm", "trixie"))
+def host(shared_warm_host, request):
+    host = host_with_desktop(
+        shared_warm_host, reviewers=("gus", "hank"), release=request.param
+    )
+    host.write(GREEDY, Path(__file__).with_name("greedy.py").read_text())
+    exits.bring(host)
+    return host
+
+
+@pytest.fixture(scope="module")
+def both(host):
+    """Each has a desktop; gus's is left for now."""
+    with desktop(host, PASSWORD, whose="hank"):
+        with desktop(host, PASSWORD):
+            pass
+        yield host
+
+
+def sockets(host, whose):
+    """The folder of somebody's sockets as xrdp finds it, and the name of that of the screen."""
+    given = session(host, whose)
+    number = given["DISPLAY"].lstrip(":").partition(".")[0]
+    own = given["XRDP_SOCKET_PATH"]
+    if not named(host.tree.release).xrdp.apart:
+        own = f"/run/opensafely-desktop/{whose}"
+    return own, f"xrdp_display_{number}"
+
+
+def whom_gus_gets(host):
+    """The uid of whose X server xrdp shows gus, who comes back; none where it reaches no one's."""
+    since = host.run("date +%s.%N").stdout.strip()
+    log = f"journalctl --no-pager -o cat -t xrdp --since=@{since}"
+    with looking(host, "gus", PASSWORD) as client:
+
+        def tried():
+            said = host.run(log, check=False).stdout
+            return said.partition("connecting via UNIX socket")[2]
+
+        wait_until(tried, 60)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: "_uid=" in tried() or client.shows(BACKGROUND), 5)
+        found = re.search(r"_uid=(\d+)", tried())
+        if found:
+            wait_until(lambda: client.shows(BACKGROUND), 30)
+        return found and host.run(f"id -un {found[1]}").stdout.strip()
+
+
+def test_a_link_leads_to_nobody_elses_desktop(both):
+    """xrdp connects by a name that gus can exchange. Where the folder is not ours, he gets hank's."""
+    host = both
+    (own, name), (hanks, other) = sockets(host, "gus"), sockets(host, "hank")
+    theirs = session(host)["XRDP_SOCKET_PATH"]
+    lead = f"cd {theirs} && mv {name} kept && ln -s {hanks}/{other} {name}"
+    assert whom_gus_gets(host) == "gus"
+    host.run(in_session(host, lead))
+    assert host.run(f"readlink {own}/{name}").stdout == f"{hanks}/{other}\n"
+    assert whom_gus_gets(host) is None
+    host.run(f"umount --lazy {own}; ln -sfn {hanks}/{other} {own}/{name}")
+    assert whom_gus_gets(host) == "hank"
+    host.run(f"rm {own}/{name}; backend people sessions gus --end")
+
+
+def test_no_program_in_a_session_makes_somebody_else(both):
+    """In its folders of its own; elsewhere it does, as hank tries in gus's session."""
+    host = both
+    with desktop(host, PASSWORD):
+        pass
+    uid = host.run("id -u hank; id -u gus").stdout.split()
+    host.run(f"cp /usr/bin/id {PLACE}/id; chown gus {PLACE}/id; chmod 4755 {PLACE}/id")
+    asks = in_session(host, f"{PLACE}/id -u", "hank", "gus")
+    assert host.run(asks).stdout.strip() == uid[1]
+    for folder in ("/tmp", "/var/tmp", "/dev/shm"):
+        made = f"cp /usr/bin/id {folder}/id && chmod 4755 {folder}/id"
+        host.run(in_session(host, made))
+        asks = in_session(host, f"{folder}/id -u", "hank", "gus")
+        assert host.run(asks).stdout.strip() == uid[0], folder
+
+
+def has(host, words):
+    return int(host.run(f"{words}").stdout.split()[1])
+
+
+def test_nobody_fills_run(both):
+    """Neither with names nor with bytes; a folder of root's takes as many as are asked for."""
+    host = both
+    with desktop(host, PASSWORD):
+        pass
+    place = session(host)["XRDP_SOCKET_PATH"]
+    greedy = f"{PYTHON} {GREEDY}"
+    assert has(host, in_session(host, f"{greedy} files {place}")) < 100
+    host.run("install -d -o gus /run/greedy; install -o gus /dev/null /run/greedy/a")
+    assert has(host, as_gus(f"{greedy} words /run/greedy/a")) == 64
+    assert has(host, as_gus(f"{greedy} files /run/greedy")) == 100_000
+    host.run("rm -r /run/greedy")
+    host.run("backend people sessions gus --end")
+
+
+def test_nobody_holds_up_who_logs_in(both):
+    """Before 0.10 one process asks for all, and waits for the lock of the file where it counts.
+
+    That is gus's own file, and he has it locked wherever he gets at it.
+    """
+    host = both
+    with desktop(host, PASSWORD):
+        pass
+    host.run("backend people sessions hank --end")
+    hold = f"{PYTHON} {GREEDY} lock /run/faillock/gus"
+    assert "Permission denied" in host.run(as_gus(f"{hold} 2>&1"), check=False).stdout
+    with in_background(host, "sh", "-c", in_session(host, hold)) as program:
+        assert program.line() == "has 1\n"
+        with looking(host, "gus", "wrong"), desktop(host, PASSWORD, whose="hank"):
+            pass
+    host.run("faillock --user gus --reset")
+
+
+def test_nobody_uses_up_what_pictures_need(both):
+    """gus has all segments there are, in hank's name; hank comes, and gus is gone with his."""
+    host = both
+    apart = named(host.tree.release).xrdp.apart
+    host.run("backend people sessions hank --end")
+    # As on a server; in a container it is not to be written.
+    host.run(f"nsenter -t {SESMAN} -m mount -o remount,bind,rw /proc/sys")
+    with desktop(host, PASSWORD):
+        greedy = in_session(host, f"{PYTHON} {GREEDY} segments hank")
+        with in_background(host, "sh", "-c", greedy) as program:
+            assert int(program.line().split()[1]) > 3900
+            with desktop(host, PASSWORD, whose="hank") as client:
+                wait_until(lambda: client.shows(BACKGROUND), 60)
+            assert desktop_is_up(host) == apart
+    if not apart:
+        assert segments(host) < 100
+        said = host.run("journalctl --no-pager -o cat -t backend-server").stdout
+        assert "gus has more than 512 shared memory segments" in said
+    end_all(host)
+    assert segments(host) == 0 or apart
+
+
+def segments(host):
+    lines = host.run(f"nsenter -t {SESMAN} --ipc cat /proc/sysvipc/shm").stdout
+    return len(lines.splitlines()) - 1
+
+
+def test_status_names_what_failed_and_what_is_full(host):
+    assert "has failed" not in host.run("backend status", check=False).stdout
+    used = host.run("stat -f -c '%c %d' /run").stdout.split()
+    host.run(f"mount -o remount,nr_inodes={int(used[0]) - int(used[1]) + 2} /run")
+    host.run("touch /run/a /run/b; systemctl start opensafely-tidy", check=False)
+    try:
+        done = host.run("backend status", check=False)
+    finally:
+        host.run(f"mount -o remount,nr_inodes={used[0]} /run; rm -f /run/a /run/b")
+    assert done.returncode == 4
+    assert "opensafely-tidy.service has failed; try: journalctl -u" in done.stdout
+    assert "the disk of /run: 100 % in use" in done.stdout
+    host.run("systemctl start opensafely-tidy")
+    said = host.run("backend status", check=False).stdout
+    assert not {"has failed", "/run:"} & set(said.splitlines())
+    assert "has failed" not in said
