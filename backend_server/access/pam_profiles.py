@@ -55,7 +55,9 @@ auth [success=1 default=ignore] pam_google_authenticator.so forward_pass user=ro
 
 
 # Which display it is, PAM is told as the terminal.
-_SOCKETS = "session required pam_exec.so type=open_session /etc/xdg/opensafely/sockets\n"
+_SOCKETS = (
+    "session required pam_exec.so type=open_session /etc/xdg/opensafely/sockets\n"
+)
 # Also where somebody comes back to a session, which PAM opens no more.
 _SEGMENTS = "account optional pam_exec.so /etc/xdg/opensafely/segments\n"
 # Unix sockets with abstract names are of a network, too.

@@ -118,7 +118,9 @@ def _debian(
 
 
 RELEASES = (
-    _ubuntu("20.04", "focal", deb822=False, xrdp=_together("0.9.12", False, False, False)),
+    _ubuntu(
+        "20.04", "focal", deb822=False, xrdp=_together("0.9.12", False, False, False)
+    ),
     _ubuntu("22.04", "jammy", deb822=False, xrdp=_together("0.9.17")),
     _ubuntu("24.04", "noble", deb822=True, xrdp=_together("0.9.24")),
     _ubuntu("26.04", "resolute", deb822=True, xrdp=_APART, sudo_logfile=False),
