@@ -209,6 +209,14 @@ def sentence(found, hint):
 
 def refuse(wrong):
     # type: (str) -> int
+    if "--json" in sys.argv:
+        import contextlib
+        import json  # both seldom needed
+
+        error, _, hint = wrong.partition("\n   try: ")
+        found = {"format": 1, "exit": 2, "error": error, "hint": hint}
+        with contextlib.suppress(OSError):  # full or closed: exit status and sentence
+            os.write(1, (json.dumps(found) + "\n").encode())
     sys.stderr.write("error: %s\n" % wrong)
     return 2
 

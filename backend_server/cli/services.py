@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Callable
 
 from backend_server.checkout.gather import Site
@@ -21,7 +22,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
-from backend_server.services import states, updating
+from backend_server.services import meanwhile, states, updating
 from backend_server.services.updating import Update
 from backend_server.text.errors import DEGRADED, OK, Refused, UserError
 
@@ -82,10 +83,13 @@ def _systemctl(options: Named, verb: str) -> int:
         if lacks and verb != "stop":
             raise Refused(f"{what.name} cannot start\n" + "\n".join(lacks))
         outlive_terminal(options)
-        host.run("systemctl", verb, what.unit)
         done = {"stop": "stopped"}.get(verb, f"{verb}ed")
         sentence = f"{what.name} was {done} by {history.who(host)}"
-        event(host, this.checkout, f"service {verb}", sentence, subject=what.name)
+        # What stays down is somebody's, by name; what was begun systemd ends.
+        stops = meanwhile.on_trial(host, what.name) if verb == "stop" else nullcontext()
+        with stops:
+            host.run("systemctl", verb, what.unit)
+            event(host, this.checkout, f"service {verb}", sentence, subject=what.name)
         if verb != "stop":
             states.prove(host, what)
     more = ", until somebody starts it or runs backend" if verb == "stop" else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from backend_server.checkout.service import CHOICES, SETTINGS, unit_of
 from backend_server.engine.lock import LOCK
@@ -19,10 +19,11 @@ from backend_server.host.writer import Host
 
 
 @contextlib.contextmanager
-def on_trial(host: Host, *names: str) -> Iterator[None]:
+def on_trial(host: Host, *names: str, files: Sequence[str] = ()) -> Iterator[None]:
     """What becomes of these services stays, unless something is raised or this process dies.
 
-    Then they run again with the settings, and the choice of an image, that they had.
+    Then they run again with the settings, and the choice of an image, that they had; and FILES
+    are as they were.
     """
     put_back(host)  # of somebody who was killed a moment ago
     host.run(
@@ -33,7 +34,8 @@ def on_trial(host: Host, *names: str) -> Iterator[None]:
         *("--property=RestartSec=60", "systemctl", "start", AT_BOOT),
     )
     try:
-        undo.keep_together(host, [*(f"{SETTINGS}/{n}" for n in names), CHOICES], TRIAL)
+        kept = [*(f"{SETTINGS}/{name}" for name in names), CHOICES, *files]
+        undo.keep_together(host, kept, TRIAL)
         yield
     except BaseException:
         put_back(host)
@@ -42,15 +44,16 @@ def on_trial(host: Host, *names: str) -> Iterator[None]:
 
 
 def left(host: HostReader) -> list[str]:
-    """The units that are on trial, by somebody who works or by nobody any more."""
+    """The units and other files on trial, by somebody who works or by nobody any more."""
     kept = sorted({*undo.kept_together(host, TRIAL)} - {CHOICES})
-    return [unit_of(path.rpartition("/")[2]) for path in kept]
+    ends = [path.partition(f"{SETTINGS}/")[2] for path in kept]
+    return [unit_of(name) if name else path for name, path in zip(ends, kept)]
 
 
 def put_back(host: Host, *how: str) -> None:
     """Nothing is on trial, and what was runs as before."""
     undo.bring_back_together(host, TRIAL)
-    for unit in left(host):
+    for unit in (each for each in left(host) if not each.startswith("/")):
         host.run("systemctl", "restart", *how, unit)
         host.clear_pending(unit)
     undo.forget_together(host, TRIAL)
