@@ -9,9 +9,9 @@ from itertools import count
 
 import pytest
 
+from tests.hosts import cutting
 from tests.hosts.managing import (
     CHECKOUT,
-    KILLED,
     edited,
     history,
     manage,
@@ -24,11 +24,9 @@ from tests.sampling import commit
 
 
 pytestmark = pytest.mark.share("outputs")
-ENTRY = f"{CHECKOUT}/backend_server/entry.py {CHECKOUT}"
 LOCK = f"{CHECKOUT}/test/images.lock"
 NOTICES = "/var/lib/opensafely/notices"
 TRIAL = "/var/lib/opensafely/on-trial"
-STATE = "/run/cut"
 TOKEN = "PRIVATE_REPO_ACCESS_TOKEN"
 WAYS = ("HUP", "TERM", "INT", "KILL", "reboot")
 MOMENTS = range(1, 21)  # of each command, from its beginning to its end
@@ -56,7 +54,7 @@ secret = count()
 def host(shared_warm_host, sandbox):
     """Whose services have proved themselves after two seconds, and have an image to go back to."""
     host = shared_warm_host("test", legacy_cgroups=True)
-    host.run("cat > /root/killed.py", stdin=KILLED.read_text())
+    cutting.prepare(host)
     at = f"{CHECKOUT}/backend_server/checkout/service.py"
     host.run(f"sed -i 's/steady_s: int = 15/steady_s: int = 2/' {at}")
     assert manage(host).returncode == 0
@@ -87,59 +85,33 @@ def there(host):
     return not host.run("docker inspect jobrunner", check=False).returncode
 
 
-def stopped_at(host):
-    """What stopped itself: its pid, its parent's, and its session's; none where it has ended."""
-    found = host.run(f"pid=$(cat {STATE}) && cat /proc/$pid/stat", check=False).stdout
-    state, parent, _, session, *_ = found.rpartition(")")[2].split() or [""] * 4
-    return (found.split()[0], parent, session) if state == "T" else ()
-
-
-def nobody_works(host):
-    """Neither the tool nor what watches it."""
-    working = host.run("pgrep -f '[e]ntry.py .* test'", check=False).stdout
-    left = "systemctl list-units --all --no-legend 'opensafely-watch*'"
-    return not working and not host.run(left).stdout
-
-
-def line_of(host, number, words):
-    """The shell line: what is asked, stopped at that step."""
+def line_of(number, words):
     told = f"echo {next(secret)}-secret | " if "secrets set" in words else ""
-    command = f"STOPS=1 python3 -I -S /root/killed.py {number} {STATE} {ENTRY}"
-    return f"rm -f {STATE}; {told}{command} test {words}"
-
-
-def measured(host, words):
-    """How many steps it has, from its beginning to its end."""
-    host.run(line_of(host, 0, words))
-    said, steps = host.run(f"cat {STATE}").stdout.split()
-    assert said == "ended"
-    return int(steps)
+    return told + cutting.line(number, f"test {words}")
 
 
 def cut(host, number, words, how):
     """Where it was then: "asked", "worked" by itself, or "" where it had ended before."""
     where = ""
-    with on_terminal(host, line_of(host, number, words)) as terminal:
-        wait_until(lambda: stopped_at(host) or terminal.process.poll() is not None, 120)
-        found = stopped_at(host)
+    cutting.prepare(host)
+    with on_terminal(host, line_of(number, words)) as terminal:
+        ended = terminal.process.poll
+        wait_until(lambda: ended() is not None or cutting.stopped_at(host), 120)
+        found = cutting.stopped_at(host)
         if found:
-            pid, parent, session = found
-            where = "worked" if pid == session else "asked"
-            whom = {
-                "HUP": f"{pid} {parent}",
-                "INT": parent if where == "worked" else pid,
-            }
-            if where == "worked":
+            where = "worked" if found.by_itself else "asked"
+            if found.by_itself:
                 (line,) = status(host)["under_way"]
-                assert "root" in line
-                assert ", since 2" in line
+                assert re.match(".*root.*, since 2", line)
+            # As a terminal's Ctrl-C, which reaches who waits there.
+            whom = {"HUP": found.all, "INT": found.all.split()[-1]}.get(how, found.pid)
         if found and how == "reboot":
             host.reboot("systemctl reboot -ff")
         elif found:
-            host.run(f"kill -{how} {whom.get(how, pid)}; kill -CONT {pid}", check=False)
+            host.run(f"kill -{how} {whom}; kill -CONT {found.pid}", check=False)
             if how != "HUP":
                 terminal.end()
-    wait_until(lambda: nobody_works(host), timeout_s=300)
+    wait_until(lambda: not cutting.works(host), timeout_s=300)
     return where
 
 
@@ -168,12 +140,12 @@ def test_a_maintenance_goes_on_without_its_line_and_is_undone_without_its_proces
     refused(manage(host, "service restart jobrunner"), f"under way: {line}")
     assert not active(host)
     host.run("pkill -9 -f '[e]ntry.py .* test host maintenance'")
-    wait_until(lambda: active(host) and nobody_works(host), timeout_s=60)
+    wait_until(lambda: active(host) and not cutting.works(host), timeout_s=60)
     wait_until(lambda: status(host)["under_way"] == [])
     began, undone = history(host)[events:]
     assert (began["event"], began["who"]) == ("host maintenance", "ada")
     assert (undone["event"], undone["subject"]) == ("undo", UNIT)
-    assert f"{UNIT} runs again as before: {line}, did not end" in host.read(NOTICES)
+    assert f"{UNIT} is as before again: {line}, did not end" in host.read(NOTICES)
 
 
 @pytest.mark.long
@@ -218,7 +190,8 @@ def test_a_command_that_is_cut_is_done_or_undone(
 ):
     """What runs is what counts, the history knows of what stays, and no run has anything to do."""
     if command not in steps:
-        steps[command] = measured(host, asked(host, job_runner, command))
+        host.run(line_of(0, asked(host, job_runner, command)))
+        steps[command] = cutting.steps(host)
         if command == "stop":
             manage(host, "service start jobrunner")
     was, events = seen(host), len(history(host))
