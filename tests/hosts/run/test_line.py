@@ -101,7 +101,7 @@ def test_where_nobody_comes_in_the_old_files_are_back(host, steps, moment):
     assert heals(host, "test")
 
 
-@pytest.mark.parametrize("moment", moments("first", 1))
+@pytest.mark.parametrize("moment", moments("first", 0))
 def test_a_first_run_goes_on_to_its_end(warm_host, moment):
     """From a script that nobody looks at any more."""
     host = warm_host("test")
