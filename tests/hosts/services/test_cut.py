@@ -221,9 +221,8 @@ def came_of_it(host, events, command):
     said = history(host)[events:]
     if command == "maintenance":
         said = [line for line in said if line.get("subject") != "began"]
-    said = [line for line in said if "tried" not in line]
-    ends = [line["event"] for line in said if "event" in line]
-    return DONE[command] in ends and "undo" not in ends
+    last = [line for line in said if line.get("event") in (DONE[command], "undo")][-1:]
+    return [line["event"] for line in last if "tried" not in line] == [DONE[command]]
 
 
 def settled(host, events, command):
