@@ -391,6 +391,26 @@ NASTY = {
 }
 
 
+def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
+    """Under the name that a part of ours once had, or would have; and however much it is."""
+    share = prepare_others()
+    lay("ws", {"a": b"1"})
+    pushes()
+    for path in ("ws/a", "ws/metadata/manifest.json"):
+        (share / INCOMING / f"{hashlib.sha256(path.encode()).hexdigest()}.part").mkdir()
+    for number in range(300):
+        (share / INCOMING / f"{number}").touch()
+    lay("ws", {"a": b"new"})
+    listed, scanned = os.listdir, os.scandir
+    slowly = lambda entries: [time.sleep(0.003) or each for each in entries]
+    monkeypatch.setattr(os, "listdir", lambda at: slowly(listed(at)))
+    monkeypatch.setattr(os, "scandir", lambda at: (slowly([e])[0] for e in scanned(at)))
+    monkeypatch.setattr(push, "_SILENCE_S", 0.5)
+    record, _ = pushes()
+    assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+    assert (share / "ws/a").read_bytes() == b"new"
+
+
 def test_a_manifest_that_is_none_is_its_workspaces_failure():
     share = prepare_others()
     for name, text in NASTY.items():
