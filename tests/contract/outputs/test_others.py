@@ -402,9 +402,14 @@ def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
         (share / INCOMING / f"{number}").touch()
     lay("ws", {"a": b"new"})
     listed, scanned = os.listdir, os.scandir
-    slowly = lambda entries: [time.sleep(0.003) or each for each in entries]
-    monkeypatch.setattr(os, "listdir", lambda at: slowly(listed(at)))
-    monkeypatch.setattr(os, "scandir", lambda at: (slowly([e])[0] for e in scanned(at)))
+
+    def slowly(entries):
+        for each in entries:
+            time.sleep(0.003)
+            yield each
+
+    monkeypatch.setattr(os, "listdir", lambda at: [*slowly(listed(at))])
+    monkeypatch.setattr(os, "scandir", lambda at: slowly(scanned(at)))
     monkeypatch.setattr(push, "_SILENCE_S", 0.5)
     record, _ = pushes()
     assert (record.waiting, record.failed, record.why) == ({}, {}, "")
