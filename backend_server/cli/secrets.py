@@ -111,14 +111,17 @@ def _set(options: Secrets) -> int:
         outlive_terminal(options)
         takes = [w for w in this.services if name in (*w.secrets, *w.optional_secrets)]
         runs = [what for what in takes if switching.running_s(host.unit(what.unit))]
-        with meanwhile.on_trial(host, *(w.name for w in runs), files=(path,)):
+
+        def said() -> None:
+            sentence = f"{history.who(host)} has set {name}"
+            event(host, this.checkout, _SET, sentence, subject=name)
+
+        with meanwhile.on_trial(host, path, *(w.name for w in runs), said=said):
             host.write(path, text, 0o600)
             runs = [what for what in runs if not any(states.lacks(this, host, what))]
             runs = [what for what in runs if environment.differing(host, what.name)]
             for what in runs:
                 host.run("systemctl", "restart", what.unit)
-            sentence = f"{history.who(host)} has set {name}"
-            event(host, this.checkout, _SET, sentence, subject=name)
         for what in runs:
             switching.steady(host, what.name, what.steady_s)
         restarted = [what.name for what in runs] + [*_started(this, host, takes)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Callable
 
 from backend_server.checkout.gather import Site
@@ -85,11 +84,12 @@ def _systemctl(options: Named, verb: str) -> int:
         outlive_terminal(options)
         done = {"stop": "stopped"}.get(verb, f"{verb}ed")
         sentence = f"{what.name} was {done} by {history.who(host)}"
-        # What stays down is somebody's, by name; what was begun systemd ends.
-        stops = meanwhile.on_trial(host, what.name) if verb == "stop" else nullcontext()
-        with stops:
-            host.run("systemctl", verb, what.unit)
+
+        def said() -> None:
             event(host, this.checkout, f"service {verb}", sentence, subject=what.name)
+
+        with meanwhile.on_trial(host, what.name, said=said):
+            host.run("systemctl", verb, what.unit)
         if verb != "stop":
             states.prove(host, what)
     more = ", until somebody starts it or runs backend" if verb == "stop" else ""

@@ -7,8 +7,9 @@ what puts back all that is left; and so does a boot.
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
-from typing import Iterator, Sequence
+from typing import Callable, Iterator
 
 from backend_server.checkout.service import CHOICES, SETTINGS, unit_of
 from backend_server.engine.lock import LOCK
@@ -18,12 +19,15 @@ from backend_server.host.undo import AT_BOOT, TRIAL
 from backend_server.host.writer import Host
 
 
-@contextlib.contextmanager
-def on_trial(host: Host, *names: str, files: Sequence[str] = ()) -> Iterator[None]:
-    """What becomes of these services stays, unless something is raised or this process dies.
+Said = Callable[[], object]
 
-    Then they run again with the settings, and the choice of an image, that they had; and FILES
-    are as they were.
+
+@contextlib.contextmanager
+def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
+    """What becomes of these services and files stays, unless something is raised or this process dies.
+
+    Then the files are as they were, and the services run again with the settings, and the choice
+    of an image, that they had. What SAID writes down at the end is so: Ctrl-C comes too late then.
     """
     put_back(host)  # of somebody who was killed a moment ago
     host.run(
@@ -34,13 +38,17 @@ def on_trial(host: Host, *names: str, files: Sequence[str] = ()) -> Iterator[Non
         *("--property=RestartSec=60", "systemctl", "start", AT_BOOT),
     )
     try:
-        kept = [*(f"{SETTINGS}/{name}" for name in names), CHOICES, *files]
-        undo.keep_together(host, kept, TRIAL)
+        kept = [n if n.startswith("/") else f"{SETTINGS}/{n}" for n in names]
+        undo.keep_together(host, [*kept, CHOICES], TRIAL)
         yield
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        said()
+        undo.forget_together(host, TRIAL)
     except BaseException:
         put_back(host)
         raise
-    undo.forget_together(host, TRIAL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def left(host: HostReader) -> list[str]:
