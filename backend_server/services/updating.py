@@ -93,9 +93,14 @@ def carry_out(
     try:
         switching.switch(host, name, wanted, service.steady_s, proven)
     except BaseException:
-        sentence = f"{who} tried {what} of {name}, and it is as before"
-        more = {"before": update.before, "after": update.before, "tried": update.after}
-        event(host, site.checkout, what, sentence, subject=name, **more)
+        if len(said) == 1:  # Ctrl-C may come after that
+            sentence = f"{who} tried {what} of {name}, and it is as before"
+            more = {
+                "before": update.before,
+                "after": update.before,
+                "tried": update.after,
+            }
+            event(host, site.checkout, what, sentence, subject=name, **more)
         raise
     return said[-1]
 
