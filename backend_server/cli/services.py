@@ -82,7 +82,7 @@ def _systemctl(options: Named, verb: str) -> int:
         if lacks and verb != "stop":
             raise Refused(f"{what.name} cannot start\n" + "\n".join(lacks))
         outlive_terminal(options)
-        done = {"stop": "stopped"}.get(verb, f"{verb}ed")
+        done = "stopped" if verb == "stop" else f"{verb}ed"
         sentence = f"{what.name} was {done} by {history.who(host)}"
 
         def said() -> None:

@@ -95,11 +95,8 @@ def carry_out(
     except BaseException:
         if len(said) == 1:  # Ctrl-C may come after that
             sentence = f"{who} tried {what} of {name}, and it is as before"
-            more = {
-                "before": update.before,
-                "after": update.before,
-                "tried": update.after,
-            }
+            was = update.before
+            more = {"before": was, "after": was, "tried": update.after}
             event(host, site.checkout, what, sentence, subject=name, **more)
         raise
     return said[-1]
