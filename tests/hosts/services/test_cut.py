@@ -65,7 +65,11 @@ def host(shared_warm_host, sandbox):
 
 @pytest.fixture
 def job_runner(host, sandbox):
-    """Its images; it runs, whatever the test before has left."""
+    """Its images; it runs, whatever the test before has left.
+
+    systemd would not start docker a fourth time within a minute.
+    """
+    host.run("systemctl reset-failed docker")
     if not active(host):
         assert manage(host).returncode == 0
     return sandbox.images.digests["opensafely-core/job-runner"]
