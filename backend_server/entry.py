@@ -191,7 +191,7 @@ def tell_developers(wrong):
 
     try:
         with os.fdopen(
-            os.open(NOTICES, os.O_RDWR | os.O_CREAT, 0o640), "r+"
+            os.open(NOTICES, os.O_RDWR | os.O_CREAT, 0o640), "r+", errors="replace"
         ) as notices:
             os.fchown(notices.fileno(), 0, grp.getgrnam("developers").gr_gid)
             os.fchmod(notices.fileno(), 0o640)
@@ -204,11 +204,20 @@ def tell_developers(wrong):
 
 def sentence(found, hint):
     # type: (str, str) -> str
-    return "%s\n   try: %s" % (found, hint)
+    # A name in it may be somebody's who wants to drive the terminal of whoever reads this.
+    return "%s\n   try: %s" % (found.encode("unicode_escape").decode(), hint)
 
 
 def refuse(wrong):
     # type: (str) -> int
+    if "--json" in sys.argv:
+        import contextlib
+        import json  # both seldom needed
+
+        error, _, hint = wrong.partition("\n   try: ")
+        found = {"format": 1, "exit": 2, "error": error, "hint": hint}
+        with contextlib.suppress(OSError):  # full or closed: exit status and sentence
+            os.write(1, (json.dumps(found) + "\n").encode())
     sys.stderr.write("error: %s\n" % wrong)
     return 2
 

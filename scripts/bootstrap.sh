@@ -7,13 +7,21 @@ export PATH
 
 cd -P -- "${BASH_SOURCE[0]%/*}/.."
 checkout=$PWD
+typed=$*
 cd /
 python=/usr/bin/python3
 unfinished=/var/lib/opensafely/installing-python # a killed dpkg may leave half of it
 
 refuse() {
-    printf 'error: %s\n   try: %s\n' "$1" "$2" >&2
-    exit 2
+    fail 2 "$1" "$2"
+}
+
+# As the tool itself does: docs/json.md.
+fail() {
+    [[ " $typed " != *' --json '* ]] || printf '{"format": 1, "exit": %d, "error": "%s", "hint": "%s"}\n' \
+        "$1" "${2//\"/}" "${3//\"/}" || true
+    printf 'error: %s\n   try: %s\n' "$2" "$3" >&2
+    exit "$1"
 }
 
 # The same block that the tool keeps in /etc/hosts: apt may need it to find the mirror.
@@ -75,9 +83,8 @@ install_python() {
     dpkg --force-confdef --force-confold --configure -a > /dev/null 2>&1 || true
     if ! { apt update -o APT::Update::Error-Mode=any &&
         apt install --yes --no-install-recommends --no-remove python3; }; then
-        echo "error: python3 could not be installed; what apt-get said stands above" >&2
-        echo "   try: look at the archive's address and the firewall, then run this again" >&2
-        exit 1
+        fail 1 'python3 could not be installed; what apt-get said stands above' \
+            "look at the archive's address and the firewall, then run this again"
     fi
     rm -f "$sources" "$unfinished"
 }

@@ -38,6 +38,8 @@ class AtStake:
     def __init__(self, site: Site, host: Host, within_s: int) -> None:
         self.site, self.host, self.within_s = site, host, within_s
         self.armed = False
+        # A line that is cut takes its terminal away, and is no reason to ask nobody.
+        self.of_a_person = sys.stdin.isatty()
 
     def about_to(self, resource: Resource) -> None:
         """Before a resource is changed: what it puts at stake can be brought back.
@@ -61,7 +63,7 @@ class AtStake:
         name = None
         if undo.differing(self.host):
             try:
-                if sys.stdin.isatty():
+                if self.of_a_person:
                     name = self._a_login()
                 else:
                     self._the_canary()

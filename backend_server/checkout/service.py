@@ -12,9 +12,7 @@ OF_BACKEND = f"{ENV_FOLDER}/03_backend.env"
 LOCAL = f"{ENV_FOLDER}/04_local.env"
 ENV_FILES = (DEFAULTS, SECRETS, OF_BACKEND, LOCAL)  # a later one wins
 
-MERGED = (
-    "/run/opensafely/env"  # what a container was started with, a file for each service
-)
+MERGED = "/run/opensafely/env"  # what containers were started with, a file for each
 CHOICES = "/etc/opensafely/images.lock"  # images that somebody chose on this host
 DOCKER_GROUP = "docker"  # its number differs from host to host
 SETTINGS = "/etc/opensafely/services"  # what only this host knows, a file for each

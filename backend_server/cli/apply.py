@@ -7,7 +7,7 @@ import os
 import sys
 
 from backend_server.access import confirm
-from backend_server.cli.ending import say_lines
+from backend_server.cli.ending import outlive_terminal, say_lines
 from backend_server.engine import engine, history, report
 from backend_server.engine.lock import only_run
 from backend_server.engine.progress import Progress
@@ -59,7 +59,6 @@ def apply(options: Apply) -> int:
         run.remember(host)
         changes = any(outcome.changes or outcome.error for outcome in run.outcomes)
         if changes or undo.kept_together(host):
-            run.record(host)  # so that a run which is killed is in the history too
             _change(run, host, options.confirm_within)
         run.exit_code = run.ended()
         run.record(host)
@@ -89,10 +88,14 @@ def _accept(run: Run) -> None:
 
 
 def _change(run: Run, host: Host, confirm_within: int) -> None:
-    """What could shut everybody out stays only if somebody comes in afterwards."""
+    """Goes on without its terminal. What could shut everybody out stays only if somebody comes in
+    afterwards, as whoever is back does when the line was cut.
+    """
     progress = Progress(sys.stderr)
     host.say = progress.say
     stakes = confirm.AtStake(run.site, host, confirm_within)
+    outlive_terminal(run.options)
+    run.record(host)  # so that a run which is killed is in the history too
     try:
         _walk(run, host, progress, stakes)
     except BaseException:

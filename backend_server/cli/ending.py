@@ -72,7 +72,7 @@ def outlive_terminal(asked: Asked) -> None:
 def _wait(worker: int, asked: Asked) -> NoReturn:
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("\nstopping: what was there before comes back", file=sys.stderr)
+        print("\nstopping: what must not stay half done is undone", file=sys.stderr)
         os.kill(worker, signal.SIGINT)
 
     signal.signal(signal.SIGINT, stop)

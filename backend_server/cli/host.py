@@ -36,19 +36,21 @@ def undo(options: Asked) -> int:
     """
     host, checkout = Host(), str(options.checkout)
     paths = confirm.take_back(host, checkout)
-    units = meanwhile.left(host)
-    if units:
-        _put_back(host, checkout, ", ".join(units))
+    left = meanwhile.left(host)
+    if left:
+        _put_back(host, checkout, ", ".join(left))
+    units = [unit for unit in left if not unit.startswith("/")]
+    paths += tuple(path for path in left if path.startswith("/"))
     found = ", ".join((*paths, *units)) or "nothing to bring back"
     line = f"{options.backend} host undo: {found}"
     told(options, {"brought_back": paths, "units": units}, [line])
     return OK
 
 
-def _put_back(host: Host, checkout: str, units: str) -> None:
+def _put_back(host: Host, checkout: str, left: str) -> None:
     """Raises Busy while somebody is at it. A boot waits for this, and units for the boot."""
     who = (host.read(lock.LOCK) or "what was under way before a reboot").strip()
     with lock.only_run(f"host undo by {history.who(host)}, since {history.now()}"):
         meanwhile.put_back(host, "--no-block")
-        sentence = f"{units} runs again as before: {who}, did not end"
-        event(host, checkout, "undo", sentence, subject=units)
+        sentence = f"{left} is as before again: {who}, did not end"
+        event(host, checkout, "undo", sentence, subject=left)

@@ -37,6 +37,8 @@ def main(argv: Sequence[str], checkout: str) -> int:
 def _act(words: list[str], checkout: str) -> int:
     as_json = "--json" in words
     try:
+        if as_json and not {"-h", "--help"}.isdisjoint(words):
+            raise Refused("help is text, and no JSON", "the same without --json")
         options = parser(words).parse_args(words)
         if options.command != "show" and os.geteuid() != 0:
             raise _not_root(options)

@@ -8,7 +8,7 @@ from typing import Iterator
 
 from backend_server.checkout import env
 from backend_server.checkout.gather import Site
-from backend_server.checkout.service import SECRETS
+from backend_server.checkout.service import SECRETS, Service
 from backend_server.cli.ending import outlive_terminal, say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
@@ -20,7 +20,7 @@ from backend_server.outputs import credentials
 from backend_server.resources import UNITS
 from backend_server.run.backends import declare
 from backend_server.run.place import Named, of_host_itself
-from backend_server.services import environment, states
+from backend_server.services import environment, meanwhile, states, switching
 from backend_server.services.container_service import ContainerService
 from backend_server.text.errors import OK, Refused
 
@@ -109,34 +109,38 @@ def _set(options: Secrets) -> int:
         except ValueError as error:
             raise Refused(f"the value of {name} was not taken: {error}") from None
         outlive_terminal(options)
-        host.write(path, text, 0o600)
-        sentence = f"{history.who(host)} has set {name}"
-        event(host, this.checkout, _SET, sentence, subject=name)
-        restarted = list(_take_effect(this, host, name))
+        takes = [w for w in this.services if name in (*w.secrets, *w.optional_secrets)]
+        runs = [what for what in takes if switching.running_s(host.unit(what.unit))]
+
+        def said() -> None:
+            sentence = f"{history.who(host)} has set {name}"
+            event(host, this.checkout, _SET, sentence, subject=name)
+
+        with meanwhile.on_trial(host, path, *(w.name for w in runs), said=said):
+            host.write(path, text, 0o600)
+            runs = [what for what in runs if not any(states.lacks(this, host, what))]
+            runs = [what for what in runs if environment.differing(host, what.name)]
+            for what in runs:
+                host.run("systemctl", "restart", what.unit)
+        for what in runs:
+            switching.steady(host, what.name, what.steady_s)
+        restarted = [what.name for what in runs] + [*_started(this, host, takes)]
+        if name == credentials.SECRET and this.backend.share:
+            # Mounted, it knows the old one only: the next push mounts it anew.
+            host.run("systemctl", "stop", "--no-block", this.backend.share.mount)
     done = f"{name} is set" + "".join(f"; {each} runs with it" for each in restarted)
     told(options, {"subject": name, "done": done}, [done])
     say_lines(states.degraded(this, host), sys.stderr)
     return OK
 
 
-def _take_effect(this: Site, host: Host, name: str) -> Iterator[str]:
-    """The services that take it run with it, if they lack nothing else.
-
-    A share that is mounted knows the old password only: the next push mounts it anew.
-    """
-    share = this.backend.share
-    if name == credentials.SECRET and share:
-        host.run("systemctl", "stop", "--no-block", share.mount)
-        return
-    declared = [r for part in declare(this) for r in part.resources]
-    runs = {r.name: r for r in declared if isinstance(r, ContainerService)}
-    for what in this.services:
-        takes = name in (*what.secrets, *what.optional_secrets)
-        there = host.stat(f"{UNITS}/{what.unit}") is not None
-        if not takes or not there or any(states.lacks(this, host, what)):
-            continue
-        resource = runs[what.name]
-        changes = resource.check(host)
-        if changes:
-            resource.apply(host, changes)
-            yield what.name
+def _started(this: Site, host: Host, takes: list[Service]) -> Iterator[str]:
+    """Of these, those that lacked it: they run now, if they are here and lack nothing else."""
+    here = [what for what in takes if host.stat(f"{UNITS}/{what.unit}")]
+    names = [what.name for what in here if not any(states.lacks(this, host, what))]
+    for resource in (each for part in declare(this) for each in part.resources):
+        if isinstance(resource, ContainerService) and resource.name in names:
+            changes = resource.check(host)
+            if changes:
+                resource.apply(host, changes)
+                yield resource.name

@@ -21,7 +21,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
-from backend_server.services import states, updating
+from backend_server.services import meanwhile, states, updating
 from backend_server.services.updating import Update
 from backend_server.text.errors import DEGRADED, OK, Refused, UserError
 
@@ -82,10 +82,14 @@ def _systemctl(options: Named, verb: str) -> int:
         if lacks and verb != "stop":
             raise Refused(f"{what.name} cannot start\n" + "\n".join(lacks))
         outlive_terminal(options)
-        host.run("systemctl", verb, what.unit)
-        done = {"stop": "stopped"}.get(verb, f"{verb}ed")
+        done = "stopped" if verb == "stop" else f"{verb}ed"
         sentence = f"{what.name} was {done} by {history.who(host)}"
-        event(host, this.checkout, f"service {verb}", sentence, subject=what.name)
+
+        def said() -> None:
+            event(host, this.checkout, f"service {verb}", sentence, subject=what.name)
+
+        with meanwhile.on_trial(host, what.name, said=said):
+            host.run("systemctl", verb, what.unit)
         if verb != "stop":
             states.prove(host, what)
     more = ", until somebody starts it or runs backend" if verb == "stop" else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import hashlib
 import os
 import re
 import stat
@@ -70,14 +69,15 @@ def each(place: Place, act: Act, parcels: Sequence[Parcel], emit: Emit) -> None:
 def sweep(place: Place, emit: Emit) -> None:
     """What a push that was killed left half there is gone."""
     with entered(place) as within:
-        for part in filter(_PART.fullmatch, os.listdir(within.incoming)):
-            _drop(within, part)
+        for each in os.scandir(within.incoming):  # however much others have there
+            if _PART.fullmatch(each.name):
+                _drop(within, each.name)
             alive()
 
 
 def put(within: Within, parcel: Parcel) -> Verdict:
     """It is there whole, byte for byte, or all is as it was before."""
-    part = hashlib.sha256(os.fsencode(parcel.path)).hexdigest() + ".part"
+    part = os.urandom(32).hex() + ".part"  # which nobody can have taken
     with contextlib.suppress(FileNotFoundError), at(within, parcel.path) as place:
         if _may_go(_found(*place, parcel), parcel) == parcel.sha256:
             return Verdict(parcel.path)

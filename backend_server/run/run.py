@@ -54,9 +54,7 @@ class Run:
         self._declare = declare
         self._settle(verdict)
         self.outcomes: list[Outcome] = []
-        self.remarks: list[
-            str
-        ] = []  # what a person should read before anything changes
+        self.remarks: list[str] = []  # to be read before anything changes
         self.unanswered: list[str] = []
         self.exit_code: int | None = None  # None until it has ended
         self.context: dict[str, object] = {}  # who, when, from which commit

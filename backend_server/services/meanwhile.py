@@ -7,8 +7,9 @@ what puts back all that is left; and so does a boot.
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
-from typing import Iterator
+from typing import Callable, Iterator
 
 from backend_server.checkout.service import CHOICES, SETTINGS, unit_of
 from backend_server.engine.lock import LOCK
@@ -18,11 +19,15 @@ from backend_server.host.undo import AT_BOOT, TRIAL
 from backend_server.host.writer import Host
 
 
-@contextlib.contextmanager
-def on_trial(host: Host, *names: str) -> Iterator[None]:
-    """What becomes of these services stays, unless something is raised or this process dies.
+Said = Callable[[], object]
 
-    Then they run again with the settings, and the choice of an image, that they had.
+
+@contextlib.contextmanager
+def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
+    """What becomes of these services and files stays, unless something is raised or this process dies.
+
+    Then the files are as they were, and the services run again with the settings, and the choice
+    of an image, that they had. What SAID writes down at the end is so: Ctrl-C comes too late then.
     """
     put_back(host)  # of somebody who was killed a moment ago
     host.run(
@@ -33,24 +38,30 @@ def on_trial(host: Host, *names: str) -> Iterator[None]:
         *("--property=RestartSec=60", "systemctl", "start", AT_BOOT),
     )
     try:
-        undo.keep_together(host, [*(f"{SETTINGS}/{n}" for n in names), CHOICES], TRIAL)
+        kept = [n if n.startswith("/") else f"{SETTINGS}/{n}" for n in names]
+        undo.keep_together(host, [*kept, CHOICES], TRIAL)
         yield
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        said()
+        undo.forget_together(host, TRIAL)
     except BaseException:
         put_back(host)
         raise
-    undo.forget_together(host, TRIAL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def left(host: HostReader) -> list[str]:
-    """The units that are on trial, by somebody who works or by nobody any more."""
+    """The units and other files on trial, by somebody who works or by nobody any more."""
     kept = sorted({*undo.kept_together(host, TRIAL)} - {CHOICES})
-    return [unit_of(path.rpartition("/")[2]) for path in kept]
+    ends = [path.partition(f"{SETTINGS}/")[2] for path in kept]
+    return [unit_of(name) if name else path for name, path in zip(ends, kept)]
 
 
 def put_back(host: Host, *how: str) -> None:
     """Nothing is on trial, and what was runs as before."""
     undo.bring_back_together(host, TRIAL)
-    for unit in left(host):
+    for unit in (each for each in left(host) if not each.startswith("/")):
         host.run("systemctl", "restart", *how, unit)
         host.clear_pending(unit)
     undo.forget_together(host, TRIAL)

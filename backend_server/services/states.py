@@ -17,12 +17,10 @@ from backend_server.text.errors import Refused, UserError
 
 _INTERVAL = "JOB_LOOP_INTERVAL"
 _FRESH_S = 15
-_OFTEN = (
-    3  # fewer restarts are one bad moment of the controller, which nobody need look at
-)
-_LOOPS = (
-    3  # an agent that ran so long has polled: it ends with the first poll that fails
-)
+# Fewer restarts are one bad moment of the controller, which nobody need look at.
+_OFTEN = 3
+# An agent that ran so long has polled: it ends with the first poll that fails.
+_LOOPS = 3
 
 
 class State(NamedTuple):

@@ -87,7 +87,7 @@ def switch(
         start(host, name, wanted)
         proven(steady(host, name, steady_s))
         return
-    with meanwhile.on_trial(host, name):
+    with meanwhile.on_trial(host, name, said=lambda: proven(True)):
         start(host, name, wanted)
         if not steady(host, name, steady_s):
             raise UserError(
@@ -95,7 +95,6 @@ def switch(
                 f"back at {before.partition('@')[2]}",
                 hint="\n".join(host.last_words(unit_of(name), name, _LINES)),
             )
-        proven(True)
 
 
 def start(host: Host, name: str, wanted: Settings) -> None:

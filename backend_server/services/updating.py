@@ -86,14 +86,18 @@ def carry_out(
         now = "runs at" if stays else "is to run at, and does not stay up yet,"
         said.append(f"{name} {now} another image: {update.sentence}, by {who}")
         locked = site.images.get(name, "")
-        _tell(site, host, what, said[-1], update)
+        more = {"before": update.before, "after": update.after}
+        event(host, site.checkout, what, said[-1], subject=name, **more)
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
     try:
         switching.switch(host, name, wanted, service.steady_s, proven)
     except BaseException:
-        sentence = f"{who} tried {what} of {name}, and it is as before"
-        _tell(site, host, what, sentence, update)
+        if len(said) == 1:  # Ctrl-C may come after that
+            sentence = f"{who} tried {what} of {name}, and it is as before"
+            was = update.before
+            more = {"before": was, "after": was, "tried": update.after}
+            event(host, site.checkout, what, sentence, subject=name, **more)
         raise
     return said[-1]
 
@@ -128,8 +132,3 @@ def _between(host: Host, service: Service, name: str, digest: str) -> Update:
         switching.created(host.docker_object(before)) if before else "",
         switching.created(host.docker_object(f"{name}@{digest}")),
     )
-
-
-def _tell(site: Site, host: Host, what: str, sentence: str, update: Update) -> None:
-    more = {"subject": update.service, "before": update.before, "after": update.after}
-    event(host, site.checkout, what, sentence, **more)

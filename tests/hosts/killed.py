@@ -2,6 +2,7 @@
 
 A step is a program started, or a call of os that changes the file system; each can be killed
 before it is made and just after. What N was when a run came to its end is left in STATE.
+With STOPS=1 it is stopped there instead, and its pid left in STATE.
 """
 
 import os
@@ -16,6 +17,7 @@ CALLS = (
     *("pwrite", "rename", "symlink", "unlink", "write"),
 )
 LAST, STATE, ENTRY = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+STOPS = os.environ.get("STOPS") == "1"
 steps = 0
 
 
@@ -23,7 +25,14 @@ def step():
     global steps
     steps += 1
     if steps == LAST:
-        os.kill(os.getpid(), signal.SIGKILL)
+        if STOPS:
+            note(os.getpid())
+        os.kill(os.getpid(), signal.SIGSTOP if STOPS else signal.SIGKILL)
+
+
+def note(number):
+    with open(STATE, "w") as file:
+        file.write(str(number))
 
 
 def between_steps(act):
@@ -51,5 +60,4 @@ sys.dont_write_bytecode = True  # each call of its writer would be a step
 try:
     runpy.run_path(ENTRY, run_name="__main__")
 finally:
-    with open(STATE, "w") as file:
-        file.write(str(steps))
+    note(f"ended {steps}" if STOPS else steps)

@@ -102,7 +102,8 @@ class Background:
         return line.decode()
 
     def kill(self) -> None:
-        self.host.run(f"kill -9 {self.pid}", check=False)
+        """With what works for it, as a run that outlives its terminal."""
+        self.host.run(f"kill -9 $(pgrep -P {self.pid}) {self.pid}", check=False)
 
     def end(self, timeout_s: float = 120) -> str:
         """What else it said; `process.returncode` is then its exit status."""

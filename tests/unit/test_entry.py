@@ -1,6 +1,8 @@
 """Before anything is imported: tests/contract/checkout/test_checkout.py has what needs root."""
 
 import ast
+import grp
+import json
 import os
 import stat
 from pathlib import Path
@@ -8,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from backend_server import entry
+from backend_server.engine import history, notices
+from backend_server.host.writer import Host
 
 
 ENTRY = Path(entry.__file__)
@@ -54,3 +58,52 @@ def test_an_old_python_is_refused(monkeypatch, capsys):
     assert entry.main() == 2
     said = capsys.readouterr().err
     assert said.startswith("error: this is Python 3.7; wanted 3.8 or newer\n   try: ")
+
+
+def test_a_refusal_says_the_same_to_programs(monkeypatch, capfd):
+    monkeypatch.setattr(entry.sys, "version_info", (3, 7, 9))
+    argv = ["entry.py", "/srv/checkout", "test", "status", "--json"]
+    monkeypatch.setattr(entry.sys, "argv", argv)
+    assert entry.main() == 2
+    out, err = capfd.readouterr()
+    found = json.loads(out)
+    assert out.count("\n") == 1
+    assert (found["format"], found["exit"]) == (1, 2)
+    assert err == f"error: {found['error']}\n   try: {found['hint']}\n"
+
+
+def test_an_output_that_takes_nothing_is_no_traceback(monkeypatch, capsys):
+    full = os.open("/dev/full", os.O_WRONLY)
+    write = os.write
+    monkeypatch.setattr(entry.os, "write", lambda _, data: write(full, data))
+    monkeypatch.setattr(entry.sys, "argv", ["entry.py", "/srv", "test", "--json"])
+    assert entry.refuse("wrong\n   try: this") == 2
+    os.close(full)
+    assert capsys.readouterr().err == "error: wrong\n   try: this\n"
+
+
+def test_developers_are_told_as_by_anybody_else(monkeypatch, tmp_path):
+    """engine/notices.py and this file write the same lines, and each goes by the other's."""
+    host, file = Host(tmp_path), tmp_path / notices.NOTICES.lstrip("/")
+    assert entry.NOTICES == notices.NOTICES
+    file.parent.mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
+    me = grp.getgrgid(os.getgid())
+    monkeypatch.setattr(grp, "getgrnam", lambda name: me)
+    monkeypatch.setattr(entry, "NOTICES", str(file))
+    monkeypatch.setattr(entry.os, "fchown", lambda *_: None)
+    wrong = "/srv/x can be changed by somebody"
+    for _ in range(2):
+        entry.tell_developers(wrong)
+    (line,) = notices.recent(host)
+    written = []
+    monkeypatch.setattr(
+        host, "write", lambda _, text, mode, **__: written.append((text, mode))
+    )
+    monkeypatch.setattr(history, "now", lambda ago_s=0: line.partition(" ")[0])
+    notices.tell(host, f"refused to run: {wrong}")
+    assert written == [(f"{line}\n", 0o640)]  # the same, of which the last counts
+    assert file.stat().st_mode & 0o7777 == 0o640
+    file.write_text(written[0][0])
+    entry.tell_developers(wrong)
+    assert file.read_text() == written[0][0]

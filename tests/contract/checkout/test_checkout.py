@@ -1,5 +1,6 @@
 """Root runs only what root alone can change, and says who else could."""
 
+import grp
 import os
 import shutil
 import subprocess
@@ -69,6 +70,27 @@ def test_what_others_own(checkout, path):
     found = (top / path).resolve()
     os.chown(found, 1234, 0)
     assert blamed(top) == str(found)
+
+
+@pytest.mark.parametrize(
+    "name", [b"\x1b[2J", b"a\nerror: x", b"\xff", "\u202e".encode()]
+)
+def test_a_name_of_theirs_is_no_word_to_a_terminal(checkout, name, monkeypatch):
+    """It is shown to whoever runs this, and to developers who log in."""
+    top = os.fsencode(checkout())
+    os.close(os.open(top + b"/etc/" + name, os.O_CREAT, 0o666))
+    os.chown(top + b"/etc/" + name, 1234, 0)
+    wrong = entry.judged(os.fsdecode(top))
+    first, hint = wrong.split("\n")
+    assert first.isprintable()
+    assert first.isascii()
+    assert " can be changed by somebody other than root" in first
+    assert hint.startswith("   try: chown")
+    monkeypatch.setattr(entry, "NOTICES", "/home/notices")
+    monkeypatch.setattr("grp.getgrnam", lambda _: grp.getgrgid(0))
+    Path("/home/notices").write_bytes(b"\xff\n")
+    entry.tell_developers(first)
+    assert Path("/home/notices").read_bytes().endswith(f": {first}\n".encode())
 
 
 @pytest.mark.parametrize("acl", ["user:1234:rwx", "group:1234:rwx", "other::rwx"])

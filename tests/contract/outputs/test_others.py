@@ -391,6 +391,31 @@ NASTY = {
 }
 
 
+def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
+    """Under the name that a part of ours once had, or would have; and however much it is."""
+    share = prepare_others()
+    lay("ws", {"a": b"1"})
+    pushes()
+    for path in ("ws/a", "ws/metadata/manifest.json"):
+        (share / INCOMING / f"{hashlib.sha256(path.encode()).hexdigest()}.part").mkdir()
+    for number in range(300):
+        (share / INCOMING / f"{number}").touch()
+    lay("ws", {"a": b"new"})
+    listed, scanned = os.listdir, os.scandir
+
+    def slowly(entries):
+        for each in entries:
+            time.sleep(0.003)
+            yield each
+
+    monkeypatch.setattr(os, "listdir", lambda at: [*slowly(listed(at))])
+    monkeypatch.setattr(os, "scandir", lambda at: slowly(scanned(at)))
+    monkeypatch.setattr(push, "_SILENCE_S", 0.5)
+    record, _ = pushes()
+    assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+    assert (share / "ws/a").read_bytes() == b"new"
+
+
 def test_a_manifest_that_is_none_is_its_workspaces_failure():
     share = prepare_others()
     for name, text in NASTY.items():
@@ -598,7 +623,7 @@ def running():
 # ---- a model of a share with a second writer
 
 
-PATHS = ("a", "a/b", "b")
+PATHS = ("a", "a/b", "b", "B")
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ours"), st.sampled_from("vw"), st.sampled_from(PATHS)),
@@ -632,7 +657,8 @@ class Model:
 
     def ours(self, workspace, path):
         files = self.declared[workspace]
-        for other in [p for p in files if p.startswith(path) or path.startswith(p)]:
+        # One is the other's folder.
+        for other in [p for p in files if f"{path}/" in p or f"{p}/" in path]:
             self.not_ours(workspace, other)
         self.count += 1
         data = b"ours %d" % self.count
@@ -647,8 +673,14 @@ class Model:
                 (WORKSPACES / workspace / path).parent.rmdir()
         lay(workspace, self.declared[workspace])
 
+    def elsewhere(self, place):
+        """They write on the share, and not through links of theirs that lead out of it."""
+        return any(way.is_symlink() for way in place.parents)
+
     def put(self, kind, workspace, path):
         place = self.share / workspace / path
+        if self.elsewhere(place):
+            return
         self.gone(workspace, path)
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -663,6 +695,8 @@ class Model:
 
     def gone(self, workspace, path):
         place = self.share / workspace / path
+        if self.elsewhere(place):
+            return
         subprocess.run(["rm", "-rf", place], check=True)
         top = str(place.relative_to(self.share))
         for path in [p for p in self.theirs if p == top or p.startswith(f"{top}/")]:
@@ -670,7 +704,8 @@ class Model:
 
     def edited(self, workspace, path):
         place = self.share / workspace / path
-        if place.is_file() and not place.is_symlink():
+        ours = not place.is_symlink() and not self.elsewhere(place)
+        if ours and place.is_file():
             self.count += 1
             place.write_bytes(b"edit %d" % self.count)
             self.note(place)
@@ -700,10 +735,14 @@ class Model:
                     assert self.blocked(full, now) or full in record.missed
 
     def blocked(self, full, now):
-        """Something is there, or is no folder on the way."""
+        """Something is there, or is no folder on the way; or Windows could not tell two apart."""
+        workspace, _, path = full.partition("/")
+        twins = [p for p in self.declared[workspace] if p.lower() == path.lower()]
         ways = [str(way) for way in Path(full).parents if str(way) != "."]
-        return full in now or any(
-            now.get(way, (0o040000,))[0] != 0o040000 for way in ways
+        return (
+            full in now
+            or len(twins) > 1
+            or any(now.get(way, (0o040000,))[0] != 0o040000 for way in ways)
         )
 
 

@@ -113,7 +113,9 @@ ENTRY = f"{CHECKOUT}/backend_server/entry.py {CHECKOUT} emis --offline --only ss
 def killed_at(host, step):
     command = f"/usr/bin/python3 -I -S /opt/killed.py {step} /run/steps {ENTRY}"
     done = host.run(command, check=False)
-    assert done.returncode == (137 if step else 0), done.stdout + done.stderr
+    # What works is a process of its own, once nothing is left to ask.
+    assert done.returncode in ((137, 1) if step else (0,)), done.stdout + done.stderr
+    assert step == 0 or done.returncode == 137 or "killed by signal 9" in done.stderr
 
 
 def test_killed_between_any_two_steps(host, pytestconfig):

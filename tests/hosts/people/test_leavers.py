@@ -222,7 +222,7 @@ def test_killed_between_any_two_steps(host, pytestconfig):
         steps = random.Random(SEED).sample(steps, SAMPLE)
     for step in steps:
         print(f"killed at step {step}")  # shown when it fails
-        assert attempt(host, step) == 137
+        assert attempt(host, step) in (137, 1)  # 1: of who waits for what was killed
         run(host)
         assert shut(host, "linus")
         assert rests(host, "emis", words="--offline")

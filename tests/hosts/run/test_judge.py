@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 
@@ -68,6 +69,8 @@ def test_a_checkout_that_a_developer_may_pull(host):
         assert f"{CHECKOUT} can be changed by somebody other than root" in said.stdout
         done = host.run("runuser -u ada -- sudo -n backend status", check=False)
         refused(done, f"{CHECKOUT} can be changed by", "chown -R root:root")
+        found = json.loads(host.run("backend status --json", check=False).stdout)
+        assert found["error"] in done.stderr
         assert not was_run(host)
         with desk(host, "ada", "bash -lc true") as terminal:
             terminal.end()

@@ -58,7 +58,8 @@ def attempt(warm_host, step):
 
 def assert_it_healed(said):
     status, *rest = said.splitlines()
-    assert status == "killed 137", said
+    # What works is another process than the one that waits for it, once nothing is left to ask.
+    assert status in ("killed 137", "killed 1"), said
     assert rest[:2] == ["next 0", "last 0 1"], said
     assert len(rest) == 3, said  # the line of totals, and nothing left lying about
 

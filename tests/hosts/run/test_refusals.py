@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -36,6 +37,8 @@ def test_bare_host(bare_host):
     host = bare_host("bookworm")
     with untouched(host):
         refused(manage(host), "becomes test", "--yes")
+        done = manage(host, "--json")
+        assert json.loads(done.stdout)["error"] in done.stderr
         refused(manage(host, "plan"), "python3")
         refused(manage(host, "--yes", prefix=WITHOUT_SYSTEMD), "systemd", "sandbox.sh")
         refused(

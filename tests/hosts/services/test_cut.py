@@ -4,40 +4,74 @@ from __future__ import annotations
 
 import json
 import random
-from pathlib import Path
+import re
+from itertools import count
 
 import pytest
 
-from tests.hosts.managing import CHECKOUT, edited, history, manage, refused, rests
+from tests.hosts import cutting
+from tests.hosts.managing import (
+    CHECKOUT,
+    edited,
+    history,
+    manage,
+    refused,
+    rests,
+)
 from tests.hosts.programs import on_terminal, talking, wait_until
-from tests.hosts.services.running import UNIT, digest
-from tests.sampling import commit, one_of
+from tests.hosts.services.running import SECRETS, UNIT, digest, environ
+from tests.sampling import commit
 
 
 pytestmark = pytest.mark.share("outputs")
-CUT = Path(__file__).parents[1] / "cut.py"
-ENTRY = f"{CHECKOUT}/backend_server/entry.py {CHECKOUT}"
 LOCK = f"{CHECKOUT}/test/images.lock"
 NOTICES = "/var/lib/opensafely/notices"
 TRIAL = "/var/lib/opensafely/on-trial"
-# From the pull of an image to the end of its trial: before, in and after each step of it.
-MOMENTS = range(1, 21)
-CUTS = one_of("what cuts an update", "HUP", "TERM", "INT", "KILL", "reboot")
+TOKEN = "PRIVATE_REPO_ACCESS_TOKEN"
+WAYS = ("HUP", "TERM", "INT", "KILL", "reboot")
+MOMENTS = range(1, 21)  # of each command, from its beginning to its end
+COMMANDS = {
+    "update": "service update jobrunner --yes --to {new}",
+    "rollback": "service rollback jobrunner --yes",
+    "restart": "service restart jobrunner",
+    "stop": "service stop jobrunner",
+    "secrets": f"service secrets set {TOKEN}",
+    "maintenance": "host maintenance",
+}
+# As the history has it, once it has come to its end.
+DONE = {
+    "update": "service update",
+    "rollback": "service rollback",
+    "restart": "service restart",
+    "stop": "service stop",
+    "secrets": "secret set",
+    "maintenance": "host maintenance",
+}
+secret = count()
 
 
 @pytest.fixture(scope="module")
-def host(shared_warm_host):
-    """Whose services have proved themselves after two seconds."""
-    host = shared_warm_host("test")
-    host.run("cat > /root/cut.py", stdin=CUT.read_text())
+def host(shared_warm_host, sandbox):
+    """Whose services have proved themselves after two seconds, and have an image to go back to."""
+    host = shared_warm_host("test", legacy_cgroups=True)
+    cutting.prepare(host)
     at = f"{CHECKOUT}/backend_server/checkout/service.py"
     host.run(f"sed -i 's/steady_s: int = 15/steady_s: int = 2/' {at}")
     assert manage(host).returncode == 0
+    v2 = sandbox.images.digests["opensafely-core/job-runner"]["v2"]
+    assert manage(host, f"service update jobrunner --yes --to {v2}").returncode == 0
     return host
 
 
 @pytest.fixture
-def job_runner(sandbox):
+def job_runner(host, sandbox):
+    """Its images; it runs, whatever the test before has left.
+
+    systemd would not start docker a fourth time within a minute.
+    """
+    host.run("systemctl reset-failed docker")
+    if not active(host):
+        assert manage(host).returncode == 0
     return sandbox.images.digests["opensafely-core/job-runner"]
 
 
@@ -55,18 +89,43 @@ def there(host):
     return not host.run("docker inspect jobrunner", check=False).returncode
 
 
-def stopped_at(host):
-    """The process that stopped itself; none where it came to its end before."""
-    pid = host.run("cat /run/cut 2>/dev/null", check=False).stdout.strip()
-    stat = host.run(f"cat /proc/{pid or 0}/stat 2>/dev/null", check=False).stdout
-    return pid if stat.rpartition(")")[2].split()[:1] == ["T"] else ""
+def line_of(number, words):
+    told = f"echo {next(secret)}-secret | " if "secrets set" in words else ""
+    return told + cutting.line(number, f"test {words}")
 
 
-def nobody_works(host):
-    """Neither the tool nor what watches it."""
-    working = host.run("pgrep -f '[e]ntry.py .* test|[c]ut.py'", check=False).stdout
-    left = "systemctl list-units --all --no-legend 'opensafely-watch*'"
-    return not working and not host.run(left).stdout
+def cut(host, number, words, how):
+    """Where it was then: "asked", "worked" by itself, or "" where it had ended before."""
+    where = ""
+    cutting.prepare(host)
+    with on_terminal(host, line_of(number, words)) as terminal:
+        ended = terminal.process.poll
+        wait_until(lambda: ended() is not None or cutting.stopped_at(host), 120)
+        found = cutting.stopped_at(host)
+        if found:
+            where = "worked" if found.by_itself else "asked"
+            if found.by_itself:
+                (line,) = status(host)["under_way"]
+                assert re.match(".*root.*, since 2", line)
+            # As a terminal's Ctrl-C, which reaches who waits there.
+            whom = {"HUP": found.all, "INT": found.all.split()[-1]}.get(how, found.pid)
+        if found and how == "reboot":
+            host.reboot("systemctl reboot -ff")
+        elif found:
+            host.run(f"kill -{how} {whom}; kill -CONT {found.pid}", check=False)
+            if how != "HUP":
+                terminal.end()
+    wait_until(lambda: not cutting.works(host), timeout_s=300)
+    return where
+
+
+def seen(host):
+    """The image that runs, the secret that is set and the one that it runs with."""
+    (token,) = re.findall(f"^{TOKEN}=(.*)$", host.read(SECRETS), re.M)
+    if not active(host):
+        return None, token.strip("'"), token.strip("'")
+    wait_until(lambda: there(host), timeout_s=90)
+    return digest(host), token.strip("'"), environ(host)[TOKEN]
 
 
 def test_a_maintenance_goes_on_without_its_line_and_is_undone_without_its_process(host):
@@ -85,65 +144,92 @@ def test_a_maintenance_goes_on_without_its_line_and_is_undone_without_its_proces
     refused(manage(host, "service restart jobrunner"), f"under way: {line}")
     assert not active(host)
     host.run("pkill -9 -f '[e]ntry.py .* test host maintenance'")
-    wait_until(lambda: active(host) and nobody_works(host), timeout_s=60)
+    wait_until(lambda: active(host) and not cutting.works(host), timeout_s=60)
     wait_until(lambda: status(host)["under_way"] == [])
     began, undone = history(host)[events:]
     assert (began["event"], began["who"]) == ("host maintenance", "ada")
     assert (undone["event"], undone["subject"]) == ("undo", UNIT)
-    assert f"{UNIT} runs again as before: {line}, did not end" in host.read(NOTICES)
+    assert f"{UNIT} is as before again: {line}, did not end" in host.read(NOTICES)
 
 
 @pytest.mark.long
 def test_a_run_that_dies_leaves_no_image_that_has_not_proved_itself(host, job_runner):
-    command = f"exec python3 -I -S /root/cut.py {{}} {ENTRY} test --only jobrunner"
-    for moment in range(1, 12):
-        host.run("rm -f /run/cut")
-        with edited(host, LOCK, f"jobrunner {job_runner['v2']}\n"):
-            with on_terminal(host, command.format(moment)) as terminal:
-                wait_until(lambda: stopped_at(host) or terminal.process.poll() == 0, 60)
-                host.run(f"kill -9 {stopped_at(host)}", check=False)
-            wait_until(lambda: nobody_works(host), timeout_s=90)
-        wait_until(lambda: active(host) and there(host), timeout_s=90)
-        assert digest(host) == job_runner["v1"]
+    before = digest(host)
+    other = job_runner["v2" if before == job_runner["v1"] else "v1"]
+    with edited(host, LOCK, f"jobrunner {before}\n"):
         assert rests(host, words="--only jobrunner")
+        for number in range(5, 400, 20):
+            with edited(host, LOCK, f"jobrunner {other}\n"):
+                cut(host, number, "--only jobrunner", "KILL")
+            assert digest(host) == before, number
+            assert rests(host, words="--only jobrunner")
 
 
-def moments(how):
-    """Two of them in a run, all of them in `long`."""
-    chosen = random.Random(f"{commit()} {how}").sample(MOMENTS, 2)
-    return [
-        pytest.param(n, marks=() if n in chosen else pytest.mark.long) for n in MOMENTS
-    ]
+def moments():
+    """Of each command one way and moment in a run, all of them in `long`."""
+    for command in COMMANDS:
+        chosen = random.Random(f"{commit()} {command}")
+        one = chosen.choice(WAYS), chosen.choice(MOMENTS)
+        for how in WAYS:
+            for moment in MOMENTS:
+                marks = () if (how, moment) == one else pytest.mark.long
+                yield pytest.param(command, how, moment, marks=marks)
 
 
-@pytest.mark.parametrize("how", CUTS)
-@pytest.mark.parametrize("moment", moments("moments"))
-def test_an_update_that_is_cut_is_done_or_undone(host, job_runner, how, moment):
+@pytest.fixture(scope="module")
+def steps():
+    """Of each command, as they were counted."""
+    return {}
+
+
+def asked(host, job_runner, command):
+    old = digest(host)
+    new = job_runner["v2" if old == job_runner["v1"] else "v1"]
+    return COMMANDS[command].format(new=new)
+
+
+@pytest.mark.parametrize(("command", "how", "moment"), [*moments()])
+def test_a_command_that_is_cut_is_done_or_undone(
+    host, job_runner, steps, command, how, moment
+):
     """What runs is what counts, the history knows of what stays, and no run has anything to do."""
-    old, new = job_runner["v1"], job_runner["v2"]
-    events = len(history(host))
-    host.run("rm -f /run/cut")
-    words = f"test service update jobrunner --yes --to {new}"
-    command = f"exec python3 -I -S /root/cut.py {moment} {ENTRY} {words}"
-    with on_terminal(host, command) as terminal:
-        wait_until(lambda: stopped_at(host) or terminal.process.poll() is not None, 60)
-        pid = stopped_at(host)
-        if how in ("TERM", "INT", "KILL") and pid:
-            host.run(f"kill -{how} {pid}; kill -CONT {pid}", check=False)
-            terminal.end()
-    if how == "HUP" and pid:
-        host.run(f"kill -CONT {pid}")
-    if how == "reboot":
-        host.reboot("systemctl reboot -ff")
-    wait_until(lambda: nobody_works(host), timeout_s=90)
-    wait_until(lambda: active(host) and there(host), timeout_s=90)
-    found, said = digest(host), history(host)[events:]
-    assert found in (old, new)
+    if command not in steps:
+        host.run(line_of(0, asked(host, job_runner, command)))
+        steps[command] = cutting.steps(host)
+        if command == "stop":
+            manage(host, "service start jobrunner")
+    was, events = seen(host), len(history(host))
+    number = steps[command] * moment // (len(MOMENTS) + 1)
+    where = cut(host, number, asked(host, job_runner, command), how)
+    wait_until(lambda: settled(host, events, command), timeout_s=60)
+    done, now = came_of_it(host, events, command), seen(host)
+    print(f"step {number} of {steps[command]}: {where}; {done}; {was}; {now}")
+    assert now[1] == now[2], "it runs with what is set"
+    changed = {"stop": now[0] is None, "secrets": was[1] != now[1]}
+    assert changed.get(command, was[0] != now[0]) is (
+        done and command not in ("restart", "maintenance")
+    )
+    if how == "HUP" and where:
+        assert done is (where == "worked"), "a line is no reason for another end"
     assert host.run(f"ls {TRIAL}", check=False).returncode
-    if found == new:
-        assert any(line.get("after") == new for line in said), said
+    found = status(host)
+    assert found["under_way"] == []
+    assert not [each for each in found["degraded"] if "trial" in each]
+    if command == "stop":
+        manage(host, "service start jobrunner")
     assert rests(host, words="--only jobrunner")
-    assert digest(host) == found
-    if found == new:
-        done = manage(host, f"service update jobrunner --yes --to {old}")
-        assert done.returncode == 0, done.stderr
+
+
+def came_of_it(host, events, command):
+    """Whether it is done, by the history, and was not undone."""
+    said = history(host)[events:]
+    if command == "maintenance":
+        said = [line for line in said if line.get("subject") != "began"]
+    last = [line for line in said if line.get("event") in (DONE[command], "undo")][-1:]
+    return [line["event"] for line in last if "tried" not in line] == [DONE[command]]
+
+
+def settled(host, events, command):
+    """The service is as it should be by what the history says of it."""
+    stays = command == "stop" and came_of_it(host, events, command)
+    return not active(host) if stays else active(host) and there(host)

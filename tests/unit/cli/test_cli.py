@@ -95,6 +95,16 @@ def test_wrong_usage_is_json_too(words, capsys):
     assert found["error"]
 
 
+@pytest.mark.parametrize(
+    "words", [["--help"], ["-h"], ["status", "--help"], ["host", "disk", "-h"]]
+)
+def test_help_is_no_json(words, capsys):
+    assert main.main(["test", *words, "--json"], str(ROOT)) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert (found["format"], found["exit"]) == (1, 2)
+    assert "help" in found["error"]
+
+
 @pytest.mark.parametrize("argv", [["test", "-h"], ["test", "--help"]])
 def test_help(argv, capsys):
     with pytest.raises(SystemExit) as ended:
