@@ -72,6 +72,7 @@ ON_BOOTED_HOSTS = {
     "RootsSocket",
     "SetUserId",
     "SshdConfig",
+    "SudoRights",
     "Sudoers",
     "Unit",
     "UnitFile",

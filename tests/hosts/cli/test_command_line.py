@@ -48,7 +48,7 @@ def test_show_needs_no_root(host):
     ("words", "ours", "all_of_them"),
     [
         ("plan --offline", 153, 276),
-        ("status", 126, 262),
+        ("status", 128, 264),
         ("job list", 80, 200),
         ("host disk", 108, 228),
     ],

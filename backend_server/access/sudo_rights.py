@@ -1,0 +1,113 @@
+"""Who becomes root here, by what sudo itself says."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Iterator
+
+from backend_server.access.sshd import Login
+from backend_server.access.sudoers import files
+from backend_server.engine.in_force import InForce, lines_of
+from backend_server.host.reader import HostReader
+from backend_server.text.errors import Refused
+from backend_server.text.parsers import parse_nsswitch
+
+
+_SUDO = "/usr/bin/sudo"
+# Whose password is asked for, and whether any is: with most of them nobody's own will do.
+_ODD = re.compile(r"(!?)\b(rootpw|targetpw|runaspw|authenticate)\b")
+
+
+class SudoRights(InForce):
+    """sudo lets the developers become root, each by a password of their own where one is asked.
+
+    It lets `others` of ours do nothing at all. Refused with the lines that say so.
+    """
+
+    ours: str = ""
+    password: bool = True
+    developers: tuple[Login, ...] = ()
+    others: tuple[Login, ...] = ()
+
+    def goes_by(self, host: HostReader) -> Iterator[str]:
+        yield from files(host)
+        name = os.uname().nodename  # rules may be for some hosts only
+        named = any(name in (host.read(path) or "") for path in files(host))
+        yield f"{name if named else 'any host'} {self.password}"
+        yield str(host.parsed("/etc/nsswitch.conf", parse_nsswitch).get("sudoers"))
+        for who in (self.developers, self.others):
+            for person in who:
+                user = host.users().get(person.name)
+                yield f"{person} {user} {sorted(host.groups_of(person.name))}"
+            yield "and nobody else"
+
+    def foretold(self, host: HostReader) -> Refused | None:
+        """Of accounts that are not there yet, sudo would say nothing."""
+        for person in self.others:
+            lines = self._lines(host, person)
+            if lines:
+                return _refused(f"{person} would be let do something as root", lines)
+        return None
+
+    def objection(self, host: HostReader) -> Refused | None:
+        here = host.users() if host.stat(_SUDO) else {}
+        for person in filter(lambda each: each.name in here, self.others):
+            rules = _rules(host.sudo_rules(person.name))
+            if rules:
+                what = f"sudo lets {person}, who is no developer: {rules[0]}"
+                return _refused(what, self._lines(host, person))
+        for person in filter(lambda each: each.name in here, self.developers):
+            why = self._why_not(host.sudo_rules(person.name))
+            if why:
+                return _refused(f"{why} {person}", self._lines(host, person, why))
+        return None
+
+    def _why_not(self, said: str) -> str:
+        last = {word: bool(no) for no, word in _ODD.findall(said.partition(" may ")[0])}
+        for word, no in last.items():
+            if no == (word == "authenticate") and self.password:
+                return f"sudo goes by {'!' * no}{word} for"
+        able, free = False, False
+        for rule in _rules(said):
+            runas, _, commands = rule.rpartition(") ")
+            if {"root", "ALL"} & {*re.split(r"[ ,(]+", runas.partition(":")[0])}:
+                for command in commands.split(", "):
+                    if command.endswith("ALL"):
+                        able = not command.endswith("!ALL")
+                        free = "NOPASSWD:" in commands
+        if not able:
+            return "sudo does not let everything be done by"
+        return "sudo asks no password of" if free and self.password else ""
+
+    def _lines(self, host: HostReader, person: Login, why: str = "") -> list[str]:
+        """Those of others that are about somebody, and what sudo asks for."""
+        user = host.users().get(person.name)
+        groups = person.groups | host.groups_of(person.name)
+        who = {person.name, "ALL", f"#{user.uid if user else ''}"}
+        who |= {f"%{group}" for group in groups}
+        found, aliases = [], set()
+        for where, line in lines_of(host, dict.fromkeys(files(host))):
+            head, _, tail = line.partition("=")
+            words = {*head.rpartition(" ")[0].replace(",", " ").split()}
+            if line.startswith("User_Alias"):
+                if who & {*re.split(r"[\s,]+", tail)}:
+                    aliases.add(head.split()[1])
+            elif line.startswith("Defaults"):
+                if why and _ODD.search(line):
+                    found.append(f"{where}: {line}")
+            elif words & (who | aliases):
+                found.append(f"{where}: {line}")
+        return [each for each in found if each.partition(":")[0] != self.ours]
+
+
+def _rules(said: str) -> list[str]:
+    return [line.strip() for line in said.splitlines() if line.startswith("    (")]
+
+
+def _refused(what: str, lines: list[str]) -> Refused:
+    first = lines[-1] if lines else "/etc/sudoers"
+    return Refused(
+        "\n".join([what, *lines]),
+        hint=f"visudo -f {first.partition(':')[0]}, and take that out",
+    )

@@ -1,0 +1,118 @@
+"""What others wrote decides nothing that we promise: it is put right, or refused with its line.
+
+Inputs are those of people's reports; each says whose.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.managing import manage, refused, rests, untouched
+
+
+pytestmark = pytest.mark.share("in force")
+
+GOOD = "Plum7-Kettle_Orbit"
+ROOT = "sudo -k -S -p '' id -u"
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    made = shared_warm_host("emis")
+    made.run("chpasswd", stdin=f"ada:{GOOD}\n")
+    assert rests(made, "emis", "--offline")
+    return made
+
+
+def looks(host, *parts):
+    return manage(
+        host, " ".join(("plan --offline", *(f"--only {p}" for p in parts))), "emis"
+    )
+
+
+def becomes_root(host, name="ada"):
+    done = host.run(
+        f"runuser -u {name} -- {ROOT} <&0", stdin=f"{GOOD}\n" * 3, check=False
+    )
+    return done.stdout == "0\n"
+
+
+def refuses(host, path, text, part, *said, mode=0o440):
+    """The plan says what decides and where it stands; without the file all is well again."""
+    assert host.run(f"test -e {path}", check=False).returncode, "somebody's own file"
+    host.write(path, text, mode)
+    try:
+        done = looks(host, part)
+    finally:
+        host.run(f"rm {path}")
+    assert (done.returncode, done.stderr) == (2, ""), done.stdout + done.stderr
+    for each in (f"{path}:", *said):
+        assert each in done.stdout, done.stdout
+    assert looks(host, part).returncode == 0
+
+
+# ---- sudo
+
+
+RULES = [
+    # in-force/31: chef-boneyard/sudo#4
+    ("60-gus", "gus ALL=(ALL) NOPASSWD: ALL\n", "lets gus", "60-gus:1: gus ALL"),
+    ("60-app", "\n# app\n%reviewers ALL=(ALL) ALL\n", "lets gus", "60-app:3: %rev"),
+    # sudo-project/sudo#290: some versions read it as root's, all as a group's
+    ("group", "ALL ALL=(:mail) NOPASSWD: ALL\n", "lets gus", "group:1: ALL ALL"),
+    # saz/puppet-sudo#69: the vendor's own default, which asks for root's password
+    ("suse", "Defaults targetpw\nALL ALL=(ALL) ALL\n", "lets gus", "suse:2: ALL"),
+    # ahuffman/ansible-sudoers#29
+    (
+        "alias",
+        "User_Alias IT = it1, rita\nIT ALL=(daemon) NOPASSWD: /bin/ls\n",
+        "lets rita",
+        "alias:2: IT ALL",
+    ),
+    # in-force/17: ansible/ansible#63733, sorted after ours
+    ("zzz", "%developers ALL=(ALL) !ALL\n", "does not let", "ada", "zzz:1: %dev"),
+    ("zzz", "Defaults:ada rootpw\n", "rootpw for ada", "zzz:1: Defaults:ada"),
+    ("zzz", "Defaults!ALL !authenticate\n", "!authenticate for ada", "zzz:1:"),
+    ("zzz", "grace ALL=(ALL) NOPASSWD: ALL\n", "no password of grace", "zzz:1: gr"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "said"), [(n, t, s) for n, t, *s in RULES])
+def test_who_becomes_root_by_sudo_s_own_answer(host, name, text, said):
+    refuses(host, f"/etc/sudoers.d/{name}", text, "sudo", *said)
+
+
+def test_whose_password_sudo_asks_for(host):
+    """The provider's own people go on being asked for root's."""
+    host.write("/etc/sudoers.d/99-provider", "Defaults rootpw\n", 0o440)
+    host.run("sed -i /rootpw/d /etc/sudoers.d/zz-opensafely")
+    assert not becomes_root(host)
+    assert manage(host, "--offline", "emis").returncode == 0
+    assert becomes_root(host)
+    assert rests(host, "emis", "--offline")
+    host.run("rm /etc/sudoers.d/99-provider")
+
+
+INCLUDES = ["#includedir   /etc/sudoers.d/", '@includedir "/etc/sudoers.d"']
+
+
+@pytest.mark.parametrize("line", INCLUDES)
+def test_sudoers_that_names_its_folder_otherwise(host, line):
+    """in-force/16: Azure/WALinuxAgent."""
+    host.run("cp -a /etc/sudoers /root/sudoers; rm /etc/sudoers.d/zz-opensafely")
+    host.run(f"sed -i '/includedir/d' /etc/sudoers; echo '{line}' >> /etc/sudoers")
+    done = manage(host, "--offline", "emis")
+    able = becomes_root(host)
+    host.run("cat /root/sudoers > /etc/sudoers")
+    assert (done.returncode, able) == (0, True), done.stderr
+
+
+def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
+    """in-force/31: a group of that name is the provider's, and root by a rule."""
+    host = bare_host()
+    host.run("groupadd researchers")
+    rule = "%researchers ALL=(ALL) NOPASSWD: ALL\n"
+    host.write("/etc/sudoers.d/50-app", rule, 0o440)
+    with untouched(host):
+        done = manage(host, "--offline --yes", "emis")
+    refused(done, "rita", "/etc/sudoers.d/50-app:1: %researchers")
