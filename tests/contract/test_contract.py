@@ -57,6 +57,7 @@ ON_BOOTED_HOSTS = {
     "DockerRules",
     "Held",
     "Inbound",
+    "Judged",
     "Leavers",
     "LostRoles",
     "Masked",

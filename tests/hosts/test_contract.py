@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from backend_server.access.judged import Judged
 from backend_server.access.proof import Proven
 from backend_server.access.set_user_id import SetUserId
-from backend_server.access.sshd import Login
 from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers
@@ -60,7 +60,7 @@ from backend_server.host.writer import Host
 LOOKS = [
     *(("systemctl", "show"), ("systemctl", "list-units"), ("apt-get", "--simulate")),
     *(("sshd", "-t"), ("visudo", "-c"), ("sudo", "-l")),
-    *(("nft", "-n"), ("docker", "ps"), ("iptables-save",), ("ss", "-H")),
+    *(("unshare", "--mount"), ("nft", "-n"), ("docker", "ps"), ("iptables-save",), ("ss", "-H")),
 ]
 resource, reader, host = eval(sys.argv[1], nouns()), HostReader(), Host()
 changes = resource.check(reader)
@@ -108,7 +108,6 @@ LEAVE = (
     "setsid runuser -u linus -- sleep 600 >/dev/null 2>&1 &"
 )
 LOSE = "install -d /run/opensafely/lost; echo mail >/run/opensafely/lost/linus"
-RIGHTS = SudoRights("sudo-rights", others=(Login("games", frozenset({"mail"})),))
 NOSUID = NoSuid("opensafely-nosuid.service", places=PLACES)
 UNIT = "contract.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
@@ -252,8 +251,10 @@ SAMPLES = [
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 440 {RULE}", Proven("sudo")),
-    Sample("", RIGHTS),
-    Sample("usermod -aG mail games", RIGHTS),
+    Sample("", SudoRights("sudo-rights")),
+    Sample(f"echo '# theirs' >>{RULE}", SudoRights("sudo-rights")),
+    Sample("", Judged("passwords", account="games")),
+    Sample("echo >>/etc/pam.d/common-password", Judged("passwords", account="games")),
     Sample("chgrp root /usr/bin/chsh; chmod 4755 /usr/bin/chsh", SHUT_PROGRAMS),
     Sample("chmod 4715 /usr/bin/su", SHUT_PROGRAMS),
     Sample("install -m 4755 /bin/true /usr/libexec/contract", SHUT_PROGRAMS),

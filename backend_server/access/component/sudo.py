@@ -5,8 +5,10 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
+from backend_server.access.judged import Judged
 from backend_server.access.proof import Proven
 from backend_server.access.sshd import Login
+from backend_server.access.sshd_live import CANARY
 from backend_server.access.su import SuOnlyFor
 from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers
@@ -49,13 +51,16 @@ _COMMAND = "#!/bin/sh\nexec /usr/local/sbin/backend people first-password\n"
 
 def sudo(site: Site) -> Iterator[Resource]:
     """Passwords are strong before anybody can set one, and rules hold no wildcard."""
-    yield verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
+    strong = verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
+    yield strong
     yield File(FIRST_PASSWORD, _COMMAND, mode=0o755)
     rules = Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
     yield rules
     yield Proven("sudo", changed_by=(rules.label,))
     yield _rights(site, rules)
     yield SuOnlyFor(DEVELOPERS)
+    before = (strong.label, f"User {CANARY}", "Packages packages/core.txt")
+    yield Judged("passwords", before, account=CANARY, ours=strong.path)
 
 
 def _rights(site: Site, rules: Sudoers) -> SudoRights:

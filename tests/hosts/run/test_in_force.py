@@ -107,6 +107,48 @@ def test_sudoers_that_names_its_folder_otherwise(host, line):
     assert (done.returncode, able) == (0, True), done.stderr
 
 
+# ---- passwords
+
+
+WEAK = [
+    # in-force/01: libpwquality/libpwquality#60
+    (
+        "/etc/security/pwquality.conf",
+        "$aminlen = 8\\nminclass=1\\ndictcheck = 0",
+        "dictcheck = 0",
+    ),
+    ("/etc/security/pwquality.conf.d/zz-app.conf", "1iminclass = 2", "minclass = 2"),
+    # in-force/01: vmware/dod-compliance-and-automation#292
+    (
+        "/etc/pam.d/common-password",
+        "s/(pam_pwquality.so).*/\\1 retry=3 minlen=8 minclass=3 dictcheck=0/",
+        "minlen=8 minclass=3",
+    ),
+    ("/etc/pam.d/common-password", "s/(pam_pwquality.so).*/\\1 enforcing=0/", "enfor"),
+]
+
+
+@pytest.mark.parametrize(("path", "script", "said"), WEAK)
+def test_passwords_are_judged_by_trying_some(host, path, script, said):
+    """Following what the refusal says, line by line, mends it; no account is touched."""
+    host.run(f"test -s {path} || echo '# theirs' > {path}; cp -a {path} /root/before")
+    shadow = host.run("cat /etc/shadow; stat -c %y /etc/shadow").stdout
+    host.run(f"sed -Ei '{script}' {path}")
+    try:
+        done = looks(host, "sudo")
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "of passwords PAM takes" in done.stdout, done.stdout
+        assert said in done.stdout, done.stdout
+        for _ in range(3):
+            if done.returncode == 2:
+                host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+                done = looks(host, "sudo")
+        assert done.returncode in (0, 3), done.stdout
+        assert host.run("cat /etc/shadow; stat -c %y /etc/shadow").stdout == shadow
+    finally:
+        host.run(f"cp -a /root/before {path}")
+
+
 def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
     """in-force/31: a group of that name is the provider's, and root by a rule."""
     host = bare_host()
