@@ -16,7 +16,7 @@ from backend_server.text import networks
 
 
 # A new version of any of these restarts what jobs run in. unattended-upgrades leaves them
-# alone too: etc/apt/apt.conf.d/52opensafely.
+# alone too: etc/apt/apt.conf.d/zz-opensafely.
 HELD = frozenset(
     {
         *("docker.io", "docker-cli", "docker-ce", "docker-ce-cli"),

@@ -40,7 +40,7 @@ class InForce(Resource):
 
     @property
     def _proof(self) -> str:
-        return f"{_FOLDER}/{self.program}"
+        return f"{_FOLDER}/{self.program.replace('/', '-')}"
 
     def check(self, host: HostReader) -> Changes:
         planned = any(host.planned(label) for label in self.changed_by)
@@ -72,5 +72,6 @@ def lines_of(host: HostReader, paths: Iterable[str]) -> Iterator[tuple[str, str]
     for path in paths:
         for file in (path, *(f"{path}/{name}" for name in host.names(path))):
             for number, line in enumerate((host.read(file) or "").split("\n"), 1):
-                if line.strip() and line.lstrip()[0] not in "#;/":
+                bare = line.lstrip()
+                if bare[:1] not in ("", "#", ";", "/") or bare[:6] == "#clear":
                     yield f"{file}:{number}", " ".join(line.split())

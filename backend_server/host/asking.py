@@ -27,6 +27,7 @@ _QUESTION_S = 60
 _DIRECTORY_S = 10
 _DU_S = 120
 _LIST_UNITS = ("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend")
+_APT_DUMP = ("apt-config", "dump")
 _ON_A_COPY = (
     *("unshare", "--mount", "--propagation=private", "sh", "-c"),
     "mount -t tmpfs none /tmp && cp -a /etc /tmp/etc && mount --bind /tmp/etc /etc && "
@@ -87,6 +88,11 @@ class Asking:
             raise CommandFailed("/etc could not be copied", hint=said.stderr.strip())
         refused = re.findall(r"\(line (\d+), ", said.stdout + said.stderr)
         return [w for n, w in enumerate(words, start=1) if str(n) not in refused]
+
+    def settings_of(self, files: str | None) -> str:
+        """What systemd's programs would read of such files together; None: what apt has."""
+        cat = ("systemd-analyze", "cat-config", files) if files else None
+        return self._start(cat or _APT_DUMP, deadline_s=_QUESTION_S).stdout
 
     def sudo_rules(self, user: str) -> str:
         """What sudo says that a user may do."""

@@ -58,6 +58,7 @@ ON_BOOTED_HOSTS = {
     "Held",
     "Inbound",
     "Judged",
+    "LastWord",
     "Leavers",
     "LostRoles",
     "Masked",

@@ -17,6 +17,7 @@ from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.inbound import Inbound
+from backend_server.base.last_word import LastWord
 from backend_server.base.nft import NftTable
 from backend_server.base.package_lists import PackageLists
 from backend_server.desktop.certificate import OwnCertificate
@@ -60,6 +61,7 @@ from backend_server.host.writer import Host
 LOOKS = [
     *(("systemctl", "show"), ("systemctl", "list-units"), ("apt-get", "--simulate")),
     *(("sshd", "-t"), ("visudo", "-c"), ("sudo", "-l")),
+    *(("apt-config", "dump"), ("systemd-analyze", "cat-config")),
     *(("unshare", "--mount"), ("nft", "-n"), ("docker", "ps"), ("iptables-save",), ("ss", "-H")),
 ]
 resource, reader, host = eval(sys.argv[1], nouns()), HostReader(), Host()
@@ -253,6 +255,8 @@ SAMPLES = [
     Sample(f"chmod 440 {RULE}", Proven("sudo")),
     Sample("", SudoRights("sudo-rights")),
     Sample(f"echo '# theirs' >>{RULE}", SudoRights("sudo-rights")),
+    Sample("", LastWord("apt")),
+    Sample("echo >>/etc/systemd/journald.conf", LastWord("systemd/journald.conf")),
     Sample("", Judged("passwords", account="games")),
     Sample("echo >>/etc/pam.d/common-password", Judged("passwords", account="games")),
     Sample("chgrp root /usr/bin/chsh; chmod 4755 /usr/bin/chsh", SHUT_PROGRAMS),

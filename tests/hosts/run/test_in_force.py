@@ -89,7 +89,7 @@ def test_whose_password_sudo_asks_for(host):
     assert not becomes_root(host)
     assert manage(host, "--offline", "emis").returncode == 0
     assert becomes_root(host)
-    assert rests(host, "emis", "--offline")
+    assert rests(host, "emis", "--offline --only sudo")
     host.run("rm /etc/sudoers.d/99-provider")
 
 
@@ -147,6 +147,85 @@ def test_passwords_are_judged_by_trying_some(host, path, script, said):
         assert host.run("cat /etc/shadow; stat -c %y /etc/shadow").stdout == shadow
     finally:
         host.run(f"cp -a /root/before {path}")
+
+
+# ---- settings that more than one file may say
+
+
+def says(host, key):
+    return host.run(f"apt-config dump {key} | tail -n 1").stdout.strip()
+
+
+OVERRULED = [
+    # in-force/02: jnv/ansible-role-unattended-upgrades#78
+    ("02-provider-periodic", "APT::Periodic::Enable", "0"),
+    ("99provider", "APT::Periodic::Unattended-Upgrade", "0"),
+    # in-force/03: Ubuntu's own place for what is local
+    ("52unattended-upgrades-local", "Unattended-Upgrade::Automatic-Reboot", "true"),
+]
+
+
+def test_what_apt_reads_before_ours_does_not_count(host):
+    for name, key, value in OVERRULED:
+        host.write(f"/etc/apt/apt.conf.d/{name}", f'{key} "{value}";\n')
+    try:
+        assert manage(host, "--offline --only packages", "emis").returncode == 0
+        assert says(host, "APT::Periodic::Enable").endswith('"1";')
+        assert says(host, "APT::Periodic::Unattended-Upgrade").endswith('"1";')
+        assert says(host, OVERRULED[2][1]).endswith('"false";')
+    finally:
+        host.run(f"cd /etc/apt/apt.conf.d; rm {' '.join(o[0] for o in OVERRULED)}")
+    assert manage(host, "--offline --only packages", "emis").returncode == 0
+
+
+APT = "/etc/apt/apt.conf.d/zzz"
+JOURNALD = "/etc/systemd/journald.conf.d/storage.conf"
+LATER = [
+    ("packages", APT, 'apt::periodic {\n Enable "0"; };\n', "2:Enable"),
+    ("packages", "/etc/apt/apt.conf", 'APT::Periodic::Enable "0";\n', "1:APT"),
+    (
+        "packages",
+        APT,
+        "#clear Unattended-Upgrade::Package-Blacklist;\n",
+        "1:#clear",
+    ),
+    # RPi-Distro/raspberrypi-sys-mods#110, NixOS/nixpkgs#244892: a vendor's or a neighbour's
+    ("logs", JOURNALD, "[Journal]\nStorage=volatile\n", "2:Storage=volatile"),
+    (
+        "logs",
+        "/usr/lib/systemd/journald.conf.d/zz-vendor.conf",
+        "[Journal]\nSystemMaxUse = 64M\n",
+        "2:SystemMaxUse=64M",
+    ),
+    (
+        "kernel",
+        "/run/systemd/coredump.conf.d/zz.conf",
+        "[Coredump]\nStorage=external\n",
+        "2:Storage=external",
+    ),
+    # in-force/21: what a hardening guide's file says counts from the next boot on
+    (
+        "kernel",
+        "/etc/sysctl.d/zzz-cis.conf",
+        "# CIS\n-fs/suid_dumpable=2\n",
+        "2:-fs/suid_dumpable=2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("part", "path", "text", "said"), LATER)
+def test_what_is_read_after_ours(host, part, path, text, said):
+    host.run(f"mkdir -p $(dirname {path}); cat > {path}", stdin=text)
+    done = looks(host, part)
+    hint = done.stdout.partition("try: ")[2].partition(", where")[0]
+    assert hint.startswith(f"mv {path} "), done.stdout
+    host.run(hint)
+    after = looks(host, part).returncode
+    host.run(f"rm {hint.split()[-1]}")
+    assert (done.returncode, done.stderr) == (2, ""), done.stdout + done.stderr
+    assert f"{path}:{said}" in done.stdout.replace(" ", ""), done.stdout
+    # 3 where a folder stays that was not there: then it is asked anew.
+    assert {after, looks(host, part).returncode} <= {0, 3}
 
 
 def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
