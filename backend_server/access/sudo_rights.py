@@ -14,7 +14,6 @@ from backend_server.text.errors import Refused
 from backend_server.text.parsers import parse_nsswitch
 
 
-_SUDO = "/usr/bin/sudo"
 # Whose password is asked for, and whether any is: with most of them nobody's own will do.
 _ODD = re.compile(r"(!?)\b(rootpw|targetpw|runaspw|authenticate)\b")
 
@@ -22,7 +21,8 @@ _ODD = re.compile(r"(!?)\b(rootpw|targetpw|runaspw|authenticate)\b")
 class SudoRights(InForce):
     """sudo lets the developers become root, each by a password of their own where one is asked.
 
-    It lets `others` of ours do nothing at all. Refused with the lines that say so.
+    It lets `others` of ours do nothing at all. Refused with the lines that say so, or where sudo
+    does not take the rules: it may let nobody do anything then.
     """
 
     ours: str = ""
@@ -51,25 +51,27 @@ class SudoRights(InForce):
         return None
 
     def objection(self, host: HostReader) -> Refused | None:
-        here = host.users() if host.stat(_SUDO) else {}
-        for person in filter(lambda each: each.name in here, self.others):
-            rules = _rules(host.sudo_rules(person.name))
-            if rules:
-                what = f"sudo lets {person}, who is no developer: {rules[0]}"
-                return _refused(what, self._lines(host, person))
-        for person in filter(lambda each: each.name in here, self.developers):
-            why = self._why_not(host.sudo_rules(person.name))
-            if why:
-                return _refused(f"{why} {person}", self._lines(host, person, why))
+        here = host.users() if host.stat("/usr/bin/sudo") else {}
+        said = host.visudo_check() if here else ""
+        if said:
+            return Refused("sudo does not take its rules that are here", hint=said)
+        for person in (*self.others, *self.developers):
+            if person.name in here:
+                said = host.sudo_rules(person.name)
+                able = person in self.developers
+                why = self._why_not(said) if able else "".join(rules(said)[:1])
+                if why:
+                    what = f"for {person} sudo {why if able else f'has {why}'}"
+                    return _refused(what, self._lines(host, person, able))
         return None
 
     def _why_not(self, said: str) -> str:
         last = {word: bool(no) for no, word in _ODD.findall(said.partition(" may ")[0])}
         for word, no in last.items():
             if no == (word == "authenticate") and self.password:
-                return f"sudo goes by {'!' * no}{word} for"
-        able, free = False, False
-        for rule in _rules(said):
+                return f"goes by {'!' * no}{word}"
+        able = free = False
+        for rule in rules(said):
             runas, _, commands = rule.rpartition(") ")
             if {"root", "ALL"} & {*re.split(r"[ ,(]+", runas.partition(":")[0])}:
                 for command in commands.split(", "):
@@ -77,10 +79,10 @@ class SudoRights(InForce):
                         able = not command.endswith("!ALL")
                         free = "NOPASSWD:" in commands
         if not able:
-            return "sudo does not let everything be done by"
-        return "sudo asks no password of" if free and self.password else ""
+            return "does not allow everything"
+        return "asks no password" if free and self.password else ""
 
-    def _lines(self, host: HostReader, person: Login, why: str = "") -> list[str]:
+    def _lines(self, host: HostReader, person: Login, asked: bool = False) -> list[str]:
         """Those of others that are about somebody, and what sudo asks for."""
         user = host.users().get(person.name)
         groups = person.groups | host.groups_of(person.name)
@@ -89,19 +91,20 @@ class SudoRights(InForce):
         found, aliases = [], set()
         for where, line in lines_of(host, dict.fromkeys(files(host))):
             head, _, tail = line.partition("=")
-            words = {*head.rpartition(" ")[0].replace(",", " ").split()}
+            words = {*head.strip().rpartition(" ")[0].replace(",", " ").split()}
             if line.startswith("User_Alias"):
                 if who & {*re.split(r"[\s,]+", tail)}:
                     aliases.add(head.split()[1])
             elif line.startswith("Defaults"):
-                if why and _ODD.search(line):
+                if asked and _ODD.search(line):
                     found.append(f"{where}: {line}")
             elif words & (who | aliases):
                 found.append(f"{where}: {line}")
         return [each for each in found if each.partition(":")[0] != self.ours]
 
 
-def _rules(said: str) -> list[str]:
+def rules(said: str) -> list[str]:
+    """Of what `sudo -l` says."""
     return [line.strip() for line in said.splitlines() if line.startswith("    (")]
 
 

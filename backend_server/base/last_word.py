@@ -6,7 +6,10 @@ import os
 import re
 from typing import Iterator
 
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout.gather import Site
 from backend_server.engine.in_force import InForce, lines_of
+from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
 
@@ -28,36 +31,36 @@ class LastWord(InForce):
     def goes_by(self, host: HostReader) -> Iterator[str]:
         if self.program == APT:
             yield from _APT
-        elif self.program.endswith(".d"):
-            yield from (f"{folder}/{self.program}" for folder in _FOLDERS)
-        else:
-            for folder in _FOLDERS:
-                yield from (f"{folder}/{self.program}", f"{folder}/{self.program}.d")
+        for folder in _FOLDERS:
+            yield from (f"{folder}/{self.program}", f"{folder}/{self.program}.d")
 
     def objection(self, host: HostReader) -> Refused | None:
-        said = host.settings_of(None if self.program == APT else self.program)
-        found, ours = _settings(said), _settings(host.read(self.path) or "")
+        found = _settings(host.settings_of(self.program))
+        ours = _settings(host.read(self.path) or "")
         wrong = {k: v for k, v in ours.items() if found.get(k) != v}
         if not wrong:
             return None
-        lines = [
-            (where, line)
-            for where, line in lines_of(host, self.goes_by(host))
-            if self._comes_later(where) and _is_about(line, wrong)
-        ]
         name, value = min(wrong.items())
-        rival = lines[-1][0].partition(":")[0] if lines else self.path
-        earlier = f"{os.path.dirname(self.path)}/00-{os.path.basename(rival)}"
-        listed = (": ".join(each) for each in lines)
-        return Refused(
-            "\n".join((f"{name} is {found.get(name)}, not {value}", *listed)),
-            hint=f"mv {rival} {earlier}, where it is read before ours",
-        )
+        hint, lines = f"find what says {name}, and take it out", []
+        for where, line in lines_of(host, self.goes_by(host)):
+            path = where.partition(":")[0]
+            last = os.path.basename(path)
+            later = last > os.path.basename(self.path) or path == _APT[-1]
+            if later and _is_about(line, wrong):
+                earlier = f"{os.path.dirname(self.path)}/00-{last}"
+                hint = f"mv {path} {earlier}, where it is read before ours"
+                lines.append(f"{where}: {line}")
+        what = f"{name} is {found.get(name)}, not {value}"
+        return Refused("\n".join((what, *lines)), hint=hint)
 
-    def _comes_later(self, where: str) -> bool:
-        path = where.partition(":")[0]
-        later = os.path.basename(path) > os.path.basename(self.path)
-        return later or path == _APT[-1]
+
+def last_word(
+    site: Site, path: str, program: str, notify: str = ""
+) -> Iterator[Resource]:
+    """PATH as etc/ has it, and the program goes by it."""
+    file = verbatim(site, path, notify=notify)
+    yield file
+    yield LastWord(program, (file.label,), path=path)
 
 
 def _settings(text: str) -> dict[str, str]:

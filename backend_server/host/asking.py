@@ -89,10 +89,11 @@ class Asking:
         refused = re.findall(r"\(line (\d+), ", said.stdout + said.stderr)
         return [w for n, w in enumerate(words, start=1) if str(n) not in refused]
 
-    def settings_of(self, files: str | None) -> str:
-        """What systemd's programs would read of such files together; None: what apt has."""
-        cat = ("systemd-analyze", "cat-config", files) if files else None
-        return self._start(cat or _APT_DUMP, deadline_s=_QUESTION_S).stdout
+    def settings_of(self, program: str) -> str:
+        """What apt has, or systemd's programs read of files of that name together."""
+        cat = ("systemd-analyze", "cat-config", program)
+        argv = _APT_DUMP if program == "apt" else cat
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
 
     def sudo_rules(self, user: str) -> str:
         """What sudo says that a user may do."""

@@ -55,6 +55,7 @@ ON_BOOTED_HOSTS = {
     "DaemonJson",
     "DockerNetwork",
     "DockerRules",
+    "DockerSocket",
     "Held",
     "Inbound",
     "Judged",

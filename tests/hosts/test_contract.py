@@ -26,6 +26,7 @@ from backend_server.desktop.roots_socket import RootsSocket
 from backend_server.docker.daemon import DaemonJson
 from backend_server.docker.network import DockerNetwork
 from backend_server.docker.rules import DockerRules
+from backend_server.docker.socket import DockerSocket
 from backend_server.engine.resource import Resource
 from backend_server.jobs.component import jobrunner
 from backend_server.outputs.mount import Automount
@@ -252,9 +253,8 @@ SAMPLES = [
     Sample("", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),
-    Sample(f"chmod 440 {RULE}", Proven("sudo")),
-    Sample("", SudoRights("sudo-rights")),
-    Sample(f"echo '# theirs' >>{RULE}", SudoRights("sudo-rights")),
+    Sample(f"chmod 440 {RULE}", SudoRights("sudo")),
+    Sample(f"echo '# theirs' >>{RULE}", SudoRights("sudo")),
     Sample("", LastWord("apt")),
     Sample("echo >>/etc/systemd/journald.conf", LastWord("systemd/journald.conf")),
     Sample("", Judged("passwords", account="games")),
@@ -289,6 +289,8 @@ SAMPLES = [
     Sample("apt-mark unhold runc", Held("docker", DOCKER)),
     Sample("""echo '{"icc": true, "debug": true}' >/etc/docker/daemon.json""", DAEMON),
     Sample("rm /etc/docker/daemon.json", DAEMON),
+    Sample("chmod 666 /run/docker.sock", DockerSocket("/run/docker.sock")),
+    Sample("chgrp users /run/docker.sock", DockerSocket("/run/docker.sock")),
     Sample("echo '{' >/etc/docker/daemon.json", DAEMON),
     Sample(PEND.replace(UNIT, "reload.docker.service"), DAEMON),
     Sample(f"{CHOSEN} systemctl stop {JOBRUNNER.unit}", SERVICE_OF_OURS),

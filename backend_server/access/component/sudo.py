@@ -6,7 +6,6 @@ from string import Template
 from typing import Iterator
 
 from backend_server.access.judged import Judged
-from backend_server.access.proof import Proven
 from backend_server.access.sshd import Login
 from backend_server.access.sshd_live import CANARY
 from backend_server.access.su import SuOnlyFor
@@ -56,7 +55,6 @@ def sudo(site: Site) -> Iterator[Resource]:
     yield File(FIRST_PASSWORD, _COMMAND, mode=0o755)
     rules = Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
     yield rules
-    yield Proven("sudo", changed_by=(rules.label,))
     yield _rights(site, rules)
     yield SuOnlyFor(DEVELOPERS)
     before = (strong.label, f"User {CANARY}", "Packages packages/core.txt")
@@ -72,7 +70,7 @@ def _rights(site: Site, rules: Sudoers) -> SudoRights:
     logins = [Login(name, frozenset(groups[name])) for name in sorted(groups)]
     able = {entry.name for entry in developers(site)}
     return SudoRights(
-        "sudo-rights",
+        "sudo",
         (rules.label,),
         ours=rules.path,
         password=site.backend.sudo_password,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.base.last_word import LastWord
+from backend_server.base.last_word import last_word
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
@@ -23,10 +23,8 @@ def logs(site: Site) -> Iterator[Resource]:
     Whoever has no sudo writes nothing to the journal, or could push out what is there. What
     sshd, sudo and we said goes to a file of its own before journald gives up any.
     """
-    path = "/etc/systemd/journald.conf.d/opensafely.conf"
-    journald = verbatim(site, path, notify=_JOURNALD)
-    yield journald
-    yield LastWord("systemd/journald.conf", (journald.label,), path=path)
+    journald = "/etc/systemd/journald.conf.d/opensafely.conf"
+    yield from last_word(site, journald, "systemd/journald.conf", _JOURNALD)
     yield Unit(_JOURNALD)
     yield verbatim(site, "/etc/tmpfiles.d/opensafely.conf")
     # journald's sockets are in it; the file before has the same for each boot.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server.base.last_word import APT, LastWord
+from backend_server.base.last_word import APT, last_word
 from backend_server.base.package_lists import PackageLists
-from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.resources import File, NoFile, NoPackages, Packages, Unit
@@ -28,10 +27,8 @@ def packages(site: Site) -> Iterator[Resource]:
     if site.mirror:
         yield from _sources(site)
     yield PackageLists("apt", _releases(site) if site.mirror else frozenset())
-    conf = verbatim(site, "/etc/apt/apt.conf.d/zz-opensafely")
-    yield conf
+    yield from last_word(site, "/etc/apt/apt.conf.d/zz-opensafely", APT)
     yield NoFile("/etc/apt/apt.conf.d/52opensafely")
-    yield LastWord(APT, (conf.label,), path=conf.path)
     yield NoPackages("packages/purge.txt", site.packages["purge"])
     yield Packages("packages/core.txt", site.packages["core"])
     yield Packages("packages/extra.txt", site.packages["extra"])

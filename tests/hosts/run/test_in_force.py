@@ -56,24 +56,64 @@ def refuses(host, path, text, part, *said, mode=0o440):
 
 RULES = [
     # in-force/31: chef-boneyard/sudo#4
-    ("60-gus", "gus ALL=(ALL) NOPASSWD: ALL\n", "lets gus", "60-gus:1: gus ALL"),
-    ("60-app", "\n# app\n%reviewers ALL=(ALL) ALL\n", "lets gus", "60-app:3: %rev"),
+    (
+        "60-gus",
+        "gus ALL=(ALL) NOPASSWD: ALL\n",
+        "for gus sudo has (",
+        "60-gus:1: gus ALL",
+    ),
+    (
+        "60-app",
+        "\n# app\n%reviewers ALL=(ALL) ALL\n",
+        "for gus sudo has (",
+        "60-app:3: %rev",
+    ),
     # sudo-project/sudo#290: some versions read it as root's, all as a group's
-    ("group", "ALL ALL=(:mail) NOPASSWD: ALL\n", "lets gus", "group:1: ALL ALL"),
+    (
+        "group",
+        "ALL ALL=(:mail) NOPASSWD: ALL\n",
+        "for gus sudo has (",
+        "group:1: ALL ALL",
+    ),
     # saz/puppet-sudo#69: the vendor's own default, which asks for root's password
-    ("suse", "Defaults targetpw\nALL ALL=(ALL) ALL\n", "lets gus", "suse:2: ALL"),
+    (
+        "suse",
+        "Defaults targetpw\nALL ALL=(ALL) ALL\n",
+        "for gus sudo has (",
+        "suse:2: ALL",
+    ),
     # ahuffman/ansible-sudoers#29
     (
         "alias",
         "User_Alias IT = it1, rita\nIT ALL=(daemon) NOPASSWD: /bin/ls\n",
-        "lets rita",
+        "for rita sudo has (",
         "alias:2: IT ALL",
     ),
     # in-force/17: ansible/ansible#63733, sorted after ours
-    ("zzz", "%developers ALL=(ALL) !ALL\n", "does not let", "ada", "zzz:1: %dev"),
-    ("zzz", "Defaults:ada rootpw\n", "rootpw for ada", "zzz:1: Defaults:ada"),
-    ("zzz", "Defaults!ALL !authenticate\n", "!authenticate for ada", "zzz:1:"),
-    ("zzz", "grace ALL=(ALL) NOPASSWD: ALL\n", "no password of grace", "zzz:1: gr"),
+    (
+        "zzz",
+        "%developers ALL=(ALL) !ALL\n",
+        "for ada sudo does not allow",
+        "zzz:1: %dev",
+    ),
+    (
+        "zzz",
+        "Defaults:ada rootpw\n",
+        "for ada sudo goes by rootpw",
+        "zzz:1: Defaults:ada",
+    ),
+    (
+        "zzz",
+        "Defaults!ALL !authenticate\n",
+        "for ada sudo goes by !authenticate",
+        "zzz:1:",
+    ),
+    (
+        "zzz",
+        "grace ALL=(ALL) NOPASSWD: ALL\n",
+        "for grace sudo asks no password",
+        "zzz:1: gr",
+    ),
 ]
 
 
@@ -228,12 +268,83 @@ def test_what_is_read_after_ours(host, part, path, text, said):
     assert {after, looks(host, part).returncode} <= {0, 3}
 
 
+# ---- docker, units
+
+
+SOCKET = "/etc/systemd/system/docker.socket.d/override.conf"
+SHADOW = "/v1.24/containers/json"
+
+
+def speaks_to_docker(host, name):
+    ask = f"curl -s --unix-socket /run/docker.sock http://docker{SHADOW}"
+    done = host.run(f"runuser -u {name} -- {ask}", check=False)
+    return done.stdout.startswith("[")
+
+
+def test_a_socket_of_docker_s_that_is_open_to_all(host):
+    """in-force/05: docker/docs#20411, netalertx/NetAlertX#1235."""
+    host.run(f"rm -f {SOCKET.replace('override', 'zz-opensafely')}")
+    host.run(f"mkdir -p $(dirname {SOCKET})")
+    host.write(SOCKET, "[Socket]\nSocketMode=0666\nSocketGroup=users\n")
+    made_anew = "systemctl daemon-reload; systemctl restart docker.socket docker"
+    host.run(made_anew)
+    assert speaks_to_docker(host, "gus")
+    assert manage(host, "--offline --only docker", "emis").returncode == 0
+    assert not speaks_to_docker(host, "gus")
+    assert speaks_to_docker(host, "opensafely")
+    host.run(made_anew)
+    assert not speaks_to_docker(host, "gus")
+    assert rests(host, "emis", "--offline --only docker")
+    host.run("chmod 666 /run/docker.sock; chown gus /run/docker.sock")
+    assert manage(host, "--offline --only docker", "emis").returncode == 0
+    assert not speaks_to_docker(host, "gus")
+    host.run(f"rm {SOCKET}; systemctl daemon-reload")
+
+
+OPTIONS = [
+    # in-force/06: moby/moby#6002, moby/moby#18388
+    ("--iptables=false", "--iptables=false"),
+    ("--ip-masq=false --mtu=1400", "--ip-masq=false"),
+    ("-G users", "-G"),
+    ("--userns-remap=default", "--userns-remap=default"),
+    ("-H unix:///srv/docker.sock", "unix:///srv/docker.sock"),
+    ("-b none", "-b"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), OPTIONS)
+def test_dockerd_s_options_are_judged_as_its_settings_are(host, options, said):
+    path = "/etc/default/docker"
+    host.run(f"cp -a {path} /root/before; echo 'DOCKER_OPTS=\"{options}\"' >> {path}")
+    done = looks(host, "docker")
+    host.run(f"cp -a /root/before {path}")
+    assert done.returncode == 2, done.stdout
+    assert f"dockerd is started with {said}" in done.stdout
+    fine = "-H unix:///var/run/docker.sock --registry-mirror=https://x --mtu=1400"
+    host.run(f"echo 'DOCKER_OPTS=\"{fine}\"' >> {path}")
+    assert looks(host, "docker").returncode == 0
+    host.run(f"cp -a /root/before {path}")
+
+
+@pytest.mark.parametrize("how", ["", "--runtime"])
+def test_a_timer_that_an_image_has_masked(host, how):
+    """in-force/04: silogen/cluster-bloom#304, ComplianceAsCode/content#15079."""
+    host.run(f"systemctl mask {how} --now apt-daily-upgrade.timer")
+    done = manage(host, "--offline --only packages", "emis")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert host.run("systemctl is-active apt-daily-upgrade.timer").stdout == "active\n"
+    assert rests(host, "emis", "--offline --only packages")
+
+
 def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
     """in-force/31: a group of that name is the provider's, and root by a rule."""
     host = bare_host()
     host.run("groupadd researchers")
+    # Nobody of ours, nor all: what the provider has for its own.
+    host.write("/etc/sudoers.d/40-own", "backup ALL = (root) /bin/ls\n", 0o440)
     rule = "%researchers ALL=(ALL) NOPASSWD: ALL\n"
     host.write("/etc/sudoers.d/50-app", rule, 0o440)
     with untouched(host):
         done = manage(host, "--offline --yes", "emis")
     refused(done, "rita", "/etc/sudoers.d/50-app:1: %researchers")
+    assert "40-own" not in done.stderr
