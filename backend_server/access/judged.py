@@ -10,7 +10,6 @@ from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
 
 
-_MODULE = "libpam-pwquality"
 _CONF = "/etc/security/pwquality.conf"
 _STACK = "/etc/pam.d/common-password"
 # Too short, of three kinds only, a word; and one that must do.
@@ -31,7 +30,7 @@ class Judged(InForce):
 
     def goes_by(self, host: HostReader) -> Iterator[str]:
         yield from ("/etc/pam.d/chpasswd", _STACK, _CONF, f"{_CONF}.d")
-        yield str(host.packages().get(_MODULE))
+        yield str(host.packages().get("libpam-pwquality"))
         yield str(host.users().get(self.account))
 
     def objection(self, host: HostReader) -> Refused | None:

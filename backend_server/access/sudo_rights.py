@@ -36,11 +36,9 @@ class SudoRights(InForce):
         named = any(name in (host.read(path) or "") for path in files(host))
         yield f"{name if named else 'any host'} {self.password}"
         yield str(host.parsed("/etc/nsswitch.conf", parse_nsswitch).get("sudoers"))
-        for who in (self.developers, self.others):
-            for person in who:
-                user = host.users().get(person.name)
-                yield f"{person} {user} {sorted(host.groups_of(person.name))}"
-            yield "and nobody else"
+        for person in (*self.developers, *self.others):
+            user, able = host.users().get(person.name), person in self.developers
+            yield f"{person} {able} {user} {sorted(host.groups_of(person.name))}"
 
     def foretold(self, host: HostReader) -> Refused | None:
         """Of accounts that are not there yet, sudo would say nothing."""

@@ -14,7 +14,6 @@ from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
 
 
-APT = "apt"
 _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
 _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
 _SETTING = re.compile(r'^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$', re.MULTILINE)
@@ -29,7 +28,7 @@ class LastWord(InForce):
     path: str = ""
 
     def goes_by(self, host: HostReader) -> Iterator[str]:
-        if self.program == APT:
+        if self.program == "apt":
             yield from _APT
         for folder in _FOLDERS:
             yield from (f"{folder}/{self.program}", f"{folder}/{self.program}.d")
@@ -50,17 +49,15 @@ class LastWord(InForce):
                 earlier = f"{os.path.dirname(self.path)}/00-{last}"
                 hint = f"mv {path} {earlier}, where it is read before ours"
                 lines.append(f"{where}: {line}")
-        what = f"{name} is {found.get(name)}, not {value}"
-        return Refused("\n".join((what, *lines)), hint=hint)
+        lines.insert(0, f"{name} is {found.get(name)}, not {value}")
+        return Refused("\n".join(lines), hint=hint)
 
 
-def last_word(
-    site: Site, path: str, program: str, notify: str = ""
-) -> Iterator[Resource]:
-    """PATH as etc/ has it, and the program goes by it."""
+def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resource]:
+    """PATH is as etc/ has it, and a program goes by it."""
     file = verbatim(site, path, notify=notify)
     yield file
-    yield LastWord(program, (file.label,), path=path)
+    yield LastWord(by, (file.label,), path=path)
 
 
 def _settings(text: str) -> dict[str, str]:

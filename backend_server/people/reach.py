@@ -158,9 +158,7 @@ def ending(site: Site, today: date) -> list[dict[str, str]]:
 
 def sudo_rules(host: HostReader, name: str) -> list[str]:
     """The rules that sudo itself finds for an account."""
-    if name not in host.users():
-        return []
-    return rules(host.sudo_rules(name))
+    return rules(host.sudo_rules(name)) if name in host.users() else []
 
 
 def _rosters(site: Site, name: str) -> list[str]:

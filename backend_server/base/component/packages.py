@@ -5,7 +5,7 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server.base.last_word import APT, last_word
+from backend_server.base.last_word import settled
 from backend_server.base.package_lists import PackageLists
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
@@ -27,7 +27,7 @@ def packages(site: Site) -> Iterator[Resource]:
     if site.mirror:
         yield from _sources(site)
     yield PackageLists("apt", _releases(site) if site.mirror else frozenset())
-    yield from last_word(site, "/etc/apt/apt.conf.d/zz-opensafely", APT)
+    yield from settled(site, "/etc/apt/apt.conf.d/zz-opensafely", "apt")
     yield NoFile("/etc/apt/apt.conf.d/52opensafely")
     yield NoPackages("packages/purge.txt", site.packages["purge"])
     yield Packages("packages/core.txt", site.packages["core"])
