@@ -34,8 +34,7 @@ class Judged(InForce):
         yield str(host.users().get(self.account))
 
     def objection(self, host: HostReader) -> Refused | None:
-        words = (*_WEAK, _STRONG)
-        taken = host.passwords_taken(self.account, words)
+        taken = host.passwords_taken(self.account, (*_WEAK, _STRONG))
         if taken == [_STRONG]:
             return None
         lines = [
@@ -43,8 +42,7 @@ class Judged(InForce):
             for where, line in lines_of(host, (f"{_CONF}.d", _CONF, _STACK))
             if re.search(_RULES, line) and where.partition(":")[0] != self.ours
         ]
-        weak = [word for word in taken if word != _STRONG]
-        what = f"takes {weak[0]!a}, which is weak" if weak else "takes no strong one"
+        what = f"takes {taken[0]!a}, which is weak" if taken else "takes no strong one"
         hint = "pam-auth-update --force"
         if lines:
             path, number = lines[-1].split(":")[:2]

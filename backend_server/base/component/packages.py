@@ -27,11 +27,13 @@ def packages(site: Site) -> Iterator[Resource]:
     if site.mirror:
         yield from _sources(site)
     yield PackageLists("apt", _releases(site) if site.mirror else frozenset())
-    yield from settled(site, "/etc/apt/apt.conf.d/zz-opensafely", "apt")
+    ours, last_word = settled(site, "/etc/apt/apt.conf.d/zz-opensafely", "apt")
+    yield ours
     yield NoFile("/etc/apt/apt.conf.d/52opensafely")
     yield NoPackages("packages/purge.txt", site.packages["purge"])
     yield Packages("packages/core.txt", site.packages["core"])
     yield Packages("packages/extra.txt", site.packages["extra"])
+    yield last_word  # some of them bring files that apt reads
     yield Unit("apt-daily.timer")
     yield Unit("apt-daily-upgrade.timer")
 
