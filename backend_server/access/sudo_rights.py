@@ -18,6 +18,12 @@ from backend_server.text.parsers import parse_nsswitch
 _ODD = re.compile(r"(!?)\b(rootpw|targetpw|runaspw|authenticate)\b")
 
 
+# The last such rule counts; with a mark of negation it takes away.
+_EVERYTHING = re.compile(
+    r"^ {4}\([^:)]*\b(?:root|ALL)\b.*?\) (?:.*[ ,])?(!?)ALL$", re.MULTILINE
+)
+
+
 class SudoRights(InForce):
     """sudo lets the developers become root, each by a password of their own where one is asked.
 
@@ -60,7 +66,9 @@ class SudoRights(InForce):
                 why = self._why_not(said) if able else "".join(rules(said)[:1])
                 if why:
                     what = f"for {person} sudo {why if able else f'has {why}'}"
-                    return _refused(what, self._lines(host, person, able))
+                    groups = person.groups | host.groups_of(person.name)
+                    who = person._replace(groups=groups)
+                    return _refused(what, self._lines(host, who, able))
         return None
 
     def _why_not(self, said: str) -> str:
@@ -68,35 +76,27 @@ class SudoRights(InForce):
         for word, no in last.items():
             if no == (word == "authenticate") and self.password:
                 return f"goes by {'!' * no}{word}"
-        able = free = False
-        for rule in rules(said):
-            runas, _, commands = rule.rpartition(") ")
-            if {"root", "ALL"} & {*re.split(r"[ ,(]+", runas.partition(":")[0])}:
-                for command in commands.split(", "):
-                    if command.endswith("ALL"):
-                        able = not command.endswith("!ALL")
-                        free = "NOPASSWD:" in commands
-        if not able:
+        rule = ([None] + list(_EVERYTHING.finditer(said)))[-1]
+        if rule is None or rule[1]:
             return "does not allow everything"
-        return "asks no password" if free and self.password else ""
+        return "asks no password" if self.password and "NOPASSWD:" in rule[0] else ""
 
-    def _lines(self, host: HostReader, person: Login, asked: bool = False) -> list[str]:
+    def _lines(self, host: HostReader, who: Login, asked: bool = False) -> list[str]:
         """Those of others that are about somebody, and what sudo asks for."""
-        user = host.users().get(person.name)
-        groups = person.groups | host.groups_of(person.name)
-        who = {person.name, "ALL", f"#{user.uid if user else ''}"}
-        who |= {f"%{group}" for group in groups}
+        user = host.users().get(who.name)
+        names = {who.name, "ALL", f"#{user.uid if user else ''}"}
+        names |= {f"%{group}" for group in who.groups}
         found, aliases = [], set()
         for where, line in lines_of(host, dict.fromkeys(files(host))):
             head, _, tail = line.partition("=")
             words = {*head.strip().rpartition(" ")[0].replace(",", " ").split()}
             if line.startswith("User_Alias"):
-                if who & {*re.split(r"[\s,]+", tail)}:
+                if names & {*re.split(r"[\s,]+", tail)}:
                     aliases.add(head.split()[1])
             elif line.startswith("Defaults"):
                 if asked and _ODD.search(line):
                     found.append(f"{where}: {line}")
-            elif words & (who | aliases):
+            elif words & (names | aliases):
                 found.append(f"{where}: {line}")
         return [each for each in found if each.partition(":")[0] != self.ours]
 

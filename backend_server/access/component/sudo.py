@@ -15,7 +15,7 @@ from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site, developers
 from backend_server.engine.resource import Resource
 from backend_server.resources import File
-from backend_server.text.roles import DEVELOPERS, MARKER, ROLES
+from backend_server.text.roles import DEVELOPERS, MARKER, ROLES, ROOT_EQUIVALENT_GROUPS
 
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
@@ -69,9 +69,11 @@ def _rights(site: Site, rules: Sudoers) -> SudoRights:
             groups.setdefault(entry.name, own).add(role.group)
     logins = [Login(name, frozenset(groups[name])) for name in sorted(groups)]
     able = {entry.name for entry in developers(site)}
+    taken = (f"RootEquivalent {group}" for group in sorted(ROOT_EQUIVALENT_GROUPS))
+    given = (f"Members {role.group}" for role in ROLES)
     return SudoRights(
         "sudo",
-        (rules.label,),
+        (rules.label, *taken, *given),
         ours=rules.path,
         password=site.backend.sudo_password,
         developers=tuple(login for login in logins if login.name in able),

@@ -47,7 +47,7 @@ def test_show_needs_no_root(host):
 @pytest.mark.parametrize(
     ("words", "ours", "all_of_them"),
     [
-        ("plan --offline", 153, 276),
+        ("plan --offline", 158, 281),
         ("status", 128, 264),
         ("job list", 80, 200),
         ("host disk", 108, 228),

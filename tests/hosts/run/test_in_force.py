@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hosts.managing import manage, refused, rests, untouched
+from tests.hosts.managing import manage, refused, rests
 
 
 pytestmark = pytest.mark.share("in force")
@@ -145,6 +145,14 @@ def test_sudoers_that_names_its_folder_otherwise(host, line):
     able = becomes_root(host)
     host.run("cat /root/sudoers > /etc/sudoers")
     assert (done.returncode, able) == (0, True), done.stderr
+
+
+def test_a_group_that_this_run_takes_away(host):
+    """It is no reason to refuse the run: sudo is asked after that."""
+    host.run("gpasswd --add rita sudo; gpasswd --add gus developers")
+    assert manage(host, "--offline --yes", "emis").returncode in (0, 4)
+    assert not {"sudo", "developers"} & {*host.run("id -Gn rita gus").stdout.split()}
+    assert rests(host, "emis", "--offline --only sudo")
 
 
 # ---- passwords
@@ -344,7 +352,7 @@ def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
     host.write("/etc/sudoers.d/40-own", "backup ALL = (root) /bin/ls\n", 0o440)
     rule = "%researchers ALL=(ALL) NOPASSWD: ALL\n"
     host.write("/etc/sudoers.d/50-app", rule, 0o440)
-    with untouched(host):
-        done = manage(host, "--offline --yes", "emis")
+    done = manage(host, "--offline --yes", "emis")
+    assert host.run("id rita", check=False).returncode
     refused(done, "rita", "/etc/sudoers.d/50-app:1: %researchers")
     assert "40-own" not in done.stderr
