@@ -48,7 +48,7 @@ def test_show_needs_no_root(host):
     ("words", "ours", "all_of_them"),
     [
         ("plan --offline", 160, 283),
-        ("status", 131, 267),
+        ("status", 134, 270),
         ("job list", 80, 200),
         ("host disk", 108, 228),
     ],
