@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+from typing import Iterator
+
 from backend_server.engine.resource import AtPath
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
@@ -12,7 +16,25 @@ from backend_server.text.errors import Refused, UserError
 
 
 _MAIN = "/etc/sudoers"
-_INCLUDES = ("@includedir /etc/sudoers.d", "#includedir /etc/sudoers.d")
+_DROP_INS = "/etc/sudoers.d"
+_INCLUDE = re.compile(
+    r"^[ \t]*[@#]include(dir)?[ \t]+\"?([^\"\n]*[^\"\s])", re.MULTILINE
+)
+_DEPTH = 16
+
+
+def files(host: HostReader, path: str = _MAIN, depth: int = 0) -> Iterator[str]:
+    """What sudo reads, in its order; folders too, which may hold one that it would read."""
+    yield path
+    for folder, named in _INCLUDE.findall(host.read(path) or ""):
+        named = named.replace("%h", os.uname().nodename.partition(".")[0])
+        named = os.path.normpath(os.path.join(os.path.dirname(path), named))
+        if folder:
+            yield named
+        names = [n for n in host.names(named) if "." not in n and n[-1:] != "~"]
+        for each in (f"{named}/{n}" for n in names) if folder else (named,):
+            if depth < _DEPTH:
+                yield from files(host, each, depth + 1)
 
 
 class Sudoers(AtPath):
@@ -39,11 +61,10 @@ class Sudoers(AtPath):
         ):  # a killed run had just written it
             changes = compare(text=("not yet proven", "valid among all files"))
         if host.stat(_MAIN) and changes:
-            lines = (host.read(_MAIN) or "").splitlines()
-            if not any(line.strip() in _INCLUDES for line in lines):
+            if _DROP_INS not in files(host):
                 raise Refused(
-                    f"{_MAIN} does not include /etc/sudoers.d, so no rule would be read",
-                    hint=f"visudo, and end {_MAIN} with: {_INCLUDES[0]}",
+                    f"{_MAIN} does not include {_DROP_INS}, so no rule would be read",
+                    hint=f"visudo, and end {_MAIN} with: @includedir {_DROP_INS}",
                 )
             said = host.visudo_check()
             if said and self.path not in said:

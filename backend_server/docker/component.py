@@ -10,13 +10,14 @@ from backend_server.checkout.gather import Site
 from backend_server.docker.daemon import DaemonJson
 from backend_server.docker.network import DockerNetwork
 from backend_server.docker.rules import DockerRules
+from backend_server.docker.socket import DockerSocket
 from backend_server.engine.resource import Resource
-from backend_server.resources import Held, Packages, Unit
+from backend_server.resources import UNITS, Held, Packages, Unit
 from backend_server.text import networks
 
 
 # A new version of any of these restarts what jobs run in. unattended-upgrades leaves them
-# alone too: etc/apt/apt.conf.d/52opensafely.
+# alone too: etc/apt/apt.conf.d/zz-opensafely.
 HELD = frozenset(
     {
         *("docker.io", "docker-cli", "docker-ce", "docker-ce-cli"),
@@ -46,6 +47,8 @@ def docker(site: Site, services: frozenset[str]) -> Iterator[Resource]:
     yield packages
     yield Held("docker", HELD, packages.label)
     yield Unit("docker.service", on_change="pend")
+    yield verbatim(site, f"{UNITS}/docker.socket.d/zz-opensafely.conf")
+    yield DockerSocket("/run/docker.sock")
     network = networks.DATABASE_NETWORK
     yield DockerNetwork(network, bridge=networks.DATABASE_BRIDGE)
     yield DockerRules("docker.service", services)

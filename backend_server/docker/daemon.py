@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from typing import Any, Callable, Dict
 
@@ -41,6 +42,7 @@ _UNWANTED: dict[str, tuple[list[Any], str]] = {
         "puts docker's rules where they are not looked for",
     ),
 }
+_ELSEWHERE = re.compile(r"tcp://|unix://(?!(/var)?/run/docker\.sock$)")
 _RELOADED = {"live-restore"}  # of our keys, what dockerd takes over while it runs
 
 Settings = Dict[str, Any]
@@ -123,12 +125,14 @@ class DaemonJson(AtPath):
     def _refuse_options(self, host: HostReader) -> None:
         """dockerd does not start where its options and the file both say something."""
         defaults = host.parsed(_OPTIONS, parse_assignments)
-        started = host.unit(SERVICE).get("ExecStart", "")
-        options = f"{started} {defaults.get('DOCKER_OPTS', '')}".split()
-        ours = {"--" + key.rstrip("s") for key in json.loads(self.text)}
-        for option in options:
+        unit = host.unit(SERVICE)
+        now = host.read(f"/proc/{unit.get('MainPID')}/cmdline") or ""
+        next_ = f"{unit.get('ExecStart', '')} {defaults.get('DOCKER_OPTS', '')}"
+        keys = {*json.loads(self.text), *_UNWANTED} - {"hosts"}
+        ours = {"-b", "-G", *("--" + key.rstrip("s") for key in keys)}
+        for option in f"{next_} {now}".replace("\0", " ").split():
             name = option.partition("=")[0]
-            if "tcp://" in option or name.rstrip("s") in ours:
+            if _ELSEWHERE.search(option) or name.rstrip("s") in ours:
                 raise Refused(
                     f"dockerd is started with {option}; wanted it to listen on its own "
                     f"socket only, and {self.path} to say the rest",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
-from typing import Iterable, Iterator, Literal, Mapping
+from typing import Iterable, Iterator, Literal, Mapping, Sequence
 
 from backend_server.host import command
 from backend_server.text.errors import CommandFailed
@@ -26,6 +27,12 @@ _QUESTION_S = 60
 _DIRECTORY_S = 10
 _DU_S = 120
 _LIST_UNITS = ("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend")
+_APT_DUMP = ("apt-config", "dump")
+_ON_A_COPY = (
+    *("unshare", "--mount", "--propagation=private", "sh", "-c"),
+    "mount -t tmpfs none /tmp && cp -a /etc /tmp/etc && mount --bind /tmp/etc /etc && "
+    "echo copied && exec chpasswd",
+)
 _IPTABLES_SAVE = ("iptables-save",)
 _LISTENING = ("ss", "-H", "--numeric", "--listening", "--tcp")
 _INODES = (*_LISTENING, "--extended")
@@ -72,6 +79,21 @@ class Asking:
         """What sudo finds wrong with the rules that are here; empty when nothing."""
         output = self._start(("visudo", "-c"), deadline_s=_QUESTION_S)
         return "" if output.status == 0 else (output.stderr + output.stdout).strip()
+
+    def passwords_taken(self, user: str, words: Sequence[str]) -> list[str]:
+        """Which of them PAM lets root give to a user: in a copy of /etc that nobody else sees."""
+        lines = "".join(f"{user}:{word}\n" for word in words)
+        said = self._start(_ON_A_COPY, stdin=lines, deadline_s=_QUESTION_S)
+        if not said.stdout.startswith("copied"):
+            raise CommandFailed("/etc could not be copied", hint=said.stderr.strip())
+        refused = re.findall(r"\(line (\d+), ", said.stdout + said.stderr)
+        return [w for n, w in enumerate(words, start=1) if str(n) not in refused]
+
+    def settings_of(self, program: str) -> str:
+        """What apt has, or systemd's programs read of files of that name together."""
+        cat = ("systemd-analyze", "cat-config", program)
+        argv = _APT_DUMP if program == "apt" else cat
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
 
     def sudo_rules(self, user: str) -> str:
         """What sudo says that a user may do."""

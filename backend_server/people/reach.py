@@ -9,6 +9,7 @@ from typing import Iterator, Mapping
 
 from backend_server.access import second_factor
 from backend_server.access.component.sudo import FIXED_COMMANDS
+from backend_server.access.sudo_rights import rules
 from backend_server.checkout.gather import Site, developers, everybody, until
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.checkout.keys import in_text
@@ -97,8 +98,8 @@ def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
         groups = host.groups_of(user.name) & ROOT_EQUIVALENT_GROUPS
         ways += [f"group {group}" for group in sorted(groups)]
         if user.uid >= FIRST_PERSON:
-            rules = sudo_rules(host, user.name)
-            ways += [f"sudo: {rule}" for rule in rules if _makes_root(rule)]
+            found = sudo_rules(host, user.name)
+            ways += [f"sudo: {rule}" for rule in found if _makes_root(rule)]
         if ways and (user.uid == 0 or user.uid >= FIRST_PERSON):
             yield {
                 "name": user.name,
@@ -157,10 +158,7 @@ def ending(site: Site, today: date) -> list[dict[str, str]]:
 
 def sudo_rules(host: HostReader, name: str) -> list[str]:
     """The rules that sudo itself finds for an account."""
-    if name not in host.users():
-        return []
-    lines = host.sudo_rules(name).splitlines()
-    return [line.strip() for line in lines if line.startswith("    (")]
+    return rules(host.sudo_rules(name)) if name in host.users() else []
 
 
 def _rosters(site: Site, name: str) -> list[str]:

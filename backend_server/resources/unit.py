@@ -57,6 +57,9 @@ class Unit(Resource):
         wanted = {change.field for change in changes}
         state = host.unit(self.name).get("ActiveState")
         if "enabled" in wanted:
+            if self.enabled and host.unit(self.name).get("LoadState") == "masked":
+                for how in ((), ("--runtime",)):  # by an image, say
+                    host.run("systemctl", "unmask", *how, self.name)
             host.run("systemctl", "enable" if self.enabled else "disable", self.name)
         if "running" in wanted:
             self._start_or_stop(host)

@@ -7,12 +7,16 @@ import backend_server
 from backend_server.engine.resource import Resource
 
 
+ENGINE = "backend_server.engine."  # of which others are made
+
+
 def nouns():
     """Not what others are made of, which checks nothing."""
     for module in pkgutil.walk_packages(backend_server.__path__, "backend_server."):
         if not module.name.endswith((".entry", ".probe")):
             importlib.import_module(module.name)
-    return {n.__name__: n for n in _below(Resource) if n.check is not Resource.check}
+    whole = (n for n in _below(Resource) if not n.__module__.startswith(ENGINE))
+    return {n.__name__: n for n in whole if n.check is not Resource.check}
 
 
 def _below(noun):

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from backend_server.access.judged import Judged
 from backend_server.access.proof import Proven
 from backend_server.access.set_user_id import SetUserId
 from backend_server.access.sshd_config import SshdConfig
+from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.inbound import Inbound
+from backend_server.base.last_word import LastWord
 from backend_server.base.nft import NftTable
 from backend_server.base.package_lists import PackageLists
 from backend_server.desktop.certificate import OwnCertificate
@@ -23,6 +26,7 @@ from backend_server.desktop.roots_socket import RootsSocket
 from backend_server.docker.daemon import DaemonJson
 from backend_server.docker.network import DockerNetwork
 from backend_server.docker.rules import DockerRules
+from backend_server.docker.socket import DockerSocket
 from backend_server.engine.resource import Resource
 from backend_server.jobs.component import jobrunner
 from backend_server.outputs.mount import Automount
@@ -57,8 +61,9 @@ from backend_server.host.writer import Host
 
 LOOKS = [
     *(("systemctl", "show"), ("systemctl", "list-units"), ("apt-get", "--simulate")),
-    *(("sshd", "-t"), ("visudo", "-c")),
-    *(("nft", "-n"), ("docker", "ps"), ("iptables-save",), ("ss", "-H")),
+    *(("sshd", "-t"), ("visudo", "-c"), ("sudo", "-l")),
+    *(("apt-config", "dump"), ("systemd-analyze", "cat-config")),
+    *(("unshare", "--mount"), ("nft", "-n"), ("docker", "ps"), ("iptables-save",), ("ss", "-H")),
 ]
 resource, reader, host = eval(sys.argv[1], nouns()), HostReader(), Host()
 changes = resource.check(reader)
@@ -248,7 +253,12 @@ SAMPLES = [
     Sample("", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),
-    Sample(f"chmod 440 {RULE}", Proven("sudo")),
+    Sample(f"chmod 440 {RULE}", SudoRights("sudo")),
+    Sample(f"echo '# theirs' >>{RULE}", SudoRights("sudo")),
+    Sample("", LastWord("apt")),
+    Sample("echo >>/etc/systemd/journald.conf", LastWord("systemd/journald.conf")),
+    Sample("", Judged("passwords", account="games")),
+    Sample("echo >>/etc/pam.d/common-password", Judged("passwords", account="games")),
     Sample("chgrp root /usr/bin/chsh; chmod 4755 /usr/bin/chsh", SHUT_PROGRAMS),
     Sample("chmod 4715 /usr/bin/su", SHUT_PROGRAMS),
     Sample("install -m 4755 /bin/true /usr/libexec/contract", SHUT_PROGRAMS),
@@ -279,6 +289,8 @@ SAMPLES = [
     Sample("apt-mark unhold runc", Held("docker", DOCKER)),
     Sample("""echo '{"icc": true, "debug": true}' >/etc/docker/daemon.json""", DAEMON),
     Sample("rm /etc/docker/daemon.json", DAEMON),
+    Sample("chmod 666 /run/docker.sock", DockerSocket("/run/docker.sock")),
+    Sample("chgrp users /run/docker.sock", DockerSocket("/run/docker.sock")),
     Sample("echo '{' >/etc/docker/daemon.json", DAEMON),
     Sample(PEND.replace(UNIT, "reload.docker.service"), DAEMON),
     Sample(f"{CHOSEN} systemctl stop {JOBRUNNER.unit}", SERVICE_OF_OURS),

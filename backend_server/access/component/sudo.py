@@ -5,14 +5,17 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
-from backend_server.access.proof import Proven
+from backend_server.access.judged import Judged
+from backend_server.access.sshd import Login
+from backend_server.access.sshd_live import CANARY
 from backend_server.access.su import SuOnlyFor
+from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.verbatim import verbatim
-from backend_server.checkout.gather import Site
+from backend_server.checkout.gather import Site, developers
 from backend_server.engine.resource import Resource
 from backend_server.resources import File
-from backend_server.text.roles import DEVELOPERS, ROLES
+from backend_server.text.roles import DEVELOPERS, MARKER, ROLES, ROOT_EQUIVALENT_GROUPS
 
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
@@ -31,30 +34,58 @@ FIXED_COMMANDS = (
 # Debian's sudo would ask for the name of a host that somebody types, before it looks at rules.
 _RULES = Template("""\
 Defaults !fqdn, use_pty, timestamp_timeout=5
-$log$rules
+$own$rules
 # Looking, and a first password for whoever has none: the command itself sees who asks.
 $fixed""")
+
+# sudo-rs has no logfile and writes to the system log, nor has it Defaults for some people only.
+# Root has no password that anybody could be asked for.
+_OF_SUDO = f"""\
+Defaults logfile=/var/log/sudo.log
+Defaults:%{DEVELOPERS} authenticate, !rootpw, !targetpw, !runaspw
+"""
 
 _COMMAND = "#!/bin/sh\nexec /usr/local/sbin/backend people first-password\n"
 
 
 def sudo(site: Site) -> Iterator[Resource]:
     """Passwords are strong before anybody can set one, and rules hold no wildcard."""
-    yield verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
+    strong = verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
+    yield strong
     yield File(FIRST_PASSWORD, _COMMAND, mode=0o755)
     rules = Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
     yield rules
-    yield Proven("sudo", changed_by=(rules.label,))
+    yield _rights(site, rules)
     yield SuOnlyFor(DEVELOPERS)
+    before = (strong.label, f"User {CANARY}", "Packages packages/core.txt")
+    yield Judged("passwords", before, account=CANARY, ours=strong.path)
+
+
+def _rights(site: Site, rules: Sudoers) -> SudoRights:
+    groups: dict[str, set[str]] = {}
+    for role in ROLES:
+        for entry in site.people.get(role.roster or "", ()):
+            own = {entry.name, MARKER}
+            groups.setdefault(entry.name, own).add(role.group)
+    logins = [Login(name, frozenset(groups[name])) for name in sorted(groups)]
+    able = {entry.name for entry in developers(site)}
+    taken = (f"RootEquivalent {group}" for group in sorted(ROOT_EQUIVALENT_GROUPS))
+    given = (f"Members {role.group}" for role in ROLES)
+    return SudoRights(
+        "sudo",
+        (rules.label, *taken, *given),
+        ours=rules.path,
+        password=site.backend.sudo_password,
+        developers=tuple(login for login in logins if login.name in able),
+        others=tuple(login for login in logins if login.name not in able),
+    )
 
 
 def _rules(site: Site) -> str:
     tag = "" if site.backend.sudo_password else "NOPASSWD: "
     roles = (f"%{role.group} ALL=(ALL:ALL) {tag}ALL\n" for role in ROLES if role.sudo)
-    # sudo-rs has no logfile and writes to the system log.
-    log = "Defaults logfile=/var/log/sudo.log\n" if site.release.sudo_logfile else ""
     return _RULES.substitute(
-        log=log,
+        own=_OF_SUDO if site.release.sudo_logfile else "",
         rules="".join(roles),
         fixed="".join(
             f"%{DEVELOPERS} ALL=(root) NOPASSWD: {command}\n"

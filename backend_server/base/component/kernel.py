@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from backend_server.base.last_word import settled
 from backend_server.base.sysctl import Sysctl
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
@@ -16,8 +17,9 @@ _SYSCTL = "/etc/sysctl.d/zz-opensafely.conf"  # the last file of sysctl.d(5) win
 
 def kernel(site: Site) -> Iterator[Resource]:
     """Links cannot be abused, nothing is routed by strangers, and a crash leaks nothing."""
-    yield verbatim(site, _SYSCTL)
+    yield from settled(site, _SYSCTL, "sysctl.d")
     for name, value in parse_assignments(site.etc[_SYSCTL]).items():
         yield Sysctl(name.strip(), value.strip())
     yield verbatim(site, "/etc/security/limits.d/zz-opensafely.conf")
-    yield verbatim(site, "/etc/systemd/coredump.conf.d/opensafely.conf")
+    core = "/etc/systemd/coredump.conf.d/opensafely.conf"
+    yield from settled(site, core, "systemd/coredump.conf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from backend_server.base.last_word import settled
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
@@ -23,7 +24,7 @@ def logs(site: Site) -> Iterator[Resource]:
     sshd, sudo and we said goes to a file of its own before journald gives up any.
     """
     journald = "/etc/systemd/journald.conf.d/opensafely.conf"
-    yield verbatim(site, journald, notify=_JOURNALD)
+    yield from settled(site, journald, "systemd/journald.conf", _JOURNALD)
     yield Unit(_JOURNALD)
     yield verbatim(site, "/etc/tmpfiles.d/opensafely.conf")
     # journald's sockets are in it; the file before has the same for each boot.

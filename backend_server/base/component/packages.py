@@ -5,8 +5,8 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
+from backend_server.base.last_word import settled
 from backend_server.base.package_lists import PackageLists
-from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.resources import File, NoFile, NoPackages, Packages, Unit
@@ -27,10 +27,13 @@ def packages(site: Site) -> Iterator[Resource]:
     if site.mirror:
         yield from _sources(site)
     yield PackageLists("apt", _releases(site) if site.mirror else frozenset())
-    yield verbatim(site, "/etc/apt/apt.conf.d/52opensafely")
+    ours, last_word = settled(site, "/etc/apt/apt.conf.d/zz-opensafely", "apt")
+    yield ours
+    yield NoFile("/etc/apt/apt.conf.d/52opensafely")
     yield NoPackages("packages/purge.txt", site.packages["purge"])
     yield Packages("packages/core.txt", site.packages["core"])
     yield Packages("packages/extra.txt", site.packages["extra"])
+    yield last_word  # some of them bring files that apt reads
     yield Unit("apt-daily.timer")
     yield Unit("apt-daily-upgrade.timer")
 

@@ -1,0 +1,50 @@
+"""Which passwords PAM takes, by trying some on a copy of the files that would change."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterator
+
+from backend_server.engine.in_force import InForce, lines_of
+from backend_server.host.reader import HostReader
+from backend_server.text.errors import Refused
+
+
+_CONF = "/etc/security/pwquality.conf"
+_STACK = "/etc/pam.d/common-password"
+# Too short, of three kinds only, a word; and one that must do.
+_WEAK = ("aB3-eF6+hI9", "gjqmWxkz7vbtrNphdlc", "Password123456!")
+_STRONG = "Plum7-Kettle_Orbit"
+_RULES = r"(minlen|minclass|dictcheck|enforcing|[dulo]credit|dictpath)\s*="
+
+
+class Judged(InForce):
+    """PAM takes a strong password for this account, and no weak one, though root sets it.
+
+    pwquality.conf counts more than the files in its folder, and what stands in PAM's own line
+    more than both.
+    """
+
+    account: str = ""
+    ours: str = ""
+
+    def goes_by(self, host: HostReader) -> Iterator[str]:
+        yield from ("/etc/pam.d/chpasswd", _STACK, _CONF, f"{_CONF}.d")
+        yield str(host.packages().get("libpam-pwquality"))
+        yield str(host.users().get(self.account))
+
+    def objection(self, host: HostReader) -> Refused | None:
+        taken = host.passwords_taken(self.account, (*_WEAK, _STRONG))
+        if taken == [_STRONG]:
+            return None
+        lines = [
+            f"{where}: {line}"
+            for where, line in lines_of(host, (f"{_CONF}.d", _CONF, _STACK))
+            if re.search(_RULES, line) and where.partition(":")[0] != self.ours
+        ]
+        what = f"takes {taken[0]!a}, which is weak" if taken else "takes no strong one"
+        hint = "pam-auth-update --force"
+        if lines:
+            path, number = lines[-1].split(":")[:2]
+            hint = rf"sed -Ei '{number}s/{_RULES}\s*\S+//g' {path}"
+        return Refused("\n".join((f"of passwords PAM {what}", *lines)), hint=hint)

@@ -1,0 +1,75 @@
+"""Settings that more than one file may say, and which of them is in force."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Iterator
+
+from backend_server.base.verbatim import verbatim
+from backend_server.checkout.gather import Site
+from backend_server.engine.in_force import InForce, lines_of
+from backend_server.engine.resource import Resource
+from backend_server.host.reader import HostReader
+from backend_server.text.errors import Refused
+
+
+_APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
+_FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
+_SETTING = re.compile(r'^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$', re.MULTILINE)
+
+
+class LastWord(InForce):
+    """`apt`, or systemd's readers of this file and its drop-ins, go by what our file says.
+
+    It comes late in their order, and others may come later. Refused with their lines.
+    """
+
+    path: str = ""
+
+    def goes_by(self, host: HostReader) -> Iterator[str]:
+        if self.program == "apt":
+            yield from _APT
+        for folder in _FOLDERS:
+            yield from (f"{folder}/{self.program}", f"{folder}/{self.program}.d")
+
+    def objection(self, host: HostReader) -> Refused | None:
+        found = _settings(host.settings_of(self.program))
+        ours = _settings(host.read(self.path) or "")
+        wrong = {k: v for k, v in ours.items() if found.get(k) != v}
+        if not wrong:
+            return None
+        name, value = min(wrong.items())
+        hint, lines = f"find what says {name}, and take it out", []
+        for where, line in lines_of(host, self.goes_by(host)):
+            path = where.partition(":")[0]
+            last = os.path.basename(path)
+            later = last > os.path.basename(self.path) or path == _APT[-1]
+            if later and _is_about(line, wrong):
+                earlier = f"{os.path.dirname(self.path)}/00-{last}"
+                hint = f"mv {path} {earlier}, where it is read before ours"
+                lines.append(f"{where}: {line}")
+        lines.insert(0, f"{name} is {found.get(name)}, not {value}")
+        return Refused("\n".join(lines), hint=hint)
+
+
+def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resource]:
+    """PATH is as etc/ has it, and a program goes by it."""
+    file = verbatim(site, path, notify=notify)
+    yield file
+    yield LastWord(by, (file.label,), path=path)
+
+
+def _settings(text: str) -> dict[str, str]:
+    """By name; of a list of apt's each value is one of its own."""
+    found = {}
+    for name, value in _SETTING.findall(text):
+        name = name.replace("/", ".").lower()
+        found[f"{name} {value}" if name.endswith("::") else name] = value
+    return found
+
+
+def _is_about(line: str, names: dict[str, str]) -> bool:
+    line = line.replace("/", ".").lower()
+    ends = (name.partition(" ")[0].rstrip(":").rpartition("::")[2] for name in names)
+    return any(re.search(rf"(^|\W){re.escape(end)}\b", line) for end in ends)

@@ -1,0 +1,358 @@
+"""What others wrote decides nothing that we promise: it is put right, or refused with its line.
+
+Inputs are those of people's reports; each says whose.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.managing import manage, refused, rests
+
+
+pytestmark = pytest.mark.share("in force")
+
+GOOD = "Plum7-Kettle_Orbit"
+ROOT = "sudo -k -S -p '' id -u"
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    made = shared_warm_host("emis")
+    made.run("chpasswd", stdin=f"ada:{GOOD}\n")
+    assert rests(made, "emis", "--offline")
+    return made
+
+
+def looks(host, *parts):
+    return manage(
+        host, " ".join(("plan --offline", *(f"--only {p}" for p in parts))), "emis"
+    )
+
+
+def becomes_root(host, name="ada"):
+    done = host.run(
+        f"runuser -u {name} -- {ROOT} <&0", stdin=f"{GOOD}\n" * 3, check=False
+    )
+    return done.stdout == "0\n"
+
+
+def refuses(host, path, text, part, *said, mode=0o440):
+    """The plan says what decides and where it stands; without the file all is well again."""
+    assert host.run(f"test -e {path}", check=False).returncode, "somebody's own file"
+    host.write(path, text, mode)
+    try:
+        done = looks(host, part)
+    finally:
+        host.run(f"rm {path}")
+    assert (done.returncode, done.stderr) == (2, ""), done.stdout + done.stderr
+    for each in (f"{path}:", *said):
+        assert each in done.stdout, done.stdout
+    assert looks(host, part).returncode == 0
+
+
+# ---- sudo
+
+
+RULES = [
+    # in-force/31: chef-boneyard/sudo#4
+    (
+        "60-gus",
+        "gus ALL=(ALL) NOPASSWD: ALL\n",
+        "for gus sudo has (",
+        "60-gus:1: gus ALL",
+    ),
+    (
+        "60-app",
+        "\n# app\n%reviewers ALL=(ALL) ALL\n",
+        "for gus sudo has (",
+        "60-app:3: %rev",
+    ),
+    # sudo-project/sudo#290: some versions read it as root's, all as a group's
+    (
+        "group",
+        "ALL ALL=(:mail) NOPASSWD: ALL\n",
+        "for gus sudo has (",
+        "group:1: ALL ALL",
+    ),
+    # saz/puppet-sudo#69: the vendor's own default, which asks for root's password
+    (
+        "suse",
+        "Defaults targetpw\nALL ALL=(ALL) ALL\n",
+        "for gus sudo has (",
+        "suse:2: ALL",
+    ),
+    # ahuffman/ansible-sudoers#29
+    (
+        "alias",
+        "User_Alias IT = it1, rita\nIT ALL=(daemon) NOPASSWD: /bin/ls\n",
+        "for rita sudo has (",
+        "alias:2: IT ALL",
+    ),
+    # in-force/17: ansible/ansible#63733, sorted after ours
+    (
+        "zzz",
+        "%developers ALL=(ALL) !ALL\n",
+        "for ada sudo does not allow",
+        "zzz:1: %dev",
+    ),
+    (
+        "zzz",
+        "Defaults:ada rootpw\n",
+        "for ada sudo goes by rootpw",
+        "zzz:1: Defaults:ada",
+    ),
+    (
+        "zzz",
+        "Defaults!ALL !authenticate\n",
+        "for ada sudo goes by !authenticate",
+        "zzz:1:",
+    ),
+    (
+        "zzz",
+        "grace ALL=(ALL) NOPASSWD: ALL\n",
+        "for grace sudo asks no password",
+        "zzz:1: gr",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "said"), [(n, t, s) for n, t, *s in RULES])
+def test_who_becomes_root_by_sudo_s_own_answer(host, name, text, said):
+    refuses(host, f"/etc/sudoers.d/{name}", text, "sudo", *said)
+
+
+def test_whose_password_sudo_asks_for(host):
+    """The provider's own people go on being asked for root's."""
+    host.write("/etc/sudoers.d/99-provider", "Defaults rootpw\n", 0o440)
+    host.run("sed -i /rootpw/d /etc/sudoers.d/zz-opensafely")
+    assert not becomes_root(host)
+    assert manage(host, "--offline", "emis").returncode == 0
+    assert becomes_root(host)
+    assert rests(host, "emis", "--offline --only sudo")
+    host.run("rm /etc/sudoers.d/99-provider")
+
+
+INCLUDES = ["#includedir   /etc/sudoers.d/", '@includedir "/etc/sudoers.d"']
+
+
+@pytest.mark.parametrize("line", INCLUDES)
+def test_sudoers_that_names_its_folder_otherwise(host, line):
+    """in-force/16: Azure/WALinuxAgent."""
+    host.run("cp -a /etc/sudoers /root/sudoers; rm /etc/sudoers.d/zz-opensafely")
+    host.run(f"sed -i '/includedir/d' /etc/sudoers; echo '{line}' >> /etc/sudoers")
+    done = manage(host, "--offline", "emis")
+    able = becomes_root(host)
+    host.run("cat /root/sudoers > /etc/sudoers")
+    assert (done.returncode, able) == (0, True), done.stderr
+
+
+def test_a_group_that_this_run_takes_away(host):
+    """It is no reason to refuse the run: sudo is asked after that."""
+    host.run("gpasswd --add rita sudo; gpasswd --add gus developers")
+    assert manage(host, "--offline --yes", "emis").returncode in (0, 4)
+    assert not {"sudo", "developers"} & {*host.run("id -Gn rita gus").stdout.split()}
+    assert rests(host, "emis", "--offline --only sudo")
+
+
+# ---- passwords
+
+
+WEAK = [
+    # in-force/01: libpwquality/libpwquality#60
+    (
+        "/etc/security/pwquality.conf",
+        "$aminlen = 8\\nminclass=1\\ndictcheck = 0",
+        "dictcheck = 0",
+    ),
+    ("/etc/security/pwquality.conf.d/zz-app.conf", "1iminclass = 2", "minclass = 2"),
+    # in-force/01: vmware/dod-compliance-and-automation#292
+    (
+        "/etc/pam.d/common-password",
+        "s/(pam_pwquality.so).*/\\1 retry=3 minlen=8 minclass=3 dictcheck=0/",
+        "minlen=8 minclass=3",
+    ),
+    ("/etc/pam.d/common-password", "s/(pam_pwquality.so).*/\\1 enforcing=0/", "enfor"),
+]
+
+
+@pytest.mark.parametrize(("path", "script", "said"), WEAK)
+def test_passwords_are_judged_by_trying_some(host, path, script, said):
+    """Following what the refusal says, line by line, mends it; no account is touched."""
+    host.run(f"test -s {path} || echo '# theirs' > {path}; cp -a {path} /root/before")
+    shadow = host.run("cat /etc/shadow; stat -c %y /etc/shadow").stdout
+    host.run(f"sed -Ei '{script}' {path}")
+    try:
+        done = looks(host, "sudo")
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "of passwords PAM takes" in done.stdout, done.stdout
+        assert said in done.stdout, done.stdout
+        for _ in range(3):
+            if done.returncode == 2:
+                host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+                done = looks(host, "sudo")
+        assert done.returncode in (0, 3), done.stdout
+        assert host.run("cat /etc/shadow; stat -c %y /etc/shadow").stdout == shadow
+    finally:
+        host.run(f"cp -a /root/before {path}")
+
+
+# ---- settings that more than one file may say
+
+
+def says(host, key):
+    return host.run(f"apt-config dump {key} | tail -n 1").stdout.strip()
+
+
+OVERRULED = [
+    # in-force/02: jnv/ansible-role-unattended-upgrades#78
+    ("02-provider-periodic", "APT::Periodic::Enable", "0"),
+    ("99provider", "APT::Periodic::Unattended-Upgrade", "0"),
+    # in-force/03: Ubuntu's own place for what is local
+    ("52unattended-upgrades-local", "Unattended-Upgrade::Automatic-Reboot", "true"),
+]
+
+
+def test_what_apt_reads_before_ours_does_not_count(host):
+    for name, key, value in OVERRULED:
+        host.write(f"/etc/apt/apt.conf.d/{name}", f'{key} "{value}";\n')
+    try:
+        assert manage(host, "--offline --only packages", "emis").returncode == 0
+        assert says(host, "APT::Periodic::Enable").endswith('"1";')
+        assert says(host, "APT::Periodic::Unattended-Upgrade").endswith('"1";')
+        assert says(host, OVERRULED[2][1]).endswith('"false";')
+    finally:
+        host.run(f"cd /etc/apt/apt.conf.d; rm {' '.join(o[0] for o in OVERRULED)}")
+    assert manage(host, "--offline --only packages", "emis").returncode == 0
+
+
+APT = "/etc/apt/apt.conf.d/zzz"
+JOURNALD = "/etc/systemd/journald.conf.d/storage.conf"
+LATER = [
+    ("packages", APT, 'apt::periodic {\n Enable "0"; };\n', "2:Enable"),
+    ("packages", "/etc/apt/apt.conf", 'APT::Periodic::Enable "0";\n', "1:APT"),
+    (
+        "packages",
+        APT,
+        "#clear Unattended-Upgrade::Package-Blacklist;\n",
+        "1:#clear",
+    ),
+    # RPi-Distro/raspberrypi-sys-mods#110, NixOS/nixpkgs#244892: a vendor's or a neighbour's
+    ("logs", JOURNALD, "[Journal]\nStorage=volatile\n", "2:Storage=volatile"),
+    (
+        "logs",
+        "/usr/lib/systemd/journald.conf.d/zz-vendor.conf",
+        "[Journal]\nSystemMaxUse = 64M\n",
+        "2:SystemMaxUse=64M",
+    ),
+    (
+        "kernel",
+        "/run/systemd/coredump.conf.d/zz.conf",
+        "[Coredump]\nStorage=external\n",
+        "2:Storage=external",
+    ),
+    # in-force/21: what a hardening guide's file says counts from the next boot on
+    (
+        "kernel",
+        "/etc/sysctl.d/zzz-cis.conf",
+        "# CIS\n-fs/suid_dumpable=2\n",
+        "2:-fs/suid_dumpable=2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("part", "path", "text", "said"), LATER)
+def test_what_is_read_after_ours(host, part, path, text, said):
+    host.run(f"mkdir -p $(dirname {path}); cat > {path}", stdin=text)
+    done = looks(host, part)
+    hint = done.stdout.partition("try: ")[2].partition(", where")[0]
+    assert hint.startswith(f"mv {path} "), done.stdout
+    host.run(hint)
+    after = looks(host, part).returncode
+    host.run(f"rm {hint.split()[-1]}")
+    assert (done.returncode, done.stderr) == (2, ""), done.stdout + done.stderr
+    assert f"{path}:{said}" in done.stdout.replace(" ", ""), done.stdout
+    # 3 where a folder stays that was not there: then it is asked anew.
+    assert {after, looks(host, part).returncode} <= {0, 3}
+
+
+# ---- docker, units
+
+
+SOCKET = "/etc/systemd/system/docker.socket.d/override.conf"
+SHADOW = "/v1.24/containers/json"
+
+
+def speaks_to_docker(host, name):
+    ask = f"curl -s --unix-socket /run/docker.sock http://docker{SHADOW}"
+    done = host.run(f"runuser -u {name} -- {ask}", check=False)
+    return done.stdout.startswith("[")
+
+
+def test_a_socket_of_docker_s_that_is_open_to_all(host):
+    """in-force/05: docker/docs#20411, netalertx/NetAlertX#1235."""
+    host.run(f"rm -f {SOCKET.replace('override', 'zz-opensafely')}")
+    host.run(f"mkdir -p $(dirname {SOCKET})")
+    host.write(SOCKET, "[Socket]\nSocketMode=0666\nSocketGroup=users\n")
+    made_anew = "systemctl daemon-reload; systemctl restart docker.socket docker"
+    host.run(made_anew)
+    assert speaks_to_docker(host, "gus")
+    assert manage(host, "--offline --only docker", "emis").returncode == 0
+    assert not speaks_to_docker(host, "gus")
+    assert speaks_to_docker(host, "opensafely")
+    host.run(made_anew)
+    assert not speaks_to_docker(host, "gus")
+    assert rests(host, "emis", "--offline --only docker")
+    host.run("chmod 666 /run/docker.sock; chown gus /run/docker.sock")
+    assert manage(host, "--offline --only docker", "emis").returncode == 0
+    assert not speaks_to_docker(host, "gus")
+    host.run(f"rm {SOCKET}; systemctl daemon-reload")
+
+
+OPTIONS = [
+    # in-force/06: moby/moby#6002, moby/moby#18388
+    ("--iptables=false", "--iptables=false"),
+    ("--ip-masq=false --mtu=1400", "--ip-masq=false"),
+    ("-G users", "-G"),
+    ("--userns-remap=default", "--userns-remap=default"),
+    ("-H unix:///srv/docker.sock", "unix:///srv/docker.sock"),
+    ("-b none", "-b"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), OPTIONS)
+def test_dockerd_s_options_are_judged_as_its_settings_are(host, options, said):
+    path = "/etc/default/docker"
+    host.run(f"cp -a {path} /root/before; echo 'DOCKER_OPTS=\"{options}\"' >> {path}")
+    done = looks(host, "docker")
+    host.run(f"cp -a /root/before {path}")
+    assert done.returncode == 2, done.stdout
+    assert f"dockerd is started with {said}" in done.stdout
+    fine = "-H unix:///var/run/docker.sock --registry-mirror=https://x --mtu=1400"
+    host.run(f"echo 'DOCKER_OPTS=\"{fine}\"' >> {path}")
+    assert looks(host, "docker").returncode == 0
+    host.run(f"cp -a /root/before {path}")
+
+
+@pytest.mark.parametrize("how", ["", "--runtime"])
+def test_a_timer_that_an_image_has_masked(host, how):
+    """in-force/04: silogen/cluster-bloom#304, ComplianceAsCode/content#15079."""
+    host.run(f"systemctl mask {how} --now apt-daily-upgrade.timer")
+    done = manage(host, "--offline --only packages", "emis")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert host.run("systemctl is-active apt-daily-upgrade.timer").stdout == "active\n"
+    assert rests(host, "emis", "--offline --only packages")
+
+
+def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
+    """in-force/31: a group of that name is the provider's, and root by a rule."""
+    host = bare_host()
+    host.run("groupadd researchers")
+    # Nobody of ours, nor all: what the provider has for its own.
+    host.write("/etc/sudoers.d/40-own", "backup ALL = (root) /bin/ls\n", 0o440)
+    rule = "%researchers ALL=(ALL) NOPASSWD: ALL\n"
+    host.write("/etc/sudoers.d/50-app", rule, 0o440)
+    done = manage(host, "--offline --yes", "emis")
+    assert host.run("id rita", check=False).returncode
+    refused(done, "rita", "/etc/sudoers.d/50-app:1: %researchers")
+    assert "40-own" not in done.stderr
