@@ -13,6 +13,7 @@ from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare, octal
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import FIRST_PERSON, PasswdEntry
+from backend_server.text.releases import of_host
 
 
 _NEVER = "never"
@@ -124,8 +125,9 @@ class User(Resource):
     def _add(self, host: Host) -> None:
         options = ["--create-home", "--home-dir", self.home]
         options += ["--key", f"HOME_MODE={octal(self.home_mode)}"]
-        # Nobody here needs subordinate ids, and where none are left useradd would fail.
-        options += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
+        if not of_host(host.os_release()).subids:
+            # Nobody here needs any, and where none are left useradd would fail.
+            options += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
         options += ["--shell", self.shell, "--comment", self.comment]
         if self.system:
             options += ["--system", "--gid", self.name]

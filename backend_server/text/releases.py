@@ -38,6 +38,7 @@ class Release(Frozen):
     docker: tuple[str, ...]  # packages that bring dockerd and the docker command
     xrdp: Xrdp
     hyperv: tuple[str, ...]  # a kernel, and the daemons of Hyper-V that go with it
+    subids: bool  # useradd (shadow 4.8) makes nobody without subordinate ids
 
     @property
     def name(self) -> str:
@@ -63,7 +64,13 @@ def _together(version: str, *has: bool) -> Xrdp:
 
 
 def _ubuntu(
-    version: str, codename: str, *, deb822: bool, xrdp: Xrdp, sudo_logfile: bool = True
+    version: str,
+    codename: str,
+    *,
+    deb822: bool,
+    xrdp: Xrdp,
+    sudo_logfile: bool = True,
+    subids: bool = False,
 ) -> Release:
     return Release(
         distribution="ubuntu",
@@ -89,6 +96,7 @@ def _ubuntu(
         # The kernel of the plain cloud image. The daemons' programs go by the kernel that
         # runs, so all are of one kind; cifs.ko is in it, and in azure's at times is not.
         hyperv=("linux-virtual", "linux-cloud-tools-virtual", "linux-tools-virtual"),
+        subids=subids,
     )
 
 
@@ -99,6 +107,7 @@ def _debian(
     deb822: bool,
     xrdp: Xrdp,
     docker: tuple[str, ...] = _DOCKER,
+    subids: bool = False,
 ) -> Release:
     return Release(
         distribution="debian",
@@ -114,17 +123,23 @@ def _debian(
         docker=docker,
         xrdp=xrdp,
         hyperv=("linux-image-cloud-amd64", "hyperv-daemons"),
+        subids=subids,
     )
 
 
 RELEASES = (
     _ubuntu(
-        "20.04", "focal", deb822=False, xrdp=_together("0.9.12", False, False, False)
+        *("20.04", "focal"),
+        deb822=False,
+        xrdp=_together("0.9.12", False, False, False),
+        subids=True,
     ),
-    _ubuntu("22.04", "jammy", deb822=False, xrdp=_together("0.9.17")),
+    _ubuntu("22.04", "jammy", deb822=False, xrdp=_together("0.9.17"), subids=True),
     _ubuntu("24.04", "noble", deb822=True, xrdp=_together("0.9.24")),
     _ubuntu("26.04", "resolute", deb822=True, xrdp=_APART, sudo_logfile=False),
-    _debian("11", "bullseye", deb822=False, xrdp=_together("0.9.21", False)),
+    _debian(
+        *("11", "bullseye"), deb822=False, xrdp=_together("0.9.21", False), subids=True
+    ),
     _debian("12", "bookworm", deb822=False, xrdp=_together("0.9.21")),
     # There the command is a package of its own, which docker.io only recommends.
     _debian("13", "trixie", deb822=True, xrdp=_APART, docker=(*_DOCKER, "docker-cli")),

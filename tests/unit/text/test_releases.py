@@ -76,6 +76,19 @@ def test_what_keeps_sessions_apart(release):
     assert release.xrdp == Xrdp(*xrdp, *has)
 
 
+# The version of passwd's programs. 4.8 ends with 16 where it is told to give out no ids.
+SHADOW = {
+    **dict.fromkeys(("focal", "jammy", "bullseye"), (4, 8)),
+    **dict.fromkeys(("noble", "bookworm"), (4, 13)),
+    **dict.fromkeys(("resolute", "trixie"), (4, 17)),
+}
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_whether_everybody_gets_subordinate_ids(release):
+    assert release.subids == (SHADOW[release.codename] < (4, 9))
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2])
 def test_the_names_of_a_row(row):
     distribution, version, codename, _ = row
