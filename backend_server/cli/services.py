@@ -101,6 +101,7 @@ class Change(Named):
 
 class ToImage(Change):
     to: str = ""
+    keep: bool = False
     tag: str = "latest"
 
 
@@ -110,7 +111,7 @@ def update(options: ToImage) -> int:
     def find(this: Site, host: Host, what: Service) -> Update:
         return updating.find(this, host, what, options.to or options.tag)
 
-    return _change(options, "service update", find)
+    return _change(options, "service update", find, options.keep)
 
 
 def rollback(options: Change) -> int:
@@ -132,7 +133,10 @@ def follow(options: Named) -> int:
 
 
 def _change(
-    options: Change, how: str, find: Callable[[Site, Host, Service], Update]
+    options: Change,
+    how: str,
+    find: Callable[[Site, Host, Service], Update],
+    keep: bool = False,
 ) -> int:
     host = Host()
     with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
@@ -144,9 +148,9 @@ def _change(
             return OK
         updating.agree(found, options.yes)
         outlive_terminal(options)
-        sentence = updating.carry_out(this, host, what, found, how)
-    _say(options, what.name, sentence)
-    return OK
+        done, stays = updating.carry_out(this, host, what, found, how, keep)
+    _say(options, what.name, done)
+    return OK if stays else DEGRADED
 
 
 def environment(options: Named) -> int:

@@ -20,7 +20,7 @@ _UNIT_PROPERTIES = (
 # What systemd calls `Started UNIT` and `Main process exited`; sd-messages.h has them.
 _STARTED = "39f53479d3a045ac8e11786248231fbf"
 _ENDED = "98e322203f7a4ed290d09fe03c09fe15"
-_SMALL_TALK = ("WARNING: Your kernel does not support", "Error: No such container")
+_SMALL_TALK = "WARNING: Your kernel does not support"
 _LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
 _DIRECTORY_S = 10
@@ -92,10 +92,13 @@ class Asking:
         lines = self._start(argv, deadline_s=_DU_S).stdout.split("\0")[:-1]
         return [(int(line.split()[0], 8), line.partition(" ")[2]) for line in lines]
 
-    def last_words(self, unit: str, container: str, lines: int) -> list[str]:
+    def last_words(
+        self, unit: str, container: str, lines: int, since: float = 0
+    ) -> list[str]:
         """The last lines of a service's container and of docker's client, but for its small talk."""
         of_both = (f"_SYSTEMD_UNIT={unit}", "+", f"CONTAINER_NAME={container}")
-        argv = ("journalctl", "--quiet", "--output=cat", f"--lines={lines + 20}")
+        from_then = (f"--since=@{since:.6f}", f"--lines={lines + 20}")
+        argv = ("journalctl", "--quiet", "--output=cat", *from_then)
         output = self._start((*argv, *of_both), deadline_s=_QUESTION_S)
         said = output.stdout.splitlines()
         return [line for line in said if not line.startswith(_SMALL_TALK)][-lines:]

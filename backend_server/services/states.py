@@ -179,11 +179,12 @@ def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
 
 
 def prove(host: Host, service: Service) -> None:
-    """The service has run for its `steady_s` seconds without a restart, or UserError says why not."""
-    if not switching.steady(host, service.name, service.steady_s):
+    """The service stays up for its `steady_s` seconds from now, or UserError says why not."""
+    this = switching.started(host, service.name)
+    if not switching.steady(host, service.name, service.steady_s, this):
         raise UserError(
             f"{service.name} did not stay up for {service.steady_s} s",
-            hint="\n".join(host.last_words(service.unit, service.name, 10)),
+            hint=switching.last_words(host, service.name, this),
         )
 
 
