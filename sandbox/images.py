@@ -37,6 +37,7 @@ VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "v1": {"app/version": "1\n"},
         "v2": {"app/version": "2\n"},
         "broken": {START: BROKEN_SH},
+        "older": {"app/sandbox/agent/older": ""},
     },
     PYTHON: {"v1": {"version": "1\n"}, "v2": {"version": "2\n"}},
     DATABASE_UTILS: {"v1": {"app/utils.py": UTILS}},

@@ -26,15 +26,18 @@ from backend_server.services.updating import Update
 from backend_server.text.errors import DEGRADED, OK, Refused, UserError
 
 
+Find = Callable[[Site, Host, Service], Update]
+
+
 def list_services(options: Asked) -> int:
     """Each service: its state, its image, and what it lacks."""
     host = HostReader()
     this = of_host_itself(options, host)
     found = states.states(this, host)
-    sentences = list(states.degraded(this, host))
+    sentences = list(states.degraded(this, host, found))
     told(
         options,
-        {"services": [state._asdict() for state in found], "degraded": sentences},
+        {"services": [states.noted(each) for each in found], "degraded": sentences},
         (*map(states.line, found), *(f"degraded: {each}" for each in sentences)),
     )
     return DEGRADED if sentences else OK
@@ -132,12 +135,7 @@ def follow(options: Named) -> int:
     return update(ToImage(**vars(options), tag=exception.tag, yes=True))
 
 
-def _change(
-    options: Change,
-    how: str,
-    find: Callable[[Site, Host, Service], Update],
-    keep: bool = False,
-) -> int:
+def _change(options: Change, how: str, find: Find, keep: bool = False) -> int:
     host = Host()
     with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
         this = of_host_itself(options, host)

@@ -109,6 +109,27 @@ class Asking:
         this = f"_SYSTEMD_INVOCATION_ID={invocation}"
         return self._start((*argv, this), deadline_s=_QUESTION_S).stdout.splitlines()
 
+    def container_said(self, container: str, lines: int, since: float) -> str:
+        """When it said what, as journalctl's JSON: its last lines since then.
+
+        As docker says: anybody who may write to the journal can take the name of a container.
+        """
+        form = (
+            "--quiet",
+            "--output=json",
+            "--output-fields=MESSAGE",
+            f"--lines={lines}",
+        )
+        which = ("_SYSTEMD_UNIT=docker.service", f"CONTAINER_NAME={container}")
+        argv = ("journalctl", *form, f"--since=@{since:.6f}", *which)
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
+
+    def tcp_connections(self, pid: int) -> str:
+        """Of the network that a process is in, with what the kernel knows of each."""
+        enter = ("nsenter", f"--net=/proc/{pid}/ns/net", "ss", "-H", "--numeric")
+        argv = (*enter, "--tcp", "--info", "--oneline", "state", "established")
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
+
     def starts_and_ends(self, unit: str) -> list[tuple[int | None, int]]:
         """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""
         either = (f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}")

@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping, NamedTuple
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.services import choices, meanwhile
+from backend_server.services import agent, choices, meanwhile
 from backend_server.services.choices import Settings
 from backend_server.text.errors import CommandFailed, OutsideWorld, UserError
 from backend_server.text.parsers import parse_units
@@ -94,14 +94,19 @@ def switch(
     if before in ("", wanted.image):
         proven(steady(host, name, steady_s, start(host, name, wanted)))
         return
+    erred = agent.errs(host, name)
     with meanwhile.on_trial(host, name):
         this = start(host, name, wanted)
         stays = steady(host, name, steady_s, this)
+        # What errs with this image alone speaks against it.
+        errs = agent.errs(host, name, this.at)
+        new = [str(errs[job]) for job in sorted(errs.keys() - erred.keys())]
+        stays = stays and not new
         if not stays and not keep:
             raise UserError(
                 f"{name} did not stay up at {wanted.image.partition('@')[2]}; it is "
                 f"back at {before.partition('@')[2]}",
-                hint=last_words(host, name, this),
+                hint="\n".join(new) or last_words(host, name, this),
             )
         proven(stays)
 
@@ -140,8 +145,10 @@ def steady(host: Host, name: str, steady_s: int, this: Start) -> bool:
         # Before 254 a unit is inactive for a moment when its pause is over.
         idle = state.get("ActiveState") in ("inactive", "failed")
         again = int(state.get("NRestarts") or 0) - this.restarts
-        if (idle and "Job" not in state) or again >= _ENDED_OFTEN:
+        if idle and "Job" not in state:
             return False
+        if again >= _ENDED_OFTEN:
+            return agent.only_jobs_err(host, name, this.at)
         time.sleep(0.5)
     return False
 

@@ -85,18 +85,17 @@ def carry_out(
 
     def proven(stays: bool) -> None:
         now = "runs at" if stays else "is to run at, and does not stay up yet,"
-        kept = ", who keeps it" if keep and not stays else ""
-        sentence = f"{name} {now} another image: {update.sentence}, by {who}{kept}"
+        sentence = f"{name} {now} another image: {update.sentence}, by {who}"
         done.append((sentence, stays))
         locked = site.images.get(name, "")
-        _tell(site, host, what, sentence, update)
+        _tell(site, host, what, sentence, update, "runs" if stays else "kept")
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
     try:
         switching.switch(host, name, wanted, service.steady_s, proven, keep)
     except BaseException:
         sentence = f"{who} tried {what} of {name}, and it is as before"
-        _tell(site, host, what, sentence, update)
+        _tell(site, host, what, sentence, update, "as before")
         raise
     return done[-1]
 
@@ -133,6 +132,8 @@ def _between(host: Host, service: Service, name: str, digest: str) -> Update:
     )
 
 
-def _tell(site: Site, host: Host, what: str, sentence: str, update: Update) -> None:
+def _tell(
+    site: Site, host: Host, what: str, sentence: str, update: Update, outcome: str
+) -> None:
     more = {"subject": update.service, "before": update.before, "after": update.after}
-    event(host, site.checkout, what, sentence, **more)
+    event(host, site.checkout, what, sentence, **more, outcome=outcome)

@@ -8,6 +8,7 @@ import select
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Mapping
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -27,6 +28,8 @@ KNOWN = NEEDED | {
     *("task_id", "study", "user", "database_name", "cpu_count", "memory_limit"),
     "level4_file_types",
 }
+# An image of an agent that is older, which the controller has left behind.
+OLDER = Path(__file__).with_name("older").exists()
 KINDS = ("runjob", "canceljob", "dbstatus", "dbdatacheck")
 _kept = threading.local()
 
@@ -55,6 +58,7 @@ def listed(config: Config) -> list[Task]:
 def definition(task: Task) -> Definition:
     """A job's. Raises TypeError where it has not the fields that this agent knows."""
     missing, more = NEEDED - task.definition.keys(), task.definition.keys() - KNOWN
+    more = more | {"user"} if OLDER else more
     for name in sorted(more):
         raise TypeError(
             f"JobDefinition.__init__() got an unexpected keyword argument {name!r}"
