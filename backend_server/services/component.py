@@ -74,7 +74,7 @@ def _of_backend(site: Site) -> str:
 _UNIT = Template("""\
 [Unit]
 Description=OpenSAFELY $name: $title
-After=docker.service opensafely-firewall.service
+After=docker.service opensafely-firewall.service remote-fs.target
 RequiresMountsFor=$sources
 StartLimitIntervalSec=0
 

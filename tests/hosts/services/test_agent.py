@@ -10,7 +10,7 @@ from sandbox.outside import CONTROLLER
 from tests.hosts.jobs import jobbing
 from tests.hosts.managing import CHECKOUT, history, manage
 from tests.hosts.programs import wait_until
-from tests.hosts.services.running import UNIT, digest, listed
+from tests.hosts.services.running import UNIT, digest, inside, listed, polls_again
 
 
 pytestmark = pytest.mark.share("agent")
@@ -146,3 +146,36 @@ def test_an_agent_that_waits_without_end(host, outside):
     assert manage(host, "service restart jobrunner").returncode == 0
     wait_until(lambda: listed(host)["last_poll"], timeout_s=30)
     assert listed(host)["silent_since"] is None
+
+
+def test_a_disk_that_comes_late_is_seen(host):
+    """By the container that ran before, so that no job of an archived workspace is begun anew."""
+    there = "/srv/high_privacy/archive"
+    host.run(f"mkdir -p {there}; mount -t tmpfs archive {there}")
+    try:
+        host.run(f"touch {there}/w5.tar.gz")
+        assert inside(host, f"ls {there}") == "w5.tar.gz\n"
+        host.run(f"umount {there}")
+        assert inside(host, f"ls {there}") == ""
+    finally:
+        host.run(f"umount {there}", check=False)
+
+
+SLOW = """
+[Service]
+Type=oneshot
+ExecStart=/bin/sleep 8
+"""
+
+
+def test_a_disk_that_comes_late_at_boot_is_waited_for(host, outside):
+    there, unit = "/srv/high_privacy/archive", "srv-high_privacy-archive.mount"
+    how = "_netdev,x-systemd.requires=slow.service"
+    host.run(f"mkdir -p {there}; echo disk {there} tmpfs {how} 0 0 >> /etc/fstab")
+    host.run("cat > /etc/systemd/system/slow.service", stdin=SLOW)
+    host.reboot()
+    polls_again(host, outside)
+    since = "systemctl show --value -p ActiveEnterTimestampMonotonic"
+    mounted, began = (int(host.run(f"{since} {u}").stdout) for u in (unit, UNIT))
+    assert mounted < began
+    assert f" {there} " in inside(host, "cat /proc/self/mountinfo")
