@@ -52,7 +52,9 @@ class Answering(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = self.path.partition("?")[0].lstrip("/")
         asked = self._asked(settings["answers"], name, path)
-        if asked:
+        if name in (*settings["down"], *settings["silent"]):
+            self._shut(name in settings["silent"])
+        elif asked:
             self._say(asked)
         elif name in settings["mirrors"] and top in settings["locations"]:
             self._pass_on(settings["locations"][top] + self.path[len(top) :])
@@ -64,6 +66,12 @@ class Answering(BaseHTTPRequestHandler):
             self._say(NOT_FOUND if path else Answer(GREETING))
 
     do_HEAD = do_POST = do_GET
+
+    def _shut(self, silent: bool) -> None:
+        """To who had a connection before its name went: it is hung up on, or hears nothing more."""
+        self.close_connection = True
+        if silent:
+            self.connection.recv(1)
 
     def do_CONNECT(self) -> None:
         """A tunnel to one of the names, for those who come through the proxy."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping
 
 from sandbox.errors import SandboxError
-from sandbox.images import PYTHON, Images
+from sandbox.images import DATABASE_UTILS, PYTHON, Images
 from sandbox.taskapi import LOG, TASKS, folders, records, save
 
 
@@ -93,16 +93,38 @@ class Controller:
     def cancel(self, job: Job) -> str:
         """The id of a task that ends the job; the one that asked for it is off the list."""
         self.withdraw(job.task)
-        task = f"{job.id}-cancel"
-        definition = {**job.definition, "task_id": task}
-        del definition["image_sha"]
+        task = f"{job.task}-cancel"
+        definition = {**job.definition, "task_id": task, "image_sha": None}
         self.give(job.backend, "canceljob", task, definition)
         return task
 
+    def status(self, backend: str) -> str:
+        """The id of a task that asks whether the database is being worked on."""
+        return self._question(backend, "dbstatus", database_name="default")
+
+    def data_check(self, backend: str) -> str:
+        """The id of a task that asks how far the data in the database goes."""
+        month = "2026-10-01"
+        return self._question(backend, "dbdatacheck", hes_expected_activity_month=month)
+
+    def _question(self, backend: str, kind: str, **definition: str) -> str:
+        task = secrets.token_hex(8)
+        image = {
+            "image": f"ghcr.io/{DATABASE_UTILS}:latest",
+            "image_sha": self.images.digest(DATABASE_UTILS),
+        }
+        self.give(backend, kind, task, {**definition, **image})
+        return task
+
     def give(
-        self, backend: str, kind: str, task: str, definition: Mapping[str, Any]
+        self,
+        backend: str,
+        kind: str,
+        task: str,
+        definition: Mapping[str, Any],
+        **fields: Any,
     ) -> None:
-        """A task of any kind is on the list."""
+        """A task of any kind is on the list, with these fields more than agents know."""
         facts = {
             "id": task,
             "backend": backend,
@@ -110,6 +132,7 @@ class Controller:
             "definition": definition,
             "attributes": {},
             "created_at": int(time.time()),
+            **fields,
         }
         save(self.folder / TASKS / f"{task}.json", facts)
 

@@ -20,6 +20,7 @@ from sandbox.registry import Layer, Registry
 
 JOB_RUNNER = "opensafely-core/job-runner"
 PYTHON = "opensafely-core/python"
+DATABASE_UTILS = "opensafely-core/tpp-database-utils"
 # The service that an image is for, as images.lock calls it.
 SERVICES = {"jobrunner": JOB_RUNNER}
 AGENT = Path(__file__).resolve().parent / "agent"
@@ -27,6 +28,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TRUSTED = "etc/ssl/certs/ca-certificates.crt"
 START = "app/docker/scripts/agent.sh"
 AGENT_SH = "#!/bin/bash\nexec python3 -m sandbox.agent\n"
+# As if it had asked the database: no maintenance, and data as new as they should be.
+UTILS = "import sys\nprint('OK' if 'hes_cutoff_date_check' in sys.argv else 'none;0')\n"
 BROKEN_SH = "#!/bin/bash\necho 'this version cannot start' >&2\nexit 3\n"
 # What sets each version apart, laid over what all have in common.
 VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
@@ -34,8 +37,10 @@ VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "v1": {"app/version": "1\n"},
         "v2": {"app/version": "2\n"},
         "broken": {START: BROKEN_SH},
+        "older": {"app/sandbox/agent/older": ""},
     },
     PYTHON: {"v1": {"version": "1\n"}, "v2": {"version": "2\n"}},
+    DATABASE_UTILS: {"v1": {"app/utils.py": UTILS}},
 }
 
 
@@ -109,6 +114,7 @@ def push_all(
     kinds = {
         JOB_RUNNER: ([*base, docker, agent_layer()], config([], "/app")),
         PYTHON: (base, config(["python3"], "/workspace")),
+        DATABASE_UTILS: (base, config(["python3", "/app/utils.py"], "/app")),
     }
     digests: dict[str, dict[str, str]] = {name: {} for name in kinds}
     for name, (layers, settings) in kinds.items():

@@ -86,11 +86,15 @@ def update(folder: Path, backend: str, body: bytes) -> tuple[Answer, Record | No
 
 
 def tasks(folder: Path, backend: str) -> Iterator[Record]:
-    """Those of a backend, the oldest first."""
+    """Those of a backend: whether there is a database first, then the oldest."""
     found = [json.loads(path.read_text()) for path in (folder / TASKS).glob("*.json")]
-    for task in sorted(found, key=lambda task: (task["created_at"], task["id"])):
+    for task in sorted(found, key=order):
         if task["backend"] == backend:
             yield task
+
+
+def order(task: Record) -> tuple[bool, int, str]:
+    return task["type"] != "dbstatus", task["created_at"], task["id"]
 
 
 def told(value: Record, status: int = 200) -> Answer:

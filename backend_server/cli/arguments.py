@@ -110,6 +110,7 @@ PEOPLE = (
 )
 _SERVICE = argument("subject", metavar="NAME")
 _AGREED = flag("--yes", says="answers yes")
+_KEEP = flag("--keep", says="and do not go back: the fault is elsewhere")
 SERVICE = (
     Command(
         "list",
@@ -138,6 +139,7 @@ SERVICE = (
             _SERVICE,
             argument("--to", metavar="DIGEST", type=kinds.digest, help="sha256:…"),
             argument("--tag", metavar="TAG", help="what that means now; latest"),
+            _KEEP,
             _AGREED,
         ),
     ),

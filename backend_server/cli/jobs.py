@@ -14,17 +14,22 @@ from backend_server.host.writer import Host
 from backend_server.jobs import listing
 from backend_server.jobs.listing import Job
 from backend_server.run.place import Asked, Named, of_host_itself
+from backend_server.services import states
 from backend_server.text.errors import OK, Refused
 
 
 def list_jobs(options: Asked) -> int:
     """Every job on this host."""
-    found = _found(options, HostReader())
+    host = HostReader()
+    this = of_host_itself(options, host)
+    erring = [each for s in states.states(this, host) for each in s.erring]
+    found = listing.listed(host, this.backend, erring)
     lines = [
         line
         for job in found
         for line in (
             str(job),
+            *(f"          errs: {job.error}" for _ in range(bool(job.error))),
             *(f"          not confined: {w}" for w in job.unconfined),
         )
     ]

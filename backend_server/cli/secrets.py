@@ -120,10 +120,12 @@ def _set(options: Secrets) -> int:
             host.write(path, text, 0o600)
             runs = [what for what in runs if not any(states.lacks(this, host, what))]
             runs = [what for what in runs if environment.differing(host, what.name)]
+            starts = []
             for what in runs:
                 host.run("systemctl", "restart", what.unit)
-        for what in runs:
-            switching.steady(host, what.name, what.steady_s)
+                starts.append(switching.started(host, what.name))
+        for what, start in zip(runs, starts):
+            switching.steady(host, what.name, what.steady_s, start)
         restarted = [what.name for what in runs] + [*_started(this, host, takes)]
         if name == credentials.SECRET and this.backend.share:
             # Mounted, it knows the old one only: the next push mounts it anew.

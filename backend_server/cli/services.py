@@ -26,15 +26,18 @@ from backend_server.services.updating import Update
 from backend_server.text.errors import DEGRADED, OK, Refused, UserError
 
 
+Find = Callable[[Site, Host, Service], Update]
+
+
 def list_services(options: Asked) -> int:
     """Each service: its state, its image, and what it lacks."""
     host = HostReader()
     this = of_host_itself(options, host)
     found = states.states(this, host)
-    sentences = list(states.degraded(this, host))
+    sentences = list(states.degraded(this, host, found))
     told(
         options,
-        {"services": [state._asdict() for state in found], "degraded": sentences},
+        {"services": [states.noted(each) for each in found], "degraded": sentences},
         (*map(states.line, found), *(f"degraded: {each}" for each in sentences)),
     )
     return DEGRADED if sentences else OK
@@ -105,6 +108,7 @@ class Change(Named):
 
 class ToImage(Change):
     to: str = ""
+    keep: bool = False
     tag: str = "latest"
 
 
@@ -114,7 +118,7 @@ def update(options: ToImage) -> int:
     def find(this: Site, host: Host, what: Service) -> Update:
         return updating.find(this, host, what, options.to or options.tag)
 
-    return _change(options, "service update", find)
+    return _change(options, "service update", find, options.keep)
 
 
 def rollback(options: Change) -> int:
@@ -135,9 +139,7 @@ def follow(options: Named) -> int:
     return update(ToImage(**vars(options), tag=exception.tag, yes=True))
 
 
-def _change(
-    options: Change, how: str, find: Callable[[Site, Host, Service], Update]
-) -> int:
+def _change(options: Change, how: str, find: Find, keep: bool = False) -> int:
     host = Host()
     with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
         this = of_host_itself(options, host)
@@ -148,9 +150,9 @@ def _change(
             return OK
         updating.agree(found, options.yes)
         outlive_terminal(options)
-        sentence = updating.carry_out(this, host, what, found, how)
-    _say(options, what.name, sentence)
-    return OK
+        done, stays = updating.carry_out(this, host, what, found, how, keep)
+    _say(options, what.name, done)
+    return OK if stays else DEGRADED
 
 
 def environment(options: Named) -> int:

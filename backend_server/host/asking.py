@@ -21,7 +21,7 @@ _UNIT_PROPERTIES = (
 # What systemd calls `Started UNIT` and `Main process exited`; sd-messages.h has them.
 _STARTED = "39f53479d3a045ac8e11786248231fbf"
 _ENDED = "98e322203f7a4ed290d09fe03c09fe15"
-_SMALL_TALK = ("WARNING: Your kernel does not support", "Error: No such container")
+_SMALL_TALK = "WARNING: Your kernel does not support"
 _LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
 _DIRECTORY_S = 10
@@ -114,10 +114,13 @@ class Asking:
         lines = self._start(argv, deadline_s=_DU_S).stdout.split("\0")[:-1]
         return [(int(line.split()[0], 8), line.partition(" ")[2]) for line in lines]
 
-    def last_words(self, unit: str, container: str, lines: int) -> list[str]:
+    def last_words(
+        self, unit: str, container: str, lines: int, since: float = 0
+    ) -> list[str]:
         """The last lines of a service's container and of docker's client, but for its small talk."""
         of_both = (f"_SYSTEMD_UNIT={unit}", "+", f"CONTAINER_NAME={container}")
-        argv = ("journalctl", "--quiet", "--output=cat", f"--lines={lines + 20}")
+        from_then = (f"--since=@{since:.6f}", f"--lines={lines + 20}")
+        argv = ("journalctl", "--quiet", "--output=cat", *from_then)
         output = self._start((*argv, *of_both), deadline_s=_QUESTION_S)
         said = output.stdout.splitlines()
         return [line for line in said if not line.startswith(_SMALL_TALK)][-lines:]
@@ -127,6 +130,27 @@ class Asking:
         argv = ("journalctl", "--quiet", "--output=cat", "--lines=20")
         this = f"_SYSTEMD_INVOCATION_ID={invocation}"
         return self._start((*argv, this), deadline_s=_QUESTION_S).stdout.splitlines()
+
+    def container_said(self, container: str, lines: int, since: float) -> str:
+        """When it said what, as journalctl's JSON: its last lines since then.
+
+        As docker says: anybody who may write to the journal can take the name of a container.
+        """
+        form = (
+            "--quiet",
+            "--output=json",
+            "--output-fields=MESSAGE",
+            f"--lines={lines}",
+        )
+        which = ("_SYSTEMD_UNIT=docker.service", f"CONTAINER_NAME={container}")
+        argv = ("journalctl", *form, f"--since=@{since:.6f}", *which)
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
+
+    def tcp_connections(self, pid: int) -> str:
+        """Of the network that a process is in, with what the kernel knows of each."""
+        enter = ("nsenter", f"--net=/proc/{pid}/ns/net", "ss", "-H", "--numeric")
+        argv = (*enter, "--tcp", "--info", "--oneline", "state", "established")
+        return self._start(argv, deadline_s=_QUESTION_S).stdout
 
     def starts_and_ends(self, unit: str) -> list[tuple[int | None, int]]:
         """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""

@@ -44,8 +44,9 @@ def jobrunner(backend: Backend) -> Service:
         gid=OPENSAFELY_ID,
         command=("/app/docker/scripts/agent.sh",),
         mounts=(
-            f"{HIGH_TREE}:{HIGH_TREE}",
-            f"{MEDIUM_TREE}:{MEDIUM_TREE}",
+            # rslave: what is mounted below while it runs, as an archive's disk, it sees too.
+            f"{HIGH_TREE}:{HIGH_TREE}:rslave",
+            f"{MEDIUM_TREE}:{MEDIUM_TREE}:rslave",
             f"{WORKDIR}:/workdir",
             f"{SOCKET}:{SOCKET}",
             f"{CERTIFICATES}:{CERTIFICATES}:ro",

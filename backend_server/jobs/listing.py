@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Iterator, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 from backend_server.checkout.backend import Backend
 from backend_server.docker.containers import (
@@ -16,6 +16,7 @@ from backend_server.docker.containers import (
 )
 from backend_server.engine.history import at
 from backend_server.host.reader import HostReader
+from backend_server.services.agent import Erring
 from backend_server.storage.component import HIGH_TREE
 from backend_server.text.change import counted
 from backend_server.text.errors import CommandFailed, Refused
@@ -29,7 +30,9 @@ _MARK = ".opensafely-timestamp"
 _PREPARED_S = 24 * 3600
 DOCKER = "docker.service"
 
-RUNNING, PREPARED, FINISHED, LEFT = "running", "prepared", "finished", "left over"
+RUNNING, ERRING, PREPARED = "running", "erring", "prepared"
+FINISHED, LEFT = "finished", "left over"
+STATES = (RUNNING, ERRING, PREPARED, FINISHED, LEFT)
 
 
 class Job(NamedTuple):
@@ -46,6 +49,7 @@ class Job(NamedTuple):
     memory: int = 0
     unconfined: tuple[str, ...] = ()
     container: str = ""
+    error: str = ""
 
     def __str__(self) -> str:
         words = [f"{self.state:<9} {self.id}  since {self.since}"]
@@ -60,16 +64,23 @@ class NoDocker(CommandFailed):
     """Which jobs run cannot be told. With live-restore they go on without dockerd."""
 
 
-def listed(host: HostReader, backend: Backend) -> list[Job]:
-    """Every job, by state and then by id. Raises NoDocker where docker does not answer."""
+def listed(
+    host: HostReader, backend: Backend, erring: Iterable[Erring] = ()
+) -> list[Job]:
+    """Every job, by state and then by id. Raises NoDocker where docker does not answer.
+
+    One of those ERRING may have neither container nor folder.
+    """
     here = [c for c in containers(host) if CANARY_LABEL not in c.labels]
     jobs = [_of(c, backend) for c in here if JOB_LABEL in c.labels]
     asking = (c for c in here if JOB_LABEL not in c.labels)
     jobs += [_question(c) for c in asking if DATABASE_NETWORK in c.networks and c.alive]
-    known = {job.id for job in jobs}
-    jobs += [job for job in on_disk(host) if job.id not in known]
-    order = (RUNNING, PREPARED, FINISHED, LEFT)
-    return sorted(jobs, key=lambda job: (order.index(job.state), job.id))
+    found = {job.id: job for job in (*on_disk(host), *jobs)}
+    for each in erring:
+        job = found.get(each.job) or Job(each.job, ERRING, each.since, each.workspace)
+        state = RUNNING if job.state == RUNNING else ERRING
+        found[job.id] = job._replace(state=state, error=each.error)
+    return sorted(found.values(), key=lambda job: (STATES.index(job.state), job.id))
 
 
 def containers(host: HostReader) -> tuple[Container, ...]:

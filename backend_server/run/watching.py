@@ -10,8 +10,9 @@ from backend_server.docker import usage
 from backend_server.host.reader import HostReader
 from backend_server.jobs import database, listing, updates
 from backend_server.jobs.component import CERTIFICATES
-from backend_server.jobs.listing import FINISHED, LEFT, PREPARED, RUNNING, Job
+from backend_server.jobs.listing import Job
 from backend_server.services import states
+from backend_server.services.agent import Erring
 from backend_server.text.change import counted
 from backend_server.text.errors import CommandFailed
 
@@ -40,17 +41,16 @@ class Certificate(NamedTuple):
 
 def watched(site: Site, host: HostReader, today: date) -> Found:
     """By name, for programs; `degraded` has a sentence for each thing that needs somebody."""
-    degraded = [*states.degraded(site, host), *database.differing(site, host)]
-    here = _jobs(site, host, degraded)
+    found = states.states(site, host)
+    degraded = [*states.degraded(site, host, found), *database.differing(site, host)]
+    erring = [each for service in found for each in service.erring]
+    here = _jobs(site, host, erring, degraded)
     held, ends = updates.read(host), list(certificates(host, today))
     degraded += [str(certificate) for certificate in ends if certificate.unwell]
     degraded += usage.too_full(host)
     return {
-        "services": [each._asdict() for each in states.states(site, host)],
-        "jobs": {
-            s: sum(job.state == s for job in here)
-            for s in (RUNNING, PREPARED, FINISHED, LEFT)
-        },
+        "services": [states.noted(each) for each in found],
+        "jobs": {s: sum(job.state == s for job in here) for s in listing.STATES},
         "unconfined": [job.id for job in here if job.unconfined],
         "updates": [{**u._asdict(), "days": u.age(today)} for u in held],
         "certificates": [certificate._asdict() for certificate in ends],
@@ -59,9 +59,11 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     }
 
 
-def _jobs(site: Site, host: HostReader, degraded: list[str]) -> list[Job]:
+def _jobs(
+    site: Site, host: HostReader, erring: list[Erring], degraded: list[str]
+) -> list[Job]:
     try:
-        here = listing.listed(host, site.backend)
+        here = listing.listed(host, site.backend, erring)
     except listing.NoDocker as error:
         degraded.append(str(error))
         return []

@@ -74,7 +74,7 @@ def _of_backend(site: Site) -> str:
 _UNIT = Template("""\
 [Unit]
 Description=OpenSAFELY $name: $title
-After=docker.service opensafely-firewall.service
+After=docker.service opensafely-firewall.service remote-fs.target
 RequiresMountsFor=$sources
 StartLimitIntervalSec=0
 
@@ -83,7 +83,8 @@ Type=exec
 EnvironmentFile=$settings
 # Merges the environment; without a secret that it needs, the service is not started at all.
 ExecCondition=/usr/local/sbin/backend service environment $name
-ExecStartPre=-/usr/bin/docker rm --force $name
+# What a docker that was killed left; as a rule there is nothing, which docker calls an error.
+ExecStartPre=-/bin/sh -c 'docker rm --force $name 2>/dev/null'
 ExecStart=/usr/bin/docker run \\
 $options    $${IMAGE}$command
 ExecStop=-/usr/bin/docker stop --time 10 $name

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
-from typing import Iterator, Mapping, NamedTuple
+from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import CHOICES, SECRETS, Service
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.services import choices, environment, switching
+from backend_server.services import agent, choices, environment, switching
+from backend_server.services.agent import FRESH_S, utc
 from backend_server.services.component import image
 from backend_server.text.errors import Refused, UserError
 
 
-_INTERVAL = "JOB_LOOP_INTERVAL"
-_FRESH_S = 15
+_EVERY = ("JOB_LOOP_INTERVAL", "STATS_POLL_INTERVAL")  # so often the agent asks, twice
 # Fewer restarts are one bad moment of the controller, which nobody need look at.
 _OFTEN = 3
-# An agent that ran so long has polled: it ends with the first poll that fails.
-_LOOPS = 3
 
 
 class State(NamedTuple):
@@ -35,6 +33,8 @@ class State(NamedTuple):
     exit_status: int | None
     last_line: str
     last_poll: str | None
+    silent_since: str | None
+    erring: tuple[agent.Erring, ...]
     lacks: tuple[str, ...]
 
 
@@ -53,34 +53,47 @@ def states(site: Site, host: HostReader) -> tuple[State, ...]:
 
 
 def state(site: Site, host: HostReader, service: Service) -> State:
-    """One call of systemctl, and where it runs one of docker and one of journalctl."""
+    """What systemd says, and where it is the agent what its log says, or its connections."""
     unit = host.unit(service.unit)
     reference = choices.settings(host, service.name).image
-    word = _word(unit)
+    word = _word(unit) if reference else "not started"
+    up = switching.running_s(unit)
+    seen = agent.Seen()
+    if service.docker and word in ("running", "restarting"):
+        seen = agent.look(host, service.name, up, *(_every(host, e) for e in _EVERY))
+    word = "running" if seen.erring else word
     loop = word == "restarting"
     said = host.last_words(service.unit, service.name, 1) if loop else []
-    up = switching.running_s(unit) if word == "running" else None
-    known = not reference or (up is not None and up >= _enough(host))
-    log = [] if known else host.starts_and_ends(service.unit)
+    log = host.starts_and_ends(service.unit) if reference and up < FRESH_S else []
     ends = [status for status, _ in log if status is not None]
+    poll = seen.answer or (0 if seen.silent_s else _last_poll(log))
     return State(
         name=service.name,
-        state=word if reference else "not started",
+        state=word,
         digest=reference.partition("@")[2],
         created=switching.created(host.docker_object(reference) if reference else {}),
-        since=_utc(time.time() - up) if up is not None else None,
+        since=utc(time.time() - up) if up and not loop else None,
         restarts=int(unit.get("NRestarts") or 0),
         exit_status=ends[-1] if loop and ends else None,
         last_line=said[-1] if said else "",
-        last_poll=_last_poll(log, up, _enough(host)),
+        last_poll=utc(poll) if poll else None,
+        silent_since=utc(time.time() - seen.silent_s) if seen.silent_s else None,
+        erring=seen.erring,
         lacks=tuple(lacks(site, host, service)),
     )
+
+
+def noted(found: State) -> Mapping[str, object]:
+    """As JSON has it."""
+    return {**found._asdict(), "erring": [each._asdict() for each in found.erring]}
 
 
 def line(found: State) -> str:
     """A service in one line, for a terminal."""
     since = f"since {found.since}" if found.since else ""
     poll = f"last poll {found.last_poll}" if found.last_poll else ""
+    if found.since and not poll:
+        poll = "no sign of a poll"
     digest = found.digest[: len("sha256:") + 12] if found.digest else "no image"
     made = f"of {found.created}" if found.created else ""
     words = (f"{found.name:<12}", f"{found.state:<11}", digest, made, since, poll)
@@ -92,32 +105,27 @@ def _word(unit: Mapping[str, str]) -> str:
     if unit.get("ActiveState") not in ("active", "activating"):
         return "stopped"
     again = int(unit.get("NRestarts") or 0) > 0
-    fresh = switching.running_s(unit) < _FRESH_S
+    fresh = switching.running_s(unit) < FRESH_S
     return "restarting" if again and fresh else "running"
 
 
-def _enough(host: HostReader) -> float:
-    """An agent that has run for so many seconds has polled."""
+def _every(host: HostReader, name: str) -> float:
+    """The seconds that the agent's environment says; where that is no number, many."""
     try:
-        interval = float(environment.now(host).values.get(_INTERVAL, ""))
+        return float(environment.now(host).values.get(name, ""))
     except ValueError:
-        interval = 5.0
-    return _LOOPS * interval
+        return 30
 
 
-def _last_poll(
-    log: list[tuple[int | None, int]], up: float | None, enough_s: float
-) -> str | None:
-    """When it was last known to have had an answer; None where nothing is known of it."""
-    if up is not None and up >= enough_s:
-        return _utc(time.time())
-    began, last = None, None
+def _last_poll(log: list[tuple[int | None, int]]) -> float:
+    """When it ended with the first poll that failed, after a run that had others; 0: not known."""
+    began, last = None, 0.0
     for status, at in log:
         if status is None:
             began = at
-        elif began is not None and at - began >= enough_s * 1e6:
-            last = at
-    return _utc(last / 1e6) if last else None
+        elif began is not None and at - began >= FRESH_S * 1e6:
+            last = at / 1e6
+    return last
 
 
 def lacks(site: Site, host: HostReader, service: Service) -> Iterator[str]:
@@ -137,27 +145,44 @@ def lacks(site: Site, host: HostReader, service: Service) -> Iterator[str]:
         )
 
 
-def degraded(site: Site, host: HostReader) -> Iterator[str]:
-    """What keeps services from running, or makes them start again and again."""
+def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator[str]:
+    """What keeps services from running, or makes them start again and again.
+
+    And of these what keeps them from work.
+    """
+    known = {each.name: each for each in of}
     for each in site.services:
         missing = tuple(lacks(site, host, each))
         yield from missing
         unit = host.unit(each.unit)
         often = int(unit.get("NRestarts") or 0) >= _OFTEN
-        if not missing and often and _word(unit) == "restarting":
-            found = state(site, host, each)
-            last = f"; it said: {found.last_line}" if found.last_line else ""
-            poll = found.last_poll or "none that is known of"
-            yield (
-                f"{each.name} starts again and again: {found.restarts} times, exit status "
-                f"{found.exit_status}, last good poll {poll}{last}"
-            )
+        often = often and _word(unit) == "restarting"
+        if not missing and (often or each.name in known):
+            now = known.get(each.name) or state(site, host, each)
+            yield from _unwell(now, often)
     for follow in site.backend.follows:
         if over(follow.until):
             yield (
                 f"{follow.service} follows {follow.tag} no longer: that was until "
                 f"{follow.until}; ask {follow.owner}, then change {site.backend.name}/backend.py"
             )
+
+
+def _unwell(found: State, often: bool) -> Iterator[str]:
+    yield from (f"{found.name}: {each}" for each in found.erring)
+    if found.silent_since:
+        yield (
+            f"{found.name} has had no answer from the controller since "
+            f"{found.silent_since} and waits for it without end; sudo backend service "
+            f"restart {found.name}"
+        )
+    if often and found.state == "restarting":
+        last = f"; it said: {found.last_line}" if found.last_line else ""
+        poll = found.last_poll or "none that is known of"
+        yield (
+            f"{found.name} starts again and again: {found.restarts} times, exit status "
+            f"{found.exit_status}, last good poll {poll}{last}"
+        )
 
 
 def over(until: str) -> bool:
@@ -177,13 +202,10 @@ def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
 
 
 def prove(host: Host, service: Service) -> None:
-    """The service has run for its `steady_s` seconds without a restart, or UserError says why not."""
-    if not switching.steady(host, service.name, service.steady_s):
+    """The service stays up for its `steady_s` seconds from now, or UserError says why not."""
+    this = switching.started(host, service.name)
+    if not switching.steady(host, service.name, service.steady_s, this):
         raise UserError(
             f"{service.name} did not stay up for {service.steady_s} s",
-            hint="\n".join(host.last_words(service.unit, service.name, 10)),
+            hint=switching.last_words(host, service.name, this),
         )
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, NamedTuple
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.services import choices, meanwhile
+from backend_server.services import agent, choices, meanwhile
 from backend_server.services.choices import Settings
 from backend_server.text.errors import CommandFailed, OutsideWorld, UserError
 from backend_server.text.parsers import parse_units
@@ -38,6 +38,13 @@ _WHY = (
     ("tls:", "the registry does not answer"),
     ("no such host", "its name has no address here"),
 )
+
+
+class Start(NamedTuple):
+    """A start of a service. systemd keeps its counter over a restart that ends a pause."""
+
+    restarts: int  # what NRestarts was then
+    at: float  # seconds of the epoch
 
 
 def pull(host: Host, reference: str) -> str:
@@ -75,29 +82,35 @@ def switch(
     wanted: Settings,
     steady_s: int,
     proven: Callable[[bool], object] = bool,
+    keep: bool = False,
 ) -> None:
     """The service runs with these settings; PROVEN is told whether it does so steadily.
 
     Where the image is another one than before and does not become steady, the one before is
-    back and UserError has its last words; so it is after Ctrl-C, and whoever dies. Without one
-    before nothing can be brought back: it goes on trying.
+    back and UserError has its last words; so it is after Ctrl-C, and whoever dies. With KEEP,
+    and without one before, nothing is brought back: it goes on trying.
     """
     before = choices.settings(host, name).image
     if before in ("", wanted.image):
-        start(host, name, wanted)
-        proven(steady(host, name, steady_s))
+        proven(steady(host, name, steady_s, start(host, name, wanted)))
         return
-    with meanwhile.on_trial(host, name, said=lambda: proven(True)):
-        start(host, name, wanted)
-        if not steady(host, name, steady_s):
+    erred = agent.errs(host, name)
+    with meanwhile.on_trial(host, name, said=lambda: proven(stays)):
+        this = start(host, name, wanted)
+        stays = steady(host, name, steady_s, this)
+        # What errs with this image alone speaks against it.
+        errs = agent.errs(host, name, this.at)
+        new = [str(errs[job]) for job in sorted(errs.keys() - erred.keys())]
+        stays = stays and not new
+        if not stays and not keep:
             raise UserError(
                 f"{name} did not stay up at {wanted.image.partition('@')[2]}; it is "
                 f"back at {before.partition('@')[2]}",
-                hint="\n".join(host.last_words(unit_of(name), name, _LINES)),
+                hint="\n".join(new) or last_words(host, name, this),
             )
 
 
-def start(host: Host, name: str, wanted: Settings) -> None:
+def start(host: Host, name: str, wanted: Settings) -> Start:
     """The service was started anew with these settings, and comes back after a reboot."""
     if choices.settings(host, name) != wanted:
         # Killed after this, the next run knows that the unit has not read it.
@@ -106,21 +119,42 @@ def start(host: Host, name: str, wanted: Settings) -> None:
     host.run("systemctl", "enable", "--quiet", unit_of(name))
     host.run("systemctl", "restart", unit_of(name))
     host.clear_pending(unit_of(name))
+    return started(host, name)
 
 
-def steady(host: Host, name: str, steady_s: int) -> bool:
-    """Waits until the service ran that long without a restart; not where it ends again and again."""
+def started(host: Host, name: str) -> Start:
+    """The start that this service is at now."""
+    state = _now(host, unit_of(name))
+    began = int(state.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+    ago_s = time.clock_gettime(time.CLOCK_MONOTONIC) - began
+    return Start(int(state.get("NRestarts") or 0), time.time() - ago_s)
+
+
+def steady(host: Host, name: str, steady_s: int, this: Start) -> bool:
+    """Waits until the service ran that long without a restart; not where it ends again and again.
+
+    Only what comes after this start counts.
+    """
     host.say(f"{name} is to run for {steady_s} s")
     deadline = time.monotonic() + max(PATIENCE_S, steady_s)
     while time.monotonic() < deadline:
         state = _now(host, unit_of(name))
         if running_s(state) >= steady_s:
             return True
+        # Before 254 a unit is inactive for a moment when its pause is over.
         idle = state.get("ActiveState") in ("inactive", "failed")
-        if idle or int(state.get("NRestarts") or 0) >= _ENDED_OFTEN:
+        again = int(state.get("NRestarts") or 0) - this.restarts
+        if idle and "Job" not in state:
             return False
+        if again >= _ENDED_OFTEN:
+            return agent.only_jobs_err(host, name, this.at)
         time.sleep(0.5)
     return False
+
+
+def last_words(host: Host, name: str, this: Start) -> str:
+    """What the service said last, since this start."""
+    return "\n".join(host.last_words(unit_of(name), name, _LINES, this.at))
 
 
 def running_s(state: Mapping[str, str]) -> float:
@@ -137,5 +171,6 @@ def created(image: Mapping[str, Any]) -> str:
 
 
 def _now(host: Host, unit: str) -> Mapping[str, str]:
-    what = "--property=Id,Names,ActiveState,SubState,NRestarts,ActiveEnterTimestampMonotonic"
-    return parse_units(host.run("systemctl", "show", what, unit)).get(unit, {})
+    what = "Id,Names,ActiveState,NRestarts,ActiveEnterTimestampMonotonic,Job"
+    said = host.run("systemctl", "show", f"--property={what}", unit)
+    return parse_units(said).get(unit, {})

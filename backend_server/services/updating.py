@@ -66,11 +66,12 @@ def agree(update: Update, already: bool) -> None:
 
 
 def carry_out(
-    site: Site, host: Host, service: Service, update: Update, what: str
-) -> str:
+    site: Site, host: Host, service: Service, update: Update, what: str, keep: bool
+) -> tuple[str, bool]:
     """The service runs at it, and the choice is written down; or all is as before.
 
-    Written at the end of the trial: what is killed before leaves neither.
+    Written at the end of the trial: what is killed before leaves neither. Returns what was done,
+    and whether it stays up, which with KEEP it need not.
     """
     name, before = service.name, choices.settings(host, service.name)
     _ready(host, service, before)
@@ -80,26 +81,24 @@ def carry_out(
         previous=before.previous if before.image == reference else before.image,
         docker_gid=switching.docker_gid(host) if service.docker else "",
     )
-    who, said = history.who(host), [f"{name} is as before"]
+    who, done = history.who(host), [(f"{name} is as before", True)]
 
     def proven(stays: bool) -> None:
         now = "runs at" if stays else "is to run at, and does not stay up yet,"
-        said.append(f"{name} {now} another image: {update.sentence}, by {who}")
+        sentence = f"{name} {now} another image: {update.sentence}, by {who}"
+        done.append((sentence, stays))
         locked = site.images.get(name, "")
-        more = {"before": update.before, "after": update.after}
-        event(host, site.checkout, what, said[-1], subject=name, **more)
+        _tell(site, host, what, sentence, update, "runs" if stays else "kept")
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
     try:
-        switching.switch(host, name, wanted, service.steady_s, proven)
+        switching.switch(host, name, wanted, service.steady_s, proven, keep)
     except BaseException:
-        if len(said) == 1:  # Ctrl-C may come after that
+        if len(done) == 1:  # Ctrl-C may come after that
             sentence = f"{who} tried {what} of {name}, and it is as before"
-            was = update.before
-            more = {"before": was, "after": was, "tried": update.after}
-            event(host, site.checkout, what, sentence, subject=name, **more)
+            _tell(site, host, what, sentence, update, "as before")
         raise
-    return said[-1]
+    return done[-1]
 
 
 def _ready(host: Host, service: Service, before: Settings) -> None:
@@ -132,3 +131,10 @@ def _between(host: Host, service: Service, name: str, digest: str) -> Update:
         switching.created(host.docker_object(before)) if before else "",
         switching.created(host.docker_object(f"{name}@{digest}")),
     )
+
+
+def _tell(
+    site: Site, host: Host, what: str, sentence: str, update: Update, outcome: str
+) -> None:
+    more = {"subject": update.service, "before": update.before, "after": update.after}
+    event(host, site.checkout, what, sentence, **more, outcome=outcome)

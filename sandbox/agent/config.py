@@ -26,6 +26,7 @@ class Config:
     dummy: bool
     database: str
     interval_s: float
+    measures_s: float
     pull_timeout_s: float
 
 
@@ -58,6 +59,7 @@ def read(env: Mapping[str, str]) -> Config:
         dummy=env.get("USING_DUMMY_DATA_BACKEND", "").lower() in ("true", "1", "yes"),
         database=env.get("DEFAULT_DATABASE_URL", ""),
         interval_s=float(env.get("JOB_LOOP_INTERVAL", "1")),
+        measures_s=float(env.get("STATS_POLL_INTERVAL", "10")),
         pull_timeout_s=float(env.get("IMAGE_PULL_TIMEOUT", "1200")),
     )
 

@@ -87,10 +87,13 @@ def network(
         return ["--network=none"], {}
     if config.dummy:
         return [], {}
+    return of_database(config), {"DATABASE_URL": config.database}
+
+
+def of_database(config: Config) -> list[str]:
     host = str(urlsplit(config.database).hostname)
     known = f"--add-host={host}:{socket.gethostbyname(host)}"
-    where = [f"--network={config.network}", f"--dns={NOBODY}", known]
-    return where, {"DATABASE_URL": config.database}
+    return [f"--network={config.network}", f"--dns={NOBODY}", known]
 
 
 def inspect(name: str) -> Mapping[str, Any] | None:

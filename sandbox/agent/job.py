@@ -18,7 +18,7 @@ Results = Dict[str, Any]
 
 
 class CannotRun(Exception):
-    """The job as it is defined will never run here; the agent itself is fine."""
+    """The job as it is defined does not run here, however often it is tried."""
 
 
 class Job:
@@ -43,10 +43,13 @@ class Job:
     def prepare(self) -> None:
         """Its image is here, and its folder with what it reads."""
         workspace = self.definition["workspace"]
-        if any(self.config.archives.glob(f"{workspace}.tar.*")):
+        there = (self.config.high / "workspaces" / workspace).exists()
+        if not there and any(self.config.archives.glob(f"{workspace}.tar.*")):
             raise CannotRun(f"Workspace {workspace} has been archived")
         docker.pull(self.config, self.definition)
         self.volume.mkdir(parents=True, exist_ok=True)
+        # The code comes from a temporary folder, and the mode with it.
+        self.volume.chmod(0o700)
         for name in self.definition["inputs"]:
             source = self.config.high / "workspaces" / workspace / name
             if not source.exists():

@@ -139,7 +139,21 @@ def test_a_job_is_cancelled_by_another_task(agent, controller):
     (listed,) = agent("GET", "/test/tasks/")[1]["tasks"]
     assert (listed["type"], listed["id"]) == ("canceljob", task)
     assert listed["definition"]["id"] == job.id
-    assert "image_sha" not in listed["definition"]
+    assert listed["definition"]["image_sha"] is None
+
+
+def test_questions_to_the_database_come_first(agent, controller):
+    job = controller.add("test", "-c", "print(1)", newer=1)
+    controller.give("test", "runjob", "newer-001", job.definition, newer=1)
+    check, status = controller.data_check("test"), controller.status("test")
+    listed = agent("GET", "/test/tasks/")[1]["tasks"]
+    assert (listed[0]["id"], listed[0]["type"]) == (status, "dbstatus")
+    by_id = {task["id"]: task for task in listed}
+    image = {"image", "image_sha"}
+    assert listed[0]["definition"].keys() == {"database_name", *image}
+    wanted = {"hes_expected_activity_month", *image}
+    assert by_id[check]["definition"].keys() == wanted
+    assert by_id[job.task]["definition"]["newer"] == by_id["newer-001"]["newer"] == 1
 
 
 def test_polls_do_not_drown_what_others_asked(agent, controller, outside):

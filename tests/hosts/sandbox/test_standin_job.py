@@ -152,13 +152,6 @@ def test_a_reboot_with_a_job_and_somebody_logged_in(host, controller):
 
 
 def test_what_stops_a_job(host, controller):
-    host.run(
-        "mkdir -p /srv/high_privacy/archives; touch /srv/high_privacy/archives/w3.tar.gz"
-    )
-    archived = controller.add("test", *SLEEP, workspace="w3")
-    said = controller.wait(archived.task, "error")
-    assert said["complete"]
-    assert "archived" in said["results"]["error"]
     hungry = controller.add("test", "-c", "x = ' ' * (1 << 30)", memory_limit="64m")
     assert over(host, controller, hungry.task)["oom_killed"] is True
 

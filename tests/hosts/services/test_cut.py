@@ -226,7 +226,9 @@ def came_of_it(host, events, command):
     if command == "maintenance":
         said = [line for line in said if line.get("subject") != "began"]
     last = [line for line in said if line.get("event") in (DONE[command], "undo")][-1:]
-    return [line["event"] for line in last if "tried" not in line] == [DONE[command]]
+    return [line["event"] for line in last if line.get("outcome") != "as before"] == [
+        DONE[command]
+    ]
 
 
 def settled(host, events, command):

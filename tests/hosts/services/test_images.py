@@ -61,7 +61,8 @@ def test_an_update_that_does_not_stay_up_goes_back(host, outside, job_runner):
     assert f"did not stay up at {job_runner['broken']}" in done.stderr
     assert "this version cannot start" in done.stderr
     line = history(host)[-1]
-    assert (line["after"], line["tried"]) == (before, job_runner["broken"])
+    found = (line["before"], line["after"], line["outcome"])
+    assert found == (before, job_runner["broken"], "as before")
     assert digest(host) == before
     polls_again(host, outside)
     assert rests(host)

@@ -7,7 +7,8 @@ import stat
 
 import pytest
 
-from sandbox.agent import config, docker, job, outputs
+from sandbox.agent import __main__ as agent
+from sandbox.agent import config, database, docker, job, outputs, tasks
 
 
 SECRET = "mssql://reader:hunter2@database:1433/Patients"
@@ -200,3 +201,69 @@ def test_networks(settings, env, reach):
 def test_what_the_agent_refuses_to_start_with(env):
     with pytest.raises(SystemExit):
         config.read({"BACKEND": "test", **env} if "PRESTO_TLS_KEY_PATH" in env else env)
+
+
+# ---- what the controller may send
+
+
+def task(kind="runjob", **fields):
+    more = {"inputs": [], "input_job_ids": [], "study": {}}
+    given = {**definition(**more), "task_id": "abc-001"}
+    facts = {"id": "abc-001", "backend": "test", "type": kind, "definition": given}
+    return {**facts, "attributes": {}, "created_at": 1, **fields}
+
+
+def test_a_field_that_it_does_not_know_ends_it(settings, monkeypatch):
+    """In a task at once, for all; in a job's definition with that job, and all others have their turn."""
+    sent = []
+    monkeypatch.setattr(tasks, "ask", lambda *_: {"tasks": sent})
+    sent.append(task(newer=1))
+    with pytest.raises(TypeError, match="newer"):
+        tasks.listed(settings)
+    sent[:] = [task("deletejob")]
+    with pytest.raises(KeyError):
+        tasks.listed(settings)
+    cancelled = task(
+        "canceljob", definition={**task()["definition"], "image_sha": None}
+    )
+    less = {k: v for k, v in task()["definition"].items() if k != "image_sha"}
+    more = {**task()["definition"], "newer": 1}
+    sent[:] = [task(definition=more), task(definition=less), cancelled]
+    told = []
+    monkeypatch.setattr(agent, "cancel", lambda _, each, __: told.append(each.type))
+    with pytest.raises(RuntimeError, match="Some tasks failed"):
+        agent.loop(settings)
+    assert told == ["canceljob"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "word", "status"),
+    [
+        ("dbstatus", {"database_name": "default"}, "none;0", ""),
+        (
+            "dbstatus",
+            {"database_name": "default"},
+            "db-maintenance;1",
+            "db-maintenance",
+        ),
+        ("dbstatus", {"database_name": "default"}, "patient 1", None),
+        ("dbstatus", {"database_name": "default", "newer": "1"}, "none;0", None),
+        ("dbdatacheck", {"hes_expected_activity_month": "2026-10-01"}, "OK", "OK"),
+        ("dbdatacheck", {"database_name": "default"}, "OK", None),
+    ],
+)
+def test_questions_to_the_database(settings, monkeypatch, kind, asked, word, status):
+    """What goes wrong is told to the controller, and no more than a word ever is."""
+
+    def ran(*argv, **_):
+        return docker.subprocess.CompletedProcess(
+            argv, 0, f"warning\n{word}\n".encode()
+        )
+
+    monkeypatch.setattr(docker, "docker", ran)
+    monkeypatch.setattr(docker.socket, "gethostbyname", lambda name: "192.0.2.30")
+    image = {"image": "ghcr.io/opensafely-core/x:latest", "image_sha": "sha256:1"}
+    given = tasks.Task(**task(kind, definition={**asked, **image}))
+    found = database.ask(settings, given)
+    assert found["results"] == (None if status is None else {"status": status})
+    assert (found["error"] is None) == (status is not None)

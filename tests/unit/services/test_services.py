@@ -11,7 +11,7 @@ from backend_server.checkout.gather import gather
 from backend_server.host.reader import HostReader
 from backend_server.jobs.component import jobrunner
 from backend_server.run.place import services_of
-from backend_server.services import choices, environment, states
+from backend_server.services import agent, choices, environment, states
 from backend_server.services.component import confined, unit
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import parse_starts_and_ends
@@ -136,9 +136,8 @@ S = 1_000_000
 def test_the_last_good_poll_is_the_end_of_a_long_run(moments, last):
     """The agent ends with the first poll that fails: one that ran for three loops had polled."""
     log = [(None if starts else 1, at * S) for starts, at in moments]
-    assert states._last_poll(log, None, 15.0) == last
-    assert states._last_poll(log, 3.0, 15.0) == last
-    assert states._last_poll(log, 15.0, 15.0) > "2026"
+    found = states._last_poll(log)
+    assert (agent.utc(found) if found else None) == last
 
 
 def test_the_journal_as_journalctl_gives_it():
@@ -148,6 +147,111 @@ def test_the_journal_as_journalctl_gives_it():
     ]
     found = parse_starts_and_ends("\n".join(lines), "39f")
     assert found == [(None, 1795581179000001), (3, 1795581180000002)]
+
+
+# ---- what the agent says
+
+BEGIN = "2026-11-29 12:00:00.123Z agnt agent.main loop started "
+END = """\
+Traceback (most recent call last):
+  File "/app/agent/service.py", line 48, in <module>
+    main()
+Exception: Some tasks failed, restarting agent loop"""
+ARCHIVED = """\
+2026-11-29 12:00:01.000Z agnt Workspace w3 has been archived. id=7kq task=7kq-001 task_type=RUNJOB
+2026-11-29 12:00:01.123Z agnt task error task=7kq-001 task_type=RUNJOB
+Traceback (most recent call last):
+  File "/app/agent/main.py", line 50, in handle_tasks
+    handle_single_task(task, api)
+agent.executors.local.LocalExecutorError: Workspace w3 has been archived. Contact us"""
+PULL = """\
+2026-11-29 12:00:02.123Z agnt task error task=u2m-002-cancel task_type=CANCELJOB
+Traceback (most recent call last):
+  File "/app/agent/lib/docker.py", line 9, in docker
+subprocess.CalledProcessError: Command '['docker', 'pull']' returned non-zero exit status 1.
+
+stderr:
+
+Error response from daemon: manifest unknown
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+agent.lib.docker.DockerDiskSpaceError"""
+AWAY = """\
+Traceback (most recent call last):
+  File "/app/agent/task_api.py", line 30, in request_json
+requests.exceptions.ConnectionError: Max retries exceeded"""
+
+
+def said(*parts):
+    return list(enumerate("\n".join(parts).splitlines()))
+
+
+def test_a_task_that_errs_by_the_agents_log():
+    runs = agent.runs(said(BEGIN, ARCHIVED, END, BEGIN, ARCHIVED, PULL, END))
+    archived, pull = agent.erring(runs, up=False)
+    wanted = "agent.executors.local.LocalExecutorError: Workspace w3 has been archived. Contact us"
+    assert archived == agent.Erring("7kq", "w3", wanted, "1970-01-01T00:00:02Z")
+    assert (pull.job, pull.error) == ("u2m", "agent.lib.docker.DockerDiskSpaceError")
+    assert "cancels it at https://jobs.opensafely.org/jobs/7kq/" in str(archived)
+    assert agent.erring(agent.runs(said("nonsense", "task error task=1")), True) == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "up", "jobs"),
+    [
+        ((BEGIN, ARCHIVED, END), False, ["7kq"]),
+        ((BEGIN, ARCHIVED, END, BEGIN), True, ["7kq"]),
+        ((BEGIN, ARCHIVED, END, BEGIN, AWAY), False, []),
+        ((BEGIN, ARCHIVED, END, BEGIN, PULL), True, ["u2m"]),
+    ],
+)
+def test_only_what_errs_now_counts(parts, up, jobs):
+    assert [each.job for each in agent.erring(agent.runs(said(*parts)), up)] == jobs
+
+
+def test_what_others_say_goes_to_no_terminal_as_it_is():
+    (found,) = agent.erring(agent.runs(said(ARCHIVED.replace("us", "\x1b[2J"))), True)
+    assert found.error.endswith("Contact ?[2J")
+    forged = ARCHIVED.replace("task=7kq", "task=\x1b[2J")
+    assert agent.erring(agent.runs(said(forged)), True) == ()
+
+
+SS = """\
+0 0 172.17.0.2:45678 157.245.31.108:443 cubic wscale:7,7 rto:204 rtt:0.1/0.1 lastsnd:4120 lastrcv:4116 lastack:4116
+0 0 172.17.0.2:45680 157.245.31.108:443 cubic wscale:7,7 rto:204 lastrcv:60000
+0 0 172.17.0.2:45680 157.245.31.108:443
+"""
+
+
+def test_connections_as_ss_lists_them():
+    assert agent.connections(SS) == [(4.116, 4.12), (60.0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("wires", "silent"),
+    [
+        ([], 0),
+        ([(4, 4.1)], 0),
+        ([(24, 24.1)], 0),
+        ([(59, 59.1)], 0),  # busy, and the second thread will ask
+        ([(61, 61.1)], 61),  # a first question, before which TLS said its last
+        ([(31, 26)], 31),  # on a connection that had answers before
+        ([(2, 2.1), (31, 26)], 31),  # and the second thread has its own
+        ([(31, 0.1)], 0),  # asked a moment ago, after a pause
+    ],
+)
+def test_an_agent_that_waits_for_an_answer(wires, silent):
+    assert agent.silent_s(wires, 5.0, 30.0) == silent
+
+
+def test_what_a_container_said_as_journalctl_gives_it():
+    text = (
+        '{"__REALTIME_TIMESTAMP":"1795581179500000","MESSAGE":"text"}\n'
+        '{"__REALTIME_TIMESTAMP":"1795581180000000","MESSAGE":[102,255]}\n'
+    )
+    assert agent.said(text) == [(1795581179.5, "text")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,145 @@
+"""What the job-runner's own log says of its tasks, and its connections of the controller's answers.
+
+It never ends a task that errs: it ends itself, is started anew and tries again, until somebody
+cancels the job. And it waits without end for an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Iterable, NamedTuple
+
+from backend_server.host.reader import HostReader
+
+
+PAGE = "https://jobs.opensafely.org/jobs"
+FRESH_S = 15  # an agent that ran so long has had an answer, or waits for one: all else ends it
+_LINES = 3000  # of a loop with one job that errs, some minutes
+_HANGS = 5  # so many loops without an answer, and it hangs
+# `2026-11-29 12:00:00.123Z agnt task error task=7kqj2abc-001 task_type=RUNJOB`
+_HEAD = re.compile(r"^[\d-]{10} [\d:.]+Z \w+ (?P<says>.*)$")
+_TASK = re.compile(r"\btask=(?P<job>[\w-]+?)(-\d{3})?(-cancel)? task_type=\w+ *$")
+_EXCEPTION = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: .*)?$")
+_WORKSPACE = re.compile(r"\b[Ww]orkspace ([\w-]+)")
+
+
+class Erring(NamedTuple):
+    """A job whose task errs, each time it is tried."""
+
+    job: str
+    workspace: str  # empty: not known
+    error: str
+    since: str
+
+    def __str__(self) -> str:
+        of = f" of workspace {self.workspace}" if self.workspace else ""
+        return (
+            f"job {self.job}{of} errs since {self.since} and is tried again until "
+            f"somebody cancels it at {PAGE}/{self.job}/: {self.error or 'see its log'}"
+        )
+
+
+class Seen(NamedTuple):
+    """What errs, when it last had an answer, or for how long it has waited for one. 0: not known."""
+
+    erring: tuple[Erring, ...] = ()
+    answer: float = 0
+    silent_s: float = 0
+
+
+def said(text: str) -> list[tuple[float, str]]:
+    """Of journalctl's JSON, a line each: when, in seconds of UTC, and what. Bytes are no text."""
+    entries = (json.loads(line) for line in text.splitlines())
+    texts = (each for each in entries if isinstance(each.get("MESSAGE"), str))
+    return [(int(e["__REALTIME_TIMESTAMP"]) / 1e6, e["MESSAGE"]) for e in texts]
+
+
+def connections(text: str) -> list[tuple[float, float]]:
+    """Seconds since each heard and said a word, of `ss --oneline --info`: none that ss does not know."""
+    last = re.compile(r"\b(rto|lastrcv|lastsnd):(\d+)")  # what is 0 is left out
+    found = (dict(last.findall(line)) for line in text.splitlines())
+    ms = [(e.get("lastrcv", 0), e.get("lastsnd", 0)) for e in found if "rto" in e]
+    return [(int(heard) / 1e3, int(said) / 1e3) for heard, said in ms]
+
+
+def runs(lines: Iterable[tuple[float, str]]) -> list[dict[str, Erring]]:
+    """What erred after each start, by job, of lines with their times; what cannot be read did not."""
+    found: list[dict[str, Erring]] = [{}]
+    job = ""
+    for at, line in lines:
+        head = _HEAD.match(line)
+        if head:
+            task = _TASK.search(head["says"])
+            job = task["job"] if task and head["says"].startswith("task error") else ""
+            if job:
+                found[-1][job] = Erring(job, "", "", utc(at))
+            elif "agent.main loop started" in head["says"]:
+                found.append({})
+        elif job and _EXCEPTION.match(line) and "Some tasks failed" not in line:
+            found[-1][job] = _named(found[-1][job], line)
+    return found
+
+
+def _named(found: Erring, line: str) -> Erring:
+    """Of a traceback's last line. Names in it are other people's."""
+    error = "".join(each if each.isprintable() else "?" for each in line)
+    workspace = _WORKSPACE.search(error)
+    return found._replace(error=error, workspace=workspace[1] if workspace else "")
+
+
+def erring(found: list[dict[str, Erring]], up: bool) -> tuple[Erring, ...]:
+    """What errs now, since its first time in these runs; UP: the last one has not ended."""
+    now = found[-1] or (found[-2] if up and len(found) > 1 else {})
+    first = {name: each for run in reversed(found) for name, each in run.items()}
+    return tuple(e._replace(since=first[name].since) for name, e in now.items())
+
+
+def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
+    """Of an agent that asks every so often, and by a second thread as well."""
+    pid = host.docker_object(name).get("State", {}).get("Pid")
+    shown = host.tcp_connections(pid) if pid and up_s >= FRESH_S else ""
+    wires = connections(shown)
+    silent = silent_s(wires, *every_s)
+    if wires:
+        heard = time.time() - min(heard for heard, _ in wires)
+        return Seen(answer=0 if silent else heard, silent_s=silent)
+    lines = _log(host, name)
+    # It knows of tasks from an answer alone.
+    answers = [at for at, line in lines if _HEAD.match(line) and _TASK.search(line)]
+    errs = erring(runs(lines), up_s > 0) if up_s < FRESH_S else ()
+    return Seen(errs, max(answers, default=0))
+
+
+def _log(host: HostReader, name: str, since: float = 0) -> list[tuple[float, str]]:
+    return said(host.container_said(name, _LINES, since))
+
+
+def errs(host: HostReader, name: str, since: float = 0) -> dict[str, Erring]:
+    """What erred, by job, as far as the log goes back."""
+    found = reversed(runs(_log(host, name, since)))
+    return {job: each for run in found for job, each in run.items()}
+
+
+def only_jobs_err(host: HostReader, name: str, since: float) -> bool:
+    """Whether each start since then had an answer, and ended for nothing but a job that errs."""
+    ended = runs(_log(host, name, since))[1:-1]
+    return bool(ended) and all(ended)
+
+
+def silent_s(wires: list[tuple[float, float]], loop_s: float, other_s: float) -> float:
+    """For how long it has waited for an answer; 0: it does not hang.
+
+    Of seconds since each connection heard, and said, a word. A second thread asks every OTHER_S,
+    also while the first is at something that lasts.
+    """
+    waits = [heard for heard, said in wires if _HANGS * loop_s <= said < heard]
+    quiet = min((heard for heard, _ in wires), default=0.0)
+    if quiet >= max(_HANGS * loop_s, 2 * other_s):
+        waits.append(quiet)
+    return max(waits, default=0.0)
+
+
+def utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

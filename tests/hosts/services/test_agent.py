@@ -1,0 +1,181 @@
+"""What the agent and its controller do wrong, and that status, restart and update tell it apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox import fixtures
+from sandbox.answer import Answer
+from sandbox.outside import CONTROLLER
+from tests.hosts.jobs import jobbing
+from tests.hosts.managing import CHECKOUT, history, manage
+from tests.hosts.programs import wait_until
+from tests.hosts.services.running import UNIT, digest, inside, listed, polls_again
+
+
+pytestmark = pytest.mark.share("agent")
+STEADY_S = 4
+QUICK = "[Service]\nRestartSec=1\n"
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    """Whose agent asks every half second, and has proved itself after a few."""
+    host = shared_warm_host("test", shape=[fixtures.hurried], legacy_cgroups=True)
+    at = f"{CHECKOUT}/backend_server/checkout/service.py"
+    host.run(f"sed -i 's/steady_s: int = 15/steady_s: int = {STEADY_S}/' {at}")
+    return host
+
+
+@pytest.fixture(scope="module")
+def quick(host):
+    """Whose agent is started anew after a second, and not after five."""
+    folder = f"/run/systemd/system/{UNIT}.d"
+    host.run(f"mkdir -p {folder}; cat > {folder}/x.conf", stdin=QUICK)
+    host.run("systemctl daemon-reload")
+    return host
+
+
+@pytest.fixture
+def job_runner(sandbox):
+    return sandbox.images.digests["opensafely-core/job-runner"]
+
+
+def shown(host, name):
+    return host.run(f"systemctl show --value -p {name} {UNIT}").stdout.strip()
+
+
+def in_the_pause(host, outside):
+    """The agent has ended often, its controller is back, and systemd waits to start it anew."""
+    outside.stop((CONTROLLER,))
+    wait_until(
+        lambda: (
+            int(shown(host, "NRestarts")) >= 3
+            and shown(host, "SubState") == "auto-restart"
+        ),
+        timeout_s=90,
+    )
+    outside.start()
+
+
+def test_what_happened_before_a_start_does_not_count(host, outside, job_runner):
+    before, new = digest(host), job_runner["v2"]
+    in_the_pause(host, outside)
+    done = manage(host, "service restart jobrunner")
+    assert done.returncode == 0, done.stderr
+    for words in (f"update jobrunner --to {new}", "rollback jobrunner"):
+        in_the_pause(host, outside)
+        done = manage(host, f"service {words} --yes")
+        assert done.returncode == 0, done.stderr
+        assert digest(host) == (new if "update" in words else before)
+
+
+def test_the_last_words_are_those_of_what_was_tried(quick, job_runner):
+    """And it is kept where somebody says so, which the history has."""
+    host = quick
+    update = f"service update jobrunner --to {job_runner['broken']} --yes"
+    before = listed(host)["digest"]
+    done = manage(host, update)
+    assert done.returncode == 1
+    assert "this version cannot start" in done.stderr
+    assert "loop started" not in done.stderr
+    assert listed(host)["digest"] == before
+    done = manage(host, f"{update} --keep")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "does not stay up yet" in done.stdout
+    assert listed(host)["digest"] == job_runner["broken"]
+    kept = {"after": job_runner["broken"], "outcome": "kept"}
+    assert kept.items() <= history(host)[-1].items()
+    assert manage(host, "service rollback jobrunner --yes").returncode == 0
+    assert listed(host)["digest"] == before
+
+
+def test_a_job_that_errs_is_told_and_in_nobodys_way(quick, controller, job_runner):
+    """For ever, until it is cancelled; others end meanwhile, and the agent can be replaced."""
+    host = quick
+    before = listed(host)["digest"]
+    archives = "/srv/high_privacy/archives"
+    host.run(f"mkdir -p {archives}; touch {archives}/w3.tar.gz")
+    archived = controller.add("test", "-c", "pass", workspace="w3")
+    wait_until(lambda: listed(host)["erring"], timeout_s=60)
+    assert listed(host)["state"] == "running"
+    (found,) = listed(host)["erring"]
+    assert (found["job"], found["workspace"]) == (archived.id, "w3")
+    assert "Workspace w3 has been archived" in found["error"]
+    degraded = jobbing.status(host, 4)["degraded"]
+    (sentence,) = [each for each in degraded if archived.id in each]
+    assert f"job {archived.id} of workspace w3 errs since 2" in sentence
+    assert f"cancels it at https://jobs.opensafely.org/jobs/{archived.id}/" in sentence
+    job = jobbing.listed(host)[archived.id]
+    assert (job["state"], job["error"]) == ("erring", found["error"])
+    other = controller.add("test", "-c", "print(1)", workspace="w4")
+    assert manage(host, "service restart jobrunner").returncode == 0
+    done = manage(host, f"service update jobrunner --to {job_runner['v2']} --yes")
+    assert done.returncode == 0, done.stderr
+    assert controller.wait(other.task)["results"]["exit_code"] == 0
+    assert controller.stages(archived.task) == ["preparing"]
+    assert controller.wait(controller.cancel(archived))["results"]["cancelled"]
+    wait_until(lambda: not listed(host)["erring"], timeout_s=60)
+    assert manage(host, "service rollback jobrunner --yes").returncode == 0
+    assert listed(host)["digest"] == before
+
+
+def test_an_image_with_which_all_jobs_err_goes_back(quick, controller, job_runner):
+    host = quick
+    before = listed(host)["digest"]
+    with jobbing.running(host, controller):
+        update = f"service update jobrunner --to {job_runner['older']} --yes"
+        done = manage(host, update)
+        assert done.returncode == 1
+        assert "unexpected keyword argument 'user'" in done.stderr
+        assert listed(host)["digest"] == before
+
+
+def test_an_agent_that_waits_without_end(host, outside):
+    """The controller takes the question and says nothing; its last answer is not made up."""
+    wait_until(lambda: listed(host)["last_poll"], timeout_s=60)
+    assert listed(host)["silent_since"] is None
+    outside.answer(CONTROLLER, "*", Answer(b"", 0, ends=False))
+    wait_until(lambda: listed(host)["silent_since"], timeout_s=30)
+    found = listed(host)
+    assert (found["state"], found["last_poll"]) == ("running", None)
+    done = manage(host, "status")
+    assert done.returncode == 4
+    assert f"no answer from the controller since {found['silent_since']}" in done.stdout
+    outside.reset()
+    assert manage(host, "service restart jobrunner").returncode == 0
+    wait_until(lambda: listed(host)["last_poll"], timeout_s=30)
+    assert listed(host)["silent_since"] is None
+
+
+def test_a_disk_that_comes_late_is_seen(host):
+    """By the container that ran before, so that no job of an archived workspace is begun anew."""
+    there = "/srv/high_privacy/archive"
+    host.run(f"mkdir -p {there}; mount -t tmpfs archive {there}")
+    try:
+        host.run(f"touch {there}/w5.tar.gz")
+        assert inside(host, f"ls {there}") == "w5.tar.gz\n"
+        host.run(f"umount {there}")
+        assert inside(host, f"ls {there}") == ""
+    finally:
+        host.run(f"umount {there}", check=False)
+
+
+SLOW = """
+[Service]
+Type=oneshot
+ExecStart=/bin/sleep 8
+"""
+
+
+def test_a_disk_that_comes_late_at_boot_is_waited_for(host, outside):
+    there, unit = "/srv/high_privacy/archive", "srv-high_privacy-archive.mount"
+    how = "_netdev,x-systemd.requires=slow.service"
+    host.run(f"mkdir -p {there}; echo disk {there} tmpfs {how} 0 0 >> /etc/fstab")
+    host.run("cat > /etc/systemd/system/slow.service", stdin=SLOW)
+    host.reboot()
+    polls_again(host, outside)
+    since = "systemctl show --value -p ActiveEnterTimestampMonotonic"
+    mounted, began = (int(host.run(f"{since} {u}").stdout) for u in (unit, UNIT))
+    assert mounted < began
+    assert f" {there} " in inside(host, "cat /proc/self/mountinfo")
