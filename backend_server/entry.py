@@ -14,6 +14,8 @@ import time
 
 
 OLDEST = (3, 8)
+# Settings of git that name files or programs, less those that are not asked: gitattributes(5).
+ELSEWHERE = ("[include", "[filter", "worktree=", "attributesfile=", "sshcommand=")
 # Developers read it at each login: engine/notices.py.
 NOTICES = "/var/lib/opensafely/notices"
 
@@ -128,7 +130,7 @@ def open_to_others_in(top):
     # type: (str) -> str
     """The first path in TOP that not only root can change, now or once it is made; '' if none."""
     # Tests have their own Pythons there; root runs none of it.
-    apart = os.path.join(top, ".venv")
+    apart = os.path.join(top, ".venv/")
     folders = [top]
     while folders:
         folder = folders.pop()
@@ -138,11 +140,12 @@ def open_to_others_in(top):
             for entry in os.scandir(folder):
                 found = entry.stat(follow_symlinks=False)
                 if stat.S_ISLNK(found.st_mode):
-                    if not os.path.realpath(entry.path).startswith(top + "/"):
+                    target = os.path.realpath(entry.path) + "/"
+                    if not target.startswith(top + "/") or target.startswith(apart):
                         return entry.path
                 elif open_to_others(found):
                     return entry.path
-                elif stat.S_ISDIR(found.st_mode) and entry.path != apart:
+                elif stat.S_ISDIR(found.st_mode) and entry.path + "/" != apart:
                     folders.append(entry.path)
         except FileNotFoundError:  # git took something away: once more
             folders += [folder] if os.path.isdir(folder) else []
@@ -176,11 +179,14 @@ def borrows(repository):
         )
     for name in ("config", "config.worktree"):
         path = os.path.join(repository, name)
-        if "[include" in read(path).lower():
-            return sentence(
-                "%s includes other files; wanted all settings of git in it" % path,
-                "take the lines of [include] out of %s" % path,
-            )
+        bare = "".join(read(path).lower().split())
+        for word in ELSEWHERE:
+            if word in bare:
+                return sentence(
+                    "%s has %s, by which git goes to files or programs elsewhere; wanted "
+                    "none such in it" % (path, word.strip("=")),
+                    "take that out of %s" % path,
+                )
     return ""
 
 

@@ -34,6 +34,13 @@ _ON_A_COPY = (
     "echo copied && exec chpasswd",
 )
 _IPTABLES_SAVE = ("iptables-save",)
+# Of git's settings the repository's alone, which are judged: they may name programs. The first
+# is for versions before 2.32.
+_GIT = {
+    "HOME": "/dev/null",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+}
 _LISTENING = ("ss", "-H", "--numeric", "--listening", "--tcp")
 _INODES = (*_LISTENING, "--extended")
 
@@ -63,10 +70,12 @@ class Asking:
 
     def git_status(self, checkout: str) -> command.Output:
         """Commit and changed files of a checkout; its own hooks and monitors are not run."""
-        return self._start(_git_status(checkout), deadline_s=_QUESTION_S)
+        return self._start(
+            _git_status(checkout), deadline_s=_QUESTION_S, environment=_GIT
+        )
 
     def begin_git_status(self, checkout: str) -> None:
-        self._begin(_git_status(checkout))
+        self._begin(_git_status(checkout), _GIT)
 
     def sshd_test(self) -> str:
         """What sshd finds wrong with the configuration that is here; empty when nothing."""
@@ -230,10 +239,12 @@ class Asking:
     def begin_nft_table(self, name: str) -> None:
         self._begin(_list_table(name))
 
-    def _begin(self, argv: tuple[str, ...]) -> None:
+    def _begin(
+        self, argv: tuple[str, ...], environment: Mapping[str, str] | None = None
+    ) -> None:
         with contextlib.suppress(CommandFailed):  # whoever asks will be told
             if argv not in self._begun:
-                self._begun[argv] = command.start(argv)
+                self._begun[argv] = command.start(argv, environment=environment)
                 self.programs.append(argv)
 
     def _start(

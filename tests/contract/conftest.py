@@ -98,7 +98,7 @@ def enter_a_copy(place):
     mount("--make-rprivate", "/")
     mount("-t", "tmpfs", "tmpfs", place)
     mount("-t", "tmpfs", "tmpfs", "/run")
-    for name in ("home", "usr", "var"):
+    for name in ("home", "root", "srv", "usr", "var"):
         upper, work = place / f"{name}.upper", place / f"{name}.work"
         upper.mkdir()
         work.mkdir()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend_server import entry
+from backend_server.host.reader import HostReader
 
 
 ENTRY = Path(entry.__file__)
@@ -144,6 +145,14 @@ def test_the_virtual_environments_of_test_sh_are_no_obstacle(checkout):
     assert judged(str(top)) == NOTHING
 
 
+def test_what_nobody_judges_is_not_led_to(checkout):
+    top = checkout()
+    (top / ".venv").mkdir()
+    (top / ".venv/main.py").touch()
+    (top / "backend_server/main.py").symlink_to("../.venv/main.py")
+    assert blamed(top) == f"{top}/backend_server/main.py"
+
+
 def test_tmp_is_no_place_for_a_checkout(checkout, place):
     """It is emptied now and then, and then anybody can make the path anew."""
     place.chmod(0o755)
@@ -210,13 +219,57 @@ def test_a_clone_that_borrows_from_another(place):
     git("-C", ours, "fsck", "--strict")
 
 
-@pytest.mark.parametrize("word", ["[include]", '[IncludeIf "gitdir:/"]'])
-def test_settings_of_git_that_stand_elsewhere(checkout, word):
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("[include]\n\tpath = /home/ada/gitconfig\n", "[include"),
+        ('[IncludeIf "gitdir:/"]\n\tpath = /home/ada/gitconfig\n', "[include"),
+        ('[filter "x"]\n\tclean = /home/ada/evil\n', "[filter"),
+        ("[core]\n\tworkTree = /home/ada/tree\n", "worktree"),
+        ("[core] attributesFile=/home/ada/attributes\n", "attributesfile"),
+    ],
+)
+def test_settings_of_git_that_lead_elsewhere(checkout, text, word):
     top = checkout()
-    (top / ".git/config").write_text(f"{word}\n\tpath = /home/ada/gitconfig\n")
+    (top / ".git/config").write_text(text)
     wrong, hint = judged(str(top))
-    assert wrong.startswith(f"{top}/.git/config includes other files")
-    assert hint == f"take the lines of [include] out of {top}/.git/config"
+    assert wrong.startswith(f"{top}/.git/config has {word}, by which git goes to")
+    assert hint == f"take that out of {top}/.git/config"
+
+
+def test_settings_of_git_that_lead_nowhere(checkout):
+    top = checkout()
+    text = "[core]\n\tbare = false\n[extensions]\n\tworktreeConfig = true\n"
+    (top / ".git/config").write_text(text)
+    assert judged(str(top)) == NOTHING
+
+
+SETTINGS = """\
+[core]
+\tattributesFile = /home/ada/attributes
+[filter "x"]
+\tclean = touch /home/ada/was-root; cat
+"""
+
+
+@pytest.mark.parametrize("path", ["/etc/gitconfig", "/root/.gitconfig"])
+def test_git_runs_no_program_that_settings_of_others_name(place, path):
+    ours = "/home/srv/checkout"
+    commit(ours)
+    Path(ours, "file").write_text("one\n")
+    identity = ("-c", "user.name=ada", "-c", "user.email=ada@example.org")
+    git("-C", ours, "add", "file")
+    git("-C", ours, *identity, "commit", "-q", "-m", "second")
+    Path("/home/ada").mkdir(exist_ok=True)
+    Path("/home/ada/attributes").write_text("* filter=x\n")
+    Path(path).write_text(SETTINGS)
+    subprocess.run(["touch", "-d", "tomorrow", f"{ours}/file"], check=True)
+    assert HostReader().git_status(ours)
+    assert not Path("/home/ada/was-root").exists()
+    # Without that the program runs, and the test could fail.
+    git("-C", ours, "status")
+    assert Path("/home/ada/was-root").exists()
+    Path(path).unlink()
 
 
 def run(top, judge):
