@@ -17,6 +17,7 @@ from backend_server.base.component.kernel import kernel
 from backend_server.base.component.login import login
 from backend_server.base.component.logs import logs
 from backend_server.base.component.packages import packages
+from backend_server.base.roots_files import edited
 from backend_server.checkout.gather import Site
 from backend_server.desktop.component import desktop
 from backend_server.docker.component import docker
@@ -35,7 +36,7 @@ def declare(site: Site) -> tuple[Component, ...]:
     """
     components = tuple(_components(site))
     well_formed(components)
-    return components
+    return (*components, component("ownership", (edited(components),)))
 
 
 def _components(site: Site) -> Iterator[Component]:

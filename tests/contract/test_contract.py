@@ -16,6 +16,7 @@ import pytest
 from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.su import SuOnlyFor
 from backend_server.base.hosts_block import HostsBlock
+from backend_server.base.roots_files import RootsFiles
 from backend_server.base.setting import LoginDefs, NameSources
 from backend_server.base.sysctl import Sysctl
 from backend_server.checkout.keys import FOLDER as KEYS
@@ -233,6 +234,10 @@ DRIFTED = [
         (File(f"{FOLDER}/secrets", "A=1\n", mode=0o644, owner="daemon"),),
     ),
     Sample(FileMode("/etc/login.defs", 0o600)),
+    Sample(
+        RootsFiles("edited", frozenset({f"{FOLDER}/f"})),
+        (File(f"{FOLDER}/f", "", owner="daemon"), File(f"{FOLDER}/f", "", mode=0o666)),
+    ),
     Sample(
         FileMode(f"{FOLDER}/f", 0o644),
         (File(f"{FOLDER}/f", "", mode=0o755, owner="daemon", group="mail"),),

@@ -106,3 +106,26 @@ def test_a_checkout_in_tmp(host):
     done = host.run("/tmp/backend-server/test/manage.sh plan", check=False)
     host.run("rm -rf /tmp/backend-server")
     refused(done, "/tmp, above /tmp/backend-server, can be changed by", "/srv/")
+
+
+# What a run edits, or has other programs read; less what a Debian host has not.
+EDITED = """/etc/docker/daemon.json /etc/opensafely/firewall.nft /etc/hosts /etc/pam.d/su
+/etc/ssh/sshd_config.d/00-opensafely.conf /etc/pam.d/common-auth /etc/shadow"""
+
+
+def test_files_that_root_goes_by_are_roots_again(host):
+    """Who was an administrator once may have been given one, and would be root by it."""
+    before = host.run(f"stat -c '%n %U %G %a' {EDITED.split()[0]} /etc/shadow").stdout
+    host.run(f"chown ada {' '.join(EDITED.split()[:4])}")
+    host.run(f"chmod o+w {' '.join(EDITED.split()[4:])}")
+    planned = manage(host, "plan --offline")
+    assert planned.returncode == 3, planned.stdout
+    for path in EDITED.split():
+        assert path in planned.stdout
+    done = manage(host, "--offline --yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = host.run(f"stat -c '%U %A' {' '.join(EDITED.split())}").stdout
+    assert all(line[:6] == "root -" and line[-2] == "-" for line in found.splitlines())
+    after = host.run(f"stat -c '%n %U %G %a' {EDITED.split()[0]} /etc/shadow").stdout
+    assert after == before
+    assert rests(host)
