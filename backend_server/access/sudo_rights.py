@@ -9,6 +9,7 @@ from typing import Iterator
 from backend_server.access.sshd import Login
 from backend_server.access.sudoers import files
 from backend_server.engine.in_force import InForce, lines_of
+from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import parse_nsswitch
@@ -42,7 +43,7 @@ class SudoRights(InForce):
         named = any(name in (host.read(path) or "") for path in files(host))
         yield f"{name if named else 'any host'} {self.password}"
         yield str(host.parsed("/etc/nsswitch.conf", parse_nsswitch).get("sudoers"))
-        for person in (*self.developers, *self.others):
+        for person in self._people(host):
             user, able = host.users().get(person.name), person in self.developers
             yield f"{person} {able} {user} {sorted(host.groups_of(person.name))}"
 
@@ -59,7 +60,7 @@ class SudoRights(InForce):
         said = host.visudo_check() if here else ""
         if said:
             return Refused("sudo does not take its rules that are here", hint=said)
-        for person in (*self.others, *self.developers):
+        for person in self._people(host):
             if person.name in here:
                 said = host.sudo_rules(person.name)
                 able = person in self.developers
@@ -70,6 +71,11 @@ class SudoRights(InForce):
                     who = person._replace(groups=groups)
                     return _refused(what, self._lines(host, who, able))
         return None
+
+    def _people(self, host: HostReader) -> list[Login]:
+        """Less whom somebody has shut out meanwhile."""
+        gone = revoked.names(host)
+        return [p for p in (*self.others, *self.developers) if p.name not in gone]
 
     def _why_not(self, said: str) -> str:
         last = {word: bool(no) for no, word in _ODD.findall(said.partition(" may ")[0])}
