@@ -66,8 +66,8 @@ def to_go(top: int, path: str) -> Output:
         return output
     try:
         data = _manifest(output).text().encode()
-    except manifest.Wrong as error:
-        raise NotPlain(str(error)) from None
+    except (manifest.Wrong, MemoryError) as error:
+        raise NotPlain(str(error) or "is too much for this host") from None
     fd = os.memfd_create("manifest")
     os.write(fd, data)
     os.utime(fd, ns=(output.sign[2], output.sign[2]))
