@@ -13,6 +13,7 @@ from backend_server.text.manifest import Manifest
 
 
 LARGEST = 4 << 30  # bytes of one file
+_SAID = 300  # characters of a path that has no place there
 
 
 class Outgoing(NamedTuple):
@@ -30,7 +31,7 @@ def listed(top: int, before: Container[str]) -> Outgoing:
     spelt = windows.spelt(sorted(paths, key=lambda path: path not in before))
     for path in paths:
         if spelt[path].refused:
-            found.refused[path] = spelt[path].refused
+            found.refused[path[:_SAID]] = spelt[path].refused
         else:
             found.names[path] = spelt[path].path
     return found

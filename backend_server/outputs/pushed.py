@@ -19,6 +19,7 @@ from backend_server.text.manifest import MANIFEST
 STATE = "/var/lib/opensafely/push.json"  # anew each minute, so it is small
 FILES = "/var/lib/opensafely/pushed.json"  # only where something was put there
 _OF_FILES = ("put", "coming")
+_SHOWN = 20  # files that failed, on a terminal
 TIMER = "opensafely-outputs.timer"  # comes with the declaration of a share
 
 
@@ -133,7 +134,10 @@ def lines(found: Any) -> Iterator[str]:
     if found["waiting"]:
         size = f"{found['waiting_bytes']} bytes"
         yield f"outputs     {counted(found['waiting'], 'file')} waiting ({size})"
-    for each in found["failed"]:
+    failed = found["failed"]
+    for each in failed[:_SHOWN]:
         yield f"outputs     {each['path']!a} {each['why']}"
+    if failed[_SHOWN:]:
+        yield f"outputs     and {len(failed) - _SHOWN} more: status --json"
     why = f", for now: {found['why']}" if found["why"] else ""
     yield f"outputs     last success {found['succeeded'] or 'never'}{why}"

@@ -429,6 +429,23 @@ def test_a_manifest_that_is_none_is_its_workspaces_failure():
     assert not record.why
 
 
+def test_a_path_of_millions_of_folders_takes_no_time_and_is_said_in_short():
+    share = prepare_others()
+    lay("aaa", {"a": b"1"})
+    paths = ("a/" * 3_000_000 + "a", "/" * 3_000_000, "b" * 3_000_000)
+    outputs = {path: {"level": "moderately_sensitive"} for path in paths}
+    text = json.dumps({"outputs": outputs})
+    (WORKSPACES / "aaa/metadata/manifest.json").write_text(text)
+    lay("zzz", {"z": b"1"})
+    began = time.monotonic()
+    record, said = pushes()
+    assert time.monotonic() - began < 4
+    assert len(record.failed) == 3
+    assert max(map(len, (*record.failed, *said))) < 400
+    assert Path(pushed.STATE).stat().st_size < 4000
+    assert (share / "zzz/z").read_bytes() == b"1"
+
+
 def test_outputs_are_late_from_the_first_day():
     """Where no push ever ended, not even with an error."""
     prepare_others()
