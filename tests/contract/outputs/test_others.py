@@ -377,6 +377,54 @@ def test_a_server_that_is_silent_at_one_path_holds_up_nothing_for_long(monkeypat
     assert pushes()[0].waiting == {}
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_workspaces_that_cannot_be_written_to_hold_up_no_other(count):
+    """Before all others, with more outputs than there are pushes."""
+    share = prepare_others()
+    names = [f"aaa{n}" for n in range(count)]
+    for name in names:
+        (share / name).mkdir(parents=True)
+        (share / name).chmod(0o555)
+        lay(name, {f"{n}.csv": b"x" for n in range(60)})
+    lay("zzz", {"z.csv": b"1", "big": b"z" * (push._BIG + 1)})
+    for _ in range(2 if count < 3 else 3):
+        record, _ = pushes()
+    assert (share / "zzz/z.csv").read_bytes() == b"1"
+    assert (share / "zzz/big").exists()
+    assert "Permission denied" in record.why
+    lay("new", {"n": b"1"})
+    pushes()
+    assert (share / "new/n").exists()
+    for name in names:
+        (share / name).chmod(0o755)
+    for _ in range(2):
+        record, _ = pushes()
+    assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+
+
+def test_what_is_changed_here_while_it_goes_is_no_word_of_the_share(monkeypatch):
+    """In three workspaces, many of each: as if a job wrote to them all the time."""
+    share = prepare_others()
+    for name in ("aaa", "bbb", "ccc"):
+        lay(name, {f"{n}.csv": b"x" for n in range(60)})
+    lay("zzz", {"z.csv": b"1"})
+    write = on_share._write
+
+    def spoilt(within, part, parcel):
+        write(within, part, parcel)
+        if parcel.path.endswith(".csv") and not parcel.path.startswith("zzz"):
+            fd = os.open(part, os.O_WRONLY, dir_fd=within.incoming)
+            os.pwrite(fd, b"0", 0)
+            os.close(fd)
+
+    monkeypatch.setattr(on_share, "_write", spoilt)
+    record, _ = pushes()
+    assert (share / "zzz/z.csv").read_bytes() == b"1"
+    assert {*record.failed.values()} == {on_share.SPOILT}
+    assert not record.why
+    assert not (share / "aaa/0.csv").exists()
+
+
 NASTY = {
     "nul": '{"outputs": {"a\\u0000b": {"level": "moderately_sensitive"}}}',
     "deep": "[" * 100_000,
