@@ -21,7 +21,7 @@ from backend_server.outputs import share as on_share
 from backend_server.outputs.outgoing import Outgoing
 from backend_server.outputs.pushed import Put, Record
 from backend_server.outputs.share import Act, Content, Parcel, Verdict
-from backend_server.outputs.within import Place
+from backend_server.outputs.within import INCOMING, Place
 from backend_server.storage.component import WORKSPACES
 from backend_server.text.errors import OutsideWorld
 from backend_server.text.roles import MEDIUM
@@ -95,8 +95,12 @@ class _Push:
             return
         try:
             connection.refuse_without_password(self.host, self.share)
-            for _ in patience.results(partial(on_share.sweep, self.place), _SILENCE_S):
+            sweep = partial(on_share.sweep, self.place, self.record.incoming)
+            for _ in patience.results(sweep, _SILENCE_S):
                 pass
+            self.record.incoming = f"{INCOMING}-{os.urandom(8).hex()}"
+            pushed.write_files(self.host, self.record)
+            self.place = self.place._replace(incoming=self.record.incoming)
             for again in (False, True):
                 self._put_waiting(again)
                 self._remove({p: gone[p] for p in gone if (p in self.known) == again})

@@ -33,6 +33,7 @@ from tests.contract.outputs.pushing import (
     MOUNT,
     SHARE,
     WORKSPACES,
+    half,
     lay,
     prepare,
     pushes,
@@ -445,9 +446,9 @@ def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
     lay("ws", {"a": b"1"})
     pushes()
     for path in ("ws/a", "ws/metadata/manifest.json"):
-        (share / INCOMING / f"{hashlib.sha256(path.encode()).hexdigest()}.part").mkdir()
+        (half(share) / f"{hashlib.sha256(path.encode()).hexdigest()}.part").mkdir()
     for number in range(300):
-        (share / INCOMING / f"{number}").touch()
+        (half(share) / f"{number}").touch()
     lay("ws", {"a": b"new"})
     listed, scanned = os.listdir, os.scandir
 
@@ -462,6 +463,37 @@ def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
     record, _ = pushes()
     assert (record.waiting, record.failed, record.why) == ({}, {}, "")
     assert (share / "ws/a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    "kind", [*KINDS, "shut"], ids=lambda kind: getattr(kind, "__name__", kind)
+)
+def test_what_has_the_name_of_what_is_half_there_is_in_nobodys_way(kind):
+    """A file, a link, a folder that nobody may write to: and what is in it is theirs."""
+    share = prepare_others()
+    part = share / INCOMING / f"{'a' * 64}.part"
+    share.mkdir()
+    if kind == "shut":
+        (share / INCOMING).mkdir()
+        part.write_bytes(b"theirs")
+        (share / INCOMING).chmod(0o555)
+    else:
+        kind(share / INCOMING)
+    if kind is a_folder:
+        part.write_bytes(b"theirs")
+    theirs = seen(share)
+    for data in (b"1", b"2"):
+        lay("ws", {"a": data})
+        record, _ = pushes()
+        assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+        assert (share / "ws/a").read_bytes() == data
+        assert untouched(theirs, share)
+    # Nor is what became of the one by chance.
+    before = half(share)
+    before.chmod(0o555)
+    lay("ws", {"a": b"3"})
+    assert pushes()[0].why == ""
+    assert [*share.glob(f"{INCOMING}-*")] == [half(share)]
 
 
 def test_a_manifest_that_is_none_is_its_workspaces_failure():
@@ -563,6 +595,7 @@ def test_the_manifest_that_goes_has_only_what_may_go():
 # ---- a server that shows links
 
 
+KNOWN = f"{INCOMING}-{'30' * 8}"
 EXCHANGE = """\
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
@@ -575,15 +608,19 @@ while True:
 """
 
 
-@pytest.mark.parametrize("exchanged", [("ws",), ("ws/in",), (INCOMING,), ("", "ws")])
-def test_a_server_that_exchanges_folders_for_links_gets_nothing_of_this_host(exchanged):
+@pytest.mark.parametrize("exchanged", [("ws",), ("ws/in",), (KNOWN,), ("", "ws")])
+def test_a_server_that_exchanges_folders_for_links_gets_nothing_of_this_host(
+    monkeypatch, exchanged
+):
     """All the while outputs are put there, replaced, taken away and looked for."""
     share = prepare_others()
+    chance = os.urandom  # as if the server knew what is to come
+    monkeypatch.setattr(os, "urandom", lambda n: b"0" * 8 if n == 8 else chance(n))
     lay("ws", {"in/a": b"0"})
     pushes(REMOVES)
-    for folder in ("ws/in", "in", "outputs", INCOMING):
+    for folder in ("ws/in", "in", "outputs", KNOWN):
         (AWAY / folder).mkdir(parents=True, exist_ok=True)
-    for path in ("a", "ws/in/a", "in/a", f"{INCOMING}/theirs", f"{'0' * 64}.part"):
+    for path in ("a", "ws/in/a", "in/a", f"{KNOWN}/theirs", f"{'0' * 64}.part"):
         (AWAY / path).write_bytes(b"0")  # as what was put on the share
     before = seen(AWAY)
     link, deep = MOUNT / "link", "../" * 9
