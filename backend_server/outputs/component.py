@@ -72,6 +72,9 @@ ExecStart=/usr/local/sbin/backend outputs push
 SuccessExitStatus=4
 # What waits for the server is given up long before; this is for what nobody thought of.
 TimeoutStartSec=6h
+# A manifest that takes more is its workspace's failure: so it is told, and not killed.
+LimitAS=2G
+MemoryMax=3G
 Nice=10
 IOSchedulingClass=idle
 # One line a minute that nothing was to be done would drown the others.

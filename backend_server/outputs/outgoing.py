@@ -13,6 +13,7 @@ from backend_server.text.manifest import Manifest
 
 
 LARGEST = 4 << 30  # bytes of one file
+_SAID = 300  # characters of a path that has no place there
 
 
 class Outgoing(NamedTuple):
@@ -30,7 +31,7 @@ def listed(top: int, before: Container[str]) -> Outgoing:
     spelt = windows.spelt(sorted(paths, key=lambda path: path not in before))
     for path in paths:
         if spelt[path].refused:
-            found.refused[path] = spelt[path].refused
+            found.refused[path[:_SAID]] = spelt[path].refused
         else:
             found.names[path] = spelt[path].path
     return found
@@ -66,8 +67,8 @@ def to_go(top: int, path: str) -> Output:
         return output
     try:
         data = _manifest(output).text().encode()
-    except manifest.Wrong as error:
-        raise NotPlain(str(error)) from None
+    except (manifest.Wrong, MemoryError) as error:
+        raise NotPlain(str(error) or "is too much for this host") from None
     fd = os.memfd_create("manifest")
     os.write(fd, data)
     os.utime(fd, ns=(output.sign[2], output.sign[2]))

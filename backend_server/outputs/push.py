@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable, Dict, Iterator, Mapping, Sequence
+from typing import Callable, Container, Counter, Dict, Iterator, Mapping, Sequence
 
 from backend_server.checkout.backend import Share
 from backend_server.engine import history
@@ -21,7 +21,7 @@ from backend_server.outputs import share as on_share
 from backend_server.outputs.outgoing import Outgoing
 from backend_server.outputs.pushed import Put, Record
 from backend_server.outputs.share import Act, Content, Parcel, Verdict
-from backend_server.outputs.within import Place
+from backend_server.outputs.within import INCOMING, Place
 from backend_server.storage.component import WORKSPACES
 from backend_server.text.errors import OutsideWorld
 from backend_server.text.roles import MEDIUM
@@ -34,7 +34,9 @@ _SILENCE_S = 45
 _FILES, _BIG = 400, 16 << 20
 # So often small ones go while a larger one, which goes alone, is read or on its way.
 _TURN_S = 50
-_IN_A_ROW = 3  # errors, after which the share is unwell, and not one file
+# Errors in a row, after which a workspace waits for the next push; and workspaces with any
+# in a row, after which the share is unwell, and not they.
+_IN_A_ROW = 3
 _DAY_S = 24 * 3600
 
 Parcels = Dict[str, Parcel]  # by path
@@ -50,10 +52,11 @@ def push(
     place = place or Place(share.mount_point, share.folder)
     with only_run("outputs push", str(host.root) + LOCK, wait=True):
         record = pushed.read(host)
-        known, record.failed, record.waiting, record.why = record.failed, {}, {}, ""
+        known, late = record.failed, record.waiting
+        record.failed, record.waiting, record.why = {}, {}, ""
         with opened.tree(str(host.root) + WORKSPACES[MEDIUM]) as top:
             found = outgoing.listed(top, record.put)
-            _Push(host, share, say, place, record, known, top, found).all()
+            _Push(host, share, say, place, record, known, late, top, found).all()
         untried = record.waiting.keys() - record.failed.keys()
         kept = {path: why for path, why in known.items() if path in untried}
         record.failed = {**kept, **record.failed}
@@ -74,9 +77,13 @@ class _Push:
     place: Place
     record: Record
     known: dict[str, str]  # why files failed the last time
+    late: Container[str]  # what waited after that
     top: int  # the workspaces' folder
     found: Outgoing
-    errors: list[str] = field(default_factory=list)  # since something arrived
+    errors: dict[str, str] = field(
+        default_factory=dict
+    )  # by workspace, since something arrived
+    vain: Counter[str] = field(default_factory=Counter)  # since something of it did
     arrived: int = 0
     turn: float = math.inf  # when small ones are to be looked for again
 
@@ -88,14 +95,18 @@ class _Push:
             return
         try:
             connection.refuse_without_password(self.host, self.share)
-            for _ in patience.results(partial(on_share.sweep, self.place), _SILENCE_S):
+            sweep = partial(on_share.sweep, self.place, self.record.incoming)
+            for _ in patience.results(sweep, _SILENCE_S):
                 pass
+            self.record.incoming = f"{INCOMING}-{os.urandom(8).hex()}"
+            pushed.write_files(self.host, self.record)
+            self.place = self.place._replace(incoming=self.record.incoming)
             for again in (False, True):
                 self._put_waiting(again)
                 self._remove({p: gone[p] for p in gone if (p in self.known) == again})
                 self._look(looks if not again else {})
             if self.errors and not self.arrived:
-                raise OutsideWorld(f"nothing arrived: {self.errors[0]}")
+                raise OutsideWorld(f"nothing arrived: {min(self.errors.values())}")
         except OutsideWorld as error:
             why = connection.explained(self.host, self.share, str(error))
             self.record.why = why
@@ -151,7 +162,7 @@ class _Push:
             path: _parcel(put)
             for path, put in self.record.put.items()
             if windows.folded(put.path) not in names
-            and path.partition("/")[0] in self.found.workspaces
+            and _workspace(path) in self.found.workspaces
         }
 
     def _looks(self) -> Parcels:
@@ -164,14 +175,23 @@ class _Push:
         return {path: _parcel(put) for path, put in puts.items() if put}
 
     def _put_waiting(self, again: bool = False, largest: float = math.inf) -> None:
-        """Big ones go after small ones; what did not work before after all else, and so holds up none."""
+        """Big ones go after small ones; AGAIN are workspaces in which something did not work
+        before, the longest ago first: after all else, and so they hold up none.
+        """
         sizes = dict(self.record.waiting)
-        paths = [p for p in (self.known if again else sizes) if p in sizes]
-        paths = [p for p in paths if (p in self.known) == again and sizes[p] <= largest]
+        order = {path: n for n, path in enumerate(self.known, 1) if path in self.late}
+        unwell = {_workspace(path): n for path, n in order.items()}
+
+        def rank(path: str) -> tuple[bool, int, int]:
+            in_turn = unwell.get(_workspace(path), 0), order.get(path, 0)
+            return (sizes[path] > _BIG, *in_turn)
+
+        paths = [p for p in sizes if (_workspace(p) in unwell) == again]
         some: list[str] = []
-        for path in sorted(paths, key=lambda path: sizes[path] > _BIG):
+        for path in sorted((p for p in paths if sizes[p] <= largest), key=rank):
             size = sum(sizes[each] for each in (*some, path))
-            if some and (len(some) == _FILES or size > _BIG):
+            other = some and _workspace(path) != _workspace(some[0])
+            if some and (other or len(some) == _FILES or size > _BIG):
                 self._put(some)
                 some = []
             some.append(path)
@@ -189,7 +209,10 @@ class _Push:
     # ---- on the share
 
     def _put(self, paths: Sequence[str]) -> None:
-        """All of them are there, or said why not."""
+        """All of them, of one workspace, are there, or said why not."""
+        workspace = _workspace(paths[0])
+        if self.vain[workspace] >= _IN_A_ROW:
+            return
         with contextlib.ExitStack() as stack:
             paths = [path for path in paths if path in self.found.names]
             found = {path: self._open(outgoing.to_go, path) for path in paths}
@@ -207,11 +230,11 @@ class _Push:
             pushed.write_files(self.host, self.record)
             for path, verdict in self._told(on_share.put, parcels):
                 self._judge(path, verdict, puts[path])
-                if len(self.errors) >= _IN_A_ROW:
+                if max(self.vain[workspace], len(self.errors)) >= _IN_A_ROW:
                     break
         pushed.write_files(self.host, self.record)
         if len(self.errors) >= _IN_A_ROW:
-            raise OutsideWorld(f"nothing arrives any more: {self.errors[0]}")
+            raise OutsideWorld(f"nothing arrives any more: {min(self.errors.values())}")
 
     def _parcels(self, batch: Mapping[str, Output]) -> Iterator[tuple[str, Parcel]]:
         """Of what is to be moved; what was only touched is there already."""
@@ -250,12 +273,17 @@ class _Push:
         if not verdict.why:
             self._arrived(path, put)
             self.errors.clear()
+            self.vain.pop(_workspace(path), None)
             self.arrived += 1
             self.say(f"pushed: {path!a}")
             return
         self._fails(path, verdict.why)
         if verdict.broke:
-            self.errors.append(verdict.why)
+            self.vain[_workspace(path)] += 1
+            if (
+                verdict.why != on_share.SPOILT
+            ):  # as what is changed here while it goes is
+                self.errors[_workspace(path)] = verdict.why
         else:  # what is somebody else's stays so
             self.record.waiting.pop(path, None)
 
@@ -292,6 +320,10 @@ class _Push:
         self.record.failed[path] = why
         if self.known.get(path) != why:
             self.say(f"not pushed: {path!a} {why}")
+
+
+def _workspace(path: str) -> str:
+    return path.partition("/")[0]
 
 
 def _parcel(put: Put) -> Parcel:

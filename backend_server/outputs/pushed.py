@@ -18,7 +18,9 @@ from backend_server.text.manifest import MANIFEST
 
 STATE = "/var/lib/opensafely/push.json"  # anew each minute, so it is small
 FILES = "/var/lib/opensafely/pushed.json"  # only where something was put there
-_OF_FILES = ("put", "coming")
+_PUTS = ("put", "coming")
+_OF_FILES = (*_PUTS, "incoming")
+_SHOWN = 20  # files that failed, on a terminal
 TIMER = "opensafely-outputs.timer"  # comes with the declaration of a share
 
 
@@ -46,6 +48,7 @@ class Record:
     coming: dict[str, Put] = field(default_factory=dict)
     # Not as put there: why, by path.
     missed: dict[str, str] = field(default_factory=dict)
+    incoming: str = ""  # the folder there for what the last push had half there
     looked: str = ""  # when all that was put there was last looked for
 
 
@@ -55,7 +58,8 @@ def read(host: HostReader) -> Record:
         found = json.loads(host.read(STATE) or "")
         files = json.loads(host.read(FILES) or '{"put": {}}')
         old = files.get("format") == 1
-        found.update((kind, _puts(files.get(kind, {}), old)) for kind in _OF_FILES)
+        found.update((kind, _puts(files.get(kind, {}), old)) for kind in _PUTS)
+        found["incoming"] = files.get("incoming", "")
         found.pop("format")
         return Record(**found)
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -133,7 +137,10 @@ def lines(found: Any) -> Iterator[str]:
     if found["waiting"]:
         size = f"{found['waiting_bytes']} bytes"
         yield f"outputs     {counted(found['waiting'], 'file')} waiting ({size})"
-    for each in found["failed"]:
+    failed = found["failed"]
+    for each in failed[:_SHOWN]:
         yield f"outputs     {each['path']!a} {each['why']}"
+    if failed[_SHOWN:]:
+        yield f"outputs     and {len(failed) - _SHOWN} more: status --json"
     why = f", for now: {found['why']}" if found["why"] else ""
     yield f"outputs     last success {found['succeeded'] or 'never'}{why}"

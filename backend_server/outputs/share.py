@@ -66,13 +66,15 @@ def each(place: Place, act: Act, parcels: Sequence[Parcel], emit: Emit) -> None:
             emit(verdict)
 
 
-def sweep(place: Place, emit: Emit) -> None:
-    """What a push that was killed left half there is gone."""
-    with entered(place) as within:
-        for each in os.scandir(within.incoming):  # however much others have there
-            if _PART.fullmatch(each.name):
-                _drop(within, each.name)
-            alive()
+def sweep(place: Place, before: str, emit: Emit) -> None:
+    """What the last push left half there is gone, with BEFORE, the folder that it had for that."""
+    with entered(place) as within, contextlib.suppress(OSError, NotPlain):
+        with at(within, f"{before}/") as (folder, _):
+            for each in os.scandir(folder):  # however much others have there
+                if _PART.fullmatch(each.name):
+                    _drop(within._replace(incoming=folder), each.name)
+                alive()
+        os.rmdir(before, dir_fd=within.top)
 
 
 def put(within: Within, parcel: Parcel) -> Verdict:

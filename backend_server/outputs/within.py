@@ -15,7 +15,8 @@ from backend_server.text.errors import UserError
 from backend_server.text.parsers import parse_mounts
 
 
-# Below the folder that is pushed to: what is half there is seen by nobody.
+# Below the folder that is pushed to: what is half there is seen by nobody. A push has one of
+# its own, with more by chance to its name, so that nobody's is in its way or taken for it.
 INCOMING = ".opensafely-incoming"
 UNREACHED = "could not be reached"
 
@@ -29,6 +30,7 @@ class Place(NamedTuple):
 
     mount_point: str
     folder: str
+    incoming: str = ""  # below it, for what is half there
     kinds: tuple[str, ...] = ("cifs", "smb3")
 
 
@@ -61,7 +63,7 @@ def entered(place: Place) -> Iterator[Within]:
         try:
             for each in filter(None, place.folder.split("/")):
                 found = found._replace(top=_step(found, stack, found.top, each, True))
-            each = INCOMING
+            each = place.incoming or "."
             yield found._replace(incoming=_step(found, stack, found.top, each, True))
         except NotPlain:
             raise UserError(f"{each} leads away from the share") from None

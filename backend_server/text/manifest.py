@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, NamedTuple, NoReturn
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, NoReturn
 
 
 FOLDER = "metadata"
@@ -11,6 +11,12 @@ MANIFEST = f"{FOLDER}/manifest.json"
 MODERATE = "moderately_sensitive"  # the only level that is to be seen at level 4
 LARGEST = 16 << 20  # bytes, of some 40,000 outputs
 _DIGITS = 20  # a number of a million takes minutes to read
+# What the job-runner says of an output, and who redacts one. Each is a word or a number.
+_KNOWN = {
+    *("level", "excluded", "size", "timestamp", "content_hash", "message", "user"),
+    *("commit", "repo", "job_id", "job_request", "action", "row_count", "col_count"),
+    *("out_of_date_action", "out_of_date_output", "redacted_from", "redacted_by"),
+}
 
 Said = Dict[str, Any]
 
@@ -58,12 +64,18 @@ def read(data: bytes) -> Manifest:
         text = data.decode("utf-8", "surrogateescape")
         found = json.loads(text, parse_int=_number, parse_constant=_no_number)
         workspace, repo = _word(found.get("workspace")), _word(found.get("repo"))
-        outputs = {path: dict(said) for path, said in found["outputs"].items()}
-    except RecursionError:
-        raise Wrong("cannot be understood: it is too deep") from None
+        outputs = {path: _known(said) for path, said in found["outputs"].items()}
+    except (RecursionError, MemoryError):
+        raise Wrong("cannot be understood: it is too deep, or too much") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Wrong(f"cannot be understood: {error!a}") from None
     return Manifest(workspace, repo, outputs)
+
+
+def _known(said: Mapping[str, object]) -> Said:
+    """Nothing within something: made into text again, that could be any size."""
+    kept = ((name, v) for name, v in said.items() if name in _KNOWN)
+    return {name: v for name, v in kept if not isinstance(v, (dict, list))}
 
 
 def _word(found: object) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from backend_server.checkout.backend import Share
 from backend_server.host.writer import Host
 from backend_server.outputs import credentials, push
-from backend_server.outputs.within import Place
+from backend_server.outputs.within import INCOMING, Place
 
 
 WORKSPACES = Path("/srv/medium_privacy/workspaces")
@@ -54,6 +54,12 @@ def pushes(share=SHARE, place=PLACE):
     said = []
     record = push.push(Host(), share, said.append, place)
     return record, said
+
+
+def half(share):
+    """The folder for what is half there."""
+    (found,) = share.glob(f"{INCOMING}-*")
+    return found
 
 
 def there(top):

@@ -33,6 +33,7 @@ from tests.contract.outputs.pushing import (
     MOUNT,
     SHARE,
     WORKSPACES,
+    half,
     lay,
     prepare,
     pushes,
@@ -377,6 +378,54 @@ def test_a_server_that_is_silent_at_one_path_holds_up_nothing_for_long(monkeypat
     assert pushes()[0].waiting == {}
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_workspaces_that_cannot_be_written_to_hold_up_no_other(count):
+    """Before all others, with more outputs than there are pushes."""
+    share = prepare_others()
+    names = [f"aaa{n}" for n in range(count)]
+    for name in names:
+        (share / name).mkdir(parents=True)
+        (share / name).chmod(0o555)
+        lay(name, {f"{n}.csv": b"x" for n in range(60)})
+    lay("zzz", {"z.csv": b"1", "big": b"z" * (push._BIG + 1)})
+    for _ in range(2 if count < 3 else 3):
+        record, _ = pushes()
+    assert (share / "zzz/z.csv").read_bytes() == b"1"
+    assert (share / "zzz/big").exists()
+    assert "Permission denied" in record.why
+    lay("new", {"n": b"1"})
+    pushes()
+    assert (share / "new/n").exists()
+    for name in names:
+        (share / name).chmod(0o755)
+    for _ in range(2):
+        record, _ = pushes()
+    assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+
+
+def test_what_is_changed_here_while_it_goes_is_no_word_of_the_share(monkeypatch):
+    """In three workspaces, many of each: as if a job wrote to them all the time."""
+    share = prepare_others()
+    for name in ("aaa", "bbb", "ccc"):
+        lay(name, {f"{n}.csv": b"x" for n in range(60)})
+    lay("zzz", {"z.csv": b"1"})
+    write = on_share._write
+
+    def spoilt(within, part, parcel):
+        write(within, part, parcel)
+        if parcel.path.endswith(".csv") and not parcel.path.startswith("zzz"):
+            fd = os.open(part, os.O_WRONLY, dir_fd=within.incoming)
+            os.pwrite(fd, b"0", 0)
+            os.close(fd)
+
+    monkeypatch.setattr(on_share, "_write", spoilt)
+    record, _ = pushes()
+    assert (share / "zzz/z.csv").read_bytes() == b"1"
+    assert {*record.failed.values()} == {on_share.SPOILT}
+    assert not record.why
+    assert not (share / "aaa/0.csv").exists()
+
+
 NASTY = {
     "nul": '{"outputs": {"a\\u0000b": {"level": "moderately_sensitive"}}}',
     "deep": "[" * 100_000,
@@ -397,9 +446,9 @@ def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
     lay("ws", {"a": b"1"})
     pushes()
     for path in ("ws/a", "ws/metadata/manifest.json"):
-        (share / INCOMING / f"{hashlib.sha256(path.encode()).hexdigest()}.part").mkdir()
+        (half(share) / f"{hashlib.sha256(path.encode()).hexdigest()}.part").mkdir()
     for number in range(300):
-        (share / INCOMING / f"{number}").touch()
+        (half(share) / f"{number}").touch()
     lay("ws", {"a": b"new"})
     listed, scanned = os.listdir, os.scandir
 
@@ -416,6 +465,37 @@ def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
     assert (share / "ws/a").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize(
+    "kind", [*KINDS, "shut"], ids=lambda kind: getattr(kind, "__name__", kind)
+)
+def test_what_has_the_name_of_what_is_half_there_is_in_nobodys_way(kind):
+    """A file, a link, a folder that nobody may write to: and what is in it is theirs."""
+    share = prepare_others()
+    part = share / INCOMING / f"{'a' * 64}.part"
+    share.mkdir()
+    if kind == "shut":
+        (share / INCOMING).mkdir()
+        part.write_bytes(b"theirs")
+        (share / INCOMING).chmod(0o555)
+    else:
+        kind(share / INCOMING)
+    if kind is a_folder:
+        part.write_bytes(b"theirs")
+    theirs = seen(share)
+    for data in (b"1", b"2"):
+        lay("ws", {"a": data})
+        record, _ = pushes()
+        assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+        assert (share / "ws/a").read_bytes() == data
+        assert untouched(theirs, share)
+    # Nor is what became of the one by chance.
+    before = half(share)
+    before.chmod(0o555)
+    lay("ws", {"a": b"3"})
+    assert pushes()[0].why == ""
+    assert [*share.glob(f"{INCOMING}-*")] == [half(share)]
+
+
 def test_a_manifest_that_is_none_is_its_workspaces_failure():
     share = prepare_others()
     for name, text in NASTY.items():
@@ -427,6 +507,23 @@ def test_a_manifest_that_is_none_is_its_workspaces_failure():
     failed = {path.partition("/")[0] for path in record.failed}
     assert failed == {*NASTY} - {"type"}
     assert not record.why
+
+
+def test_a_path_of_millions_of_folders_takes_no_time_and_is_said_in_short():
+    share = prepare_others()
+    lay("aaa", {"a": b"1"})
+    paths = ("a/" * 3_000_000 + "a", "/" * 3_000_000, "b" * 3_000_000)
+    outputs = {path: {"level": "moderately_sensitive"} for path in paths}
+    text = json.dumps({"outputs": outputs})
+    (WORKSPACES / "aaa/metadata/manifest.json").write_text(text)
+    lay("zzz", {"z": b"1"})
+    began = time.monotonic()
+    record, said = pushes()
+    assert time.monotonic() - began < 4
+    assert len(record.failed) == 3
+    assert max(map(len, (*record.failed, *said))) < 400
+    assert Path(pushed.STATE).stat().st_size < 4000
+    assert (share / "zzz/z").read_bytes() == b"1"
 
 
 def test_outputs_are_late_from_the_first_day():
@@ -498,6 +595,7 @@ def test_the_manifest_that_goes_has_only_what_may_go():
 # ---- a server that shows links
 
 
+KNOWN = f"{INCOMING}-{'30' * 8}"
 EXCHANGE = """\
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
@@ -510,15 +608,19 @@ while True:
 """
 
 
-@pytest.mark.parametrize("exchanged", [("ws",), ("ws/in",), (INCOMING,), ("", "ws")])
-def test_a_server_that_exchanges_folders_for_links_gets_nothing_of_this_host(exchanged):
+@pytest.mark.parametrize("exchanged", [("ws",), ("ws/in",), (KNOWN,), ("", "ws")])
+def test_a_server_that_exchanges_folders_for_links_gets_nothing_of_this_host(
+    monkeypatch, exchanged
+):
     """All the while outputs are put there, replaced, taken away and looked for."""
     share = prepare_others()
+    chance = os.urandom  # as if the server knew what is to come
+    monkeypatch.setattr(os, "urandom", lambda n: b"0" * 8 if n == 8 else chance(n))
     lay("ws", {"in/a": b"0"})
     pushes(REMOVES)
-    for folder in ("ws/in", "in", "outputs", INCOMING):
+    for folder in ("ws/in", "in", "outputs", KNOWN):
         (AWAY / folder).mkdir(parents=True, exist_ok=True)
-    for path in ("a", "ws/in/a", "in/a", f"{INCOMING}/theirs", f"{'0' * 64}.part"):
+    for path in ("a", "ws/in/a", "in/a", f"{KNOWN}/theirs", f"{'0' * 64}.part"):
         (AWAY / path).write_bytes(b"0")  # as what was put on the share
     before = seen(AWAY)
     link, deep = MOUNT / "link", "../" * 9

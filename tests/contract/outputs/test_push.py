@@ -22,6 +22,7 @@ from tests.contract.outputs.pushing import (
     MOUNT,
     PLACE,
     WORKSPACES,
+    half,
     lay,
     prepare,
     pushes,
@@ -215,12 +216,13 @@ def test_a_push_that_was_killed_goes_on(monkeypatch):
     assert {*record.failed} == {"ws/b"}
     monkeypatch.undo()
     assert len(record.waiting) == 5
-    assert {*there(share / INCOMING)} >= {"theirs", f"{'c' * 64}.part"}
+    before = half(share)
+    assert {*there(before)} >= {"theirs", f"{'c' * 64}.part"}
     (WORKSPACES / "ws/b").write_bytes(b"changed meanwhile")
     record, _ = pushes()
     assert (record.waiting, record.failed, record.why) == ({}, {}, "")
     found = without_manifest(share)
-    assert found.pop(f"{INCOMING}/theirs") == b""
+    assert found.pop(f"{before.name}/theirs") == b""
     data = {f"ws/{n}": n.encode() * 1000 for n in "acd"}
     assert found == {**data, "ws/b": b"changed meanwhile", **META}
 
@@ -303,10 +305,15 @@ def test_a_folder_that_leads_away_from_the_share_is_not_followed():
     record, _ = pushes()
     assert record.why == "outputs leads away from the share"
     (MOUNT / "outputs").unlink()
-    (MOUNT / "outputs").mkdir()
-    (MOUNT / "outputs" / INCOMING).symlink_to("/mnt/away")
-    record, _ = pushes()
-    assert record.why == f"{INCOMING} leads away from the share"
+    assert pushes()[0].why == ""
+    before = half(MOUNT / "outputs")
+    before.rmdir()
+    before.symlink_to("/mnt/away")
+    Path("/mnt/away", f"{'0' * 64}.part").touch()
+    (WORKSPACES / "ws/a").write_bytes(b"2")
+    assert pushes()[0].why == ""
+    assert (MOUNT / "outputs/ws/a").read_bytes() == b"2"
+    Path("/mnt/away", f"{'0' * 64}.part").unlink()
     assert list(Path("/mnt/away").iterdir()) == []
 
 

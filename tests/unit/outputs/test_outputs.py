@@ -121,6 +121,16 @@ def test_outputs_that_have_no_place_are_degraded_at_once():
     assert r"such as 'ws/\xe9\n', which is too long" in sentence
 
 
+@pytest.mark.parametrize(("count", "more"), [(20, 0), (21, 1), (300_000, 299_980)])
+def test_status_names_twenty_that_failed_and_counts_the_rest(count, more):
+    found = record(failed={f"ws/../{n}": "is no path" for n in range(count)})
+    lines = [*pushed.lines(pushed.summary(found))]
+    assert len([line for line in lines if "is no path" in line]) == 20
+    assert [line for line in lines if "more" in line] == (
+        [f"outputs     and {more} more: status --json"] if more else []
+    )
+
+
 def test_a_record_that_cannot_be_read_is_a_new_one(tmp_path):
     host = HostReader(tmp_path)
     (tmp_path / "var/lib/opensafely").mkdir(parents=True)

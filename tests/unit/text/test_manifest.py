@@ -70,7 +70,7 @@ def test_what_goes_says_nothing_of_what_may_not_go():
         **{
             "out/patients.csv": output("highly_sensitive", **kept),
             "out/other.csv": output("", **kept),
-            "out/table.csv": output(size=3, note="é\udcff"),
+            "out/table.csv": output(size=3, message="é\udcff"),
         }
     )
     with_more = json.dumps({**json.loads(text), "actions": {"extract": "out/patients"}})
@@ -78,7 +78,39 @@ def test_what_goes_says_nothing_of_what_may_not_go():
     assert json.loads(going) == {
         "workspace": "ws",
         "repo": None,
-        "outputs": {"out/table.csv": output(size=3, note="é\udcff")},
+        "outputs": {"out/table.csv": output(size=3, message="é\udcff")},
     }
     assert not [word for word in ("patients", "other", "beef") if word in going]
     assert read(going).paths()[0] == "out/table.csv"
+
+
+@pytest.mark.parametrize("depth", [1, 900, 980, 1000])
+def test_what_is_deep_in_an_output_does_not_go(depth):
+    """Indented, each of its zeros would be as wide as it is deep."""
+    deep = "[" * depth + ",".join(["0"] * 20_000) + "]" * depth
+    whole = json.dumps({"a": output(size=1, unknown="x")})
+    level = '"level": "moderately_sensitive", "excluded": false'
+    text = f'{{"outputs": {{"b": {{"x": {deep}, {level}}}, {whole[1:]}}}'
+    try:
+        found = read(text)
+    except manifest.Wrong:
+        assert depth > 900
+    else:
+        going = found.text()
+        assert len(going) < 1000
+        outputs = json.loads(going)["outputs"]
+        assert outputs["a"] == output(size=1)
+        assert outputs["b"] == {"level": "moderately_sensitive", "excluded": False}
+
+
+def test_all_that_the_agent_says_of_an_output_goes():
+    """What Airlock needs of one: sandbox/agent writes what the real one does."""
+    keys = (
+        *("level", "excluded", "size", "timestamp", "content_hash", "message", "user"),
+        *("commit", "repo", "job_id", "job_request", "action", "row_count"),
+        *("col_count", "out_of_date_action", "out_of_date_output"),
+        *("redacted_from", "redacted_by"),
+    )
+    wanted = {**dict.fromkeys(keys, 1), "level": "moderately_sensitive", "repo": None}
+    going = read(said(a=wanted)).text()
+    assert json.loads(going)["outputs"] == {"a": wanted}
