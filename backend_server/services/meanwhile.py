@@ -20,6 +20,7 @@ from backend_server.host.writer import Host
 
 
 Said = Callable[[], object]
+_LATE = {signal.SIGINT, signal.SIGTERM}
 
 
 @contextlib.contextmanager
@@ -27,7 +28,7 @@ def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
     """What becomes of these services and files stays, unless something is raised or this process dies.
 
     Then the files are as they were, and the services run again with the settings, and the choice
-    of an image, that they had. What SAID writes down at the end is so: Ctrl-C comes too late then.
+    of an image, that they had. What SAID writes down at the end is so: Ctrl-C, or SIGTERM, comes too late then.
     """
     put_back(host)  # of somebody who was killed a moment ago
     host.run(
@@ -41,14 +42,14 @@ def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
         kept = [n if n.startswith("/") else f"{SETTINGS}/{n}" for n in names]
         undo.keep_together(host, [*kept, CHOICES], TRIAL)
         yield
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, _LATE)
         said()
         undo.forget_together(host, TRIAL)
     except BaseException:
         put_back(host)
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _LATE)
 
 
 def left(host: HostReader) -> list[str]:
