@@ -76,7 +76,8 @@ def _wait(worker: int, asked: Asked) -> NoReturn:
         os.kill(worker, signal.SIGINT)
 
     signal.signal(signal.SIGINT, stop)
-    for number in (signal.SIGHUP, signal.SIGTERM):  # the worker goes on, and says the rest
+    # Without this one the worker goes on, and says the rest.
+    for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     os.closerange(3, 256)  # the lock is the worker's
     _, status = os.waitpid(worker, 0)

@@ -51,9 +51,9 @@ def _act(words: list[str], checkout: str) -> int:
     except UserError as error:
         say_error(error, as_json=as_json)
         return error.exit_code
-    except KeyboardInterrupt as stopped:
-        error = UserError(str(stopped), "run it again to go on where it ended")
-        say_error(error, as_json=as_json)
+    except KeyboardInterrupt as interrupt:
+        stopped = UserError(str(interrupt), "run it again to go on where it ended")
+        say_error(stopped, as_json=as_json)
         return FAILED
 
 

@@ -22,8 +22,7 @@ def secret(title: str) -> str:
             value = sys.stdin.read()
             value = value[:-1] if value.endswith("\n") else value
     except (EOFError, UnicodeError):
-        why = "it was ended with Ctrl-D, or is no UTF-8; nothing was changed"
-        raise Refused(f"{title}: {why}") from None
+        raise Refused(f"{title}: Ctrl-D, or no UTF-8; nothing was changed") from None
     if not value:
         raise Refused(f"{title}: it was empty; nothing was changed")
     return value
