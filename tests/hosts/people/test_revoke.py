@@ -205,7 +205,7 @@ def test_a_run_that_was_stopped_lets_nobody_back_in(host, method, word):
                 assert (
                     time.monotonic() - began < 10
                 )  # not behind the run, which would be for ever
-                host.run(f"kill -CONT {run.pid}")
+                host.run(f"kill -CONT {run.pid} $(pgrep -P {run.pid})")
                 said = run.end()
                 assert run.process.returncode == 0, said
                 assert host.run(f"test -e {KEYS}/grace", check=False).returncode
