@@ -8,6 +8,7 @@ Python 3 can read it.
 
 import gc
 import os
+import signal
 import stat
 import sys
 import time
@@ -21,6 +22,24 @@ NOTICES = "/var/lib/opensafely/notices"
 
 
 def main():
+    # type: () -> int
+    """The exit status. Whoever is told to stop undoes what must not stay half done, and says so."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as of nohup(1)
+            signal.signal(number, stop)
+    try:
+        return begin()
+    except KeyboardInterrupt as stopped:
+        return refuse(sentence(str(stopped), "the same again"), 1)
+
+
+def stop(number, frame):
+    # type: (int, object) -> None
+    name = signal.Signals(number).name
+    raise KeyboardInterrupt("stopped by " + ("Ctrl-C" if name == "SIGINT" else name))
+
+
+def begin():
     # type: () -> int
     open_standard_streams()
     checkout = os.path.realpath(sys.argv[1])
@@ -214,18 +233,18 @@ def sentence(found, hint):
     return "%s\n   try: %s" % (found.encode("unicode_escape").decode(), hint)
 
 
-def refuse(wrong):
-    # type: (str) -> int
+def refuse(wrong, status=2):
+    # type: (str, int) -> int
     if "--json" in sys.argv:
         import contextlib
         import json  # both seldom needed
 
         error, _, hint = wrong.partition("\n   try: ")
-        found = {"format": 1, "exit": 2, "error": error, "hint": hint}
+        found = {"format": 1, "exit": status, "error": error, "hint": hint}
         with contextlib.suppress(OSError):  # full or closed: exit status and sentence
             os.write(1, (json.dumps(found) + "\n").encode())
     sys.stderr.write("error: %s\n" % wrong)
-    return 2
+    return status
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ class AtStake:
                     name = self._a_login()
                 else:
                     self._the_canary()
-            except KeyboardInterrupt:
-                self._give_up(UserError("stopped by Ctrl-C"))
+            except KeyboardInterrupt as stopped:
+                self._give_up(UserError(str(stopped)))
             except UserError as error:
                 self._give_up(error)
         undo.forget_together(self.host)  # first: from now on the timer finds nothing

@@ -76,6 +76,9 @@ def _wait(worker: int, asked: Asked) -> NoReturn:
         os.kill(worker, signal.SIGINT)
 
     signal.signal(signal.SIGINT, stop)
+    # Without this one the worker goes on, and says the rest.
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     os.closerange(3, 256)  # the lock is the worker's
     _, status = os.waitpid(worker, 0)
     if os.WIFSIGNALED(status):

@@ -51,8 +51,8 @@ def _act(words: list[str], checkout: str) -> int:
     except UserError as error:
         say_error(error, as_json=as_json)
         return error.exit_code
-    except KeyboardInterrupt:
-        stopped = UserError("stopped by Ctrl-C", "run it again to go on where it ended")
+    except KeyboardInterrupt as interrupt:
+        stopped = UserError(str(interrupt), "run it again to go on where it ended")
         say_error(stopped, as_json=as_json)
         return FAILED
 

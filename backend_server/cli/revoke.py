@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import datetime, timezone
 
-from backend_server.cli.ending import record, say_done, say_lines, told
+from backend_server.cli.ending import outlive_terminal, record, say_done, told
 from backend_server.engine import engine, history, report
 from backend_server.engine.lock import NARROW, Busy, only_run
 from backend_server.engine.notices import tell
@@ -25,36 +26,29 @@ class Revoke(Named):
 def revoke(options: Revoke) -> int:
     """An account or a key is shut out now; each door is named as it is shut."""
     host = Host()
-    backend = load(options.backend, options.checkout)
+    subject, why = options.subject, options.why
+    entry = revoking.judged(host, load(options.backend, options.checkout), subject, why)
+    outlive_terminal(options)
+    with contextlib.suppress(UserError):  # the end says so
+        record(host, options, "revoking", f"{entry.who} revokes {subject}: {why}", why)
     receipt: list[dict[str, str]] = []
-    failure = None
-    try:
-        for door, what in revoking.revoke(host, backend, options.subject, options.why):
-            receipt.append({"door": door, "was": what})
-            if not options.json:
-                say_lines([f"{door:<22} {what or 'shut already'}"])
-    except UserError as error:  # a door would not shut, which is in the history too
-        if not receipt:
-            raise
-        failure = error
-    try:
-        sentence = f"{options.subject} was revoked by {history.who(host)}"
-        record(host, options, "revoked", f"{sentence}: {options.why}", options.why)
-    finally:
-        if failure:
-            raise failure
-    back = f"backend people readmit {options.subject}"
-    done = f"{options.subject} is shut out until somebody says: {back}"
-    told(options, {"subject": options.subject, "doors": receipt}, [done])
+    for door, what in revoking.revoke(host, entry):
+        receipt.append({"door": door, "was": what})
+        if not options.json:
+            told(options, {}, [f"{door:<22} {what or 'shut already'}"])
+    record(host, options, "revoked", f"{subject} was revoked by {entry.who}", why)
+    done = f"{subject} is out until somebody says: backend people readmit {subject}"
+    told(options, {"subject": subject, "doors": receipt}, [done])
     return OK
 
 
 def readmit(options: Revoke) -> int:
     """Whoever was revoked is as anybody else again."""
     host = Host()
-    revoking.readmit(host, options.subject)
     sentence = f"{options.subject} was readmitted by {history.who(host)}"
-    record(host, options, "readmitted", sentence, options.why)
+    outlive_terminal(options)
+    said = (host, options, "readmitted", sentence, options.why)
+    revoking.readmit(host, options.subject, lambda: record(*said))
     back = "gets back what the rosters say with the next run: sudo backend"
     say_done(options, f"{options.subject} {back}")
     return OK
@@ -84,8 +78,7 @@ def _narrow(asked: Narrow, host: Host) -> int:
         return OK
     today = datetime.now(timezone.utc).date()
     now = remaining(before, host, today)
-    asks = not options.offline
-    verdict = keyring.asked(now, host) if asks else keyring.remembered(host)
+    verdict = keyring.remembered(host) if options.offline else keyring.asked(now, host)
     run = Run(options, host, now, verdict, lambda site: narrowing(before, site, host))
     run.unanswered = list(overdue(now, today))
     with run.taking_note():

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Iterator
 
+from backend_server.host.writer import Host
 from backend_server.text.errors import Refused
 
 
@@ -61,6 +62,17 @@ def under_way(path: str) -> str:
         except BlockingIOError:
             return file.read().strip()
     return ""
+
+
+def then_starts(host: Host, unit: str, path: str = LOCK) -> None:
+    """systemd starts UNIT once this lock is free, however whoever holds it ended."""
+    host.run(
+        *("systemd-run", "--quiet", "--collect", "--no-block"),
+        f"--unit=opensafely-watch-{time.monotonic_ns()}",
+        f"--property=ExecStartPre=/usr/bin/flock {path} true",
+        *("--property=TimeoutStartSec=infinity", "--property=Restart=on-failure"),
+        *("--property=RestartSec=60", "systemctl", "start", unit),
+    )
 
 
 def _taken(fd: int, wait: bool) -> bool:

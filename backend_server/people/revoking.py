@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import Iterator
+from typing import Callable, Iterator
 
 from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.sshd import REVOKED_KEYS
@@ -11,7 +12,7 @@ from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site, everybody, without
 from backend_server.checkout.keys import FOLDER, Keys, in_text
 from backend_server.engine import history
-from backend_server.engine.lock import only_run
+from backend_server.engine.lock import only_run, then_starts
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.revoked import Revocation
@@ -24,17 +25,14 @@ from backend_server.text.errors import Refused, UserError
 from backend_server.text.roles import MARKER
 
 
-_LOCK = "/run/opensafely/revoked.lock"  # its own: a run that hangs holds nobody up
+LOCK = "/run/opensafely/revoked.lock"  # its own: a run that hangs holds nobody up
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 
-def revoke(
-    host: Host, backend: Backend, subject: str, why: str
-) -> Iterator[tuple[str, str]]:
-    """Each door and what was open there, when it is shut; all of them stay shut.
+def judged(host: Host, backend: Backend, subject: str, why: str) -> Revocation:
+    """What may be done now: nothing has been yet.
 
-    The list is written first, so that a run which goes on meanwhile opens none again. Raises
-    Refused where too few developers would be left, or it would be whoever asks for it.
+    Raises Refused where too few developers would be left, or it would be whoever asks for it.
     """
     if not (why.strip() and why.isprintable()):  # others read it on their terminals
         raise Refused(
@@ -44,15 +42,27 @@ def revoke(
     site = _applied(host, backend)
     keys = _keys_meant(host, site, subject)
     _refuse_last(host, site, subject, keys)
-    entry = Revocation(
-        subject, tuple(sorted(keys)), history.now(), history.who(host), why
-    )
-    unwritten = _write_down(host, entry)
-    yield "sshd", unwritten or f"refuses {counted(len(keys), 'key')}, anywhere here"
-    if _FINGERPRINT.fullmatch(subject):
-        yield from _shut_key_out(host, subject)
-    else:
-        yield from doors.shut_out(host, subject)
+    who = history.who(host)
+    return Revocation(subject, tuple(sorted(keys)), history.now(), who, why)
+
+
+def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
+    """Each door and what was open there, when it is shut; all of them stay shut.
+
+    The list is written first, so that a run which goes on meanwhile opens none again. Where this
+    process dies, systemd has the rest done at once.
+    """
+    subject, keys = entry.subject, counted(len(entry.fingerprints), "key")
+    holder = f"people revoke {subject} by {entry.who}, since {entry.when}"
+    with only_run(holder, LOCK, wait=True):
+        with contextlib.suppress(UserError):  # then the timer comes
+            then_starts(host, "opensafely-people.service", LOCK)
+        unwritten = _write_down(host, entry)
+        yield "sshd", unwritten or f"refuses {keys}, anywhere here"
+        if _FINGERPRINT.fullmatch(subject):
+            yield from _shut_key_out(host, subject)
+        else:
+            yield from doors.shut_out(host, subject)
     if unwritten:
         raise UserError(
             f"{subject} is out now, but that could not be written down ({unwritten}): the "
@@ -64,10 +74,9 @@ def revoke(
 def _write_down(host: Host, entry: Revocation) -> str:
     """The list says so, and sshd has it; why not, where the disk is full."""
     try:
-        with only_run("revoke", _LOCK, wait=True):
-            others = [e for e in revoked.listed(host) if e.subject != entry.subject]
-            revoked.write(host, (*others, entry))
-            RevokedKeys(REVOKED_KEYS).apply(host, ())
+        others = [e for e in revoked.listed(host) if e.subject != entry.subject]
+        revoked.write(host, (*others, entry))
+        RevokedKeys(REVOKED_KEYS).apply(host, ())
     except OSError as error:
         return error.strerror or str(error)
     return ""
@@ -82,9 +91,12 @@ def _shut_key_out(host: Host, key: str) -> Iterator[tuple[str, str]]:
         yield f"sessions of {name}", doors.end_sessions(host, name)
 
 
-def readmit(host: Host, subject: str) -> None:
-    """Nothing here keeps it out any more; the next run gives back what the rosters say."""
-    with only_run("readmit", _LOCK, wait=True):
+def readmit(host: Host, subject: str, begun: Callable[[], object] = bool) -> None:
+    """Nothing here keeps it out any more; the next run gives back what the rosters say.
+
+    BEGUN is called when nothing is left to refuse.
+    """
+    with only_run("people readmit", LOCK, wait=True):
         entries = revoked.listed(host)
         left = tuple(entry for entry in entries if entry.subject != subject)
         if left == entries:
@@ -93,6 +105,7 @@ def readmit(host: Host, subject: str) -> None:
                 f"{subject} is not revoked on this host; these are: {who}",
                 hint="backend people list",
             )
+        begun()
         revoked.write(host, left)
         RevokedKeys(REVOKED_KEYS).apply(host, ())
 

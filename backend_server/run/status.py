@@ -16,7 +16,7 @@ from backend_server.host.reader import PENDING, HostReader
 from backend_server.host.sessions import desktops
 from backend_server.jobs import maintenance
 from backend_server.outputs import pushed
-from backend_server.people import held, odd_lines, reach
+from backend_server.people import held, odd_lines, reach, revoking
 from backend_server.run import watching
 from backend_server.services import meanwhile
 from backend_server.text.roles import ROLES
@@ -35,7 +35,8 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
     outputs = pushed.read(host) if share else None
     late = pushed.degraded(outputs, share) if outputs and share else ()
     watched = watching.watched(site, host, today)
-    under_way = sorted({*map(lock.under_way, (maintenance.LOCK, lock.LOCK))} - {""})
+    locks = (maintenance.LOCK, lock.LOCK, revoking.LOCK)
+    under_way = sorted({*map(lock.under_way, locks)} - {""})
     left = () if under_way else meanwhile.left(host)
     return {
         "backend": site.backend.name,

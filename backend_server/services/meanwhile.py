@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
 from typing import Callable, Iterator
 
 from backend_server.checkout.service import CHOICES, SETTINGS, unit_of
-from backend_server.engine.lock import LOCK
+from backend_server.engine.lock import then_starts
 from backend_server.host import undo
 from backend_server.host.reader import HostReader
 from backend_server.host.undo import AT_BOOT, TRIAL
@@ -27,28 +26,23 @@ def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
     """What becomes of these services and files stays, unless something is raised or this process dies.
 
     Then the files are as they were, and the services run again with the settings, and the choice
-    of an image, that they had. What SAID writes down at the end is so: Ctrl-C comes too late then.
+    of an image, that they had. What SAID writes down at the end is so: Ctrl-C or SIGTERM
+    comes too late then.
     """
     put_back(host)  # of somebody who was killed a moment ago
-    host.run(
-        *("systemd-run", "--quiet", "--collect", "--no-block"),
-        f"--unit=opensafely-watch-{time.monotonic_ns()}",
-        f"--property=ExecStartPre=/usr/bin/flock {LOCK} true",
-        *("--property=TimeoutStartSec=infinity", "--property=Restart=on-failure"),
-        *("--property=RestartSec=60", "systemctl", "start", AT_BOOT),
-    )
+    then_starts(host, AT_BOOT)
     try:
         kept = [n if n.startswith("/") else f"{SETTINGS}/{n}" for n in names]
         undo.keep_together(host, [*kept, CHOICES], TRIAL)
         yield
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         said()
         undo.forget_together(host, TRIAL)
     except BaseException:
         put_back(host)
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
 
 
 def left(host: HostReader) -> list[str]:

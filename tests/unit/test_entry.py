@@ -48,7 +48,7 @@ def test_an_old_python_can_read_it_and_is_told():
     assert not found & {"JoinedStr", "AnnAssign", "NamedExpr", "AsyncFunctionDef"}
     imports = [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
     assert {alias.name for n in imports for alias in n.names} == {
-        *("gc", "os", "stat", "sys", "time"),
+        *("gc", "os", "signal", "stat", "sys", "time"),
     }
 
 

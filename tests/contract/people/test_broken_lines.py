@@ -97,7 +97,8 @@ def begins():
 
 def revoke(site):
     before = {path: others_of(path) for path in ACCOUNTS}
-    assert dict(revoking.revoke(Host(), site.backend, "gus", "a laptop was stolen"))
+    entry = revoking.judged(Host(), site.backend, "gus", "a laptop was stolen")
+    assert dict(revoking.revoke(Host(), entry))
     assert before == {path: others_of(path) for path in ACCOUNTS}
 
 

@@ -1,15 +1,19 @@
 """Somebody, or a key, is shut out at once, whatever else goes on; and let back in."""
 
 import contextlib
+import json
+import random
 import time
 
 import pytest
 
 from sandbox import people
 from sandbox.fixtures import quiet_timer, ubuntu_user
+from tests.hosts import cutting
 from tests.hosts.doors import desk, opens, ssh
 from tests.hosts.managing import CHECKOUT, STOPPED, history, manage, people_of, refused
-from tests.hosts.programs import in_background, talking, wait_until
+from tests.hosts.programs import in_background, on_terminal, talking, wait_until
+from tests.sampling import commit
 
 
 pytestmark = pytest.mark.share("people")
@@ -66,7 +70,7 @@ def test_an_account(host):
     assert opens(host, "grace", grace)
     assert "grace" in people_of(host, "developers")
     events = [line["event"] for line in history(host) if "event" in line]
-    assert events[-2:] == ["revoked", "readmitted"]
+    assert events[-3:] == ["revoking", "revoked", "readmitted"]
 
 
 def desk_says(host, name):
@@ -201,7 +205,7 @@ def test_a_run_that_was_stopped_lets_nobody_back_in(host, method, word):
                 assert (
                     time.monotonic() - began < 10
                 )  # not behind the run, which would be for ever
-                host.run(f"kill -CONT {run.pid}")
+                host.run(f"kill -CONT {run.pid} $(pgrep -P {run.pid})")
                 said = run.end()
                 assert run.process.returncode == 0, said
                 assert host.run(f"test -e {KEYS}/grace", check=False).returncode
@@ -263,3 +267,126 @@ def test_a_list_that_was_broken_by_hand(host):
     finally:
         host.run("rm /etc/opensafely/revoked")
     assert manage(host).returncode == 0
+
+
+# ---- a line that is cut, and a process that dies
+
+
+@contextlib.contextmanager
+def at_work(host, name):
+    """A session of theirs is open; afterwards everything is as declared again."""
+    with desk(host, name, "sleep 600") as session:
+        wait_until(lambda: host.run(f"pgrep -u {name} sleep", check=False).stdout)
+        try:
+            yield session
+        finally:
+            backend(host, f"people readmit {name}")
+            assert manage(host).returncode == 0
+
+
+def is_out(host, name):
+    assert not host.run(f"pgrep -u {name}", check=False).stdout
+    assert not opens(host, name, host.people[name].key)
+    return name not in people_of(host, "researchers")
+
+
+def of(host, name, since):
+    """What the history says of them, or of nobody by name."""
+    said = [line for line in history(host)[since:] if "event" in line]
+    return [line for line in said if line.get("subject", name) == name]
+
+
+GONE = "people revoke rita --why gone"
+
+
+def stopped(host, terminal):
+    """Where the tool has stopped itself; None where it has ended."""
+    ended = terminal.process.poll
+    wait_until(lambda: ended() is not None or cutting.stopped_at(host), 60)
+    return cutting.stopped_at(host)
+
+
+@pytest.fixture(scope="module")
+def steps(host):
+    cutting.prepare(host)
+    host.run(cutting.line(0, f"test {GONE}"))
+    backend(host, "people readmit rita")
+    assert manage(host).returncode == 0
+    return cutting.steps(host)
+
+
+def test_it_goes_on_without_its_line(host, steps):
+    """Over ssh, through sudo: as whoever revokes somebody from a train."""
+    cutting.prepare(host)
+    since = len(history(host))
+    line = "sudo " + cutting.line(steps // 2, f"test {GONE}")
+    argv = host.ssh_argv("ada", host.people["ada"].key, line)
+    with at_work(host, "rita") as session:
+        with talking([argv[0], "-tt", *argv[1:]]) as terminal:
+            found = stopped(host, terminal)
+            assert found
+            terminal.process.kill()
+            terminal.process.wait()
+        wait_until(lambda: not host.run("pgrep -u ada sshd", check=False).stdout)
+        host.run(f"kill -CONT {found.pid}", check=False)
+        wait_until(lambda: not cutting.works(host), 60)
+        assert session.end() != 0
+        assert is_out(host, "rita")
+        began, ended = of(host, "rita", since)
+        assert (began["event"], ended["event"]) == ("revoking", "revoked")
+        assert (ended["who"], ended["why"]) == ("ada", "gone")
+
+
+MOMENTS = range(1, 13)
+ONE = random.Random(commit()).choice(MOMENTS[2:])
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [pytest.param(m, marks=() if m == ONE else pytest.mark.long) for m in MOMENTS],
+)
+def test_killed_at_any_step_the_rest_is_done_at_once(host, steps, moment):
+    """Or it never began; no timer has to come."""
+    cutting.prepare(host)
+    since = len(history(host))
+    with at_work(host, "rita") as session:
+        line = cutting.line(steps * moment // (len(MOMENTS) + 1), f"test {GONE}")
+        with on_terminal(host, line) as terminal:
+            found = stopped(host, terminal)
+            assert found
+            listed = host.run("grep -c rita /etc/opensafely/revoked", check=False)
+            under_way = json.loads(backend(host, "status --json").stdout)["under_way"]
+            host.run(f"kill -9 {found.pid}")
+            terminal.end()
+        wait_until(lambda: not cutting.works(host), 60)
+        if listed.returncode:
+            assert opens(host, "rita", host.people["rita"].key)
+            return
+        assert under_way[0].startswith("people revoke rita by root, since 2")
+        assert session.end() != 0
+        assert is_out(host, "rita")
+        began, *_ = of(host, "rita", since)
+        assert (began["event"], began["why"]) == ("revoking", "gone")
+
+
+def test_readmitted_is_written_down_before_it_is_so(host):
+    since = len(history(host))
+    assert backend(host, GONE).returncode == 0
+    cutting.prepare(host)
+    host.run(cutting.line(0, "test people readmit rita"))
+    number = cutting.steps(host)
+    try:
+        for step in (number // 3, number * 2 // 3, number - 1):
+            assert backend(host, GONE).returncode == 0
+            cutting.prepare(host)
+            line = cutting.line(step, "test people readmit rita")
+            with on_terminal(host, line) as terminal:
+                found = stopped(host, terminal)
+                host.run(f"kill -9 {found.pid}")
+                terminal.end()
+            listed = host.run("grep -c rita /etc/opensafely/revoked", check=False)
+            last = [line["event"] for line in of(host, "rita", since)][-1]
+            assert last == "readmitted" or listed.returncode == 0, step
+    finally:
+        backend(host, "people readmit rita")
+        assert manage(host).returncode == 0
