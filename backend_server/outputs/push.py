@@ -21,6 +21,7 @@ from backend_server.outputs import share as on_share
 from backend_server.outputs.outgoing import Outgoing
 from backend_server.outputs.pushed import Put, Record
 from backend_server.outputs.share import Act, Content, Parcel, Verdict
+from backend_server.outputs.turns import BIG, batches, workspace
 from backend_server.outputs.within import INCOMING, Place
 from backend_server.storage.component import WORKSPACES
 from backend_server.text.errors import OutsideWorld
@@ -30,14 +31,11 @@ from backend_server.text.roles import MEDIUM
 LOCK = "/run/opensafely/push.lock"
 # Longer than a mount takes to fail, so that it can say why.
 _SILENCE_S = 45
-# So much at once: fewer files than a process may have open, and little to do once more.
-_FILES, _BIG = 400, 16 << 20
 # So often small ones go while a larger one, which goes alone, is read or on its way.
 _TURN_S = 50
 # Errors in a row, after which a workspace waits for the next push; and workspaces with any
 # in a row, after which the share is unwell, and not they.
 _IN_A_ROW = 3
-_DAY_S = 24 * 3600
 
 Parcels = Dict[str, Parcel]  # by path
 
@@ -80,10 +78,9 @@ class _Push:
     late: Container[str]  # what waited after that
     top: int  # the workspaces' folder
     found: Outgoing
-    errors: dict[str, str] = field(
-        default_factory=dict
-    )  # by workspace, since something arrived
-    vain: Counter[str] = field(default_factory=Counter)  # since something of it did
+    # By workspace, since something arrived, and since something of it did.
+    errors: dict[str, str] = field(default_factory=dict)
+    vain: Counter[str] = field(default_factory=Counter)
     arrived: int = 0
     turn: float = math.inf  # when small ones are to be looked for again
 
@@ -108,12 +105,9 @@ class _Push:
             if self.errors and not self.arrived:
                 raise OutsideWorld(f"nothing arrived: {min(self.errors.values())}")
         except OutsideWorld as error:
-            why = connection.explained(self.host, self.share, str(error))
-            self.record.why = why
+            self.record.why = connection.explained(self.host, self.share, str(error))
             if not isinstance(error, patience.Silent):
                 connection.end(self.host, self.share)
-
-    # ---- what is to be done
 
     def _list(self) -> None:
         for path, why in self.found.refused.items():
@@ -153,21 +147,18 @@ class _Push:
         return None
 
     def _gone(self) -> Parcels:
-        """What this host put there, and its workspace declares no longer, by our path.
-
-        Not where another name of the same file there is declared now.
-        """
+        """What this host put there, and its workspace declares no longer, by any name."""
         names = set(map(windows.folded, self.found.names.values()))
         return {
             path: _parcel(put)
             for path, put in self.record.put.items()
             if windows.folded(put.path) not in names
-            and _workspace(path) in self.found.workspaces
+            and workspace(path) in self.found.workspaces
         }
 
     def _looks(self) -> Parcels:
         """What is to be looked for today, but for what is known to be unwell."""
-        if (self.record.looked or self.record.began) > history.now(ago_s=_DAY_S):
+        if (self.record.looked or self.record.began) > history.now(ago_s=24 * 3600):
             return {}
         known = self.known.keys() - self.record.missed.keys()
         paths = [path for path in self.found.names if path not in known]
@@ -175,27 +166,9 @@ class _Push:
         return {path: _parcel(put) for path, put in puts.items() if put}
 
     def _put_waiting(self, again: bool = False, largest: float = math.inf) -> None:
-        """Big ones go after small ones; AGAIN are workspaces in which something did not work
-        before, the longest ago first: after all else, and so they hold up none.
-        """
-        sizes = dict(self.record.waiting)
-        order = {path: n for n, path in enumerate(self.known, 1) if path in self.late}
-        unwell = {_workspace(path): n for path, n in order.items()}
-
-        def rank(path: str) -> tuple[bool, int, int]:
-            in_turn = unwell.get(_workspace(path), 0), order.get(path, 0)
-            return (sizes[path] > _BIG, *in_turn)
-
-        paths = [p for p in sizes if (_workspace(p) in unwell) == again]
-        some: list[str] = []
-        for path in sorted((p for p in paths if sizes[p] <= largest), key=rank):
-            size = sum(sizes[each] for each in (*some, path))
-            other = some and _workspace(path) != _workspace(some[0])
-            if some and (other or len(some) == _FILES or size > _BIG):
-                self._put(some)
-                some = []
-            some.append(path)
-        if some:
+        """AGAIN: those of workspaces in which something did not work before."""
+        failed = [path for path in self.known if path in self.late]
+        for some in batches(dict(self.record.waiting), failed, again, largest):
             self._put(some)
 
     def _meanwhile(self) -> None:
@@ -203,15 +176,15 @@ class _Push:
         if time.monotonic() > self.turn:
             self.found = outgoing.listed(self.top, self.record.put)
             self._list()
-            self._put_waiting(largest=_BIG)
+            self._put_waiting(largest=BIG)
             self.turn = time.monotonic() + _TURN_S
 
     # ---- on the share
 
     def _put(self, paths: Sequence[str]) -> None:
         """All of them, of one workspace, are there, or said why not."""
-        workspace = _workspace(paths[0])
-        if self.vain[workspace] >= _IN_A_ROW:
+        of = workspace(paths[0])
+        if self.vain[of] >= _IN_A_ROW:
             return
         with contextlib.ExitStack() as stack:
             paths = [path for path in paths if path in self.found.names]
@@ -221,7 +194,7 @@ class _Push:
                 stack.callback(os.close, output.fd)
             for path in found.keys() - batch.keys():
                 self.record.waiting.pop(path, None)
-            big = any(output.size > _BIG for output in batch.values())
+            big = any(output.size > BIG for output in batch.values())
             self.turn = time.monotonic() + _TURN_S if big else math.inf
             parcels = dict(self._parcels(batch))
             puts = {p: Put(*each[:3], batch[p].sign) for p, each in parcels.items()}
@@ -230,7 +203,7 @@ class _Push:
             pushed.write_files(self.host, self.record)
             for path, verdict in self._told(on_share.put, parcels):
                 self._judge(path, verdict, puts[path])
-                if max(self.vain[workspace], len(self.errors)) >= _IN_A_ROW:
+                if max(self.vain[of], len(self.errors)) >= _IN_A_ROW:
                     break
         pushed.write_files(self.host, self.record)
         if len(self.errors) >= _IN_A_ROW:
@@ -273,17 +246,16 @@ class _Push:
         if not verdict.why:
             self._arrived(path, put)
             self.errors.clear()
-            self.vain.pop(_workspace(path), None)
+            self.vain.pop(workspace(path), None)
             self.arrived += 1
             self.say(f"pushed: {path!a}")
             return
         self._fails(path, verdict.why)
         if verdict.broke:
-            self.vain[_workspace(path)] += 1
-            if (
-                verdict.why != on_share.SPOILT
-            ):  # as what is changed here while it goes is
-                self.errors[_workspace(path)] = verdict.why
+            self.vain[workspace(path)] += 1
+            # What is changed here while it goes says nothing of the share.
+            if verdict.why != on_share.SPOILT:
+                self.errors[workspace(path)] = verdict.why
         else:  # what is somebody else's stays so
             self.record.waiting.pop(path, None)
 
@@ -322,10 +294,6 @@ class _Push:
             self.say(f"not pushed: {path!a} {why}")
 
 
-def _workspace(path: str) -> str:
-    return path.partition("/")[0]
-
-
 def _parcel(put: Put) -> Parcel:
-    """To look for it under its name, and for nothing else."""
+    """To look for it, and for nothing else."""
     return Parcel(*put[:3], put.sign[2] if put.sign else 0, ours=(put[1:3],))

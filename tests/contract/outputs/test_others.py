@@ -28,6 +28,7 @@ from backend_server.host import opened
 from backend_server.host.writer import Host
 from backend_server.outputs import component, push, pushed
 from backend_server.outputs import share as on_share
+from backend_server.outputs.turns import BIG
 from backend_server.outputs.within import INCOMING
 from tests.contract.outputs.pushing import (
     MOUNT,
@@ -242,21 +243,21 @@ def test_one_file_never_holds_up_others():
     lay("aaa", dict.fromkeys(("huge", "grows", *names), b"old"))
     pushes()
     os.truncate(WORKSPACES / "aaa/huge", 1 << 40)
-    lay("bbb", {"big": b"b" * (push._BIG + 1)})
+    lay("bbb", {"big": b"b" * (BIG + 1)})
     for name in names:
         (WORKSPACES / "aaa" / name).write_bytes(b"new")
     locked = [share / "aaa" / name for name in names[:4]]
     for path in locked:  # as Windows does, with what a program has open
         subprocess.run(["mount", "--bind", path, path], check=True)
-    lay("zzz", {"z": b"1", "big": b"z" * (push._BIG + 1)})
+    lay("zzz", {"z": b"1", "big": b"z" * (BIG + 1)})
     with written_all_the_time(WORKSPACES / "aaa/grows"):
         for _ in range(3):
             began = time.monotonic()
             record, _ = pushes()
             assert time.monotonic() - began < 20
     assert (share / "zzz/z").read_bytes() == b"1"
-    assert (share / "zzz/big").stat().st_size == push._BIG + 1
-    assert (share / "bbb/big").stat().st_size == push._BIG + 1
+    assert (share / "zzz/big").stat().st_size == BIG + 1
+    assert (share / "bbb/big").stat().st_size == BIG + 1
     assert (share / "aaa/4.csv").read_bytes() == b"new"
     assert "larger than" in record.failed["aaa/huge"]
     assert (share / "aaa/huge").read_bytes() == b"old"
@@ -307,16 +308,16 @@ def test_a_file_that_changes_while_it_goes_is_whole_or_as_it_was():
 def test_small_ones_do_not_wait_for_a_big_one(monkeypatch):
     """One that comes while the big one is on its way arrives before it."""
     share = prepare_others()
-    lay("big", {"a": b"1" * (push._BIG + 1)})
+    lay("big", {"a": b"1" * (BIG + 1)})
     each, write = on_share.each, on_share._write
 
     def with_news(place, act, parcels, emit):
-        if any(parcel.size > push._BIG for parcel in parcels):
+        if any(parcel.size > BIG for parcel in parcels):
             lay("new", {"a": b"small"})
         each(place, act, parcels, emit)
 
     def waits(within, part, parcel):
-        while parcel.size > push._BIG and not os.path.exists("/outputs/new/a"):
+        while parcel.size > BIG and not os.path.exists("/outputs/new/a"):
             on_share.alive()
             time.sleep(0.02)
         write(within, part, parcel)
@@ -327,19 +328,19 @@ def test_small_ones_do_not_wait_for_a_big_one(monkeypatch):
     record, said = pushes()
     assert said.index("pushed: 'new/a'") < said.index("pushed: 'big/a'")
     assert (record.waiting, record.failed) == ({}, {})
-    assert (share / "big/a").stat().st_size == push._BIG + 1
+    assert (share / "big/a").stat().st_size == BIG + 1
 
 
 def test_small_ones_do_not_wait_while_a_big_one_is_hashed(monkeypatch):
     """One that comes meanwhile arrives, though big ones are declared no longer by then."""
     share = prepare_others()
-    lay("big", dict.fromkeys(("a", "c", "d"), b"1" * (push._BIG + 1)))
+    lay("big", dict.fromkeys(("a", "c", "d"), b"1" * (BIG + 1)))
     digest, here, sizes = opened.digest, os.getpid(), []
 
     def slow(fd, size, alive=lambda: None):
-        first = not [size for size in sizes if size > push._BIG]
+        first = not [size for size in sizes if size > BIG]
         sizes.append(size)
-        if size > push._BIG and first and os.getpid() == here:
+        if size > BIG and first and os.getpid() == here:
             lay("new", {"a": b"small"})
             lay("big", {"b": b"2"})
             (WORKSPACES / "big/d").unlink()
@@ -351,7 +352,7 @@ def test_small_ones_do_not_wait_while_a_big_one_is_hashed(monkeypatch):
     monkeypatch.setattr(opened, "digest", slow)
     monkeypatch.setattr(push, "_TURN_S", 0.1)
     record, _ = pushes()
-    assert sizes.count(push._BIG + 1) == 1
+    assert sizes.count(BIG + 1) == 1
     assert (record.waiting, record.failed) == ({}, {})
     assert (share / "big/b").read_bytes() == b"2"
 
@@ -387,7 +388,7 @@ def test_workspaces_that_cannot_be_written_to_hold_up_no_other(count):
         (share / name).mkdir(parents=True)
         (share / name).chmod(0o555)
         lay(name, {f"{n}.csv": b"x" for n in range(60)})
-    lay("zzz", {"z.csv": b"1", "big": b"z" * (push._BIG + 1)})
+    lay("zzz", {"z.csv": b"1", "big": b"z" * (BIG + 1)})
     for _ in range(2 if count < 3 else 3):
         record, _ = pushes()
     assert (share / "zzz/z.csv").read_bytes() == b"1"
