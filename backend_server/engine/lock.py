@@ -65,13 +65,17 @@ def under_way(path: str) -> str:
 
 
 def then_starts(host: Host, unit: str, path: str = LOCK) -> None:
-    """systemd starts UNIT once this lock is free, however whoever holds it ended."""
+    """systemd starts UNIT once this lock is free, however whoever holds it ended.
+
+    Raises CommandFailed where the bus does not answer within 20 s: others may hold its places.
+    """
     host.run(
         *("systemd-run", "--quiet", "--collect", "--no-block"),
         f"--unit=opensafely-watch-{time.monotonic_ns()}",
         f"--property=ExecStartPre=/usr/bin/flock {path} true",
         *("--property=TimeoutStartSec=infinity", "--property=Restart=on-failure"),
         *("--property=RestartSec=60", "systemctl", "start", unit),
+        deadline_s=20,
     )
 
 
