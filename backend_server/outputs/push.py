@@ -36,6 +36,7 @@ _TURN_S = 50
 # Errors in a row, after which a workspace waits for the next push; and workspaces with any
 # in a row, after which the share is unwell, and not they.
 _IN_A_ROW = 3
+_DAY_S = 24 * 3600
 
 Parcels = Dict[str, Parcel]  # by path
 
@@ -158,7 +159,7 @@ class _Push:
 
     def _looks(self) -> Parcels:
         """What is to be looked for today, but for what is known to be unwell."""
-        if (self.record.looked or self.record.began) > history.now(ago_s=24 * 3600):
+        if (self.record.looked or self.record.began) > history.now(ago_s=_DAY_S):
             return {}
         known = self.known.keys() - self.record.missed.keys()
         paths = [path for path in self.found.names if path not in known]

@@ -255,7 +255,7 @@ SAMPLES = [
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 440 {RULE}", SudoRights("sudo")),
     Sample(f"echo '# theirs' >>{RULE}", SudoRights("sudo")),
-    Sample("", LastWord("apt")),
+    Sample("echo >>/etc/apt/apt.conf", LastWord("apt")),
     Sample("echo >>/etc/systemd/journald.conf", LastWord("systemd/journald.conf")),
     Sample("", Judged("passwords", account="games")),
     Sample("echo >>/etc/pam.d/common-password", Judged("passwords", account="games")),

@@ -47,10 +47,10 @@ def test_show_needs_no_root(host):
 @pytest.mark.parametrize(
     ("words", "ours", "all_of_them"),
     [
-        ("plan --offline", 160, 283),
-        ("status", 134, 270),
-        ("job list", 80, 200),
-        ("host disk", 108, 228),
+        ("plan --offline", 166, 290),
+        ("status", 140, 276),
+        ("job list", 86, 206),
+        ("host disk", 112, 232),
     ],
 )
 def test_a_command_imports_what_it_needs(host, words, ours, all_of_them):

@@ -13,6 +13,7 @@ from sandbox.host import Host
 from sandbox.people import write_roster
 from tests.hosts.desktop import remote
 from tests.hosts.managing import manage
+from tests.hosts.programs import wait_until
 
 
 PASSWORD = "Tamper7+Kettle_Orbit"
@@ -38,6 +39,7 @@ def host_with_desktop(
     host.run("chpasswd", stdin=f"ada:{OTHER}\nrita:{OTHER}\nroot:{OTHER}\n")
     for name in reviewers:
         host.run(f"backend people password --ask {name}", stdin=f"{PASSWORD}\n")
+    wait_until(lambda: ":3389 " in host.run("ss -Hltn").stdout)
     return host
 
 

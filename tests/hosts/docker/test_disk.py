@@ -180,7 +180,8 @@ def test_a_full_disk_of_docker(shared_warm_host, controller):
     try:
         wait_until(lambda: loops(host), timeout_s=120)
         said = status(host, 4)["degraded"]
-        assert any("starts again and again" in line for line in said), said
+        errs = ("errs since", "no space left on device")
+        assert any(all(word in line for word in errs) for line in said), said
         host.run("rm /var/lib/docker/fill")
         wait_until(lambda: at_work(host, job), timeout_s=120)
         assert finish(host, controller, job)["exit_code"] == 0

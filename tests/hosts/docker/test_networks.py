@@ -152,9 +152,10 @@ def test_a_rule_edited_by_hand(place):
 def test_a_file_edited_by_hand(place):
     """It would be loaded at the next boot."""
     host = place.host
-    host.run(f"sed -i 's/{DATABASE} . 1433/{DATABASE} . 1434/' {FILE}")
+    rule = f"{DATABASE} tcp dport 143"
+    host.run(f"sed -i 's/{rule}3/{rule}4/' {FILE}")
     plan = manage(host, "plan")
-    assert (plan.returncode, plan.stdout.count(f"{DATABASE} . 143")) == (3, 2)
+    assert (plan.returncode, plan.stdout.count(rule)) == (3, 2)
     assert mended(host)
     assert rests_again(host)
 
