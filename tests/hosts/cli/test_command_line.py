@@ -48,7 +48,7 @@ def test_show_needs_no_root(host):
     ("words", "ours", "all_of_them"),
     [
         ("plan --offline", 166, 290),
-        ("status", 140, 276),
+        ("status", 150, 286),
         ("job list", 86, 206),
         ("host disk", 112, 232),
     ],

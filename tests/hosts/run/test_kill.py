@@ -129,9 +129,7 @@ def test_while_python_is_installed(bare_host):
 def kill_at(host, moment, run):
     """The run and what it started are dead as soon as MOMENT is true; or it has ended."""
     over = "pgrep -f '[t]est/manage.sh' >/dev/null || exit 0"  # this shell is none
-    host.run(
-        f"until {moment} >/dev/null; do {over}; done; pkill -9 -x 'apt-get|dpkg'",
-        check=False,
-    )
-    run.kill()
+    host.run(f"until {moment} >/dev/null; do {over}; done", check=False)
+    run.kill()  # first, or it would start the next
+    host.run("pkill -9 -x 'apt-get|dpkg'", check=False)
     run.end()
