@@ -8,7 +8,7 @@ import pty
 import select
 import subprocess
 import time
-from typing import ContextManager, Iterator, Sequence
+from typing import Callable, ContextManager, Iterator, Sequence
 
 from sandbox.host import Host
 
@@ -120,7 +120,7 @@ def in_background(host: Host, *argv: str) -> Iterator[Background]:
             program.kill()
 
 
-def wait_until(question, timeout_s: float = 30) -> None:
+def wait_until(question: Callable[[], object], timeout_s: float = 30) -> None:
     deadline = time.monotonic() + timeout_s
     while not question():
         assert time.monotonic() < deadline, f"{question} did not come true in time"
