@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any, Iterator, Mapping
 
+from backend_server.engine.in_force import PROOFS
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -14,7 +15,6 @@ from backend_server.text.change import Changes, compare
 from backend_server.text.parsers import PasswdEntry, parse_subids
 
 
-_PROOFS = "/var/lib/opensafely/proofs"
 _AS_LOADED = "as the file says"
 
 
@@ -70,7 +70,7 @@ class NftTable(Resource):
 
     @property
     def _proof(self) -> str:
-        return f"{_PROOFS}/nft-{self.name}"
+        return f"{PROOFS}/nft-{self.name}"
 
     def _digest(self, host: HostReader) -> str:
         text = self._with_uids(host) + (host.read(self.included) or "")

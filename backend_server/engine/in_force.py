@@ -12,7 +12,7 @@ from backend_server.text.change import Changes, compare
 from backend_server.text.errors import Refused
 
 
-_FOLDER = "/var/lib/opensafely/proofs"
+PROOFS = "/var/lib/opensafely/proofs"
 
 
 class InForce(Resource):
@@ -40,7 +40,7 @@ class InForce(Resource):
 
     @property
     def _proof(self) -> str:
-        return f"{_FOLDER}/{self.program.replace('/', '-')}"
+        return f"{PROOFS}/{self.program.replace('/', '-')}"
 
     def check(self, host: HostReader) -> Changes:
         planned = any(host.planned(label) for label in self.changed_by)

@@ -31,12 +31,12 @@ def notes(site: Site) -> Iterator[str]:
 
 def differing(site: Site, host: HostReader) -> Iterator[str]:
     """Why jobs would not get where the URL leads; of the URL no more is said than host and port."""
-    url = environment.now(host).values.get(URL)
+    url = _url(host)
     if not url or not site.backend.database or site.backend.dummy_data:
         return
     file, mends = site.backend.name, f"sudo backend service secrets set {URL}"
     found = _URL.fullmatch(url)
-    target = leads_to(site, host)
+    target = _target(site, host, found)
     if not found:
         yield (
             f"{URL} cannot be read; wanted SCHEME://USER:PASSWORD@HOST:PORT/NAME, and in the "
@@ -68,11 +68,18 @@ def to_try(site: Site, host: HostReader) -> list[tuple[str, int]]:
 
 
 def leads_to(site: Site, host: HostReader) -> tuple[str, int] | None:
-    """Address and port of the URL, the name as the job-runner finds it in the host's file.
+    """Address and port of the URL. None where there is no such URL, or no address."""
+    return _target(site, host, _URL.fullmatch(_url(host)))
 
-    That has this site's lines after a run. None where there is no such URL, or no address.
-    """
-    found = _URL.fullmatch(environment.now(host).values.get(URL) or "")
+
+def _url(host: HostReader) -> str:
+    return environment.now(host).values.get(URL) or ""
+
+
+def _target(
+    site: Site, host: HostReader, found: re.Match[str] | None
+) -> tuple[str, int] | None:
+    """The name as the job-runner finds it in the host's file, which has this site's lines after a run."""
     if not found:
         return None
     name, here = found[2], host.parsed("/etc/hosts", parse_hosts)
