@@ -8,7 +8,7 @@ from typing import Iterable, Iterator
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.text.change import Changes, compare
+from backend_server.text.change import Changes
 from backend_server.text.errors import Refused
 
 
@@ -43,16 +43,17 @@ class InForce(Resource):
         return f"{PROOFS}/{self.program.replace('/', '-')}"
 
     def check(self, host: HostReader) -> Changes:
+        """Never a change: what decides is content, or what is not as wanted is raised."""
         planned = any(host.planned(label) for label in self.changed_by)
-        if not planned and host.read(self._proof) == self._digest(host):
+        found = "" if planned else self._digest(host)
+        if found and host.read(self._proof) == found:
             return ()
         wrong = self.foretold(host) if planned else self.objection(host)
         if wrong:
             raise wrong
-        return compare(program=(None, self.program))
-
-    def apply(self, host: Host, changes: Changes) -> None:
-        host.write(self._proof, self._digest(host), 0o644)
+        if found:
+            host.in_force[self._proof] = found
+        return ()
 
     def _digest(self, host: HostReader) -> str:
         digest = hashlib.sha256()
@@ -75,3 +76,10 @@ def lines_of(host: HostReader, paths: Iterable[str]) -> Iterator[tuple[str, str]
                 bare = line.lstrip()
                 if bare[:1] not in ("", "#", ";", "/") or bare[:6] == "#clear":
                     yield f"{file}:{number}", " ".join(line.split())
+
+
+def keep_proofs(host: Host) -> None:
+    """What was found in force is not asked again until something changes."""
+    for path, found in host.in_force.items():
+        if host.read(path) != found:
+            host.write(path, found, 0o644)

@@ -42,6 +42,7 @@ class HostReader(Looking, Asking):
         Looking.__init__(self, root)
         self.watched_units: frozenset[str] = frozenset()
         self.watched_names: frozenset[str] = frozenset()
+        self.in_force: dict[str, str] = {}
         self._units: dict[str, Mapping[str, str]] | None = None
         self._in_memory: Mapping[str, tuple[str, str]] | None = None
         self._objects: dict[str, Mapping[str, Any]] = {}

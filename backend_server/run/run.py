@@ -8,7 +8,7 @@ import time
 from typing import Callable, Iterable, Iterator, Tuple
 
 from backend_server.checkout.gather import Site, everybody, without
-from backend_server.engine import engine, history, report
+from backend_server.engine import engine, history, in_force, report
 from backend_server.engine.engine import Component, Outcome
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
@@ -165,6 +165,7 @@ class Run:
         self.context = history.context(host, str(self.options.checkout))
         with self.taking_note():
             history.append(host, {**self.data(), **self.context, **more})
+            in_force.keep_proofs(host)
 
     def last_line(self, what: str) -> str:
         took = time.monotonic() - self.started

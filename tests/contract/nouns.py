@@ -11,12 +11,12 @@ ENGINE = "backend_server.engine."  # of which others are made
 
 
 def nouns():
-    """Not what others are made of, which checks nothing."""
+    """Not what others are made of, which checks nothing, and what only asks, which changes nothing."""
     for module in pkgutil.walk_packages(backend_server.__path__, "backend_server."):
         if not module.name.endswith((".entry", ".probe")):
             importlib.import_module(module.name)
     whole = (n for n in _below(Resource) if not n.__module__.startswith(ENGINE))
-    return {n.__name__: n for n in whole if n.check is not Resource.check}
+    return {n.__name__: n for n in whole if n.apply is not Resource.apply}
 
 
 def _below(noun):

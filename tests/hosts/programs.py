@@ -40,6 +40,12 @@ class Terminal:
             assert self._read(left), f"ended without {text!r}:\n{self.seen}"
         return self.seen
 
+    def shows(self, text: str) -> bool:
+        """Whether it has by now, without waiting for it."""
+        while select.select([self.ours], [], [], 0)[0] and self._read(0):
+            pass
+        return text in self.seen
+
     def end(self, timeout_s: float = 300) -> int:
         """The exit status; `seen` is then all that was shown."""
         while self._read(timeout_s):

@@ -10,14 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.access.judged import Judged
-from backend_server.access.proof import Proven
 from backend_server.access.set_user_id import SetUserId
 from backend_server.access.sshd_config import SshdConfig
-from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.inbound import Inbound
-from backend_server.base.last_word import LastWord
 from backend_server.base.nft import NftTable
 from backend_server.base.package_lists import PackageLists
 from backend_server.desktop.certificate import OwnCertificate
@@ -253,20 +249,12 @@ SAMPLES = [
     Sample("", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"echo '# theirs' >>{RULE}", Sudoers(RULE, "Defaults use_pty\n")),
     Sample(f"chmod 600 {RULE}", Sudoers(RULE, "Defaults use_pty\n")),
-    Sample(f"chmod 440 {RULE}", SudoRights("sudo")),
-    Sample(f"echo '# theirs' >>{RULE}", SudoRights("sudo")),
-    Sample("echo >>/etc/apt/apt.conf", LastWord("apt")),
-    Sample("echo >>/etc/systemd/journald.conf", LastWord("systemd/journald.conf")),
-    Sample("", Judged("passwords", account="games")),
-    Sample("echo >>/etc/pam.d/common-password", Judged("passwords", account="games")),
     Sample("chgrp root /usr/bin/chsh; chmod 4755 /usr/bin/chsh", SHUT_PROGRAMS),
     Sample("chmod 4715 /usr/bin/su", SHUT_PROGRAMS),
     Sample("install -m 4755 /bin/true /usr/libexec/contract", SHUT_PROGRAMS),
     Sample("", SshdConfig(DROP_IN, LETS_IN)),
-    Sample("", Proven("sshd")),
     Sample(f"rm {DROP_IN}", SshdConfig(DROP_IN, LETS_IN)),
     Sample(f"chmod 666 {DROP_IN}", SshdConfig(DROP_IN, LETS_IN)),
-    Sample(f"echo '# theirs' >>{DROP_IN}", Proven("sshd")),
     Sample(LEAVE, LEAVERS),
     Sample("chage -E 2999-12-31 linus; usermod -p '*' linus", LEAVERS),
     Sample(LOSE, LostRoles(MARKER, frozenset({"linus"}))),
