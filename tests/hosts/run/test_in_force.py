@@ -282,7 +282,12 @@ ASKED = [
         "rm /etc/sudoers.d/x",
         "-l -U",
     ),
-    ("sudo", "chmod 700 /etc/pam.d", "chmod 755 /etc/pam.d", "chpasswd"),
+    (
+        "sudo",
+        "mkdir -p /etc/security/pwquality.conf.d; echo >/etc/security/pwquality.conf.d/x.conf",
+        "rm /etc/security/pwquality.conf.d/x.conf",
+        "chpasswd",
+    ),
     ("packages", "echo >/etc/apt/apt.conf", "rm /etc/apt/apt.conf", "apt-config dump"),
     (
         "logs",
