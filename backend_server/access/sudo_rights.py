@@ -16,13 +16,11 @@ from backend_server.text.parsers import parse_nsswitch
 
 
 # Whose password is asked for, and whether any is: with most of them nobody's own will do.
-_ODD = re.compile(r"(!?)\b(rootpw|targetpw|runaspw|authenticate)\b")
+_ODD = r"(!?)\b(rootpw|targetpw|runaspw|authenticate)\b"
 
 
 # The last such rule counts; with a mark of negation it takes away.
-_EVERYTHING = re.compile(
-    r"^ {4}\([^:)]*\b(?:root|ALL)\b.*?\) (?:.*[ ,])?(!?)ALL$", re.MULTILINE
-)
+_EVERYTHING = r"(?m)^ {4}\([^:)]*\b(?:root|ALL)\b.*?\) (?:.*[ ,])?(!?)ALL$"
 
 
 class SudoRights(InForce):
@@ -78,11 +76,13 @@ class SudoRights(InForce):
         return [p for p in (*self.others, *self.developers) if p.name not in gone]
 
     def _why_not(self, said: str) -> str:
-        last = {word: bool(no) for no, word in _ODD.findall(said.partition(" may ")[0])}
+        last = {
+            word: bool(no) for no, word in re.findall(_ODD, said.partition(" may ")[0])
+        }
         for word, no in last.items():
             if no == (word == "authenticate") and self.password:
                 return f"goes by {'!' * no}{word}"
-        rule = ([None] + list(_EVERYTHING.finditer(said)))[-1]
+        rule = ([None] + list(re.finditer(_EVERYTHING, said)))[-1]
         if rule is None or rule[1]:
             return "does not allow everything"
         return "asks no password" if self.password and "NOPASSWD:" in rule[0] else ""
@@ -100,7 +100,7 @@ class SudoRights(InForce):
                 if names & {*re.split(r"[\s,]+", tail)}:
                     aliases.add(head.split()[1])
             elif line.startswith("Defaults"):
-                if asked and _ODD.search(line):
+                if asked and re.search(_ODD, line):
                     found.append(f"{where}: {line}")
             elif words & (names | aliases):
                 found.append(f"{where}: {line}")

@@ -15,13 +15,10 @@ FIREWALL = "/etc/opensafely/firewall.nft"
 INBOUND = "/etc/opensafely/from_outside.nft"  # included there
 
 _SSH = ("ssh.service", "ssh.socket")
-_DPORT = re.compile(r"(tcp|udp) dport { ([0-9, ]+) }")
+_DPORT = r"(tcp|udp) dport { ([0-9, ]+) }"
 # Of ss(8): what waits, where, and the first of the programs that have it. What a program calls
 # itself may have a line's end in it, and is too short for all that comes first on a line.
-_WAITS = re.compile(
-    r'^(tcp|udp) +[A-Z]+ +[0-9]+ +[0-9]+ +(?!127\.|\[::1\]|\[::ffff:127\.)\S+:([0-9]+) +\S+:\*(?: +users:\(\("([^"]+))?',
-    re.MULTILINE,
-)
+_WAITS = r'(?m)^(tcp|udp) +[A-Z]+ +[0-9]+ +[0-9]+ +(?!127\.|\[::1\]|\[::ffff:127\.)\S+:([0-9]+) +\S+:\*(?: +users:\(\("([^"]+))?'
 
 
 class Inbound(AtPath):
@@ -50,12 +47,12 @@ class Inbound(AtPath):
         host.refuse_unreachable(self.path)
         declared = {
             f"{port}/{protocol}"
-            for protocol, listed in _DPORT.findall(wanted)
+            for protocol, listed in re.findall(_DPORT, wanted)
             for port in listed.split(", ")
         }
         shut = frozenset(
             f"{port}/{protocol}:{program or 'kernel'}"
-            for protocol, port, program in _WAITS.findall(host.listeners())
+            for protocol, port, program in re.findall(_WAITS, host.listeners())
             if f"{port}/{protocol}" not in declared
         )
         return compare(text=(found, wanted), undeclared=(shut, self.undeclared))
@@ -67,6 +64,6 @@ class Inbound(AtPath):
         host.write(self.path, self._wanted(host), 0o644, validate=validate)
 
     def _wanted(self, host: HostReader) -> str:
-        before = _DPORT.search(host.read(self.path) or "tcp dport { 22 }")
+        before = re.search(_DPORT, host.read(self.path) or "tcp dport { 22 }")
         found = ", ".join(sorted(ports(host, *_SSH))) or (before and before[2])
         return self.text.replace("port:ssh", found or "22")

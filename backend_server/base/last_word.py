@@ -16,7 +16,7 @@ from backend_server.text.errors import Refused
 
 _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
 _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
-_SETTING = re.compile(r'^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$', re.MULTILINE)
+_SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'
 
 
 class LastWord(InForce):
@@ -63,7 +63,7 @@ def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resour
 def _settings(text: str) -> dict[str, str]:
     """By name; of a list of apt's each value is one of its own."""
     found = {}
-    for name, value in _SETTING.findall(text):
+    for name, value in re.findall(_SETTING, text):
         name = name.replace("/", ".").lower()
         found[f"{name} {value}" if name.endswith("::") else name] = value
     return found

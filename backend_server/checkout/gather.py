@@ -55,7 +55,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     source = f"{backend.name}/backend.env"
     assigned = parse_assignments(_read(checkout, source, problems))
     mirrors = [assigned.get(name, "") for name in ("MIRROR", "SECURITY_MIRROR")]
-    if any(mirrors) and not all(map(_MIRROR.fullmatch, mirrors)):
+    if any(mirrors) and not all(re.fullmatch(_MIRROR, m) for m in mirrors):
         why = "wanted MIRROR and SECURITY_MIRROR both as https://NAME, or both empty"
         problems.append(Problem(source, 0, why))
     source = f"{backend.name}/images.lock"
@@ -123,12 +123,16 @@ def last_developers(site: Site) -> frozenset[str]:
     return frozenset(e.name for e in listed if e.expires == max(dates))
 
 
-def until(site: Site, name: str) -> date | None:
-    """The last day on any roster, as which begins somebody is shut out; None: without end."""
-    entries = [e for roster in site.people.values() for e in roster if e.name == name]
-    dates = [entry.expires for entry in entries if entry.expires]
-    ends = len(dates) == len(entries) and name not in last_developers(site)
-    return max(dates) if ends else None
+def last_days(site: Site) -> Mapping[str, date | None]:
+    """By name, the last day on any roster, as which begins somebody is shut out; None: no end."""
+    days: dict[str, list[date | None]] = {}
+    for entry in (e for entries in site.people.values() for e in entries):
+        days.setdefault(entry.name, []).append(entry.expires)
+    last = last_developers(site)
+    return {
+        name: None if None in found or name in last else max(filter(None, found))
+        for name, found in days.items()
+    }
 
 
 def everybody(people: Mapping[str, Entries]) -> frozenset[str]:
@@ -188,7 +192,7 @@ def _keys(
 
 
 _LISTS = ("core", "extra", "purge", "desktop", "no-desktop", "second-factor")
-_MIRROR = re.compile(r"https://[a-z0-9.-]+(:[0-9]+)?(/[\w.-]+)*")
+_MIRROR = r"https://[a-z0-9.-]+(:[0-9]+)?(/[\w.-]+)*"
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 

@@ -10,7 +10,7 @@ from backend_server.text.parsers import parse_hosts
 from backend_server.text.problem import Problem
 
 
-_DAY = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+_DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 
 
 def problems(backend: Backend) -> list[Problem]:
@@ -74,7 +74,7 @@ def _follow_problems(backend: Backend) -> list[Problem]:
         if not follow.owner.strip():
             why = f"{follow.service!a} follows a tag, and nobody answers for it: owner"
             problems.append(Problem(source, 0, why))
-        if not _DAY.fullmatch(follow.until):
+        if not re.fullmatch(_DAY, follow.until):
             why = (
                 f"{follow.service!a} follows a tag until {follow.until!a}: wanted a day"
             )

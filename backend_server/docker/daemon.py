@@ -42,7 +42,7 @@ _UNWANTED: dict[str, tuple[list[Any], str]] = {
         "puts docker's rules where they are not looked for",
     ),
 }
-_ELSEWHERE = re.compile(r"tcp://|unix://(?!(/var)?/run/docker\.sock$)")
+_ELSEWHERE = r"tcp://|unix://(?!(/var)?/run/docker\.sock$)"
 _RELOADED = {"live-restore"}  # of our keys, what dockerd takes over while it runs
 
 Settings = Dict[str, Any]
@@ -132,7 +132,7 @@ class DaemonJson(AtPath):
         ours = {"-b", "-G", *("--" + key.rstrip("s") for key in keys)}
         for option in f"{next_} {now}".replace("\0", " ").split():
             name = option.partition("=")[0]
-            if _ELSEWHERE.search(option) or name.rstrip("s") in ours:
+            if re.search(_ELSEWHERE, option) or name.rstrip("s") in ours:
                 raise Refused(
                     f"dockerd is started with {option}; wanted it to listen on its own "
                     f"socket only, and {self.path} to say the rest",

@@ -7,7 +7,6 @@ from typing import Iterable, Iterator
 
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.text.change import Changes
 from backend_server.text.errors import Refused
 
@@ -52,7 +51,7 @@ class InForce(Resource):
         if wrong:
             raise wrong
         if found:
-            host.in_force[self._proof] = found
+            host.to_keep[self._proof] = found
         return ()
 
     def _digest(self, host: HostReader) -> str:
@@ -76,10 +75,3 @@ def lines_of(host: HostReader, paths: Iterable[str]) -> Iterator[tuple[str, str]
                 bare = line.lstrip()
                 if bare[:1] not in ("", "#", ";", "/") or bare[:6] == "#clear":
                     yield f"{file}:{number}", " ".join(line.split())
-
-
-def keep_proofs(host: Host) -> None:
-    """What was found in force is not asked again until something changes."""
-    for path, found in host.in_force.items():
-        if host.read(path) != found:
-            host.write(path, found, 0o644)

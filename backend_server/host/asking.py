@@ -55,13 +55,15 @@ class Asking:
     @contextlib.contextmanager
     def ahead(self) -> Iterator[None]:
         """What is begun meanwhile answers the next who asks it; what nobody asked is ended."""
-        others, self._begun = self._begun, {}
+        others = frozenset(self._begun)
         try:
             yield
         finally:
-            for process in self._begun.values():
-                command.end(process)
-            self._begun = others
+            self._end_begun(others)
+
+    def _end_begun(self, others: frozenset[tuple[str, ...]] = frozenset()) -> None:
+        for argv in self._begun.keys() - others:
+            command.end(self._begun.pop(argv))
 
     def apt_simulation(self, verb: str, packages: Iterable[str]) -> command.Output:
         """What apt-get would do, from the package lists that are on this host."""

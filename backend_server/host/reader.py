@@ -28,6 +28,7 @@ from backend_server.text.parsers import (
 
 
 PENDING = "/var/lib/opensafely/pending"
+WATCHED = "/var/lib/opensafely/watched-units"
 UNNOTICED_BY = ", unnoticed by process "
 
 
@@ -42,7 +43,7 @@ class HostReader(Looking, Asking):
         Looking.__init__(self, root)
         self.watched_units: frozenset[str] = frozenset()
         self.watched_names: frozenset[str] = frozenset()
-        self.in_force: dict[str, str] = {}
+        self.to_keep: dict[str, str] = {}  # by path, what the next run is faster by
         self._units: dict[str, Mapping[str, str]] | None = None
         self._in_memory: Mapping[str, tuple[str, str]] | None = None
         self._objects: dict[str, Mapping[str, Any]] = {}
@@ -51,6 +52,12 @@ class HostReader(Looking, Asking):
         self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
         self._planned: dict[str, Changes] = {}
         self._planned_notices: set[str] = set()
+
+    def begin_units(self) -> None:
+        """What the last run asked systemd is asked again: this one will probably want it, too."""
+        names = (self.read(WATCHED) or "").split()
+        if names:
+            self._begin_systemctl_show(names)
 
     @contextlib.contextmanager
     def one_look(self) -> Iterator[None]:
@@ -176,7 +183,8 @@ class HostReader(Looking, Asking):
         return self._iptables
 
     def _forget_answers(self) -> None:
-        """What programs said is out of date: something was changed."""
+        """What programs said, or are about to say, is out of date: something was changed."""
+        self._end_begun()
         self._units = self._in_memory = self._iptables = None
         self._objects = {}
         self._tables = {}

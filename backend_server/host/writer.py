@@ -69,6 +69,12 @@ class Host(HostReader):
         data = text.encode("utf-8", "surrogateescape")
         files.replace(str(self.root), path, data, mode, ids, validate)
 
+    def keep(self) -> None:
+        """The next run knows what this one found to be of use to it."""
+        for path, text in self.to_keep.items():
+            if self.read(path) != text:
+                self.write(path, text, 0o644)
+
     def rewrite(self, path: str, text: str) -> None:
         """PATH, an existing file, holds exactly TEXT and keeps its inode."""
         data = text.encode("utf-8", "surrogateescape")

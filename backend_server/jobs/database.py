@@ -15,9 +15,7 @@ from backend_server.text.parsers import parse_hosts
 URL = "DEFAULT_DATABASE_URL"
 _MSSQL_PORT = 1433
 # Whole, or nothing of it is taken for a host: a password may hold whatever else looks like one.
-_URL = re.compile(
-    r"([a-z0-9]+)(?:[+][a-z0-9_]+)?://(?:[^@/?#]*@)?([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?(?:[/?#][^@]*)?"
-)
+_URL = r"([a-z0-9]+)(?:[+][a-z0-9_]+)?://(?:[^@/?#]*@)?([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?(?:[/?#][^@]*)?"
 
 
 def notes(site: Site) -> Iterator[str]:
@@ -35,7 +33,7 @@ def differing(site: Site, host: HostReader) -> Iterator[str]:
     if not url or not site.backend.database or site.backend.dummy_data:
         return
     file, mends = site.backend.name, f"sudo backend service secrets set {URL}"
-    found = _URL.fullmatch(url)
+    found = re.fullmatch(_URL, url)
     target = _target(site, host, found)
     if not found:
         yield (
@@ -69,7 +67,7 @@ def to_try(site: Site, host: HostReader) -> list[tuple[str, int]]:
 
 def leads_to(site: Site, host: HostReader) -> tuple[str, int] | None:
     """Address and port of the URL. None where there is no such URL, or no address."""
-    return _target(site, host, _URL.fullmatch(_url(host)))
+    return _target(site, host, re.fullmatch(_URL, _url(host)))
 
 
 def _url(host: HostReader) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.base.verbatim import by_timer
-from backend_server.checkout.gather import Site, developers, everybody, until
+from backend_server.checkout.gather import Site, developers, everybody, last_days
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
@@ -35,9 +35,9 @@ def people(site: Site) -> Iterator[Resource]:
     """Needs neither network nor packages, so that access can be taken away at any time."""
     yield from _groups()
     yield from _service_account()
-    for name in sorted(everybody(site.people)):
+    for name, day in sorted(last_days(site).items()):
         # Whoever left and is back has no end of the past.
-        expires = str(until(site, name) or "never")
+        expires = str(day or "never")
         yield User(name, home=f"/home/{name}", marker=MARKER, expires=expires)
     for name in sorted(ROOT_EQUIVALENT_GROUPS):  # take away before giving
         users = frozenset({OPENSAFELY} if name == DOCKER else ())

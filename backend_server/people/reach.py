@@ -10,7 +10,7 @@ from typing import Iterator, Mapping
 from backend_server.access import second_factor
 from backend_server.access.component.sudo import FIXED_COMMANDS
 from backend_server.access.sudo_rights import rules
-from backend_server.checkout.gather import Site, developers, everybody, until
+from backend_server.checkout.gather import Site, developers, everybody, last_days
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.checkout.keys import in_text
 from backend_server.host import revoked
@@ -148,10 +148,9 @@ def without_password(site: Site, host: HostReader) -> list[str]:
 def ending(site: Site, today: date) -> list[dict[str, str]]:
     """Whose access ends within two weeks, and as which day begins."""
     soon = today + timedelta(days=PATIENCE_DAYS)
-    days = {name: until(site, name) for name in everybody(site.people)}
     return [
         {"name": name, "until": str(day)}
-        for name, day in sorted(days.items())
+        for name, day in sorted(last_days(site).items())
         if day and day <= soon
     ]
 

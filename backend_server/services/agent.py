@@ -19,10 +19,10 @@ FRESH_S = 15  # an agent that ran so long has had an answer, or waits for one: a
 _LINES = 3000  # of a loop with one job that errs, some minutes
 _HANGS = 5  # so many loops without an answer, and it hangs
 # `2026-11-29 12:00:00.123Z agnt task error task=7kqj2abc-001 task_type=RUNJOB`
-_HEAD = re.compile(r"^[\d-]{10} [\d:.]+Z \w+ (?P<says>.*)$")
-_TASK = re.compile(r"\btask=(?P<job>[\w-]+?)(-\d{3})?(-cancel)? task_type=\w+ *$")
-_EXCEPTION = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: .*)?$")
-_WORKSPACE = re.compile(r"\b[Ww]orkspace ([\w-]+)")
+_HEAD = r"^[\d-]{10} [\d:.]+Z \w+ (?P<says>.*)$"
+_TASK = r"\btask=(?P<job>[\w-]+?)(-\d{3})?(-cancel)? task_type=\w+ *$"
+_EXCEPTION = r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: .*)?$"
+_WORKSPACE = r"\b[Ww]orkspace ([\w-]+)"
 
 
 class Erring(NamedTuple):
@@ -69,15 +69,15 @@ def runs(lines: Iterable[tuple[float, str]]) -> list[dict[str, Erring]]:
     found: list[dict[str, Erring]] = [{}]
     job = ""
     for at, line in lines:
-        head = _HEAD.match(line)
+        head = re.match(_HEAD, line)
         if head:
-            task = _TASK.search(head["says"])
+            task = re.search(_TASK, head["says"])
             job = task["job"] if task and head["says"].startswith("task error") else ""
             if job:
                 found[-1][job] = Erring(job, "", "", utc(at))
             elif "agent.main loop started" in head["says"]:
                 found.append({})
-        elif job and _EXCEPTION.match(line) and "Some tasks failed" not in line:
+        elif job and re.match(_EXCEPTION, line) and "Some tasks failed" not in line:
             found[-1][job] = _named(found[-1][job], line)
     return found
 
@@ -85,7 +85,7 @@ def runs(lines: Iterable[tuple[float, str]]) -> list[dict[str, Erring]]:
 def _named(found: Erring, line: str) -> Erring:
     """Of a traceback's last line. Names in it are other people's."""
     error = "".join(each if each.isprintable() else "?" for each in line)
-    workspace = _WORKSPACE.search(error)
+    workspace = re.search(_WORKSPACE, error)
     return found._replace(error=error, workspace=workspace[1] if workspace else "")
 
 
@@ -107,7 +107,9 @@ def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
         return Seen(answer=0 if silent else heard, silent_s=silent)
     lines = _log(host, name)
     # It knows of tasks from an answer alone.
-    answers = [at for at, line in lines if _HEAD.match(line) and _TASK.search(line)]
+    answers = [
+        at for at, line in lines if re.match(_HEAD, line) and re.search(_TASK, line)
+    ]
     errs = erring(runs(lines), up_s > 0) if up_s < FRESH_S else ()
     return Seen(errs, max(answers, default=0))
 

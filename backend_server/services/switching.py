@@ -19,7 +19,7 @@ PATIENCE_S = 120  # for a service to become steady
 _PULL_S = 1800
 _ENDED_OFTEN = 3  # it does not become steady by waiting longer
 _LINES = 10
-_DIGEST = re.compile(r"^Digest: (sha256:[0-9a-f]{64})$", re.MULTILINE)
+_DIGEST = r"(?m)^Digest: (sha256:[0-9a-f]{64})$"
 
 # What docker says of a pull that failed, and what it means.
 _WHY = (
@@ -58,7 +58,7 @@ def pull(host: Host, reference: str) -> str:
         raise OutsideWorld(
             f"{reference} was not pulled: {why}", hint=error.hint
         ) from None
-    found = _DIGEST.search(said)
+    found = re.search(_DIGEST, said)
     if not found:
         raise OutsideWorld(
             f"docker did not say what it pulled for {reference}", hint=said

@@ -75,12 +75,12 @@ def of_mode(mode: int) -> Acl:
 
 # ---- text, as getfacl(1) has it: `group:reviewers:r-x`
 
-_TEXT = re.compile(r"(user|group|mask|other):([^:,\s]*):([r-][w-][x-])")
+_TEXT = r"(user|group|mask|other):([^:,\s]*):([r-][w-][x-])"
 
 
 def parse(text: str, uid: Callable[[str], int], gid: Callable[[str], int]) -> Entry:
     """An entry; `uid` and `gid` say whose name it is. Raises ValueError for what is none."""
-    found = _TEXT.fullmatch(text)
+    found = re.fullmatch(_TEXT, text)
     if found is None:
         raise ValueError(f"{text!r} is no entry such as `group:reviewers:r-x`")
     kind, name, letters = found.groups()

@@ -16,10 +16,8 @@ DESKTOP_PORT = 3389
 NO_DNS = "192.0.2.0"  # nobody: RFC 5737 keeps it free
 
 _PORT = "[1-9][0-9]{0,4}"
-_PLACE = re.compile(rf"([0-9.]+)(?:/([0-9]{{1,2}}))?:({_PORT})(?:-({_PORT}))?")
-_DOOR = re.compile(
-    r"([1-9][0-9]{0,4})/(tcp|udp)(?: from ([0-9a-fA-F.:]+)(?:/([0-9]{1,3}))?)?"
-)
+_PLACE = rf"([0-9.]+)(?:/([0-9]{{1,2}}))?:({_PORT})(?:-({_PORT}))?"
+_DOOR = r"([1-9][0-9]{0,4})/(tcp|udp)(?: from ([0-9a-fA-F.:]+)(?:/([0-9]{1,3}))?)?"
 
 
 class Place(NamedTuple):
@@ -52,7 +50,7 @@ class Place(NamedTuple):
 
 def place(text: str) -> Place | None:
     """Of ADDRESS:PORT, where /BITS and -LAST may follow each; None where it is none."""
-    found = _PLACE.fullmatch(text)
+    found = re.fullmatch(_PLACE, text)
     if not found or not is_ipv4(found[1]):
         return None
     address, bits, first, last = found.groups()
@@ -66,7 +64,7 @@ def door(text: str) -> str | None:
 
     None where the text is neither.
     """
-    found = _DOOR.fullmatch(text)
+    found = re.fullmatch(_DOOR, text)
     if not found or int(found[1]) > 65535:
         return None
     port, protocol, address, bits = found.groups()
