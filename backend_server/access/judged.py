@@ -38,13 +38,14 @@ class Judged(InForce):
         if taken == [_STRONG]:
             return None
         lines = [
-            f"{where}: {line}"
+            (where, line)
             for where, line in lines_of(host, (f"{_CONF}.d", _CONF, _STACK))
             if re.search(_RULES, line) and where.partition(":")[0] != self.ours
         ]
+        places = (where.split(":") for where, _ in lines)
+        mends = [rf"sed -Ei '{n}s/{_RULES}\s*\S+//g' {path}" for path, n in places]
         what = f"takes {taken[0]!a}, which is weak" if taken else "takes no strong one"
-        hint = "pam-auth-update --force"
-        if lines:
-            path, number = lines[-1].split(":")[:2]
-            hint = rf"sed -Ei '{number}s/{_RULES}\s*\S+//g' {path}"
-        return Refused("\n".join((f"of passwords PAM {what}", *lines)), hint=hint)
+        said = (f"of passwords PAM {what}", *map(": ".join, lines))
+        return Refused(
+            "\n".join(said), hint="; ".join(mends) or "pam-auth-update --force"
+        )

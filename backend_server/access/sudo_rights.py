@@ -104,7 +104,8 @@ class SudoRights(InForce):
                     found.append(f"{where}: {line}")
             elif words & (names | aliases):
                 found.append(f"{where}: {line}")
-        return [each for each in found if each.partition(":")[0] != self.ours]
+        theirs = (each for each in found if each.partition(":")[0] != self.ours)
+        return list(dict.fromkeys(theirs))
 
 
 def rules(said: str) -> list[str]:
@@ -113,8 +114,6 @@ def rules(said: str) -> list[str]:
 
 
 def _refused(what: str, lines: list[str]) -> Refused:
-    first = lines[-1] if lines else "/etc/sudoers"
-    return Refused(
-        "\n".join([what, *lines]),
-        hint=f"visudo -f {first.partition(':')[0]}, and take that out",
-    )
+    last = lines[-1] if lines else "/etc/sudoers"
+    by = f"{what}, by what is to be taken out" if lines else what
+    return Refused("\n".join([by, *lines]), hint=f"visudo -f {last.partition(':')[0]}")

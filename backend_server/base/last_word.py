@@ -47,7 +47,7 @@ class LastWord(InForce):
             later = last > os.path.basename(self.path) or path == _APT[-1]
             if later and _is_about(line, wrong):
                 earlier = f"{os.path.dirname(self.path)}/00-{last}"
-                hint = f"mv {path} {earlier}, where it is read before ours"
+                hint = f"mv {path} {earlier}"  # where it is read before ours
                 lines.append(f"{where}: {line}")
         lines.insert(0, f"{name} is {found.get(name)}, not {value}")
         return Refused("\n".join(lines), hint=hint)

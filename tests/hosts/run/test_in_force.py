@@ -178,7 +178,7 @@ WEAK = [
 
 @pytest.mark.parametrize(("path", "script", "said"), WEAK)
 def test_passwords_are_judged_by_trying_some(host, path, script, said):
-    """Following what the refusal says, line by line, mends it; no account is touched."""
+    """What the refusal says mends it; no account is touched."""
     host.run(f"test -s {path} || echo '# theirs' > {path}; cp -a {path} /root/before")
     shadow = host.run("cat /etc/shadow; stat -c %y /etc/shadow").stdout
     host.run(f"sed -Ei '{script}' {path}")
@@ -187,10 +187,8 @@ def test_passwords_are_judged_by_trying_some(host, path, script, said):
         assert done.returncode == 2, done.stdout + done.stderr
         assert "of passwords PAM takes" in done.stdout, done.stdout
         assert said in done.stdout, done.stdout
-        for _ in range(3):
-            if done.returncode == 2:
-                host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
-                done = looks(host, "sudo")
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        done = looks(host, "sudo")
         assert done.returncode == 0, done.stdout
         assert host.run("cat /etc/shadow; stat -c %y /etc/shadow").stdout == shadow
     finally:
@@ -265,7 +263,7 @@ LATER = [
 def test_what_is_read_after_ours(host, part, path, text, said):
     host.run(f"mkdir -p $(dirname {path}); cat > {path}", stdin=text)
     done = looks(host, part)
-    hint = done.stdout.partition("try: ")[2].partition(", where")[0]
+    hint = done.stdout.partition("try: ")[2].partition("\n")[0]
     assert hint.startswith(f"mv {path} "), done.stdout
     host.run(hint)
     after = looks(host, part).returncode
