@@ -27,7 +27,6 @@ _QUESTION_S = 60
 _DIRECTORY_S = 10
 _DU_S = 120
 _LIST_UNITS = ("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend")
-_APT_DUMP = ("apt-config", "dump")
 _ON_A_COPY = (
     *("unshare", "--mount", "--propagation=private", "sh", "-c"),
     "mount -t tmpfs none /tmp && cp -a /etc /tmp/etc && mount --bind /tmp/etc /etc && "
@@ -68,33 +67,31 @@ class Asking:
     def apt_simulation(self, verb: str, packages: Iterable[str]) -> command.Output:
         """What apt-get would do, from the package lists that are on this host."""
         simulate = ("apt-get", "--simulate", "--quiet", "--no-install-recommends")
-        return self._start((*simulate, verb, *sorted(packages)), deadline_s=_QUESTION_S)
+        return self._start((*simulate, verb, *sorted(packages)))
 
     def git_status(self, checkout: str) -> command.Output:
         """Commit and changed files of a checkout; its own hooks and monitors are not run."""
-        return self._start(
-            _git_status(checkout), deadline_s=_QUESTION_S, environment=_GIT
-        )
+        return self._start(_git_status(checkout), environment=_GIT)
 
     def begin_git_status(self, checkout: str) -> None:
         self._begin(_git_status(checkout), _GIT)
 
     def sshd_test(self) -> str:
         """What sshd finds wrong with the configuration that is here; empty when nothing."""
-        output = self._start(("sshd", "-t"), deadline_s=_QUESTION_S)
+        output = self._start(("sshd", "-t"))
         # Where a socket starts sshd, this folder is made by the first connection.
         unknown = "Missing privilege separation directory" in output.stderr
         return "" if output.status == 0 or unknown else output.stderr.strip()
 
     def visudo_check(self) -> str:
         """What sudo finds wrong with the rules that are here; empty when nothing."""
-        output = self._start(("visudo", "-c"), deadline_s=_QUESTION_S)
+        output = self._start(("visudo", "-c"))
         return "" if output.status == 0 else (output.stderr + output.stdout).strip()
 
     def passwords_taken(self, user: str, words: Sequence[str]) -> list[str]:
         """Which of them PAM lets root give to a user: in a copy of /etc that nobody else sees."""
         lines = "".join(f"{user}:{word}\n" for word in words)
-        said = self._start(_ON_A_COPY, stdin=lines, deadline_s=_QUESTION_S)
+        said = self._start(_ON_A_COPY, stdin=lines)
         if not said.stdout.startswith("copied"):
             raise CommandFailed("/etc could not be copied", hint=said.stderr.strip())
         refused = re.findall(r"\(line (\d+), ", said.stdout + said.stderr)
@@ -103,17 +100,16 @@ class Asking:
     def settings_of(self, program: str) -> str:
         """What apt has, or systemd's programs read of files of that name together."""
         cat = ("systemd-analyze", "cat-config", program)
-        argv = _APT_DUMP if program == "apt" else cat
-        return self._start(argv, deadline_s=_QUESTION_S).stdout
+        return self._stdout(*(("apt-config", "dump") if program == "apt" else cat))
 
     def sudo_rules(self, user: str) -> str:
         """What sudo says that a user may do."""
-        return self._start(("sudo", "-l", "-U", user), deadline_s=_QUESTION_S).stdout
+        return self._stdout("sudo", "-l", "-U", user)
 
     def fingerprints(self, keys: str) -> set[str]:
         """Of public keys, a line each, as ssh-keygen reads them."""
         argv = ("ssh-keygen", "-l", "-f", "/dev/stdin")
-        output = self._start(argv, stdin=keys, deadline_s=_QUESTION_S)
+        output = self._start(argv, stdin=keys)
         return {
             line.split()[1] for line in output.stdout.splitlines() if " SHA256:" in line
         }
@@ -121,8 +117,8 @@ class Asking:
     def files_of(self, uid: int, tops: Iterable[str]) -> list[tuple[int, str]]:
         """Mode and path of each file that is this uid's on these file systems; no folders."""
         of_uid = ("-xdev", "-uid", str(uid), "!", "-type", "d")
-        argv = ("find", *tops, *of_uid, "-printf", r"%m %p\0")
-        lines = self._start(argv, deadline_s=_DU_S).stdout.split("\0")[:-1]
+        find = ("find", *tops, *of_uid, "-printf", r"%m %p\0")
+        lines = self._stdout(*find, deadline_s=_DU_S).split("\0")[:-1]
         return [(int(line.split()[0], 8), line.partition(" ")[2]) for line in lines]
 
     def last_words(
@@ -132,66 +128,55 @@ class Asking:
         of_both = (f"_SYSTEMD_UNIT={unit}", "+", f"CONTAINER_NAME={container}")
         from_then = (f"--since=@{since:.6f}", f"--lines={lines + 20}")
         argv = ("journalctl", "--quiet", "--output=cat", *from_then)
-        output = self._start((*argv, *of_both), deadline_s=_QUESTION_S)
-        said = output.stdout.splitlines()
+        said = self._stdout(*argv, *of_both).splitlines()
         return [line for line in said if not line.startswith(_SMALL_TALK)][-lines:]
 
     def said(self, invocation: str) -> list[str]:
         """The last lines of what a unit ran when it was started this once."""
         argv = ("journalctl", "--quiet", "--output=cat", "--lines=20")
         this = f"_SYSTEMD_INVOCATION_ID={invocation}"
-        return self._start((*argv, this), deadline_s=_QUESTION_S).stdout.splitlines()
+        return self._stdout(*argv, this).splitlines()
 
     def container_said(self, container: str, lines: int, since: float) -> str:
         """When it said what, as journalctl's JSON: its last lines since then.
 
         As docker says: anybody who may write to the journal can take the name of a container.
         """
-        form = (
-            "--quiet",
-            "--output=json",
-            "--output-fields=MESSAGE",
-            f"--lines={lines}",
-        )
+        argv = ("journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE")
+        from_then = (f"--since=@{since:.6f}", f"--lines={lines}")
         which = ("_SYSTEMD_UNIT=docker.service", f"CONTAINER_NAME={container}")
-        argv = ("journalctl", *form, f"--since=@{since:.6f}", *which)
-        return self._start(argv, deadline_s=_QUESTION_S).stdout
+        return self._stdout(*argv, *from_then, *which)
 
     def tcp_connections(self, pid: int) -> str:
         """Of the network that a process is in, with what the kernel knows of each."""
         enter = ("nsenter", f"--net=/proc/{pid}/ns/net", "ss", "-H", "--numeric")
-        argv = (*enter, "--tcp", "--info", "--oneline", "state", "established")
-        return self._start(argv, deadline_s=_QUESTION_S).stdout
+        those = ("--tcp", "--info", "--oneline", "state", "established")
+        return self._stdout(*enter, *those)
 
     def starts_and_ends(self, unit: str) -> list[tuple[int | None, int]]:
         """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""
         either = (f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}")
         argv = ("journalctl", "--quiet", "--output=json", f"--lines={_LOOKS_BACK}")
-        output = self._start((*argv, f"UNIT={unit}", *either), deadline_s=_QUESTION_S)
-        return parse_starts_and_ends(output.stdout, _STARTED)
+        said = self._stdout(*argv, f"UNIT={unit}", *either)
+        return parse_starts_and_ends(said, _STARTED)
 
     def running_containers(self) -> list[str]:
         """Their names, docker's short way."""
-        argv = ("docker", "ps", "--format={{.Names}}")
-        return self._start(argv, deadline_s=_QUESTION_S).stdout.split()
+        return self._stdout("docker", "ps", "--format={{.Names}}").split()
 
     def listeners(self) -> str:
         """What waits for others, and the programs that do, as ss(8) lists them."""
-        argv = (*_LISTENING, "--udp", "--processes")
-        return self._start(argv, deadline_s=_QUESTION_S).stdout
+        return self._stdout(*_LISTENING, "--udp", "--processes")
 
     def tcp_listeners(self) -> str:
         """Each with its inode; /proc/net/tcp would take the kernel 10 ms a file (proc(5))."""
-        return self._start(_INODES, deadline_s=_QUESTION_S).stdout
+        return self._stdout(*_INODES)
 
     def begin_tcp_listeners(self) -> None:
         self._begin(_INODES)
 
     def _iptables_save(self) -> str:
-        try:
-            return self._start(_IPTABLES_SAVE, deadline_s=_QUESTION_S).stdout
-        except CommandFailed:  # not installed yet
-            return ""
+        return self._if_installed(*_IPTABLES_SAVE)
 
     def begin_iptables_rules(self) -> None:
         self._begin(_IPTABLES_SAVE)
@@ -200,46 +185,52 @@ class Asking:
         """Bytes and path of each folder and of those right below it, NUL between them."""
         du = ("du", "--one-file-system", "--block-size=1", "--max-depth=1", "--null")
         argv = ("nice", "ionice", "--class", "3", *du, "--", *folders)
-        return self._start(argv, deadline_s=_DU_S).stdout
+        return self._stdout(*argv, deadline_s=_DU_S)
 
     def candidates(self, packages: Iterable[str]) -> str:
         """What apt would install of each, from the package lists that are on this host."""
-        argv = ("apt-cache", "policy", *packages)
-        return self._start(argv, deadline_s=_QUESTION_S).stdout
+        return self._stdout("apt-cache", "policy", *packages)
 
     def certificate(self, path: str) -> command.Output:
         """When a certificate ends."""
         argv = ("openssl", "x509", "-noout", "-enddate", "-in", path)
-        return self._start(argv, deadline_s=_QUESTION_S)
+        return self._start(argv)
 
     def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
         argv = ("getent", kind, "--", *names)
         try:
-            known = parse_getent(self._start(argv, deadline_s=_DIRECTORY_S).stdout)
+            known = parse_getent(self._stdout(*argv, deadline_s=_DIRECTORY_S))
         except CommandFailed:  # an answer that is not known is no leave to go on
             return dict.fromkeys(names, True)
         return {name: name.lower() in known for name in names}
 
     def _systemctl_show(self, names: Iterable[str]) -> str:
-        return self._start(_show_units(names), deadline_s=_QUESTION_S).stdout
+        return self._stdout(*_show_units(names))
 
     def _begin_systemctl_show(self, names: Iterable[str]) -> None:
         self._begin(_show_units(names))
 
     def _list_units(self) -> str:
-        return self._start(_LIST_UNITS, deadline_s=_QUESTION_S).stdout
+        return self._stdout(*_LIST_UNITS)
 
     def begin_units_in_memory(self) -> None:
         self._begin(_LIST_UNITS)
 
     def _nft_list(self, table: str) -> str:
-        try:
-            return self._start(_list_table(table), deadline_s=_QUESTION_S).stdout
-        except CommandFailed:  # not installed yet
-            return ""
+        return self._if_installed(*_list_table(table))
 
     def begin_nft_table(self, name: str) -> None:
         self._begin(_list_table(name))
+
+    def _if_installed(self, *argv: str) -> str:
+        try:
+            return self._stdout(*argv)
+        except CommandFailed:  # not yet
+            return ""
+
+    def _stdout(self, *argv: str, deadline_s: float = _QUESTION_S) -> str:
+        """What it said, whatever it ended with."""
+        return self._start(argv, deadline_s=deadline_s).stdout
 
     def _begin(
         self, argv: tuple[str, ...], environment: Mapping[str, str] | None = None
@@ -254,7 +245,7 @@ class Asking:
         argv: tuple[str, ...],
         *,
         stdin: str = "",
-        deadline_s: float,
+        deadline_s: float = _QUESTION_S,
         environment: Mapping[str, str] | None = None,
     ) -> command.Output:
         process = self._begun.pop(argv, None)

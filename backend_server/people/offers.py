@@ -153,10 +153,6 @@ def degraded(verdict: Verdict) -> Iterator[str]:
         yield f"{says(offer)}; until a person accepts that (--accept-keys), the old set stands"
 
 
-def _seen(found: Held | None) -> str:
-    return found.seen or "unknown" if found and found.keys else "never"
-
-
 def alarm(verdict: Verdict) -> Iterator[str]:
     replaced = [offer.name for offer in verdict.offers if offer.replaces_all]
     if len(replaced) >= MANY:
