@@ -94,9 +94,7 @@ class ShadowEntry(NamedTuple):
 
     password: str
     expires: int | None  # days since 1970 from which the account is shut
-    changed: int | None = (
-        None  # the day of the last change of password; 0: must be changed
-    )
+    changed: int | None = None  # the day its password was last; 0: must be changed
 
     @property
     def never_set(self) -> bool:

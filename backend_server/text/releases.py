@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Mapping
 
 from backend_server.text.errors import Refused
 from backend_server.text.frozen import Frozen
+
+
+# Where the kernel has AppArmor, no container starts without its parser: docker.io recommends it.
+_DOCKER = ("apparmor", "docker.io")
 
 
 class Xrdp(Frozen):
@@ -25,20 +30,20 @@ class Xrdp(Frozen):
 class Release(Frozen):
     """A release that this tool knows, and where it keeps things."""
 
-    distribution: str  # ID of os-release(5)
-    version: str  # VERSION_ID
+    version: str  # VERSION_ID of os-release(5)
     codename: str
+    distribution: str  # ID
     deb822: bool  # sources are in sources.list.d/NAME.sources; else in sources.list
     archive: str  # path of the archive on a mirror
     security: str  # path of the security archive on its mirror
     areas: str  # parts of the archive that are used
     keyring: str
-    sudo_logfile: bool  # sudo-rs writes to the system log only
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
-    docker: tuple[str, ...]  # packages that bring dockerd and the docker command
     xrdp: Xrdp
     hyperv: tuple[str, ...]  # a kernel, and the daemons of Hyper-V that go with it
-    subids: bool  # useradd (shadow 4.8) makes nobody without subordinate ids
+    docker: tuple[str, ...] = _DOCKER  # bring dockerd and the docker command
+    sudo_logfile: bool = True  # sudo-rs writes to the system log only
+    subids: bool = False  # useradd (shadow 4.8) makes nobody without subordinate ids
 
     @property
     def name(self) -> str:
@@ -53,9 +58,6 @@ class Release(Frozen):
         return f"{self.codename}-security"
 
 
-# Where the kernel has AppArmor, no container starts without its parser: docker.io recommends it.
-_DOCKER = ("apparmor", "docker.io")
-
 _APART = Xrdp("0.10.1", "/run/xrdp/sockdir/{}", 0o2750, apart=True)
 
 
@@ -63,68 +65,36 @@ def _together(version: str, *has: bool) -> Xrdp:
     return Xrdp(version, "/run/xrdp/sockdir", 0o3777, False, *has)
 
 
-def _ubuntu(
-    version: str,
-    codename: str,
-    *,
-    deb822: bool,
-    xrdp: Xrdp,
-    sudo_logfile: bool = True,
-    subids: bool = False,
-) -> Release:
-    return Release(
-        distribution="ubuntu",
-        version=version,
-        codename=codename,
-        deb822=deb822,
-        archive="ubuntu",
-        security="ubuntu",
-        areas="main restricted universe multiverse",
-        keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
-        sudo_logfile=sudo_logfile,
-        motd_parts=(
-            "10-help-text",
-            "50-motd-news",
-            "85-fwupd",
-            "88-esm-announce",
-            "91-contract-ua-esm-status",
-            "91-release-upgrade",
-            "95-hwe-eol",
-        ),
-        docker=_DOCKER,
-        xrdp=xrdp,
-        # The kernel of the plain cloud image. The daemons' programs go by the kernel that
-        # runs, so all are of one kind; cifs.ko is in it, and in azure's at times is not.
-        hyperv=("linux-virtual", "linux-cloud-tools-virtual", "linux-tools-virtual"),
-        subids=subids,
-    )
-
-
-def _debian(
-    version: str,
-    codename: str,
-    *,
-    deb822: bool,
-    xrdp: Xrdp,
-    docker: tuple[str, ...] = _DOCKER,
-    subids: bool = False,
-) -> Release:
-    return Release(
-        distribution="debian",
-        version=version,
-        codename=codename,
-        deb822=deb822,
-        archive="debian",
-        security="debian-security",
-        areas="main",
-        keyring="/usr/share/keyrings/debian-archive-keyring.gpg",
-        sudo_logfile=True,
-        motd_parts=("10-uname",),
-        docker=docker,
-        xrdp=xrdp,
-        hyperv=("linux-image-cloud-amd64", "hyperv-daemons"),
-        subids=subids,
-    )
+_ubuntu = partial(
+    Release,
+    distribution="ubuntu",
+    archive="ubuntu",
+    security="ubuntu",
+    areas="main restricted universe multiverse",
+    keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+    motd_parts=(
+        "10-help-text",
+        "50-motd-news",
+        "85-fwupd",
+        "88-esm-announce",
+        "91-contract-ua-esm-status",
+        "91-release-upgrade",
+        "95-hwe-eol",
+    ),
+    # The kernel of the plain cloud image. The daemons' programs go by the kernel that
+    # runs, so all are of one kind; cifs.ko is in it, and in azure's at times is not.
+    hyperv=("linux-virtual", "linux-cloud-tools-virtual", "linux-tools-virtual"),
+)
+_debian = partial(
+    Release,
+    distribution="debian",
+    archive="debian",
+    security="debian-security",
+    areas="main",
+    keyring="/usr/share/keyrings/debian-archive-keyring.gpg",
+    motd_parts=("10-uname",),
+    hyperv=("linux-image-cloud-amd64", "hyperv-daemons"),
+)
 
 
 RELEASES = (
