@@ -6,12 +6,12 @@ import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Mapping
+from typing import Callable, Mapping
 
 from backend_server.checkout import env, images, keys, rosters, settings
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.keys import Keys
-from backend_server.checkout.rosters import Entries
+from backend_server.checkout.rosters import Entries, Entry
 from backend_server.checkout.service import Service
 from backend_server.text import networks
 from backend_server.text.errors import Refused
@@ -93,10 +93,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
 
 def without(site: Site, revoked: frozenset[str], shut: frozenset[str]) -> Site:
     """As if no roster named the revoked accounts, and nobody had a key that is shut."""
-    people = {
-        roster: tuple(entry for entry in entries if entry.name not in revoked)
-        for roster, entries in site.people.items()
-    }
+    people = only(site.people, lambda entry: entry.name not in revoked)
     keys_of = {
         name: keys.without(found, shut)
         for name, found in site.keys.items()
@@ -135,6 +132,13 @@ def last_days(site: Site) -> Mapping[str, date | None]:
     }
 
 
+def only(
+    people: Mapping[str, Entries], stays: Callable[[Entry], bool]
+) -> Mapping[str, Entries]:
+    """The same rosters, with these entries alone."""
+    return {name: tuple(filter(stays, entries)) for name, entries in people.items()}
+
+
 def everybody(people: Mapping[str, Entries]) -> frozenset[str]:
     """The names on all of these rosters."""
     return frozenset(e.name for entries in people.values() for e in entries)
@@ -159,10 +163,7 @@ def _people(
         elif role.roster:
             problems += _managed_elsewhere(backend, role.roster, checkout)
     problems += rosters.check(people)
-    return {
-        name: tuple(entry for entry in entries if not entry.over(today))
-        for name, entries in people.items()
-    }
+    return only(people, lambda entry: not entry.over(today))
 
 
 def _managed_elsewhere(backend: Backend, roster: str, checkout: Path) -> list[Problem]:

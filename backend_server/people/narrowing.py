@@ -12,6 +12,7 @@ from backend_server.checkout.gather import (
     developers,
     everybody,
     last_developers,
+    only,
     without,
 )
 from backend_server.engine.engine import Component, component
@@ -31,10 +32,7 @@ def remaining(site: Site, host: HostReader, today: date) -> Site:
     """
     site = without(site, revoked.names(host), revoked.fingerprints(host))
     last = last_developers(site)
-    people = {
-        roster: tuple(e for e in entries if not e.over(today) or e.name in last)
-        for roster, entries in site.people.items()
-    }
+    people = only(site.people, lambda e: not e.over(today) or e.name in last)
     return site._replace(people=people)
 
 
