@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Iterator
 
 from backend_server.checkout.backend import Backend
 from backend_server.text import networks
@@ -15,12 +16,9 @@ _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 
 def problems(backend: Backend) -> list[Problem]:
     """Every setting that nothing could be made of."""
-    return [
-        *_follow_problems(backend),
-        *_no_places(backend),
-        *_no_desktop(backend),
-        *_share_problems(backend),
-    ]
+    said = [*_follows(backend), *_places(backend), *_desktop(backend)]
+    said += backend.share.problems() if backend.share else ()
+    return [Problem(f"{backend.name}/backend.py", 0, why) for why in said]
 
 
 def unpinned(backend: Backend, hosts: str) -> list[Problem]:
@@ -36,47 +34,31 @@ def unpinned(backend: Backend, hosts: str) -> list[Problem]:
     ]
 
 
-def _share_problems(backend: Backend) -> list[Problem]:
-    source = f"{backend.name}/backend.py"
-    said = backend.share.problems() if backend.share else ()
-    return [Problem(source, 0, why) for why in said]
-
-
-def _no_places(backend: Backend) -> list[Problem]:
-    """Rules of the packet filter hold addresses: no name, which could change."""
-    said = [
-        f"database {place!a}: wanted ADDRESS:PORT of IPv4, which is all that containers have,"
-        " such as 192.0.2.30:1433, 192.0.2.0/28:1433 or 192.0.2.30:1433-1440"
-        for place in backend.database
-        if networks.place(place) is None
-    ]
-    wanted = "wanted PORT/tcp or PORT/udp, such as 9100/tcp from 192.0.2.0/24"
-    said += [
-        f"listens {text!a}: {wanted}"
-        for text in backend.listens
-        if networks.door(text) is None
-    ]
-    return [Problem(f"{backend.name}/backend.py", 0, why) for why in said]
-
-
-def _no_desktop(backend: Backend) -> list[Problem]:
-    """Only the remote desktop asks for one: elsewhere it would look as if something did."""
-    if not backend.second_factor or backend.rdp_address:
-        return []
-    why = "second_factor: there is no rdp_address, and ssh takes keys alone"
-    return [Problem(f"{backend.name}/backend.py", 0, why)]
-
-
-def _follow_problems(backend: Backend) -> list[Problem]:
+def _follows(backend: Backend) -> Iterator[str]:
     """Somebody answers for what moves by itself, and there is an end to it."""
-    source, problems = f"{backend.name}/backend.py", []
     for follow in backend.follows:
+        what = f"{follow.service!a} follows a tag"
         if not follow.owner.strip():
-            why = f"{follow.service!a} follows a tag, and nobody answers for it: owner"
-            problems.append(Problem(source, 0, why))
+            yield f"{what}, and nobody answers for it: owner"
         if not re.fullmatch(_DAY, follow.until):
-            why = (
-                f"{follow.service!a} follows a tag until {follow.until!a}: wanted a day"
+            yield f"{what} until {follow.until!a}: wanted a day such as 2027-01-31"
+
+
+def _places(backend: Backend) -> Iterator[str]:
+    """Rules of the packet filter hold addresses: no name, which could change."""
+    for place in backend.database:
+        if networks.place(place) is None:
+            yield (
+                f"database {place!a}: wanted ADDRESS:PORT of IPv4, which is all that containers "
+                "have, such as 192.0.2.30:1433, 192.0.2.0/28:1433 or 192.0.2.30:1433-1440"
             )
-            problems.append(Problem(source, 0, f"{why} such as 2027-01-31"))
-    return problems
+    for text in backend.listens:
+        if networks.door(text) is None:
+            wanted = "PORT/tcp or PORT/udp, such as 9100/tcp from 192.0.2.0/24"
+            yield f"listens {text!a}: wanted {wanted}"
+
+
+def _desktop(backend: Backend) -> Iterator[str]:
+    """Only the remote desktop asks for one: elsewhere it would look as if something did."""
+    if backend.second_factor and not backend.rdp_address:
+        yield "second_factor: there is no rdp_address, and ssh takes keys alone"
