@@ -7,10 +7,10 @@ import os
 import secrets
 from typing import Callable, Iterator
 
-from backend_server.host.folder import parent_of
+from backend_server.host.folder import descriptor, parent_of
 
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 _RANDOM = 8  # hexadecimal digits in a candidate's name
 
@@ -58,14 +58,10 @@ def rewrite(root: str, path: str, data: bytes) -> None:
             write_all(spare, data)
             os.fsync(spare)
             os.unlink(candidate, dir_fd=folder)
-        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(name, flags, dir_fd=folder)
-        try:
+        with descriptor(name, os.O_WRONLY, folder) as fd:
             write_all(fd, data.ljust(os.fstat(fd).st_size, b"\n"))
             os.ftruncate(fd, len(data))
             os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def write_all(fd: int, data: bytes) -> None:
@@ -78,15 +74,13 @@ def write_all(fd: int, data: bytes) -> None:
 @contextlib.contextmanager
 def _candidate(folder: int, name: str) -> Iterator[tuple[int, str]]:
     candidate = f".{name}.{secrets.token_hex(_RANDOM // 2)}.tmp"
-    fd = os.open(candidate, _NEW, 0o600, dir_fd=folder)
-    try:
-        yield fd, candidate
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(candidate, dir_fd=folder)
-        raise
-    finally:
-        os.close(fd)
+    with descriptor(candidate, _NEW, folder) as fd:
+        try:
+            yield fd, candidate
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(candidate, dir_fd=folder)
+            raise
 
 
 def _sweep(folder: int, name: str) -> None:

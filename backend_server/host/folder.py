@@ -31,6 +31,18 @@ def parent_of(root: str, path: str, *, make: bool) -> Iterator[tuple[int, str]]:
         os.close(walk.fd)
 
 
+@contextlib.contextmanager
+def descriptor(
+    name: str, how: int, folder: int | None = None, mode: int = 0o600
+) -> Iterator[int]:
+    """Of what is at NAME itself, in FOLDER: where that is a link, it is not followed."""
+    fd = os.open(name, how | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 class _Walk:
     """One step after the other from the root, by descriptor."""
 

@@ -7,8 +7,9 @@ import errno
 import hashlib
 import os
 import stat
-from typing import Callable, Iterator, NamedTuple, Tuple
+from typing import Callable, ContextManager, NamedTuple, Tuple
 
+from backend_server.host.folder import descriptor
 from backend_server.text.errors import UserError
 
 
@@ -33,14 +34,9 @@ class Output(NamedTuple):
     sign: Sign
 
 
-@contextlib.contextmanager
-def tree(path: str) -> Iterator[int]:
+def tree(path: str) -> ContextManager[int]:
     """A descriptor of the folder at PATH."""
-    fd = os.open(path, _FOLDER)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+    return descriptor(path, _FOLDER)
 
 
 def opened(top: int, path: str) -> Output:

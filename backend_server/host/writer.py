@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
 from backend_server.host import command, files
-from backend_server.host.folder import parent_of
+from backend_server.host.folder import descriptor, parent_of
 from backend_server.host.reader import PENDING, UNNOTICED_BY, HostReader
 from backend_server.text import acl
 from backend_server.text.errors import CommandFailed
 
 
 _DEADLINE_S = 600
+_LOOK = os.O_RDONLY | os.O_NONBLOCK
 
 
 class Host(HostReader):
@@ -99,7 +100,7 @@ class Host(HostReader):
     def pinned(self, path: str) -> Iterator[str]:
         """A path for a program that means what is at PATH now, whatever is moved there later."""
         at = parent_of(str(self.root), path, make=False)
-        with at as (folder, name), _opened(folder, name) as fd:
+        with at as (folder, name), descriptor(name, _LOOK, folder) as fd:
             yield f"/proc/{os.getpid()}/fd/{fd}"
 
     def set_access(self, path: str, mode: int, owner: str, group: str) -> None:
@@ -110,14 +111,14 @@ class Host(HostReader):
     def set_mode(self, path: str, mode: int) -> None:
         """What is at PATH, which is no link, has this mode, whoever owns it."""
         at = parent_of(str(self.root), path, make=False)
-        with at as (folder, name), _opened(folder, name) as fd:
+        with at as (folder, name), descriptor(name, _LOOK, folder) as fd:
             os.fchmod(fd, mode)
 
     def clear_set_id(self, path: str, owner: int) -> None:
         """The file at PATH makes nobody somebody else; one of another owner is left alone."""
         at = parent_of(str(self.root), path, make=False)
         # Neither a socket nor somebody's lease keeps from it what is only pointed at.
-        with at as (folder, name), _opened(folder, name, os.O_PATH) as fd:
+        with at as (folder, name), descriptor(name, os.O_PATH, folder) as fd:
             found = os.fstat(fd)
             if found.st_uid == owner and not stat.S_ISLNK(found.st_mode):
                 mode = stat.S_IMODE(found.st_mode) & ~0o6000
@@ -140,7 +141,7 @@ class Host(HostReader):
     def _set_access(
         self, folder: int, name: str, mode: int, owner: str, group: str
     ) -> None:
-        with _opened(folder, name) as fd:
+        with descriptor(name, _LOOK, folder) as fd:
             # chown first: it clears setuid and setgid, which the mode may contain.
             os.fchown(fd, *self._ids(owner, group))
             os.fchmod(fd, mode)
@@ -156,20 +157,9 @@ class Host(HostReader):
         return user.uid, entry.gid
 
 
-@contextlib.contextmanager
-def _opened(
-    folder: int, name: str, how: int = os.O_RDONLY | os.O_NONBLOCK
-) -> Iterator[int]:
-    fd = os.open(name, how | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
 def _forget_acls(folder: int, name: str) -> None:
     """A new directory has nothing but its mode, whatever the one it is in would hand down."""
-    with _opened(folder, name) as fd:
+    with descriptor(name, _LOOK, folder) as fd:
         for kind in (acl.ACCESS, acl.DEFAULT):
             try:
                 os.removexattr(fd, kind)

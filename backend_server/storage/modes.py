@@ -9,7 +9,7 @@ import time
 from typing import Container, Dict, Iterator, Mapping, NamedTuple, TypeVar
 
 from backend_server.engine.lock import only_run
-from backend_server.host.folder import parent_of
+from backend_server.host.folder import descriptor, parent_of
 from backend_server.host.writer import Host
 from backend_server.storage.component import (
     HIGH_FOLDERS,
@@ -34,7 +34,7 @@ _SIGNS = ("", _METADATA, f"{_METADATA}/{_MANIFEST}", _MANIFEST)
 # A clock that ticks some hundred times a second gives two changes the same time.
 _TOO_RECENT_NS = 2 * 10**9
 
-_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST = os.O_RDONLY | os.O_DIRECTORY
 
 T = TypeVar("T")
 Seen = Dict[str, str]
@@ -153,10 +153,9 @@ def _opened(host: Host, path: str) -> Iterator[int]:
         try:
             at = parent_of(str(host.root), path, make=False)
             folder, name = stack.enter_context(at)
-            fd = os.open(name, _LIST, dir_fd=folder)
+            fd = stack.enter_context(descriptor(name, _LIST, folder))
         except (FileNotFoundError, NotADirectoryError):
             return
-        stack.callback(os.close, fd)
         yield fd
 
 

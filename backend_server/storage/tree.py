@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass
 from typing import Mapping
 
+from backend_server.host.folder import descriptor
 from backend_server.text import acl
 from backend_server.text.acl import ACCESS, DEFAULT, Acl
 from backend_server.text.frozen import Frozen
@@ -19,7 +20,6 @@ from backend_server.text.frozen import Frozen
 
 # O_PATH: a pipe does not block and a device does nothing when it is only looked at.
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 200  # each level holds two descriptors, and a process has 1024
 _NOTHING_INSIDE: Mapping[str, Rule] = {}
 
@@ -105,12 +105,9 @@ class Walk:
     def _below(
         self, fd: int, rule: Rule, inside: Mapping[str, Rule], depth: int
     ) -> None:
-        listed = os.open(".", _LIST, dir_fd=fd)
-        try:
+        with descriptor(".", os.O_RDONLY | os.O_DIRECTORY, fd) as listed:
             for name in os.listdir(listed):
                 self.settle(listed, name, inside.get(name, rule), depth=depth)
-        finally:
-            os.close(listed)
 
     def _is_plain(self, found: os.stat_result, folder: int, name: str) -> bool:
         """A directory, or a file that has this one name and makes nobody somebody else.
