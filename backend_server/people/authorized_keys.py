@@ -7,6 +7,7 @@ from backend_server.engine.resource import Resource
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.resources import Directory
 from backend_server.resources.file import access
 from backend_server.text.change import Changes, compare
 from backend_server.text.errors import Refused
@@ -85,37 +86,24 @@ class AuthorizedKeys(_KeyFile):
             )
 
 
-class OnlyTheseKeys(Resource):
+class OnlyTheseKeys(Directory):
     """The folder of keys is root's, and has files for nobody but these accounts."""
 
-    folder: str
-    users: frozenset[str]
-    mode: int = 0o755
-    owner: str = "root"
-    group: str = "root"
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.folder,)
-
-    def holds_others(self) -> bool:
-        return True
+    users: frozenset[str] = frozenset()
 
     def check(self, host: HostReader) -> Changes:
-        found = host.stat(self.folder)
-        changes = access(host, found, self.owner, self.group, self.mode)
-        strangers = frozenset(host.names(self.folder)) - self.users
+        strangers = compare(users=(self.users | self._others(host), self.users))
         if strangers:
-            changes += compare(users=(self.users | strangers, self.users))
-        if changes:
-            host.refuse_unreachable(self.folder)
-        return changes
+            host.refuse_unreachable(self.path)
+        return super().check(host) + strangers
 
     def apply(self, host: Host, changes: Changes) -> None:
-        if host.stat(self.folder) is None:
-            host.make_directory(self.folder, self.mode, self.owner, self.group)
-        host.set_access(self.folder, self.mode, self.owner, self.group)
-        for name in frozenset(host.names(self.folder)) - self.users:
-            host.remove(f"{self.folder}/{name}")
+        super().apply(host, changes)
+        for name in self._others(host):
+            host.remove(f"{self.path}/{name}")
+
+    def _others(self, host: HostReader) -> frozenset[str]:
+        return frozenset(host.names(self.path)) - self.users
 
 
 class NoOtherKeys(_KeyFile):

@@ -70,7 +70,7 @@ def keys(site: Site) -> Iterator[Resource]:
     """Needs neither network nor packages; whose name is off every roster has no file."""
     have = [name for name, found in (*site.github.items(), *site.keys.items()) if found]
     people = sorted(everybody(site.people).intersection(have))
-    yield OnlyTheseKeys(KEY_FOLDER, frozenset(people))
+    yield OnlyTheseKeys(KEY_FOLDER, users=frozenset(people))
     for name in people:
         yield AuthorizedKeys(name, site.keys.get(name, ()), site.github.get(name, ()))
 

@@ -115,7 +115,7 @@ GRACES = Key(
     "ssh-ed25519",
     "AAAAC3NzaC1lZDI1NTE5AAAAID9nVT1XWkWJFr8b+O94RDOsyypt/Hrk5joP5yPmLGvN",
 )
-KEY_FOLDER = OnlyTheseKeys(KEYS, frozenset({"ada"}))
+KEY_FOLDER = OnlyTheseKeys(KEYS, users=frozenset({"ada"}))
 
 REVOKED = File(
     revoked.LIST,
