@@ -27,17 +27,17 @@ class Site(Frozen):
 
     backend: Backend
     release: Release
-    checkout: str  # where this tool's files are on the host
     people: Mapping[str, Entries]  # by roster; those whose time is over are left out
     keys: Mapping[str, Keys]  # by person, of those who have a file in keys/
-    github: Mapping[str, Keys]  # by person: the keys from there that are accepted here
-    packages: Mapping[str, frozenset[str]]  # by list: core, extra, purge
     hosts: str  # lines of hosts(5)
-    mirror: str  # URL before the archive's path; empty: the host's own sources
-    security_mirror: str
-    etc: Mapping[str, str]  # files installed as they are, by absolute path
-    images: Mapping[str, str]  # digest by service, of the backend's images.lock
-    service_env: str  # what is different in the services' environment here
+    github: Mapping[str, Keys] = {}  # by person: keys from there that are accepted here
+    checkout: str = ""  # where this tool's files are on the host
+    packages: Mapping[str, frozenset[str]] = {}  # by list: core, extra, purge
+    mirror: str = ""  # URL before the archive's path; empty: the host's own sources
+    security_mirror: str = ""
+    etc: Mapping[str, str] = {}  # files installed as they are, by absolute path
+    images: Mapping[str, str] = {}  # digest by service, of the backend's images.lock
+    service_env: str = ""  # what is different in the services' environment here
     entry: str = ""  # what backend_server/entry.py says
     services: tuple[Service, ...] = ()  # what runs in containers; run/ knows which
 
@@ -79,7 +79,6 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
         checkout=str(checkout),
         people=people,
         keys=keys_of,
-        github={},
         packages=packages,
         hosts="".join(line + "\n" for line in hosts.splitlines()),
         mirror=mirrors[0],

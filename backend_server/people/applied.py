@@ -57,18 +57,4 @@ def read(host: HostReader, backend: Backend) -> Site | None:
             f"{RECORD} cannot be read; wanted what the last run acted on",
             hint="run manage.sh: it writes the file anew",
         ) from None
-    return Site(
-        backend=backend,
-        release=release,
-        checkout="",
-        people=people,
-        keys=keys,
-        github={},
-        packages={},
-        hosts=hosts,
-        mirror="",
-        security_mirror="",
-        etc={},
-        images={},
-        service_env="",
-    )
+    return Site(backend, release, people, keys, hosts)
