@@ -10,6 +10,7 @@ from backend_server.host import dockerd
 from backend_server.host.asking import Asking, Directory
 from backend_server.host.looking import Looking
 from backend_server.text.change import Changes
+from backend_server.text.errors import Refused
 from backend_server.text.parsers import (
     GroupEntry,
     PackageState,
@@ -109,6 +110,16 @@ class HostReader(Looking, Asking):
             names = sorted({name, *self.watched_names} - here.keys())
             found.update(self._ask_directory(kind, names))
         return found[name]
+
+    def refuse_known_elsewhere(self, kind: Directory, name: str) -> None:
+        """Raise Refused where our new account or group would have a namesake, as in sssd or LDAP."""
+        if self.known_elsewhere(kind, name):
+            raise Refused(
+                f"{name} is not in /etc/{kind}, but another source has that name, or does "
+                "not answer; wanted a name that is nobody's yet",
+                hint=f"getent {kind} {name}; /etc/nsswitch.conf says which sources there "
+                "are; take the name off the roster, or out of that source",
+            )
 
     def has_directory(self) -> bool:
         """Whether people also come from a source that may be away for a while, such as sssd."""

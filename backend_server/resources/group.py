@@ -6,7 +6,6 @@ import contextlib
 
 from backend_server.engine.resource import Resource
 from backend_server.host import revoked
-from backend_server.host.elsewhere import refuse_known_elsewhere
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text import networks
@@ -35,7 +34,7 @@ class Group(Resource):
         found = host.groups().get(self.name)
         if found is None:
             self._refuse_taken_gid(host)
-            refuse_known_elsewhere(host, "group", self.name)
+            host.refuse_known_elsewhere("group", self.name)
             return compare(name=(None, self.name), gid=(None, self.gid))
         if self.gid not in (None, found.gid):
             # groupmod renumbers the group but not its files, which nobody would own.

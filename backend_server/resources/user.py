@@ -7,7 +7,6 @@ from datetime import date, timedelta
 
 from backend_server.engine.resource import Resource
 from backend_server.host import revoked
-from backend_server.host.elsewhere import refuse_known_elsewhere
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare, octal
@@ -54,14 +53,16 @@ class User(Resource):
 
     def check(self, host: HostReader) -> Changes:
         found = host.users().get(self.name)
+        if found:
+            self._refuse_somebody_else(found)
         home = host.stat(self.home)
+        if home and home.st_uid != (found.uid if found else self.uid):
+            self._refuse_home(host, home.st_uid)
         if found is None:
-            if home and home.st_uid != self.uid:
-                self._refuse_home(host, home.st_uid)
             self._refuse_taken(host)
-            refuse_known_elsewhere(host, "passwd", self.name)
+            host.refuse_known_elsewhere("passwd", self.name)
             if self.name not in host.groups():
-                refuse_known_elsewhere(host, "group", self.name)
+                host.refuse_known_elsewhere("group", self.name)
             return compare(
                 name=(None, self.name),
                 uid=(None, self.uid),
@@ -71,9 +72,6 @@ class User(Resource):
                 home_mode=(None, octal(self.home_mode)),
                 expires=(None, self.expires),
             )
-        self._refuse_somebody_else(found)
-        if home and home.st_uid != found.uid:
-            self._refuse_home(host, home.st_uid)
         mode = home and octal(stat.S_IMODE(home.st_mode))
         adopted = self.marker and self.name in host.members(self.marker)
         return compare(
