@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Iterator
-
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -51,17 +49,12 @@ class PamProfile(Resource):
 
     def apply(self, host: Host, changes: Changes) -> None:
         (module,) = (word for word in self.line.split() if word.endswith(".so"))
-        if not any(host.stat(f"{folder}/{module}") for folder in _module_folders(host)):
+        # Of this machine's kind: /lib/x86_64-linux-gnu, say.
+        libraries = [name for name in host.names("/lib") if "-linux-gnu" in name]
+        if not any(host.stat(f"/lib/{n}/security/{module}") for n in libraries):
             raise UserError(
                 f"{module} is not on this host, and {self} would refuse everybody",
                 hint="apt-get update && apt-get install libpam-modules, then run this again",
             )
         host.write(self._path, self.text, 0o644)
         host.run("pam-auth-update", "--package", "--enable", self.name)
-
-
-def _module_folders(host: HostReader) -> Iterator[str]:
-    """Where PAM's modules are: /lib/x86_64-linux-gnu/security, or of another machine."""
-    for name in host.names("/lib"):
-        if "-linux-gnu" in name:
-            yield f"/lib/{name}/security"
