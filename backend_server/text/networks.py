@@ -82,14 +82,12 @@ def family(address: str) -> str:
 
 
 def is_ipv4(text: str) -> bool:
-    with contextlib.suppress(OSError, UnicodeEncodeError):
-        return bool(socket.inet_pton(socket.AF_INET, text))
-    return False
+    return is_address(text, socket.AF_INET)
 
 
-def is_address(text: str) -> bool:
-    """Whether this is an address, of either kind."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):
+def is_address(text: str, *families: int) -> bool:
+    """Whether this is an address of one of these kinds, or of either."""
+    for family in families or (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, UnicodeEncodeError):
             return bool(socket.inet_pton(family, text))
     return False
