@@ -11,7 +11,7 @@ from typing import Callable, Mapping
 from backend_server.checkout import env, images, keys, rosters, settings
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.keys import Keys
-from backend_server.checkout.rosters import Entries, Entry
+from backend_server.checkout.rosters import Entries, Entry, People
 from backend_server.checkout.service import Service
 from backend_server.text import networks
 from backend_server.text.errors import Refused
@@ -27,7 +27,7 @@ class Site(Frozen):
 
     backend: Backend
     release: Release
-    people: Mapping[str, Entries]  # by roster; those whose time is over are left out
+    people: People  # by roster; those whose time is over are left out
     keys: Mapping[str, Keys]  # by person, of those who have a file in keys/
     hosts: str  # lines of hosts(5)
     github: Mapping[str, Keys] = {}  # by person: keys from there that are accepted here
@@ -131,14 +131,12 @@ def last_days(site: Site) -> Mapping[str, date | None]:
     }
 
 
-def only(
-    people: Mapping[str, Entries], stays: Callable[[Entry], bool]
-) -> Mapping[str, Entries]:
+def only(people: People, stays: Callable[[Entry], bool]) -> People:
     """The same rosters, with these entries alone."""
     return {name: tuple(filter(stays, entries)) for name, entries in people.items()}
 
 
-def everybody(people: Mapping[str, Entries]) -> frozenset[str]:
+def everybody(people: People) -> frozenset[str]:
     """The names on all of these rosters."""
     return frozenset(e.name for entries in people.values() for e in entries)
 
@@ -150,7 +148,7 @@ def roster_path(backend: str, roster: str) -> str:
 
 def _people(
     backend: Backend, checkout: Path, today: date, problems: list[Problem]
-) -> Mapping[str, Entries]:
+) -> People:
     people = {}
     for role in ROLES:
         if role.roster in backend.rosters:
@@ -178,7 +176,7 @@ def _managed_elsewhere(backend: Backend, roster: str, checkout: Path) -> list[Pr
 
 
 def _keys(
-    checkout: Path, people: Mapping[str, Entries], problems: list[Problem]
+    checkout: Path, people: People, problems: list[Problem]
 ) -> Mapping[str, Keys]:
     """Only of people on a roster here; a person's keys on another backend are its business."""
     found = {}

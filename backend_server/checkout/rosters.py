@@ -42,6 +42,7 @@ class Entry(Frozen):
 
 
 Entries = Tuple[Entry, ...]
+People = Mapping[str, Entries]  # by roster
 
 
 def parse(source: str, content: bytes) -> tuple[Entries, Problems]:
@@ -65,7 +66,7 @@ def parse(source: str, content: bytes) -> tuple[Entries, Problems]:
     return tuple(good), tuple(problems)
 
 
-def check(rosters: Mapping[str, Entries]) -> Problems:
+def check(rosters: People) -> Problems:
     """What is wrong between entries; a person on several rosters is spelled alike."""
     return tuple(_clashes(entry for entries in rosters.values() for entry in entries))
 

@@ -33,7 +33,8 @@ def asked(site: Site, host: HostReader) -> Verdict:
     names = everybody(site.people)
     answers = github.ask(site.backend.github, names, parse_hosts(site.hosts))
     shut = revoked.fingerprints(host)
-    known = Known(site.keys, shut, names & _strangers(host))
+    strangers = host.users().keys() - host.members(MARKER)  # not ours, or not yet
+    known = Known(site.keys, shut, names & strangers)
     before = held.read(host)
     new = {key for answer in answers.values() for key in answer.keys}
     new -= {key for found in before.values() for key in found.keys}
@@ -45,11 +46,6 @@ def with_keys(site: Site, verdict: Verdict, shut: frozenset[str]) -> Site:
     """The same place, where these keys from GitHub open their accounts, save those shut."""
     found = {name: without(keys, shut) for name, (keys, _) in verdict.held.items()}
     return site._replace(github=found)
-
-
-def _strangers(host: HostReader) -> frozenset[str]:
-    """Accounts that are not ours, or not yet."""
-    return frozenset(host.users()) - host.members(MARKER)
 
 
 def _read_alike(

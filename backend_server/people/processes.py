@@ -104,9 +104,8 @@ def _kill_as(uid: int, found: Processes) -> None:
     """
     taken = frozenset().union(*(process.uids for process in found.values()))
     nobody = next(number for number in range(65533, 0, -1) if number not in taken)
-    with contextlib.suppress(
-        BlockingIOError
-    ):  # no process is free, until some have ended
+    # No process may be free, until some have ended.
+    with contextlib.suppress(BlockingIOError):
         child = os.fork()
         if child == 0:
             try:

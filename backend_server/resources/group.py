@@ -135,16 +135,14 @@ class RootEquivalent(Resource):
             return ()
         _refuse_primary(self.group, self.users | self.provider, host)
         found = self._people(host)
-        strangers = found - self.users - self._ours(found, host)
-        strangers = frozenset(n for n in strangers if _is_somebody(n, host))
-        if strangers:
-            name = min(strangers)
-            raise Refused(
-                f"{name} is in group {self.group}, which is as good as root, and is "
-                "neither on a roster nor a provider account",
-                hint=f"gpasswd --delete {name} {self.group}, or add {name} to "
-                "provider_accounts in the backend's backend.py",
-            )
+        for name in sorted(found - self.users - self._ours(found, host)):
+            if _is_somebody(name, host):
+                raise Refused(
+                    f"{name} is in group {self.group}, which is as good as root, and is "
+                    "neither on a roster nor a provider account",
+                    hint=f"gpasswd --delete {name} {self.group}, or add {name} to "
+                    "provider_accounts in the backend's backend.py",
+                )
         return compare(users=(found, self.users)) if found != self.users else ()
 
     def apply(self, host: Host, changes: Changes) -> None:

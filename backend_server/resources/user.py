@@ -11,7 +11,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare, octal
 from backend_server.text.errors import Refused
-from backend_server.text.parsers import FIRST_PERSON, PasswdEntry
+from backend_server.text.parsers import FIRST_PERSON, PasswdEntry, ShadowEntry
 from backend_server.text.releases import of_host
 
 
@@ -73,14 +73,16 @@ class User(Resource):
                 expires=(None, self.expires),
             )
         mode = home and octal(stat.S_IMODE(home.st_mode))
+        shadow = host.shadow().get(self.name)
+        open_ = shadow is not None and not shadow.password
         adopted = self.marker and self.name in host.members(self.marker)
         return compare(
             marker=(self.marker if adopted else None, self.marker),
             comment=(found.comment, self.comment),
             shell=(found.shell, self.shell),
             home_mode=(mode, octal(self.home_mode)),
-            passwordless=(_is_open(host, self.name), self.passwordless),
-            expires=(_expiry(host, self.name), self._until(host)),
+            passwordless=(open_, self.passwordless),
+            expires=(_expiry(shadow), self._until(host)),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -181,13 +183,7 @@ class User(Resource):
             )
 
 
-def _is_open(host: HostReader, name: str) -> bool:
-    shadow = host.shadow().get(name)
-    return shadow is not None and not shadow.password
-
-
-def _expiry(host: HostReader, name: str) -> str:
-    shadow = host.shadow().get(name)
+def _expiry(shadow: ShadowEntry | None) -> str:
     if shadow is None or shadow.expires is None:
         return _NEVER
     try:
