@@ -133,10 +133,12 @@ def test_a_mirror_is_an_https_address_or_empty_and_there_are_two_or_none(
 
 
 @pytest.mark.parametrize(
-    "line", ["999.1.1.1 a", BEGIN.strip(), END.strip(), "1.2.3 a", ":::: a", "::2"]
+    "line",
+    ["999.1.1.1 a", BEGIN.strip(), END.strip(), "1.2.3 a", ":::: a", "::2", "\udce9 a"],
 )
 def test_hosts_that_are_none(checkout, line):
-    (checkout / "test/hosts").write_text(f"::1 a\n{line}\n")
+    text = f"::1 a\n{line}\n".encode("utf-8", "surrogateescape")
+    (checkout / "test/hosts").write_bytes(text)
     assert [p.partition(": ")[0] for p in problems(checkout)] == ["test/hosts:2"]
 
 
