@@ -11,25 +11,12 @@ from backend_server.text.change import counted
 
 PUT_AWAY = "/var/lib/opensafely/leavers"  # for root to look at, a folder for each
 
-_LINGER = "/var/lib/systemd/linger"
-_CRONTABS = "/var/spool/cron/crontabs"
+CRONTABS = "/var/spool/cron/crontabs"
 _AT_JOBS = "/var/spool/cron/atjobs"
 
 
-def lingers(host: HostReader, name: str) -> str:
-    return "lingering" if host.stat(f"{_LINGER}/{name}") else ""
-
-
-def end_linger(host: Host, name: str) -> None:
-    host.remove(f"{_LINGER}/{name}")  # which is all that logind goes by
-
-
-def crontab(host: HostReader, name: str) -> str:
-    return "a crontab" if host.stat(f"{_CRONTABS}/{name}") else ""
-
-
 def put_crontab_away(host: Host, name: str) -> None:
-    _put_away(host, name, f"{_CRONTABS}/{name}", "crontab")
+    _put_away(host, name, f"{CRONTABS}/{name}", "crontab")
 
 
 def at_jobs(host: HostReader, name: str) -> str:

@@ -21,6 +21,7 @@ from backend_server.text.roles import MARKER
 
 
 _ASK_S = 10
+_LINGER = "/var/lib/systemd/linger"  # which is all that logind goes by
 _SOCKETS = "/run/xrdp/sockdir"  # from 0.10 on with a folder for each uid
 _LEFT = (
     ("/tmp/.X11-unix", "X[0-9]+"),
@@ -29,12 +30,16 @@ _LEFT = (
 )
 
 
+Look = Callable[[HostReader, str], str]
+Act = Callable[[Host, str], None]
+
+
 class Door(NamedTuple):
     """`still_open` says what is open in a few words, "" when nothing is."""
 
     name: str
-    still_open: Callable[[HostReader, str], str]
-    shut: Callable[[Host, str], None]
+    still_open: Look
+    shut: Act
 
 
 def open_doors(host: HostReader, *names: str) -> frozenset[str]:
@@ -116,22 +121,19 @@ def _forget_password(host: Host, name: str) -> None:
         own_lines.shut(host, name)
 
 
-def _second_factor(host: HostReader, name: str) -> str:
-    return "a second factor" if host.stat(f"{SECRETS}/{name}") else ""
+def _there(folder: str, what: str) -> Look:
+    """Open by what is in FOLDER under the account's name, as `_gone` shuts it."""
+    return lambda host, name: what if host.stat(f"{folder}/{name}") else ""
 
 
-def _forget_second_factor(host: Host, name: str) -> None:
-    host.remove(f"{SECRETS}/{name}")
+def _gone(folder: str) -> Act:
+    return lambda host, name: host.remove(f"{folder}/{name}")
 
 
 def _keys(host: HostReader, name: str) -> str:
     path = f"{KEYS}/{name}"
     keys = in_text(host.read(path) or "")
     return counted(len(keys), "key") if host.stat(path) else ""
-
-
-def _remove_keys(host: Host, name: str) -> None:
-    host.remove(f"{KEYS}/{name}")
 
 
 def _groups_to_leave(host: HostReader, name: str) -> list[str]:
@@ -192,10 +194,6 @@ def _free_displays(host: Host, uid: int) -> None:
                     host.remove(f"{folder}/{name}")
 
 
-def _unlooked(host: HostReader, name: str) -> str:
-    return "files not looked through" if host.stat(f"{LOST}/{name}") else ""
-
-
 def look_through(host: Host, name: str) -> None:
     """What makes others them, or of a group of theirs, does not any more. Once is enough."""
     found = owned.files(host, name)
@@ -223,12 +221,12 @@ def _ask(host: Host, *argv: str) -> None:
 DOORS = (
     Door("expiry", _expiry, _expire),
     Door("password", _password, _forget_password),
-    Door("second factor", _second_factor, _forget_second_factor),
-    Door("keys", _keys, _remove_keys),
+    Door("second factor", _there(SECRETS, "a second factor"), _gone(SECRETS)),
+    Door("keys", _keys, _gone(KEYS)),
     Door("groups", _groups, _leave_groups),
-    Door("linger", crontabs.lingers, crontabs.end_linger),
-    Door("crontab", crontabs.crontab, crontabs.put_crontab_away),
+    Door("linger", _there(_LINGER, "lingering"), _gone(_LINGER)),
+    Door("crontab", _there(crontabs.CRONTABS, "a crontab"), crontabs.put_crontab_away),
     Door("at", crontabs.at_jobs, crontabs.put_at_jobs_away),
     Door("sessions", _sessions, _end_sessions),
-    Door("set-id files", _unlooked, look_through),
+    Door("set-id files", _there(LOST, "files not looked through"), look_through),
 )

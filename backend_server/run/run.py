@@ -173,9 +173,8 @@ class Run:
     def last_line(self, what: str) -> str:
         took = time.monotonic() - self.started
         seconds = f"{took:.1f}" if took >= 1 else f"{took:.2f}"
-        dirty = (
-            "" if self.context.get("clean", True) else ", checkout has local changes"
-        )
+        clean = self.context.get("clean", True)
+        dirty = "" if clean else ", checkout has local changes"
         return f"{what}: {report.totals(self.outcomes)} ({seconds} s){dirty}"
 
 
