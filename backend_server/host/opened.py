@@ -14,8 +14,8 @@ from backend_server.text.errors import UserError
 
 
 # O_PATH: a pipe does not block and a device does nothing when it is only looked at.
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOK = os.O_PATH
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _READ = os.O_RDONLY | os.O_CLOEXEC
 AT_ONCE = 1 << 20
 
@@ -65,13 +65,11 @@ def step(
 ) -> int:
     """A descriptor of NAME in FOLDER for as long as STACK lasts; NotPlain where a link is."""
     try:
-        fd = os.open(name, flags, dir_fd=folder)
+        return stack.enter_context(descriptor(name, flags, folder))
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             raise NotPlain("is reached through a link or a file") from None
         raise
-    stack.callback(os.close, fd)
-    return fd
 
 
 def sign(found: os.stat_result) -> Sign:

@@ -132,12 +132,11 @@ def _signs(fd: int, area: str, name: str) -> Signs | None:
     looks = [_look(fd, os.path.join(name, sign)) for sign in _SIGNS]
     if looks[0] is None:
         return None
-    there = [found for found in looks if found]
     state = " ".join(
         f"{found.st_ino}:{found.st_mtime_ns}:{found.st_size}" if found else "-"
         for found in looks
     )
-    newest = max(found.st_mtime_ns for found in there)
+    newest = max(found.st_mtime_ns for found in looks if found)
     return Signs(f"{area} {looks[0].st_ino}", state, newest)
 
 

@@ -18,8 +18,6 @@ from backend_server.text.acl import ACCESS, DEFAULT, Acl
 from backend_server.text.frozen import Frozen
 
 
-# O_PATH: a pipe does not block and a device does nothing when it is only looked at.
-_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 200  # each level holds two descriptors, and a process has 1024
 _NOTHING_INSIDE: Mapping[str, Rule] = {}
 
@@ -81,26 +79,19 @@ class Walk:
             return
         self.counts.seen += 1
         try:
-            fd = os.open(name, _LOOK, dir_fd=folder)
+            # O_PATH: a pipe does not block and a device does nothing when only looked at.
+            with descriptor(name, os.O_PATH, folder) as fd:
+                found = os.fstat(fd)
+                if depth > _DEEPEST or not self._is_plain(found, folder, name):
+                    self.counts.left += 1
+                    return
+                self._give(fd, found, rule)
+                if stat.S_ISDIR(found.st_mode):
+                    self._below(fd, rule, inside, depth + 1)
         except FileNotFoundError:  # renamed or removed since it was listed
-            return
-        except OSError:
-            self.counts.failed += 1
-            return
-        try:
-            found = os.fstat(fd)
-            if depth > _DEEPEST or not self._is_plain(found, folder, name):
-                self.counts.left += 1
-                return
-            self._give(fd, found, rule)
-            if stat.S_ISDIR(found.st_mode):
-                self._below(fd, rule, inside, depth + 1)
-        except FileNotFoundError:
             pass
         except OSError:
             self.counts.failed += 1
-        finally:
-            os.close(fd)
 
     def _below(
         self, fd: int, rule: Rule, inside: Mapping[str, Rule], depth: int
