@@ -249,12 +249,11 @@ class Asking:
         environment: Mapping[str, str] | None = None,
     ) -> command.Output:
         process = self._begun.pop(argv, None)
-        if process:
-            return command.answer(process, argv, deadline_s=deadline_s)
-        self.programs.append(argv)
-        return command.run(
-            argv, stdin=stdin, deadline_s=deadline_s, environment=environment
-        )
+        if process is None:
+            self.programs.append(argv)
+            hears = bool(stdin)
+            process = command.start(argv, hears=hears, environment=environment)
+        return command.answer(process, argv, stdin=stdin, deadline_s=deadline_s)
 
 
 def _git_status(checkout: str) -> tuple[str, ...]:
