@@ -51,11 +51,10 @@ class Frozen:
     def _replace(self: F, **changes: Any) -> F:
         return type(self)(**{**vars(self), **changes})
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, *value: object) -> None:
         raise AttributeError(f"{type(self).__name__} never changes: {name}")
 
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} never changes: {name}")
+    __delattr__ = __setattr__
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
