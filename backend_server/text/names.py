@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 
 # GitHub allows 39, but utmp and useradd on Ubuntu stop at 32.
 MAX_LENGTH = 32
 
 # GitHub's rule, narrower than useradd's: no "+x", no "~x", no dot, slash or colon.
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
-_HEX = frozenset("0123456789abcdef")
-_OCTAL = frozenset("01234567")
+# A bare prefix counts, since C reads it as 0.
+_NUMBER = re.compile("0x[0-9a-f]*|0o[0-7]*|[0-9]+")
 
 # A person with one of these names would be, or would one day collide with, somebody
 # else: useradd makes a group of the same name, so groups count as much as users.
@@ -59,12 +61,9 @@ def problem(name: str) -> str | None:
 def _spelling(name: str) -> str | None:
     if not name:
         return "is empty; a name has 1 to 32 characters"
-    for character in name:
-        if character not in _ALLOWED:
-            shown = ascii(character)
-            return (
-                f"contains {shown}; only ASCII letters, digits and hyphens may be used"
-            )
+    odd = [ascii(character) for character in name if character not in _ALLOWED]
+    if odd:
+        return f"contains {odd[0]}; only ASCII letters, digits and hyphens may be used"
     if name[0] == "-" or name[-1] == "-":
         return "begins or ends with a hyphen; a hyphen stands between letters or digits"
     if "--" in name:
@@ -76,18 +75,9 @@ def _spelling(name: str) -> str | None:
 
 def _meaning(name: str) -> str | None:
     lower = name.lower()
-    if _is_number(lower):
+    if _NUMBER.fullmatch(lower):
         # `id 1000` and `chown 0x10` would mean a uid, and newer useradd refuses both.
         return "is a number; a name needs something that cannot be read as a uid"
     if lower in RESERVED or lower.startswith(RESERVED_PREFIXES):
         return "is reserved for the system; an account needs a name of its own"
     return None
-
-
-def _is_number(lower: str) -> bool:
-    """Decimal, 0x… or 0o…; a bare prefix counts, since C reads it as 0."""
-    if lower.startswith("0x"):
-        return _HEX.issuperset(lower[2:])
-    if lower.startswith("0o"):
-        return _OCTAL.issuperset(lower[2:])
-    return lower.isdigit()
