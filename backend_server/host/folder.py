@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import Iterator
+from typing import Iterator, Tuple
 
 from backend_server.text.errors import Refused
 
@@ -13,9 +13,11 @@ from backend_server.text.errors import Refused
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS_AT_MOST = 40  # as the kernel does it, path_resolution(7)
 
+Parent = Tuple[int, str]  # of a path: a directory's descriptor, and the last name
+
 
 @contextlib.contextmanager
-def parent_of(root: str, path: str, *, make: bool) -> Iterator[tuple[int, str]]:
+def parent_of(root: str, path: str, *, make: bool) -> Iterator[Parent]:
     """A descriptor of the directory that holds PATH, and PATH's last name.
 
     Missing directories are made root's, 0755, when `make` is true. A link on the way is

@@ -6,9 +6,9 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import Callable, Iterator, NamedTuple, TypeVar
+from typing import Callable, ContextManager, Iterator, NamedTuple, TypeVar
 
-from backend_server.host.folder import parent_of
+from backend_server.host.folder import Parent, parent_of
 from backend_server.text import acl
 from backend_server.text.acl import Acl
 
@@ -76,13 +76,7 @@ class Looking:
 
     def acl(self, path: str, kind: str) -> Acl:
         """The access control list at PATH; empty where the mode alone decides."""
-        try:
-            value = os.getxattr(self._prefix + path, kind, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in _NO_ACL:
-                raise
-            return frozenset()
-        return acl.decode(value)
+        return acl_at(self._prefix + path, kind, follow=False)
 
     def keeps_acls(self, path: str) -> bool:
         """Whether the file system that PATH is on, or would be on, has such lists."""
@@ -115,8 +109,12 @@ class Looking:
     def refuse_unreachable(self, path: str) -> None:
         """Raise Refused where a write to PATH would be: something on the way is in the way."""
         missing = contextlib.suppress(FileNotFoundError)  # what is missing will be made
-        with missing, parent_of(str(self.root), path, make=False):
+        with missing, self.parent(path):
             pass
+
+    def parent(self, path: str, *, make: bool = False) -> ContextManager[Parent]:
+        """See parent_of."""
+        return parent_of(str(self.root), path, make=make)
 
     def parsed(self, path: str, parse: Callable[[str], T]) -> T:
         """PATH parsed, once for as long as the file stays the same; a missing file is empty."""
@@ -142,3 +140,13 @@ class Looking:
         finally:
             self._looks_once = False
             self._seen.clear()
+
+
+def acl_at(path: str, kind: str, *, follow: bool) -> Acl:
+    """The list of whatever is there; with `follow`, of what a link leads to."""
+    try:
+        return acl.decode(os.getxattr(path, kind, follow_symlinks=follow))
+    except OSError as error:
+        if error.errno not in _NO_ACL:
+            raise
+        return frozenset()

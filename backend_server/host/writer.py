@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
 from backend_server.host import command, files
-from backend_server.host.folder import descriptor, parent_of
+from backend_server.host.folder import descriptor
 from backend_server.host.reader import PENDING, UNNOTICED_BY, HostReader
 from backend_server.text import acl
 from backend_server.text.errors import CommandFailed
@@ -84,13 +84,13 @@ class Host(HostReader):
     def remove(self, path: str) -> None:
         """No file or link is at PATH."""
         self._forget_answers()
-        with parent_of(str(self.root), path, make=False) as (folder, name):
+        with self.parent(path) as (folder, name):
             os.unlink(name, dir_fd=folder)
             os.fsync(folder)
 
     def make_directory(self, path: str, mode: int, owner: str, group: str) -> None:
         """A directory is at PATH, closed to others until owner and mode are right."""
-        with parent_of(str(self.root), path, make=True) as (folder, name):
+        with self.parent(path, make=True) as (folder, name):
             os.mkdir(name, 0o700, dir_fd=folder)
             _forget_acls(folder, name)
             self._set_access(folder, name, mode, owner, group)
@@ -99,26 +99,23 @@ class Host(HostReader):
     @contextlib.contextmanager
     def pinned(self, path: str) -> Iterator[str]:
         """A path for a program that means what is at PATH now, whatever is moved there later."""
-        at = parent_of(str(self.root), path, make=False)
-        with at as (folder, name), descriptor(name, _LOOK, folder) as fd:
+        with self.parent(path) as (folder, name), descriptor(name, _LOOK, folder) as fd:
             yield f"/proc/{os.getpid()}/fd/{fd}"
 
     def set_access(self, path: str, mode: int, owner: str, group: str) -> None:
         """What is at PATH, which is no link, has this owner, group and mode."""
-        with parent_of(str(self.root), path, make=False) as (folder, name):
+        with self.parent(path) as (folder, name):
             self._set_access(folder, name, mode, owner, group)
 
     def set_mode(self, path: str, mode: int) -> None:
         """What is at PATH, which is no link, has this mode, whoever owns it."""
-        at = parent_of(str(self.root), path, make=False)
-        with at as (folder, name), descriptor(name, _LOOK, folder) as fd:
+        with self.parent(path) as (folder, name), descriptor(name, _LOOK, folder) as fd:
             os.fchmod(fd, mode)
 
     def clear_set_id(self, path: str, owner: int) -> None:
         """The file at PATH makes nobody somebody else; one of another owner is left alone."""
-        at = parent_of(str(self.root), path, make=False)
         # Neither a socket nor somebody's lease keeps from it what is only pointed at.
-        with at as (folder, name), descriptor(name, os.O_PATH, folder) as fd:
+        with self.parent(path) as (at, name), descriptor(name, os.O_PATH, at) as fd:
             found = os.fstat(fd)
             if found.st_uid == owner and not stat.S_ISLNK(found.st_mode):
                 mode = stat.S_IMODE(found.st_mode) & ~0o6000

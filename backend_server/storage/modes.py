@@ -9,7 +9,7 @@ import time
 from typing import Container, Dict, Iterator, Mapping, NamedTuple, TypeVar
 
 from backend_server.engine.lock import only_run
-from backend_server.host.folder import descriptor, parent_of
+from backend_server.host.folder import descriptor
 from backend_server.host.writer import Host
 from backend_server.storage.component import (
     HIGH_FOLDERS,
@@ -150,8 +150,7 @@ def _opened(host: Host, path: str) -> Iterator[int]:
     """A descriptor of the directory at PATH; none where there is no such directory."""
     with contextlib.ExitStack() as stack:
         try:
-            at = parent_of(str(host.root), path, make=False)
-            folder, name = stack.enter_context(at)
+            folder, name = stack.enter_context(host.parent(path))
             fd = stack.enter_context(descriptor(name, _LIST, folder))
         except (FileNotFoundError, NotADirectoryError):
             return

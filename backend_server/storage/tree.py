@@ -6,13 +6,13 @@ meanwhile is not followed, and what was looked at is what is changed.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from dataclasses import dataclass
 from typing import Mapping
 
 from backend_server.host.folder import descriptor
+from backend_server.host.looking import acl_at
 from backend_server.text import acl
 from backend_server.text.acl import ACCESS, DEFAULT, Acl
 from backend_server.text.frozen import Frozen
@@ -155,10 +155,10 @@ def _set_acls(path: str, mode: int, rule: Rule) -> bool:
     combine = acl.replaced if rule.exact else acl.widened
     runs = stat.S_ISDIR(mode) or mode & stat.S_IXUSR
     wanted = rule.acl if runs else acl.without_execute(rule.acl)
-    found = read(path, ACCESS) or acl.of_mode(mode)
+    found = acl_at(path, ACCESS, follow=True) or acl.of_mode(mode)
     changed = _set(path, ACCESS, found, combine(found, wanted))
     if stat.S_ISDIR(mode):
-        found = read(path, DEFAULT) or frozenset()
+        found = acl_at(path, DEFAULT, follow=True)
         new = combine(found, rule.acl) if found else rule.acl
         changed |= _set(path, DEFAULT, found, new)
     return changed
@@ -168,13 +168,3 @@ def _set(path: str, kind: str, found: Acl, wanted: Acl) -> bool:
     if found != wanted:
         os.setxattr(path, kind, acl.encode(wanted))
     return found != wanted
-
-
-def read(path: str, kind: str) -> Acl | None:
-    """The list at PATH; None where the mode says it all."""
-    try:
-        return acl.decode(os.getxattr(path, kind))
-    except OSError as error:
-        if error.errno != errno.ENODATA:
-            raise
-        return None

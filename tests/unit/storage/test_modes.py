@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.engine.lock import only_run
+from backend_server.host.looking import acl_at
 from backend_server.host.writer import Host
 from backend_server.storage import modes, tree
 from backend_server.storage.tree import Counts, Rule, Walk
@@ -51,7 +52,7 @@ def walk(top, rule=RULE, inside=tree._NOTHING_INSIDE):
 
 
 def access(path):
-    return tree.read(str(path), ACCESS) or acl.of_mode(path.stat().st_mode)
+    return acl_at(str(path), ACCESS, follow=True) or acl.of_mode(path.stat().st_mode)
 
 
 def reaches(path, gid=OTHER_GID):
@@ -88,7 +89,7 @@ def test_a_directory_hands_it_down_to_what_comes_later(top):
     folder = top / "a/b"
     folder.mkdir(parents=True, mode=0o700)
     walk(top)
-    assert tree.read(str(folder), DEFAULT) == SHARED
+    assert acl_at(str(folder), DEFAULT, follow=True) == SHARED
     assert folder.stat().st_mode & stat.S_ISGID
     assert reaches(folder) == "rwx"
     later = folder / "later"
@@ -152,8 +153,8 @@ def outside(tmp_path):
 
 
 def untouched(path):
-    return path.stat().st_mode & 0o777 == OUTSIDE_MODE and not tree.read(
-        str(path), ACCESS
+    return path.stat().st_mode & 0o777 == OUTSIDE_MODE and not acl_at(
+        str(path), ACCESS, follow=True
     )
 
 
@@ -295,7 +296,7 @@ def test_a_race_is_never_won(top, outside, attack):
             met += walk(top).left > 0
             assert untouched(outside)
             assert outside.parent.stat().st_mode == mode
-            assert not tree.read(str(outside.parent), DEFAULT)
+            assert not acl_at(str(outside.parent), DEFAULT, follow=True)
     finally:
         os.kill(attacker, 9)
         os.waitpid(attacker, 0)
@@ -438,7 +439,9 @@ def test_repair_looks_at_everything(host, recent):
     assert reaches(log, 10011) == everything
     assert reaches(folder / "out.csv") == ("---" if recent else "rw-")
     logs = host.root / "srv/high_privacy/logs"
-    assert not tree.read(str(logs), ACCESS), "what is declared is not the walk's"
+    assert not acl_at(str(logs), ACCESS, follow=True), (
+        "what is declared is not the walk's"
+    )
     assert request.stat().st_mode & 0o777 == 0o600, "requests are nobody else's"
 
 
