@@ -28,7 +28,7 @@ Revocations = Tuple[Revocation, ...]
 
 def listed(host: HostReader) -> Revocations:
     """As the list is now, whatever it was when a run began. Raises Refused where it is broken."""
-    return host.parsed(LIST, _parse)
+    return host.parsed(LIST, lambda text: tuple(_entries(text)))
 
 
 def names(host: HostReader) -> frozenset[str]:
@@ -45,10 +45,6 @@ def write(host: Host, entries: Revocations) -> None:
     """The list holds exactly these. Nobody but revoke and readmit calls this."""
     lines = (json.dumps(entry._asdict(), ensure_ascii=False) for entry in entries)
     host.write(LIST, "".join(f"{line}\n" for line in lines), 0o600)
-
-
-def _parse(text: str) -> Revocations:
-    return tuple(_entries(text))
 
 
 def _entries(text: str) -> Iterator[Revocation]:

@@ -135,7 +135,10 @@ class RootEquivalent(Resource):
             return ()
         _refuse_primary(self.group, self.users | self.provider, host)
         found = self._people(host)
-        for name in sorted(found - self.users - self._ours(found, host)):
+        adopted = {
+            name for name in found if host.planned(f"User {name}")
+        }  # by this run
+        for name in sorted(found - self.users - host.members(self.marker) - adopted):
             if _is_somebody(name, host):
                 raise Refused(
                     f"{name} is in group {self.group}, which is as good as root, and is "
@@ -147,11 +150,6 @@ class RootEquivalent(Resource):
 
     def apply(self, host: Host, changes: Changes) -> None:
         _settle(host, self.group, self._people(host), self.users)
-
-    def _ours(self, found: frozenset[str], host: HostReader) -> frozenset[str]:
-        """Accounts that carry the marker, or will after this run."""
-        adopted = (n for n in found if host.planned(f"User {n}"))
-        return host.members(self.marker).union(adopted)
 
     def _people(self, host: HostReader) -> frozenset[str]:
         """Names without an account count: whoever gets one later would be root at once."""
