@@ -34,11 +34,9 @@ def parent_of(root: str, path: str, *, make: bool) -> Iterator[Parent]:
 
 
 @contextlib.contextmanager
-def descriptor(
-    name: str, how: int, folder: int | None = None, mode: int = 0o600
-) -> Iterator[int]:
+def descriptor(name: str, how: int, folder: int | None = None) -> Iterator[int]:
     """Of what is at NAME itself, in FOLDER: where that is a link, it is not followed."""
-    fd = os.open(name, how | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=folder)
+    fd = os.open(name, how | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
         yield fd
     finally:
