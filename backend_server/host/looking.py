@@ -42,8 +42,7 @@ class Looking:
         self.root = root
         self._prefix = str(root).rstrip("/")
         self._parsed: dict[str, tuple[object, object]] = {}
-        self._looks_once = False
-        self._seen: set[str] = set()
+        self._seen: set[str] | None = None  # while each is looked at once
 
     def stat(self, path: str) -> os.stat_result | None:
         """What is at PATH itself, links not followed; None where nothing is."""
@@ -119,11 +118,11 @@ class Looking:
     def parsed(self, path: str, parse: Callable[[str], T]) -> T:
         """PATH parsed, once for as long as the file stays the same; a missing file is empty."""
         kept = self._parsed.get(path)
-        if kept is None or path not in self._seen:
+        if kept is None or path not in (self._seen or ()):
             version = self._version(path)
             if kept is None or kept[0] != version:
                 kept = self._parsed[path] = (version, parse(self.read(path) or ""))
-            if self._looks_once:
+            if self._seen is not None:
                 self._seen.add(path)
         return kept[1]  # type: ignore[return-value]
 
@@ -134,12 +133,11 @@ class Looking:
     @contextlib.contextmanager
     def parsing_once(self) -> Iterator[None]:
         """Meanwhile what is parsed is not looked at again: nobody of ours changes it."""
-        self._looks_once = True
+        self._seen = set()
         try:
             yield
         finally:
-            self._looks_once = False
-            self._seen.clear()
+            self._seen = None
 
 
 def acl_at(path: str, kind: str, *, follow: bool) -> Acl:
