@@ -230,16 +230,12 @@ def parse_starts_and_ends(text: str, started: str) -> list[tuple[int | None, int
 
     Times are in µs of UTC.
     """
-    entries = (json.loads(line) for line in text.splitlines())
-    return [
-        (
-            None
-            if each.get("MESSAGE_ID") == started
-            else int(each.get("EXIT_STATUS") or 0),
-            int(each["__REALTIME_TIMESTAMP"]),
-        )
-        for each in entries
-    ]
+    found = []
+    for entry in map(json.loads, text.splitlines()):
+        ended = entry.get("MESSAGE_ID") != started
+        status = int(entry.get("EXIT_STATUS") or 0) if ended else None
+        found.append((status, int(entry["__REALTIME_TIMESTAMP"])))
+    return found
 
 
 def parse_hosts(text: str) -> dict[str, str]:
