@@ -132,18 +132,12 @@ def _without(out: Iterable[Key], keys: Keys, revoked: frozenset[str]) -> Keys:
 
 def degraded(verdict: Verdict) -> Iterator[str]:
     """A line for each offer and each reason for which an answer tells nothing."""
+    heard = {n: was.seen or "an unknown time" for n, was in verdict.held.items()}
     whose: dict[str, list[str]] = {}
     for name, why in verdict.failed.items():
         whose.setdefault(why, []).append(name)
     for why, names in whose.items():
-        seen = min(
-            (
-                verdict.held[n].seen or "an unknown time"
-                if n in verdict.held
-                else "never"
-            )
-            for n in names
-        )
+        seen = min(heard.get(name, "never") for name in names)
         yield (
             f"the keys of {', '.join(sorted(names))} at GitHub: {why}; "
             f"what was accepted before stands (last heard of: {seen})"
