@@ -109,10 +109,8 @@ class Asking:
     def fingerprints(self, keys: str) -> set[str]:
         """Of public keys, a line each, as ssh-keygen reads them."""
         argv = ("ssh-keygen", "-l", "-f", "/dev/stdin")
-        output = self._start(argv, stdin=keys)
-        return {
-            line.split()[1] for line in output.stdout.splitlines() if " SHA256:" in line
-        }
+        lines = self._start(argv, stdin=keys).stdout.splitlines()
+        return {line.split()[1] for line in lines if " SHA256:" in line}
 
     def files_of(self, uid: int, tops: Iterable[str]) -> list[tuple[int, str]]:
         """Mode and path of each file that is this uid's on these file systems; no folders."""
