@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 
 # GitHub allows 39, but utmp and useradd on Ubuntu stop at 32.
 MAX_LENGTH = 32
@@ -11,7 +9,7 @@ MAX_LENGTH = 32
 # GitHub's rule, narrower than useradd's: no "+x", no "~x", no dot, slash or colon.
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 # A bare prefix counts, since C reads it as 0.
-_NUMBER = re.compile("0x[0-9a-f]*|0o[0-7]*|[0-9]+")
+_DIGITS = {"0x": frozenset("0123456789abcdef"), "0o": frozenset("01234567")}
 
 # A person with one of these names would be, or would one day collide with, somebody
 # else: useradd makes a group of the same name, so groups count as much as users.
@@ -75,7 +73,8 @@ def _spelling(name: str) -> str | None:
 
 def _meaning(name: str) -> str | None:
     lower = name.lower()
-    if _NUMBER.fullmatch(lower):
+    digits = _DIGITS.get(lower[:2])
+    if lower.isdigit() or (digits and digits.issuperset(lower[2:])):
         # `id 1000` and `chown 0x10` would mean a uid, and newer useradd refuses both.
         return "is a number; a name needs something that cannot be read as a uid"
     if lower in RESERVED or lower.startswith(RESERVED_PREFIXES):
