@@ -92,8 +92,9 @@ class Host(HostReader):
         """A directory is at PATH, closed to others until owner and mode are right."""
         with self.parent(path, make=True) as (folder, name):
             os.mkdir(name, 0o700, dir_fd=folder)
-            _forget_acls(folder, name)
-            self._set_access(folder, name, mode, owner, group)
+            with descriptor(name, _LOOK, folder) as fd:
+                _forget_acls(fd)
+                self._set_access(fd, mode, owner, group)
             os.fsync(folder)
 
     @contextlib.contextmanager
@@ -104,8 +105,8 @@ class Host(HostReader):
 
     def set_access(self, path: str, mode: int, owner: str, group: str) -> None:
         """What is at PATH, which is no link, has this owner, group and mode."""
-        with self.parent(path) as (folder, name):
-            self._set_access(folder, name, mode, owner, group)
+        with self.parent(path) as (folder, name), descriptor(name, _LOOK, folder) as fd:
+            self._set_access(fd, mode, owner, group)
 
     def set_mode(self, path: str, mode: int) -> None:
         """What is at PATH, which is no link, has this mode, whoever owns it."""
@@ -135,13 +136,10 @@ class Host(HostReader):
         if self.stat(f"{PENDING}/{unit}"):
             self.remove(f"{PENDING}/{unit}")
 
-    def _set_access(
-        self, folder: int, name: str, mode: int, owner: str, group: str
-    ) -> None:
-        with descriptor(name, _LOOK, folder) as fd:
-            # chown first: it clears setuid and setgid, which the mode may contain.
-            os.fchown(fd, *self._ids(owner, group))
-            os.fchmod(fd, mode)
+    def _set_access(self, fd: int, mode: int, owner: str, group: str) -> None:
+        # chown first: it clears setuid and setgid, which the mode may contain.
+        os.fchown(fd, *self._ids(owner, group))
+        os.fchmod(fd, mode)
 
     def _ids(self, owner: str, group: str) -> tuple[int, int]:
         user, entry = self.users().get(owner), self.groups().get(group)
@@ -154,12 +152,11 @@ class Host(HostReader):
         return user.uid, entry.gid
 
 
-def _forget_acls(folder: int, name: str) -> None:
+def _forget_acls(fd: int) -> None:
     """A new directory has nothing but its mode, whatever the one it is in would hand down."""
-    with descriptor(name, _LOOK, folder) as fd:
-        for kind in (acl.ACCESS, acl.DEFAULT):
-            try:
-                os.removexattr(fd, kind)
-            except OSError as error:
-                if error.errno not in (errno.ENODATA, errno.ENOTSUP):
-                    raise
+    for kind in (acl.ACCESS, acl.DEFAULT):
+        try:
+            os.removexattr(fd, kind)
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+                raise

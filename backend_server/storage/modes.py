@@ -148,12 +148,8 @@ def _look(fd: int, name: str) -> os.stat_result | None:
 
 def _opened(host: Host, path: str) -> Iterator[int]:
     """A descriptor of the directory at PATH; none where there is no such directory."""
-    with contextlib.ExitStack() as stack:
-        try:
-            folder, name = stack.enter_context(host.parent(path))
-            fd = stack.enter_context(descriptor(name, _LIST, folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return
+    missing = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+    with missing, host.parent(path) as (at, name), descriptor(name, _LIST, at) as fd:
         yield fd
 
 
