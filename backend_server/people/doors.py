@@ -103,22 +103,21 @@ def _expiry(host: HostReader, name: str) -> str:
     return "" if shut else "no expiry"
 
 
-def _expire(host: Host, name: str) -> None:
-    _ask(host, "chage", "--expiredate", "0", name)
-    if _expiry(host, name):
-        own_lines.shut(host, name)
-
-
 def _password(host: HostReader, name: str) -> str:
     entry = host.shadow().get(name)
     none = name not in host.users() or entry is None or entry.never_set
     return "" if none else "a password"
 
 
-def _forget_password(host: Host, name: str) -> None:
-    _ask(host, "usermod", "--password", "!", name)
-    if _password(host, name):
-        own_lines.shut(host, name)
+def _by(still_open: Look, *argv: str) -> Act:
+    """By a program; by ourselves where it will not, as other lines of the file are bad."""
+
+    def shut(host: Host, name: str) -> None:
+        _ask(host, *argv, name)
+        if still_open(host, name):
+            own_lines.shut(host, name)
+
+    return shut
 
 
 def _there(folder: str, what: str) -> Look:
@@ -219,8 +218,8 @@ def _ask(host: Host, *argv: str) -> None:
 
 # In the order in which they are shut. What can open a door again goes after it.
 DOORS = (
-    Door("expiry", _expiry, _expire),
-    Door("password", _password, _forget_password),
+    Door("expiry", _expiry, _by(_expiry, "chage", "--expiredate", "0")),
+    Door("password", _password, _by(_password, "usermod", "--password", "!")),
     Door("second factor", _there(SECRETS, "a second factor"), _gone(SECRETS)),
     Door("keys", _keys, _gone(KEYS)),
     Door("groups", _groups, _leave_groups),
