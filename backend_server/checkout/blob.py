@@ -68,9 +68,8 @@ def fields(kind: str, blob: bytes) -> list[bytes]:
     if inner != kind.encode():
         raise Wrong(f"the key is not the {kind} that its line says")
     judges = FIELDS[kind]
-    if len(found) != len(judges) or not all(
-        is_so(v) for is_so, v in zip(judges, found)
-    ):
+    judged = (is_so(value) for is_so, value in zip(judges, found))
+    if len(found) != len(judges) or not all(judged):
         raise Wrong("the key is cut short, too long or damaged; copy the line again")
     return found
 

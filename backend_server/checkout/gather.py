@@ -213,10 +213,8 @@ def _hosts_problems(source: str, text: str) -> list[Problem]:
             why = "this line marks the block on the host; take it out"
             problems.append(Problem(source, number, why))
         if address and not (networks.is_address(address) and names):
-            message = (
-                "wanted an address and then names, such as `192.0.2.7 jobs.example`"
-            )
-            problems.append(Problem(source, number, message))
+            why = "wanted an address and then names, such as `192.0.2.7 jobs.example`"
+            problems.append(Problem(source, number, why))
     return problems
 
 

@@ -16,9 +16,8 @@ def remarks(site: Site, host: HostReader, verdict: Verdict) -> Iterator[str]:
     yield from odd_lines.notes(host)
     yield from lookalikes.notes(site, host)
     for name, left_out in sorted(verdict.left_out.items()):
-        yield from (
-            f"{name} has a key at GitHub that is not let in: {why}" for why in left_out
-        )
+        for why in left_out:
+            yield f"{name} has a key at GitHub that is not let in: {why}"
     none = sorted(name for name in everybody(site.people) if not _keys(site, name))
     if none:
         yield f"no key at all: {', '.join(none)}; nobody can log in as them"

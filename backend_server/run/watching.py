@@ -69,9 +69,8 @@ def _jobs(
         return []
     for job in here:
         if job.unconfined:
-            degraded.append(
-                f"job {job.id} is not confined: {', '.join(job.unconfined)}"
-            )
+            why = ", ".join(job.unconfined)
+            degraded.append(f"job {job.id} is not confined: {why}")
     return here
 
 
@@ -97,9 +96,8 @@ def days_left(said: str, today: date) -> int:
 
 
 def lines(found: Found) -> Iterator[str]:
-    yield from (
-        f"service     {states.line(states.State(**each))}" for each in found["services"]
-    )
+    for each in found["services"]:
+        yield f"service     {states.line(states.State(**each))}"
     counts = (f"{number} {state}" for state, number in found["jobs"].items() if number)
     yield f"jobs        {', '.join(counts) or 'none'}"
     for each in found["updates"]:

@@ -115,9 +115,8 @@ def parse_shadow(text: str) -> dict[str, ShadowEntry]:
             row[5:] = ["", "", "", ""]
         if len(row) == 9 or (len(row) in (5, 8) and row[-1]):
             with suppress(ValueError):
-                changed, _, _, _, _, expires, _ = map(
-                    _day, row[2:] + [""] * (9 - len(row))
-                )
+                days = map(_day, row[2:] + [""] * (9 - len(row)))
+                changed, _, _, _, _, expires, _ = days
                 entries.setdefault(row[0], ShadowEntry(row[1], expires, changed))
     return entries
 
