@@ -317,6 +317,13 @@ def test_a_file_that_nobody_brought_needs_no_mode():
     assert FileMode("/etc/contract", 0o600).check(HostReader()) == ()
 
 
+def test_a_folder_of_keys_that_is_a_file_is_for_a_person_to_move(place):
+    path = place / "keys"
+    path.touch()
+    with pytest.raises(Refused, match="is no directory"):
+        OnlyTheseKeys(str(path)).check(HostReader())
+
+
 def test_a_mode_is_set_whoever_has_the_file(place):
     """A package that is gone leaves files whose owner has no name any more."""
     host, path = Host(), place / "orphan"
