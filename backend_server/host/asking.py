@@ -99,8 +99,9 @@ class Asking:
 
     def settings_of(self, program: str) -> str:
         """What apt has, or systemd's programs read of files of that name together."""
-        cat = ("systemd-analyze", "cat-config", program)
-        return self._stdout(*(("apt-config", "dump") if program == "apt" else cat))
+        if program == "apt":
+            return self._stdout("apt-config", "dump")
+        return self._stdout("systemd-analyze", "cat-config", program)
 
     def sudo_rules(self, user: str) -> str:
         """What sudo says that a user may do."""

@@ -111,9 +111,9 @@ class Looking:
         with missing, self.parent(path):
             pass
 
-    def parent(self, path: str, *, make: bool = False) -> ContextManager[Parent]:
-        """See parent_of."""
-        return parent_of(str(self.root), path, make=make)
+    def parent(self, path: str) -> ContextManager[Parent]:
+        """The directory that holds PATH, by descriptor, and PATH's last name: see parent_of."""
+        return parent_of(str(self.root), path, make=False)
 
     def parsed(self, path: str, parse: Callable[[str], T]) -> T:
         """PATH parsed, once for as long as the file stays the same; a missing file is empty."""

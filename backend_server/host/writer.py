@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
 from backend_server.host import command, files
-from backend_server.host.folder import descriptor
+from backend_server.host.folder import descriptor, parent_of
 from backend_server.host.reader import PENDING, UNNOTICED_BY, HostReader
 from backend_server.text import acl
 from backend_server.text.errors import CommandFailed
@@ -90,7 +90,7 @@ class Host(HostReader):
 
     def make_directory(self, path: str, mode: int, owner: str, group: str) -> None:
         """A directory is at PATH, closed to others until owner and mode are right."""
-        with self.parent(path, make=True) as (folder, name):
+        with parent_of(str(self.root), path, make=True) as (folder, name):
             os.mkdir(name, 0o700, dir_fd=folder)
             with descriptor(name, _LOOK, folder) as fd:
                 _forget_acls(fd)
