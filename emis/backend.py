@@ -19,4 +19,8 @@ BACKEND = Backend(
     github="https://github-proxy.opensafely.org",
     # AWS lets in only what comes through the jump host.
     rdp_address="0.0.0.0",
+    # Off. On, it would be, with the import of Follow, an owner, and 12 months ahead at most:
+    #   follows=(Follow("jobrunner", "latest", "OWNER", "2027-11-28"),),
+    # Then whoever pushes `latest` to the registry is root beside patients' data within 15
+    # minutes, and nobody here says yes: docs/security.md, Limits.
 )

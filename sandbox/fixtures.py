@@ -31,9 +31,10 @@ def ubuntu_user(host: Host) -> None:
 
 
 def quiet_timer(host: Host) -> None:
-    """The timer that takes away what has ended never fires by itself, in the midst of a test."""
-    drop_in = "etc/systemd/system/opensafely-people.timer.d/quiet.conf"
-    host.write(drop_in, "[Timer]\nOnCalendar=\nOnCalendar=2099-12-31\n")
+    """What takes away access, and what looks for images, never begins in the midst of a test."""
+    for unit in ("opensafely-people", "opensafely-follow@jobrunner"):
+        drop_in = f"etc/systemd/system/{unit}.timer.d/quiet.conf"
+        host.write(drop_in, "[Timer]\nOnCalendar=\nOnCalendar=2099-12-31\n")
 
 
 def hurried(host: Host) -> None:

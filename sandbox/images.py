@@ -24,12 +24,24 @@ DATABASE_UTILS = "opensafely-core/tpp-database-utils"
 # The service that an image is for, as images.lock calls it.
 SERVICES = {"jobrunner": JOB_RUNNER}
 AGENT = Path(__file__).resolve().parent / "agent"
+LABELS = {
+    "org.opencontainers.image.source": "https://github.com/opensafely-core/job-runner",
+    "org.opencontainers.image.revision": "0123456",
+}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TRUSTED = "etc/ssl/certs/ca-certificates.crt"
 START = "app/docker/scripts/agent.sh"
 AGENT_SH = "#!/bin/bash\nexec python3 -m sandbox.agent\n"
 # As if it had asked the database: no maintenance, and data as new as they should be.
 UTILS = "import sys\nprint('OK' if 'hes_cutoff_date_check' in sys.argv else 'none;0')\n"
+# Stays up, and asks the controller nothing.
+IDLE_SH = "#!/bin/bash\nexec sleep infinity\n"
+# Works until somebody lays a file, and from then on ends at once.
+LATE_SH = f"""\
+{AGENT_SH.replace("exec ", "[ -e /workdir/late ] || ").rstrip()} &
+until [ -e /workdir/late ]; do sleep 0.2; done
+exit 3
+"""
 BROKEN_SH = "#!/bin/bash\necho 'this version cannot start' >&2\nexit 3\n"
 # What sets each version apart, laid over what all have in common.
 VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
@@ -38,6 +50,8 @@ VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "v2": {"app/version": "2\n"},
         "broken": {START: BROKEN_SH},
         "older": {"app/sandbox/agent/older": ""},
+        "idle": {START: IDLE_SH},
+        "late": {START: LATE_SH},
     },
     PYTHON: {"v1": {"version": "1\n"}, "v2": {"version": "2\n"}},
     DATABASE_UTILS: {"v1": {"app/utils.py": UTILS}},
@@ -112,7 +126,7 @@ def push_all(
     base = [parts.base(), archive([(TRUSTED, authority.certificate)])]
     docker = archive([("usr/bin/docker", parts.docker)])
     kinds = {
-        JOB_RUNNER: ([*base, docker, agent_layer()], config([], "/app")),
+        JOB_RUNNER: ([*base, docker, agent_layer()], config([], "/app", LABELS)),
         PYTHON: (base, config(["python3"], "/workspace")),
         DATABASE_UTILS: (base, config(["python3", "/app/utils.py"], "/app")),
     }
@@ -132,7 +146,9 @@ def agent_layer() -> Layer:
     return archive(sorted(code), texts)
 
 
-def config(entrypoint: Sequence[str], folder: str) -> Mapping[str, Any]:
+def config(
+    entrypoint: Sequence[str], folder: str, labels: Mapping[str, str] | None = None
+) -> Mapping[str, Any]:
     """How an image runs when nobody says otherwise."""
     return {
         "created": "2026-01-01T00:00:00Z",
@@ -140,6 +156,7 @@ def config(entrypoint: Sequence[str], folder: str) -> Mapping[str, Any]:
         "config": {
             "Entrypoint": list(entrypoint),
             "WorkingDir": folder,
+            "Labels": dict(labels or {}),
             "Env": [
                 f"PATH={PATH}",
                 f"SSL_CERT_FILE=/{TRUSTED}",

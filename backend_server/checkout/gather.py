@@ -65,7 +65,7 @@ def gather(backend: Backend, release: Release, checkout: Path, today: date) -> S
     service_env = _read(checkout, source, problems)
     entry = _read(checkout, "backend_server/entry.py", problems)
     problems += env.parse(source, service_env)[1]
-    problems += settings.problems(backend)
+    problems += settings.problems(backend, today)
     problems = problems or settings.unpinned(backend, hosts)
     if problems:
         raise Refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
 from typing import Iterator
 
 from backend_server.checkout.backend import Backend
@@ -11,12 +12,13 @@ from backend_server.text.parsers import parse_hosts
 from backend_server.text.problem import Problem
 
 
+_MONTHS_12 = 366  # days
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 
 
-def problems(backend: Backend) -> list[Problem]:
+def problems(backend: Backend, today: date) -> list[Problem]:
     """Every setting that nothing could be made of."""
-    said = [*_follows(backend), *_places(backend), *_desktop(backend)]
+    said = [*_follows(backend, today), *_places(backend), *_desktop(backend)]
     said += backend.share.problems() if backend.share else ()
     return [Problem(f"{backend.name}/backend.py", 0, why) for why in said]
 
@@ -34,14 +36,15 @@ def unpinned(backend: Backend, hosts: str) -> list[Problem]:
     ]
 
 
-def _follows(backend: Backend) -> Iterator[str]:
+def _follows(backend: Backend, today: date) -> Iterator[str]:
     """Somebody answers for what moves by itself, and there is an end to it."""
+    last = (today + timedelta(days=_MONTHS_12)).isoformat()
     for follow in backend.follows:
         what = f"{follow.service!a} follows a tag"
         if not follow.owner.strip():
             yield f"{what}, and nobody answers for it: owner"
-        if not re.fullmatch(_DAY, follow.until):
-            yield f"{what} until {follow.until!a}: wanted a day such as 2027-01-31"
+        if not re.fullmatch(_DAY, follow.until) or follow.until > last:
+            yield f"{what} until {follow.until!a}: wanted a day, {last} at the latest"
 
 
 def _places(backend: Backend) -> Iterator[str]:

@@ -33,7 +33,7 @@ COMMANDS = (
     Command(
         "plan",
         "apply.plan",
-        "what apply would change; exit 3 if anything",
+        "what apply would change; exit 3: it would",
         options.ACTING,
     ),
     Command(
@@ -42,21 +42,13 @@ COMMANDS = (
         "all that is declared; needs no root and looks at no host",
         (
             options.ONLY,
-            argument(
-                "--release",
-                metavar="RELEASE",
-                help="such as `ubuntu 24.04`; this host's if not given",
-            ),
+            argument("--release", metavar="RELEASE", help="such as `ubuntu 24.04`"),
         ),
     ),
     Command("status", "look.status", "what this host is now"),
 )
 PEOPLE = (
-    Command(
-        "list",
-        "people.list_people",
-        "everybody with an account of ours, or on a roster here",
-    ),
+    Command("list", "people.list_people", "accounts of ours, and who is on a roster"),
     Command(
         "who",
         "people.who",
@@ -70,16 +62,13 @@ PEOPLE = (
         "revoke",
         "revoke.revoke",
         "shut out an account, or a key by its SHA256:…, now",
-        (
-            options.WHOM,
-            argument("--why", metavar="TEXT", required=True, help=options.WHY),
-        ),
+        (options.WHOM, options.WHY),
     ),
     Command(
         "readmit",
         "revoke.readmit",
         "take back a revoke",
-        (options.WHOM, argument("--why", metavar="TEXT", help=options.WHY)),
+        (options.WHOM, options.MAYBE_WHY),
     ),
     Command(
         "password",
@@ -87,48 +76,27 @@ PEOPLE = (
         "give a reviewer a password for the remote desktop; --reset: take anybody's back",
         (options.REVIEWER, options.ASK, options.RESET),
     ),
-    Command(
-        "totp", "totp.totp", "give a reviewer a second factor", (options.REVIEWER,)
-    ),
+    Command("totp", "totp.totp", "give a second factor", (options.REVIEWER,)),
     Command(
         "sessions",
         "desktop.sessions",
         "who is on the remote desktop, and since when; --end: no longer",
         (options.MAYBE_USER, flag("--end", says="theirs, or everybody's, ends now")),
     ),
-    Command(
-        "first-password",
-        "people.first_password",
-        "your own, once: sudo opensafely-password",
-    ),
-    Command(
-        "narrow",
-        "revoke.narrow",
-        "take away what has ended; the timer's, every 15 minutes",
-        (options.OFFLINE,),
-    ),
+    Command("first-password", "people.first_password", "your own, once"),
+    Command("narrow", "revoke.narrow", "take away what has ended", (options.OFFLINE,)),
 )
 _SERVICE = argument("subject", metavar="NAME")
 _AGREED = flag("--yes", says="answers yes")
+_GO_ON = flag("-f", "--follow", says="go on as it comes")
+_BY_TIMER = flag("--by-timer", says="the timer's, every 15 minutes: ends no hold")
+_AGENT = flag("--agent", says="what the job-runner says about it instead")
 _KEEP = flag("--keep", says="and do not go back: the fault is elsewhere")
 SERVICE = (
-    Command(
-        "list",
-        "services.list_services",
-        "each service, its image, and what it lacks",
-    ),
-    Command(
-        "logs",
-        "services.logs",
-        "what it says, and what systemd says of it",
-        (_SERVICE, flag("-f", "--follow", says="go on as it comes")),
-    ),
-    Command(
-        "start", "services.start", "run it, and see whether it stays up", (_SERVICE,)
-    ),
-    Command(
-        "stop", "services.stop", "end it, until somebody starts it again", (_SERVICE,)
-    ),
+    Command("list", "services.list_services", "each service, and what it lacks"),
+    Command("logs", "services.logs", "what it and systemd say", (_SERVICE, _GO_ON)),
+    Command("start", "services.start", "run it, and see if it stays up", (_SERVICE,)),
+    Command("stop", "services.stop", "end it, until somebody starts it", (_SERVICE,)),
     Command("restart", "services.restart", "end it and run it anew", (_SERVICE,)),
     Command("shell", "services.shell", "look around in its container", (_SERVICE,)),
     Command(
@@ -143,18 +111,11 @@ SERVICE = (
             _AGREED,
         ),
     ),
+    Command("rollback", "services.rollback", "undo an update", (_SERVICE, _AGREED)),
     Command(
-        "rollback",
-        "services.rollback",
-        "run it at the image before",
-        (_SERVICE, _AGREED),
+        "follow", "services.follow", "let it follow its tag", (_SERVICE, _BY_TIMER)
     ),
-    Command(
-        "follow",
-        "services.follow",
-        "for a timer, where backend.py allows it",
-        (_SERVICE,),
-    ),
+    Command("hold", "services.hold", "let it follow no tag", (_SERVICE, options.WHY)),
     Command(
         "secrets",
         "secrets.secrets",
@@ -164,12 +125,7 @@ SERVICE = (
             argument("secret", metavar="NAME", nargs="?"),
         ),
     ),
-    Command(
-        "environment",
-        "services.environment",
-        "for its unit: what it is started with",
-        (_SERVICE,),
-    ),
+    Command("environment", "services.environment", "for its unit", (_SERVICE,)),
 )
 HOST = (
     Command(
@@ -178,55 +134,33 @@ HOST = (
         "give files in the data trees the access back that they should have",
         (flag("--recent", says="only in workspaces that changed since the last time"),),
     ),
-    Command(
-        "undo",
-        "host.undo",
-        "bring back what a change to sshd, PAM or the firewall replaced, if nobody confirmed it yet",
-    ),
+    Command("undo", "host.undo", "bring back what an unconfirmed change replaced"),
     Command(
         "maintenance",
         "maintain.maintain",
         "upgrade docker, the kernel and all packages while no job runs, then prove",
         (
             argument(
-                "--wait",
-                metavar="TIME",
-                type=kinds.time,
-                help="for jobs to end, such as 2h; without it, running jobs refuse it",
+                "--wait", metavar="TIME", type=kinds.time, help="for jobs, such as 2h"
             ),
             flag("--reboot", says="prove after a reboot instead"),
         ),
     ),
-    Command(
-        "prove",
-        "maintain.prove",
-        "try services, the network that jobs are on, and a job",
-    ),
+    Command("prove", "maintain.prove", "try services, the jobs' network, and a job"),
     Command("disk", "disk.show_disk", "what fills the disks"),
-    Command(
-        "tidy", "disk.tidy", "remove images unused for 30 days; a timer's, every day"
-    ),
+    Command("tidy", "disk.tidy", "remove images unused for 30 days; a timer's"),
 )
+_ENDING = (options.JOBS, _AGREED)
 JOB = (
-    Command("list", "jobs.list_jobs", "what runs, waits to, or was left"),
+    Command("list", "jobs.list_jobs", "what runs or was left", (options.SINCE,)),
     Command(
-        "logs",
-        "jobs.job_logs",
-        "what a job has said; ID is any part of its id",
-        (options.JOB, flag("-f", "--follow", says="and what it will say")),
+        "logs", "jobs.job_logs", "what one has said", (options.JOB, _GO_ON, _AGENT)
     ),
-    Command(
-        "shell", "jobs.job_shell", "a shell inside a job's container", (options.JOB,)
-    ),
-    Command("kill", "jobs.kill", "end a job at once", (options.JOB, options.YES)),
+    Command("shell", "jobs.job_shell", "a shell inside its container", (options.JOB,)),
+    Command("kill", "jobs.kill", "end jobs now: they fail", _ENDING),
+    Command("rerun", "jobs.rerun", "end jobs now: they begin anew", _ENDING),
 )
-OUTPUTS = (
-    Command(
-        "push",
-        "outputs.push",
-        "put what is new of level 4 on the share; a timer's, every minute",
-    ),
-)
+OUTPUTS = (Command("push", "outputs.push", "put what is new on the share; a timer's"),)
 GROUPS = (
     Group("people", "who can do what on this host", PEOPLE),
     Group("service", "what runs in containers on this host", SERVICE),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from typing import Iterator, Sequence
 
 from backend_server.cli.ending import Logs, become, passed_on, told
 from backend_server.engine.history import who
@@ -11,43 +13,57 @@ from backend_server.host import command
 from backend_server.host.question import agreed
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.jobs import listing
+from backend_server.jobs import listing, rerunning
 from backend_server.jobs.listing import Job
 from backend_server.run.place import Asked, Named, of_host_itself
-from backend_server.services import states
+from backend_server.services import agent, states
 from backend_server.text.errors import OK, Refused
 
 
-def list_jobs(options: Asked) -> int:
-    """Every job on this host."""
+class Listed(Asked):
+    since: int = 0
+
+
+def list_jobs(options: Listed) -> int:
+    """Every job on this host, and those that ended in the last seconds that were asked for."""
     host = HostReader()
     this = of_host_itself(options, host)
     erring = [each for s in states.states(this, host) for each in s.erring]
     found = listing.listed(host, this.backend, erring)
-    lines = [
-        line
-        for job in found
-        for line in (
-            str(job),
-            *(f"          errs: {job.error}" for _ in range(bool(job.error))),
-            *(f"          not confined: {w}" for w in job.unconfined),
-        )
-    ]
+    if options.since:
+        here = {job.id for job in found}
+        ended = listing.ended(host, time.time() - options.since)
+        found += [job for job in ended if job.id not in here]
+    lines = [line for job in found for line in _lines(job)]
     jobs = [job._asdict() for job in found]
     told(options, {"jobs": jobs}, lines or ["no job is here"])
     return OK
 
 
-def job_logs(options: Logs) -> int:
-    """What a job has said so far, or, of one that has ended, what the job-runner kept."""
+def _lines(job: Job) -> Iterator[str]:
+    yield str(job)
+    if job.error:
+        yield f"          {'errs' if job.state != listing.ENDED else 'how'}: {job.error}"
+    yield from (f"          not confined: {why}" for why in job.unconfined)
+
+
+class Told(Logs):
+    agent: bool = False
+
+
+def job_logs(options: Told) -> int:
+    """What a job has said so far, or what was kept; with `agent` what the job-runner says of it."""
     host = HostReader()
+    if options.agent:
+        services = of_host_itself(options, host).services
+        name = next(each.name for each in services if each.docker)
+        lines = list(agent.about(host, name, options.subject))
+        told(options, {"subject": options.subject, "lines": lines}, lines)
+        return OK
     found = [job for job in _found(options, host) if job.container]
     kept = dict(listing.kept_logs(host))
-    past = [
-        Job(each, listing.FINISHED, "")
-        for each in kept
-        if each not in {job.id for job in found}
-    ]
+    here = {job.id for job in found}
+    past = [Job(each, listing.FINISHED, "") for each in kept if each not in here]
     job = listing.one([*found, *past], options.subject)
     follow = ("--follow",) if options.follow else ()
     argv = ("docker", "logs", *follow, job.container)
@@ -61,31 +77,41 @@ def job_shell(options: Named) -> int:
     host = Host()
     job = _running(options, host)
     if options.json or not sys.stdin.isatty():
-        raise Refused(
-            "a shell needs a terminal, and this is none", hint="backend job logs"
-        )
-    _event(
-        host,
-        options,
-        "job shell",
-        job,
-        f"{who(host)} opened a shell inside job {job.id}",
-    )
+        raise Refused("a shell needs a terminal, and this is none", "backend job logs")
+    sentence = f"{who(host)} opened a shell inside job {job.id}"
+    _event(host, options, "job shell", job, sentence)
     become(options, "docker", "exec", "-it", job.container, *command.SHELL)
 
 
-class Kill(Named):
+class End(Asked):
+    """Several at once; `yes` is the answer that somebody gave beforehand."""
+
+    subjects: Sequence[str] = ()
     yes: bool = False
 
 
-def kill(options: Kill) -> int:
-    """A job has ended at once. The job-runner reports that to the controller."""
+def kill(options: End) -> int:
+    """Jobs have ended at once, and failed. The job-runner reports that to the controller."""
+    return _end(options, "job kill", "ends as failed", "was killed")
+
+
+def rerun(options: End) -> int:
+    """Jobs have ended at once, and begin anew: the controller hears of no failure."""
+    return _end(options, "job rerun", "begins anew", "is run again")
+
+
+def _end(options: End, what: str, fate: str, done: str) -> int:
     host = Host()
-    job = _running(options, host)
-    _agree(job, options.yes)
-    host.run("docker", "kill", job.container)
-    _event(host, options, "job kill", job, f"{who(host)} killed job {job.id}")
-    told(options, {"subject": job.id}, [f"{job.id} was killed"])
+    running = listing.running(_found(options, host))
+    jobs = {job.id: job for job in (listing.one(running, w) for w in options.subjects)}
+    _agree(list(jobs.values()), what, fate, options.yes)
+    for job in jobs.values():
+        if what == "job rerun":
+            rerunning.rerun(host, job)
+        else:
+            host.run("docker", "kill", job.container)
+        _event(host, options, what, job, f"job {job.id} {done}, by {who(host)}")
+    told(options, {"subjects": list(jobs)}, [f"{job} {done}" for job in jobs])
     return OK
 
 
@@ -102,14 +128,14 @@ def _event(host: Host, asked: Asked, what: str, job: Job, sentence: str) -> None
     event(host, str(asked.checkout), what, sentence, subject=job.id, **more)
 
 
-def _agree(job: Job, yes: bool) -> None:
-    """Somebody agrees that a job loses what it has done so far, or Refused is raised."""
+def _agree(jobs: Sequence[Job], what: str, fate: str, yes: bool) -> None:
+    """Somebody agrees that jobs lose what they have done so far, or Refused is raised."""
     if yes:
         return
+    names = ", ".join(job.id for job in jobs)
     agreed(
-        f"job {job.id} would lose what it has done so far, and nobody is here to "
-        "confirm that",
-        (f"{job}. It loses what it has done so far, and ends as failed.",),
-        "Type yes to kill it: ",
-        "the answer was not yes; it runs on",
+        f"{names} would lose what was done so far, and nobody is here to confirm that",
+        [f"{job}. It loses what it has done so far, and {fate}." for job in jobs],
+        f"Type yes to {what.partition(' ')[2]}: ",
+        "the answer was not yes; nothing was ended",
     )

@@ -52,6 +52,10 @@ RESET = flag("--reset", says="no password again, as on the first day")
 MAYBE_USER = argument("user", metavar="USER", nargs="?")
 REVIEWER = argument("subject", metavar="USER")
 WHOM = argument("subject", metavar="USER|SHA256:…")
-WHY = "for the history, and the other developers"
+_WHY = "for the history, and the other developers"
+WHY = argument("--why", metavar="TEXT", required=True, help=_WHY)
+MAYBE_WHY = argument("--why", metavar="TEXT", help=_WHY)
+SINCE = argument("--since", metavar="TIME", type=kinds.time, help="also ended, as 7d")
 JOB = argument("subject", metavar="ID")
+JOBS = argument("subjects", metavar="ID", nargs="+")
 ACTING = (ONLY, OFFLINE, ACCEPT, VERBOSE)

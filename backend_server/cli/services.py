@@ -14,14 +14,14 @@ from backend_server.cli.ending import (
     told,
 )
 from backend_server.engine import history
-from backend_server.engine.lock import only_run
+from backend_server.engine.lock import Busy, only_run
 from backend_server.engine.notices import event
 from backend_server.host import command
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
-from backend_server.services import meanwhile, states, updating
+from backend_server.services import followed, following, meanwhile, states, updating
 from backend_server.services.updating import Update
 from backend_server.text.errors import DEGRADED, OK, Refused, UserError
 
@@ -38,7 +38,10 @@ def list_services(options: Asked) -> int:
     told(
         options,
         {"services": [states.noted(each) for each in found], "degraded": sentences},
-        (*map(states.line, found), *(f"degraded: {each}" for each in sentences)),
+        (
+            *(line for each in found for line in states.lines(each)),
+            *(f"degraded: {each}" for each in sentences),
+        ),
     )
     return DEGRADED if sentences else OK
 
@@ -118,28 +121,60 @@ def update(options: ToImage) -> int:
     def find(this: Site, host: Host, what: Service) -> Update:
         return updating.find(this, host, what, options.to or options.tag)
 
-    return _change(options, "service update", find, options.keep)
+    return _change(options, "service update", find, options.keep, bool(options.to))
 
 
 def rollback(options: Change) -> int:
     """The service runs at the image before."""
-    return _change(options, "service rollback", updating.back)
+    return _change(options, "service rollback", updating.back, stays=True)
 
 
-def follow(options: Named) -> int:
-    """As update, to what the tag means now, where backend.py lets the service follow one."""
+class Follow(Named):
+    by_timer: bool = False
+
+
+def follow(options: Follow) -> int:
+    """As update, to what the tag means now; by hand also after a hold, and what went back."""
     host = Host()
     this = of_host_itself(options, host)
     what = states.known(this, options.subject)
-    exception = updating.following(this, what.name)
-    if states.over(exception.until):
-        no_longer = f"{what.name} follows no longer: until {exception.until}"
-        _say(options, what.name, f"degraded: {no_longer}")
+    if followed.over(followed.of(this, what.name)):
+        _say(options, what.name, next(followed.degraded(this, host, what.name)))
         return DEGRADED
-    return update(ToImage(**vars(options), tag=exception.tag, yes=True))
+    first = [] if options.by_timer else [following.let_go(this, host, what.name)]
+    found, done = following.due(this, host, what)
+    if found:
+        try:
+            with only_run(
+                f"{following.HOW} by {history.who(host)}, since {history.now()}"
+            ):
+                outlive_terminal(options)
+                done = following.carry_out(this, host, what, found)
+        except Busy as busy:
+            if not options.by_timer:
+                raise
+            done = str(busy)  # in 15 minutes is another look
+    told(options, {"subject": what.name, "done": done}, [*first, done])
+    return OK
 
 
-def _change(options: Change, how: str, find: Find, keep: bool = False) -> int:
+class Hold(Named):
+    why: str = ""
+
+
+def hold(options: Hold) -> int:
+    """The service follows its tag no more, from this moment on."""
+    host = Host()
+    this = of_host_itself(options, host)
+    done = following.hold(this, host, options.subject, options.why)
+    _say(options, options.subject, done)
+    return OK
+
+
+def _change(
+    options: Change, how: str, find: Find, keep: bool = False, stays: bool = False
+) -> int:
+    """With STAYS no timer takes it to what a tag means."""
     host = Host()
     with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
         this = of_host_itself(options, host)
@@ -150,9 +185,12 @@ def _change(options: Change, how: str, find: Find, keep: bool = False) -> int:
             return OK
         updating.agree(found, options.yes)
         outlive_terminal(options)
-        done, stays = updating.carry_out(this, host, what, found, how, keep)
+        done, up = updating.carry_out(this, host, what, found, how, keep)
+        if stays and followed.exception(this, what.name):
+            followed.hold(host, what.name, how)
+            done += "; it follows its tag no more, until: service follow"
     _say(options, what.name, done)
-    return OK if stays else DEGRADED
+    return OK if up else DEGRADED
 
 
 def environment(options: Named) -> int:

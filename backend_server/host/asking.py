@@ -125,9 +125,10 @@ class Asking:
     ) -> list[str]:
         """The last lines of a service's container and of docker's client, but for its small talk."""
         of_both = (f"_SYSTEMD_UNIT={unit}", "+", f"CONTAINER_NAME={container}")
-        from_then = (f"--since=@{since:.6f}", f"--lines={lines + 20}")
-        argv = ("journalctl", "--quiet", "--output=cat", *from_then)
-        said = self._stdout(*argv, *of_both).splitlines()
+        # Backwards: of those since a time it would else give the first.
+        last = ("--reverse", f"--since=@{since:.6f}", f"--lines={lines + 20}")
+        argv = ("journalctl", "--quiet", "--output=cat", *last)
+        said = self._stdout(*argv, *of_both).splitlines()[::-1]
         return [line for line in said if not line.startswith(_SMALL_TALK)][-lines:]
 
     def said(self, invocation: str) -> list[str]:
@@ -142,9 +143,9 @@ class Asking:
         As docker says: anybody who may write to the journal can take the name of a container.
         """
         argv = ("journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE")
-        from_then = (f"--since=@{since:.6f}", f"--lines={lines}")
+        last = ("--reverse", f"--since=@{since:.6f}", f"--lines={lines}")
         which = ("_SYSTEMD_UNIT=docker.service", f"CONTAINER_NAME={container}")
-        return self._stdout(*argv, *from_then, *which)
+        return "\n".join(self._stdout(*argv, *last, *which).splitlines()[::-1])
 
     def tcp_connections(self, pid: int) -> str:
         """Of the network that a process is in, with what the kernel knows of each."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.base.verbatim import by_timer, verbatim
+from backend_server.base.verbatim import by_timer, filled, verbatim
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
@@ -21,16 +21,6 @@ SOCKET = "/var/run/docker.sock"
 # Names for the numbers that it sees, and nobody else's: a list of people is not its business.
 PASSWD = "/etc/opensafely/containers/passwd"
 GROUP = "/etc/opensafely/containers/group"
-_PASSWD = f"""\
-root:x:0:0:root:/root:/usr/sbin/nologin
-{OPENSAFELY}:x:{OPENSAFELY_ID}:{OPENSAFELY_ID}::/tmp:/bin/sh
-nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
-"""
-_GROUP = f"""\
-root:x:0:
-{OPENSAFELY}:x:{OPENSAFELY_ID}:
-nogroup:x:65534:
-"""
 
 
 def jobrunner(backend: Backend) -> Service:
@@ -74,8 +64,8 @@ def places(site: Site) -> Iterator[Resource]:
     what = jobrunner(site.backend)
     yield Directory(WORKDIR, mode=0o750, owner=OPENSAFELY, group=OPENSAFELY)
     yield Directory(CERTIFICATES, mode=0o750, group=OPENSAFELY)
-    for path, text in ((PASSWD, _PASSWD), (GROUP, _GROUP)):
-        yield File(path, text, notify=(what.unit,))
+    for path in (PASSWD, GROUP):
+        yield File(path, filled(site, path, id=str(OPENSAFELY_ID)), notify=(what.unit,))
 
 
 _PROOFS = "opensafely-proofs.service"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import stat
 import time
-from typing import Iterable, Iterator, NamedTuple
+from typing import Any, Iterable, Iterator, NamedTuple
 
 from backend_server.checkout.backend import Backend
 from backend_server.docker.containers import (
@@ -25,13 +28,16 @@ from backend_server.text.networks import DATABASE_NETWORK
 
 VOLUMES = f"{HIGH_TREE}/volumes"
 LOGS = f"{HIGH_TREE}/logs"
-_MARK = ".opensafely-timestamp"
+MARK = ".opensafely-timestamp"
+_LONGEST_S = 31 * 24 * 3600  # a job takes no longer
+_MOST_BYTES = 4 << 20
 # A job whose files are ready starts within minutes: what waits longer is left over.
 _PREPARED_S = 24 * 3600
 DOCKER = "docker.service"
 
 RUNNING, ERRING, PREPARED = "running", "erring", "prepared"
 FINISHED, LEFT = "finished", "left over"
+ENDED = "ended"  # nothing of it is left but what the job-runner kept
 STATES = (RUNNING, ERRING, PREPARED, FINISHED, LEFT)
 
 
@@ -97,10 +103,49 @@ def containers(host: HostReader) -> tuple[Container, ...]:
 def on_disk(host: HostReader) -> Iterator[Job]:
     """Jobs that have a folder for their files, as prepared as those without a container are."""
     for name in host.names(VOLUMES):
-        found = host.stat(f"{VOLUMES}/{name}/{_MARK}") or host.stat(f"{VOLUMES}/{name}")
+        found = host.stat(f"{VOLUMES}/{name}/{MARK}") or host.stat(f"{VOLUMES}/{name}")
         if found and name != CANARY_LABEL:
             recent = time.time() - found.st_mtime < _PREPARED_S
             yield Job(name, PREPARED if recent else LEFT, at(found.st_mtime))
+
+
+def kept(host: HostReader, since_s: float) -> Iterator[tuple[str, float, Any]]:
+    """Id, end, and what the job-runner kept of it, of each job that ended since then.
+
+    Below the month in which a job was made; a file that is being written is passed over.
+    """
+    first = at(since_s - _LONGEST_S)[: len("2027-01")]
+    for month in (each for each in host.names(LOGS) if each >= first):
+        for name in host.names(f"{LOGS}/{month}"):
+            path = f"{LOGS}/{month}/{name}/metadata.json"
+            file = host.stat(path)
+            plain = file and stat.S_ISREG(file.st_mode) and file.st_size <= _MOST_BYTES
+            if file and plain and file.st_mtime >= since_s:
+                with contextlib.suppress(ValueError):
+                    found = json.loads(host.read(path) or "{}")
+                    yield name[len(JOB_NAME) :], file.st_mtime, found
+
+
+def ended(host: HostReader, since_s: float) -> list[Job]:
+    """Those that ended since then, and are here no more; the last to end comes last."""
+    found = sorted(kept(host, since_s), key=lambda each: each[1])
+    return [_ended(job, end, facts) for job, end, facts in found]
+
+
+def _ended(job: str, end: float, facts: Any) -> Job:
+    facts = facts if isinstance(facts, dict) else {}
+    container = facts.get("container_metadata") or {}
+    labels = container.get("Config", {}).get("Labels") or {}
+    message = str(facts.get("status_message") or "").strip().partition("\n")[0]
+    memory = "memory ran out; " if facts.get("oom_killed") else ""
+    return Job(
+        job,
+        ENDED,
+        at(end),
+        labels.get("workspace", ""),
+        labels.get("action", ""),
+        error=f"{memory}exit {facts.get('exit_code')}, {message}",
+    )
 
 
 def kept_logs(host: HostReader) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Collection, Iterator, Mapping, NamedTuple
 
@@ -14,10 +13,10 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs.listing import (
     DOCKER,
-    LOGS,
     PREPARED,
     NoDocker,
     containers,
+    kept,
     listed,
 )
 from backend_server.services import states
@@ -26,7 +25,6 @@ from backend_server.text.errors import CommandFailed
 
 KEPT = timedelta(days=30)
 SEEN = "/var/lib/opensafely/images-seen.json"
-_METADATA_BYTES = 4 << 20
 # Where a job's metadata.json has the image, by id or by NAME@DIGEST.
 _KEYS = frozenset({"Image", "image", "image_sha", "docker_image_id"})
 
@@ -79,23 +77,9 @@ def noted(
 def of_jobs(host: HostReader, today: date) -> set[str]:
     """What images the jobs of so many days ran in, by what their metadata says."""
     found: set[str] = set()
-    first = today - KEPT
-    days = (first + timedelta(days=n) for n in range(KEPT.days + 1))
-    for month in sorted({f"{day:%Y-%m}" for day in days}):
-        for job in host.names(f"{LOGS}/{month}"):
-            path = f"{LOGS}/{month}/{job}/metadata.json"
-            file = host.stat(path)
-            if (
-                file is None
-                or not stat.S_ISREG(file.st_mode)
-                or file.st_size > _METADATA_BYTES
-                or _day(file.st_mtime) < first
-            ):
-                continue
-            try:
-                found.update(_images_in(json.loads(host.read(path) or "{}")))
-            except ValueError:  # it is being written
-                continue
+    first = datetime.combine(today - KEPT, datetime.min.time(), timezone.utc)
+    for _, _, facts in kept(host, first.timestamp()):
+        found.update(_images_in(facts))
     return found
 
 
@@ -142,7 +126,3 @@ def _remove(host: Host, site: Site, old: list[Image]) -> Tidied:
         removed.append(image.names[-1] if image.names else image.id)
         size += image.size
     return Tidied(removed, size, notes)
-
-
-def _day(seconds: float) -> date:
-    return datetime.fromtimestamp(seconds, timezone.utc).date()

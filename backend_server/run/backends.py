@@ -25,7 +25,7 @@ from backend_server.engine.engine import Component, component, well_formed
 from backend_server.jobs.component import jobrunner, places, tidy
 from backend_server.outputs.component import outputs
 from backend_server.people.component import keys, leavers, narrowing, people
-from backend_server.services.component import container, environment
+from backend_server.services.component import container, environment, following
 from backend_server.storage.component import storage
 
 
@@ -55,7 +55,8 @@ def _components(site: Site) -> Iterator[Component]:
     parts = tuple(docker(site, frozenset(each.name for each in site.services)))
     yield component("docker", parts, needs=("people", "packages", "firewall"))
     yield component("environment", environment(site))
-    parts = (*places(site), *container(site, jobrunner(site.backend)))
+    runs = container(site, jobrunner(site.backend))
+    parts = (*places(site), *runs, *following(site))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
     if site.backend.share:

@@ -97,7 +97,8 @@ def days_left(said: str, today: date) -> int:
 
 def lines(found: Found) -> Iterator[str]:
     for each in found["services"]:
-        yield f"service     {states.line(states.State(**each))}"
+        of_it = states.lines(states.State(**each))
+        yield from (f"service     {line}" for line in of_it)
     counts = (f"{number} {state}" for state, number in found["jobs"].items() if number)
     yield f"jobs        {', '.join(counts) or 'none'}"
     for each in found["updates"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Iterable, NamedTuple
+from typing import Iterable, Iterator, NamedTuple
 
 from backend_server.host.reader import HostReader
 
@@ -17,11 +17,14 @@ from backend_server.host.reader import HostReader
 PAGE = "https://jobs.opensafely.org/jobs"
 FRESH_S = 15  # an agent that ran so long has had an answer, or waits for one: all else ends it
 _LINES = 3000  # of a loop with one job that errs, some minutes
+_ALL_LINES = 200_000
 _HANGS = 5  # so many loops without an answer, and it hangs
 # `2026-11-29 12:00:00.123Z agnt task error task=7kqj2abc-001 task_type=RUNJOB`
 _HEAD = r"^[\d-]{10} [\d:.]+Z \w+ (?P<says>.*)$"
 _TASK = r"\btask=(?P<job>[\w-]+?)(-\d{3})?(-cancel)? task_type=\w+ *$"
 _EXCEPTION = r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: .*)?$"
+_PREPARED = r"State change for job \S+: \S+ -> ExecutorState.PREPARED\b"
+_UNKNOWN = r"unexpected keyword argument '(\w{1,60})'"
 _WORKSPACE = r"\b[Ww]orkspace ([\w-]+)"
 
 
@@ -56,12 +59,18 @@ def said(text: str) -> list[tuple[float, str]]:
     return [(int(e["__REALTIME_TIMESTAMP"]) / 1e6, e["MESSAGE"]) for e in texts]
 
 
-def connections(text: str) -> list[tuple[float, float]]:
-    """Seconds since each heard and said a word, of `ss --oneline --info`: none that ss does not know."""
+def connections(text: str) -> dict[str, tuple[float, float]]:
+    """Seconds since each heard and said a word, by its own end, of `ss --oneline --info`.
+
+    None that ss does not know.
+    """
     last = re.compile(r"\b(rto|lastrcv|lastsnd):(\d+)")  # what is 0 is left out
-    found = (dict(last.findall(line)) for line in text.splitlines())
-    ms = [(e.get("lastrcv", 0), e.get("lastsnd", 0)) for e in found if "rto" in e]
-    return [(int(heard) / 1e3, int(said) / 1e3) for heard, said in ms]
+    found = {line.split()[2]: dict(last.findall(line)) for line in text.splitlines()}
+    return {
+        end: (int(e.get("lastrcv", 0)) / 1e3, int(e.get("lastsnd", 0)) / 1e3)
+        for end, e in found.items()
+        if "rto" in e
+    }
 
 
 def runs(lines: Iterable[tuple[float, str]]) -> list[dict[str, Erring]]:
@@ -84,9 +93,14 @@ def runs(lines: Iterable[tuple[float, str]]) -> list[dict[str, Erring]]:
 
 def _named(found: Erring, line: str) -> Erring:
     """Of a traceback's last line. Names in it are other people's."""
-    error = "".join(each if each.isprintable() else "?" for each in line)
+    error = plain(line)
     workspace = re.search(_WORKSPACE, error)
     return found._replace(error=error, workspace=workspace[1] if workspace else "")
+
+
+def plain(text: str) -> str:
+    """Somebody else's words, without what they would do to a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def erring(found: list[dict[str, Erring]], up: bool) -> tuple[Erring, ...]:
@@ -98,9 +112,7 @@ def erring(found: list[dict[str, Erring]], up: bool) -> tuple[Erring, ...]:
 
 def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
     """Of an agent that asks every so often, and by a second thread as well."""
-    pid = host.docker_object(name).get("State", {}).get("Pid")
-    shown = host.tcp_connections(pid) if pid and up_s >= FRESH_S else ""
-    wires = connections(shown)
+    wires = list(_wires(host, name).values()) if up_s >= FRESH_S else []
     silent = silent_s(wires, *every_s)
     if wires:
         heard = time.time() - min(heard for heard, _ in wires)
@@ -114,8 +126,50 @@ def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
     return Seen(errs, max(answers, default=0))
 
 
+def _wires(host: HostReader, name: str) -> dict[str, tuple[float, float]]:
+    pid = host.docker_object(name).get("State", {}).get("Pid")
+    return connections(host.tcp_connections(pid)) if pid else {}
+
+
+def unanswered(host: HostReader, name: str, loop_s: float) -> str:
+    """Why no poll of an agent that is up counts as answered; empty: one was.
+
+    Over a connection it asks anew after an answer alone, and to shake hands takes no loop.
+    """
+    patience_s = _HANGS * (loop_s + 1)
+    first: dict[str, float] = {}
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        for end, (_, said) in _wires(host, name).items():
+            asked = time.monotonic() - said
+            if asked > first.setdefault(end, asked) + loop_s / 2 + 1:
+                return ""
+        time.sleep(loop_s / 4)
+    return f"no poll of it was answered in {patience_s:.0f} s"
+
+
+def prepared(host: HostReader, name: str, since: float) -> bool:
+    """Whether it made the files of a job ready since then."""
+    return any(re.search(_PREPARED, line) for _, line in _log(host, name, since))
+
+
+def unknown_field(*texts: str) -> str:
+    """What an agent that is older than its controller choked on; empty: nothing."""
+    found = (re.search(_UNKNOWN, text) for text in texts)
+    return next((match[1] for match in found if match), "")
+
+
 def _log(host: HostReader, name: str, since: float = 0) -> list[tuple[float, str]]:
     return said(host.container_said(name, _LINES, since))
+
+
+def about(host: HostReader, name: str, job: str) -> Iterator[str]:
+    """What it said of a job, by any part of its id, with what belongs to each line."""
+    shown = False
+    for _, line in said(host.container_said(name, _ALL_LINES, 0)):
+        shown = job in line if re.match(_HEAD, line) else shown
+        if shown:
+            yield line
 
 
 def errs(host: HostReader, name: str, since: float = 0) -> dict[str, Erring]:

@@ -54,6 +54,11 @@ def settings(host: HostReader, name: str) -> Settings:
     return Settings(**{f: found.get(f.upper(), "") for f in Settings._fields})
 
 
+def running(host: HostReader, name: str) -> str:
+    """The digest that it runs at, or would; empty: none yet."""
+    return settings(host, name).image.partition("@")[2]
+
+
 def settle(host: Host, name: str, wanted: Settings) -> None:
     """The next start of the service goes by these."""
     values = {field.upper(): value for field, value in wanted._asdict().items()}

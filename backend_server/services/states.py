@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import date
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import CHOICES, SECRETS, Service
+from backend_server.engine.history import now
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.services import agent, choices, environment, switching
+from backend_server.services import (
+    agent,
+    choices,
+    component,
+    environment,
+    followed,
+    switching,
+    trees,
+)
 from backend_server.services.agent import FRESH_S, utc
-from backend_server.services.component import image
 from backend_server.text.errors import Refused, UserError
 
 
 _EVERY = ("JOB_LOOP_INTERVAL", "STATS_POLL_INTERVAL")  # so often the agent asks, twice
 # Fewer restarts are one bad moment of the controller, which nobody need look at.
 _OFTEN = 3
+_OLD_DAYS = 14  # the controller moves on several times a month
 
 
 class State(NamedTuple):
@@ -36,6 +45,7 @@ class State(NamedTuple):
     silent_since: str | None
     erring: tuple[agent.Erring, ...]
     lacks: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def known(site: Site, name: str) -> Service:
@@ -64,14 +74,18 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     word = "running" if seen.erring else word
     loop = word == "restarting"
     said = host.last_words(service.unit, service.name, 1) if loop else []
+    digest = reference.partition("@")[2]
+    made = switching.created(host.docker_object(reference) if reference else {})
+    notes = [*followed.notes(site, host, service.name, digest)]
+    notes += old(service.name, made) if service.docker else []
     log = host.starts_and_ends(service.unit) if reference and up < FRESH_S else []
     ends = [status for status, _ in log if status is not None]
     poll = seen.answer or (0 if seen.silent_s else _last_poll(log))
     return State(
         name=service.name,
         state=word,
-        digest=reference.partition("@")[2],
-        created=switching.created(host.docker_object(reference) if reference else {}),
+        digest=digest,
+        created=made,
         since=utc(time.time() - up) if up and not loop else None,
         restarts=int(unit.get("NRestarts") or 0),
         exit_status=ends[-1] if loop and ends else None,
@@ -80,7 +94,16 @@ def state(site: Site, host: HostReader, service: Service) -> State:
         silent_since=utc(time.time() - seen.silent_s) if seen.silent_s else None,
         erring=seen.erring,
         lacks=tuple(lacks(site, host, service)),
+        notes=tuple(notes),
     )
+
+
+def old(name: str, made: str) -> Iterator[str]:
+    """A sentence where an image was made long ago. One that says 1970 says nothing."""
+    today = date.fromisoformat(now()[:10])
+    days = (today - date.fromisoformat(made)).days if made > "2000" else 0
+    if days > _OLD_DAYS:
+        yield f"its image is {days} days old; sudo backend service update {name}"
 
 
 def noted(found: State) -> Mapping[str, object]:
@@ -88,8 +111,8 @@ def noted(found: State) -> Mapping[str, object]:
     return {**found._asdict(), "erring": [each._asdict() for each in found.erring]}
 
 
-def line(found: State) -> str:
-    """A service in one line, for a terminal."""
+def lines(found: State) -> Iterator[str]:
+    """A service in one line, for a terminal, and what there is to know of it."""
     since = f"since {found.since}" if found.since else ""
     poll = f"last poll {found.last_poll}" if found.last_poll else ""
     if found.since and not poll:
@@ -97,7 +120,8 @@ def line(found: State) -> str:
     digest = found.digest[: len("sha256:") + 12] if found.digest else "no image"
     made = f"of {found.created}" if found.created else ""
     words = (f"{found.name:<12}", f"{found.state:<11}", digest, made, since, poll)
-    return " ".join(filter(None, words))
+    yield " ".join(filter(None, words))
+    yield from (f"{found.name:<12} note: {note}" for note in found.notes)
 
 
 def _word(unit: Mapping[str, str]) -> str:
@@ -107,6 +131,11 @@ def _word(unit: Mapping[str, str]) -> str:
     again = int(unit.get("NRestarts") or 0) > 0
     fresh = switching.running_s(unit) < FRESH_S
     return "restarting" if again and fresh else "running"
+
+
+def loop_s(host: HostReader) -> float:
+    """So often the agent asks for tasks."""
+    return _every(host, _EVERY[0])
 
 
 def _every(host: HostReader, name: str) -> float:
@@ -158,18 +187,24 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
         often = int(unit.get("NRestarts") or 0) >= _OFTEN
         often = often and _word(unit) == "restarting"
         if not missing and (often or each.name in known):
-            now = known.get(each.name) or state(site, host, each)
-            yield from _unwell(now, often)
-    for follow in site.backend.follows:
-        if over(follow.until):
-            yield (
-                f"{follow.service} follows {follow.tag} no longer: that was until "
-                f"{follow.until}; ask {follow.owner}, then change {site.backend.name}/backend.py"
-            )
+            yield from _unwell(known.get(each.name) or state(site, host, each), often)
+        if each.name in known:
+            for place in trees.unlike(host, each.name, component.trees(each)):
+                yield (
+                    f"{each.name} does not see at {place} what is mounted here; sudo backend "
+                    f"service restart {each.name}"
+                )
+        yield from followed.degraded(site, host, each.name)
 
 
 def _unwell(found: State, often: bool) -> Iterator[str]:
     yield from (f"{found.name}: {each}" for each in found.erring)
+    errors = (found.last_line, *(each.error for each in found.erring))
+    if agent.unknown_field(*errors):
+        yield (
+            f"{found.name} is older than its controller, and does not know its field "
+            f"{agent.unknown_field(*errors)!r}; sudo backend service update {found.name}"
+        )
     if found.silent_since:
         yield (
             f"{found.name} has had no answer from the controller since "
@@ -185,15 +220,14 @@ def _unwell(found: State, often: bool) -> Iterator[str]:
         )
 
 
-def over(until: str) -> bool:
-    return datetime.now(timezone.utc).date().isoformat() >= until
-
-
 def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
     """NAME@DIGEST of every image that a service runs at, came from, or will be started at."""
     found = set()
     for each in site.services:
-        name, locked = image(site.backend, each), site.images.get(each.name, "")
+        name, locked = (
+            component.image(site.backend, each),
+            site.images.get(each.name, ""),
+        )
         digests = {locked, choices.digest(host, each.name, locked)} - {""}
         settings = choices.settings(host, each.name)
         found |= {f"{name}@{digest}" for digest in digests}

@@ -22,22 +22,15 @@ _LINES = 10
 _DIGEST = r"(?m)^Digest: (sha256:[0-9a-f]{64})$"
 
 # What docker says of a pull that failed, and what it means.
-_WHY = (
-    ("x509", "its certificate is not one that this host trusts"),
-    ("manifest unknown", "the registry has no such image"),
-    ("not found", "the registry has no such image"),
-    ("unauthorized", "the registry wants to know who asks"),
-    ("denied", "the registry does not give it out"),
-    ("no space left", "the disk is full"),
-    ("connection refused", "the registry does not answer"),
-    ("timeout", "the registry does not answer"),
-    ("deadline", "the registry does not answer"),
-    ("no route", "the registry does not answer"),
-    ("connection reset", "the registry does not answer"),
-    ("eof", "the registry does not answer"),
-    ("tls:", "the registry does not answer"),
-    ("no such host", "its name has no address here"),
-)
+_WHY = {
+    "x509": "its certificate is not one that this host trusts",
+    "manifest unknown|not found": "the registry has no such image",
+    "unauthorized": "the registry wants to know who asks",
+    "denied": "the registry does not give it out",
+    "no space left": "the disk is full",
+    "connection re|timeout|deadline|no route|eof|tls:": "the registry does not answer",
+    "no such host": "its name has no address here",
+}
 
 
 class Start(NamedTuple):
@@ -54,7 +47,8 @@ def pull(host: Host, reference: str) -> str:
         said = host.run("docker", "pull", reference, deadline_s=_PULL_S)
     except CommandFailed as error:
         words = error.hint.lower()
-        why = next((says for mark, says in _WHY if mark in words), "docker pull failed")
+        known = (says for marks, says in _WHY.items() if re.search(marks, words))
+        why = next(known, "docker pull failed")
         raise OutsideWorld(
             f"{reference} was not pulled: {why}", hint=error.hint
         ) from None
@@ -83,12 +77,14 @@ def switch(
     steady_s: int,
     proven: Callable[[bool], object] = bool,
     keep: bool = False,
+    doubt: Callable[[], str] = str,
 ) -> None:
     """The service runs with these settings; PROVEN is told whether it does so steadily.
 
     Where the image is another one than before and does not become steady, the one before is
-    back and UserError has its last words; so it is after Ctrl-C, and whoever dies. With KEEP,
-    and without one before, nothing is brought back: it goes on trying.
+    back and UserError has its last words, or what DOUBT says once it is up; so it is after
+    Ctrl-C, and whoever dies. With KEEP, and without one before, nothing is brought back: it goes
+    on trying.
     """
     before = choices.settings(host, name).image
     if before in ("", wanted.image):
@@ -100,13 +96,14 @@ def switch(
         stays = steady(host, name, steady_s, this)
         # What errs with this image alone speaks against it.
         errs = agent.errs(host, name, this.at)
-        new = [str(errs[job]) for job in sorted(errs.keys() - erred.keys())]
+        new = "\n".join(str(errs[job]) for job in sorted(errs.keys() - erred.keys()))
+        new = new or (doubt() if stays else "")
         stays = stays and not new
         if not stays and not keep:
             raise UserError(
                 f"{name} did not stay up at {wanted.image.partition('@')[2]}; it is "
                 f"back at {before.partition('@')[2]}",
-                hint="\n".join(new) or last_words(host, name, this),
+                hint=new or last_words(host, name, this),
             )
 
 

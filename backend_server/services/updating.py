@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
-from backend_server.checkout.backend import Follow
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine import history
@@ -12,10 +11,13 @@ from backend_server.engine.notices import event
 from backend_server.host.question import agreed
 from backend_server.host.writer import Host
 from backend_server.resources import UNITS
-from backend_server.services import choices, environment, switching
+from backend_server.services import agent, choices, environment, switching
 from backend_server.services.choices import Choice, Settings
 from backend_server.services.component import image
 from backend_server.text.errors import Refused
+
+
+_LABELS = "org.opencontainers.image"
 
 
 class Update(NamedTuple):
@@ -26,11 +28,13 @@ class Update(NamedTuple):
     after: str
     made_before: str
     made_after: str
+    source: str = ""  # what its labels say, which prove nothing
 
     @property
     def sentence(self) -> str:
         before = f"{self.before} of {self.made_before or 'unknown'}"
-        return f"{before if self.before else 'no image'} -> {self.after} of {self.made_after}"
+        after = f"{self.after} of {self.made_after}, from {self.source or 'nowhere it says'}"
+        return f"{before if self.before else 'no image'} -> {after}"
 
 
 def find(site: Site, host: Host, service: Service, wanted: str) -> Update:
@@ -66,12 +70,18 @@ def agree(update: Update, already: bool) -> None:
 
 
 def carry_out(
-    site: Site, host: Host, service: Service, update: Update, what: str, keep: bool
+    site: Site,
+    host: Host,
+    service: Service,
+    update: Update,
+    what: str,
+    keep: bool = False,
+    doubt: Callable[[], str] = str,
 ) -> tuple[str, bool]:
     """The service runs at it, and the choice is written down; or all is as before.
 
     Written at the end of the trial: what is killed before leaves neither. Returns what was done,
-    and whether it stays up, which with KEEP it need not.
+    and whether it stays up, which with KEEP it need not; nor does it with a DOUBT once it is up.
     """
     name, before = service.name, choices.settings(host, service.name)
     _ready(host, service, before)
@@ -92,7 +102,7 @@ def carry_out(
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
     try:
-        switching.switch(host, name, wanted, service.steady_s, proven, keep)
+        switching.switch(host, name, wanted, service.steady_s, proven, keep, doubt)
     except BaseException:
         if len(done) == 1:  # Ctrl-C may come after that
             sentence = f"{who} tried {what} of {name}, and it is as before"
@@ -114,22 +124,18 @@ def _ready(host: Host, service: Service, before: Settings) -> None:
         )
 
 
-def following(site: Site, name: str) -> Follow:
-    """The exception by which a service follows a tag. Raises Refused where there is none."""
-    for follow in site.backend.follows:
-        if follow.service == name:
-            return follow
-    raise Refused(f"{name!a} follows no tag here", hint="see `follows` in backend.py")
-
-
 def _between(host: Host, service: Service, name: str, digest: str) -> Update:
     before = choices.settings(host, service.name).image
+    after = host.docker_object(f"{name}@{digest}")
+    labels = after.get("Config", {}).get("Labels") or {}
+    said = (labels.get(f"{_LABELS}.{what}", "") for what in ("source", "revision"))
     return Update(
         service.name,
         before.partition("@")[2],
         digest,
         switching.created(host.docker_object(before)) if before else "",
-        switching.created(host.docker_object(f"{name}@{digest}")),
+        switching.created(after),
+        agent.plain(" at ".join(filter(None, said)))[:100],
     )
 
 

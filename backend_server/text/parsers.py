@@ -277,6 +277,12 @@ def parse_mount_points(text: str) -> dict[str, frozenset[str]]:
     return {row[4]: frozenset(row[5].split(",")) for row in rows if row[5:]}
 
 
+def parse_mount_sources(text: str) -> dict[str, tuple[str, str]]:
+    """Device, and folder on it, by mount point, of /proc/PID/mountinfo; of the upper one of two."""
+    rows = (line.split(" ") for line in text.split("\n"))
+    return {row[4]: (row[2], row[3]) for row in rows if row[5:]}
+
+
 # Whoever may mount by FUSE chooses a name of which the kernel spells no more than ASCII's blanks.
 _MOUNT = re.compile(r"^[0-9]+ [0-9]+ ([0-9]+):([0-9]+) .* - ([^ \n]+) ", re.MULTILINE)
 

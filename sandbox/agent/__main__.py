@@ -96,7 +96,8 @@ def reach(
     settings: config.Config, task: Task, job: Job, before: str, stage: str
 ) -> None:
     """The log and the controller know how far the job has come."""
-    log.info("State change for job %s: %s -> %s", job.definition["id"], before, stage)
+    states = f"ExecutorState.{before.upper()} -> ExecutorState.{stage.upper()}"
+    log.info("State change for job %s: %s", job.definition["id"], states)
     tasks.update(settings, task, stage)
 
 

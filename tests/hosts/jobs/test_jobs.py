@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.hosts.jobs.jobbing import (
     UNIT,
     complete,
     finish,
+    folder,
     listed,
     running,
     settled,
@@ -55,6 +57,19 @@ def test_a_job_is_seen_and_ends_well(host, controller):
         wait_until(lambda: listed(host) == {})
         logs = manage(host, f"job logs {job.id[:6]}")
         assert "at work" in logs.stdout
+        (found,) = ended(host)
+        assert (found["id"], found["state"]) == (job.id, "ended")
+        assert (found["workspace"], found["error"][:6]) == ("long-covid", "exit 0")
+        assert manage(host, "job list").stdout == "no job is here\n"
+        said = manage(host, f"job logs --agent {job.id[:6]}").stdout
+        assert f"State change for job {job.id}: ExecutorState.EXECUTED" in said
+        assert "loop started" not in said
+
+
+def ended(host):
+    """What `job list` says of jobs that ended in the last hour, the last one last."""
+    found = json.loads(manage(host, "job list --since 1h --json").stdout)["jobs"]
+    return [job for job in found if job["state"] == "ended"]
 
 
 def test_what_a_job_says(host, controller):
@@ -80,7 +95,8 @@ def test_kill(host, controller):
     with running(host, controller) as job:
         refused(manage(host, f"job kill {job.id}"), "nobody is here to confirm")
         with on_terminal(host, f"{folder_of()} job kill {job.id}") as terminal:
-            terminal.until("Type yes to kill it: ")
+            terminal.until("It loses what it has done so far, and ends as failed.")
+            terminal.until("Type yes to kill: ")
             terminal.type("no\n")
             assert terminal.end() == 2
         assert started(host, job)
@@ -90,6 +106,68 @@ def test_kill(host, controller):
         line = history(host)[-1]
         assert (line["event"], line["subject"]) == ("job kill", job.id)
         refused(manage(host, f"job kill {job.id} --yes"), "0 jobs with")
+
+
+def test_run_again(host, controller):
+    """It begins anew with nothing of what it left, the controller hears of no end, and another goes on."""
+    with running(host, controller) as other, running(host, controller) as job:
+        before = started(host, job), started(host, other)
+        host.run(f"touch {folder(job)}/left")
+        with on_terminal(host, f"{folder_of()} job rerun {job.id}") as terminal:
+            terminal.until("It loses what it has done so far, and begins anew.")
+            terminal.until("Type yes to rerun: ")
+            terminal.type("yes\n")
+            assert terminal.end() == 0, terminal.seen
+        wait_until(lambda: started(host, job) not in ("", before[0]), timeout_s=60)
+        assert "left" not in host.run(f"ls {folder(job)}").stdout.split()
+        line = history(host)[-1]
+        assert (line["event"], line["subject"]) == ("job rerun", job.id)
+        assert finish(host, controller, job)["exit_code"] == 0
+        assert started(host, other) == before[1]
+
+
+def test_several_at_once(host, controller):
+    """None where one of them is not to be found."""
+    with running(host, controller) as one, running(host, controller) as two:
+        refused(manage(host, f"job kill {one.id} nothing --yes"), "0 jobs with")
+        assert started(host, one)
+        assert manage(host, f"job kill {one.id} {two.id} --yes").returncode == 0
+        for job in (one, two):
+            assert controller.wait(job.task)["results"]["exit_code"] == 137
+            assert "exit 137, Job killed by an admin" in str(ended(host))
+
+
+def test_a_job_for_which_memory_ran_out(host, controller):
+    job = controller.add("test", "-c", "x = b'x' * (3 << 30)", workspace="big")
+    controller.wait(job.task, timeout_s=120)
+    found = ended(host)[-1]
+    assert (found["id"], found["workspace"]) == (job.id, "big")
+    assert found["error"].startswith("memory ran out; exit 137")
+
+
+def test_a_closer_look_as_the_playbook_has_it(host, controller, image):
+    """Its lines as they stand there, but for what goes on until somebody ends it, and the real agent's own."""
+    text = (Path(__file__).parents[3] / "docs/playbook.md").read_text()
+    text = text.partition("### A closer look at jobs\n\n")[2].partition("\n\n")[0]
+    lines = [line.strip().replace("sudo ", "") for line in text.splitlines()]
+    tried = [
+        each for each in lines if "kill_task" not in each and " -f" not in each[-3:]
+    ]
+    host.run("command -v strace || apt-get -qq install strace")
+    with running(host, controller) as job:
+        script = "\n".join(tried).replace("os-job-ID", job.container)
+        script = script.replace(f"{PYTHON}@sha256:…", image).replace("strace -f", QUIT)
+        done = host.run(script, check=False)
+        assert job.container in done.stdout, done.stderr
+        assert "Netid" in done.stdout
+        assert f"{image}\n" in done.stdout
+        assert "Failed" not in done.stderr
+        trace = host.run("cat /root/strace.ID").stdout
+        assert "go" in trace or "nanosleep" in trace
+        assert finish(host, controller, job)["exit_code"] == 0
+
+
+QUIT = "timeout --signal INT 3 strace -f"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 from sandbox.host import Host
 from sandbox.outside import Outside
 from tests.hosts.managing import manage
+from tests.hosts.programs import wait_until
 
 
 UNIT = "opensafely-jobrunner.service"
@@ -18,6 +19,9 @@ LOCAL = "/etc/opensafely/env/04_local.env"
 
 
 def inspected(host: Host) -> Any:
+    """Its container, which a restart has not made yet when systemd is through with it."""
+    show = f"docker inspect {NAME}"
+    wait_until(lambda: host.run(show, check=False).returncode == 0)
     return json.loads(host.run(f"docker inspect {NAME}").stdout)[0]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from sandbox import fixtures
@@ -10,7 +13,14 @@ from sandbox.outside import CONTROLLER
 from tests.hosts.jobs import jobbing
 from tests.hosts.managing import CHECKOUT, history, manage
 from tests.hosts.programs import wait_until
-from tests.hosts.services.running import UNIT, digest, inside, listed, polls_again
+from tests.hosts.services.running import (
+    UNIT,
+    digest,
+    inside,
+    inspected,
+    listed,
+    polls_again,
+)
 
 
 pytestmark = pytest.mark.share("agent")
@@ -39,6 +49,15 @@ def quick(host):
 @pytest.fixture
 def job_runner(sandbox):
     return sandbox.images.digests["opensafely-core/job-runner"]
+
+
+def in_playbook(heading, **values):
+    """The lines to type of a page, block by block, with these in place of its examples."""
+    text = (Path(__file__).parents[3] / "docs/playbook.md").read_text()
+    page = text.partition(f"### {heading}\n")[2].partition("\n#")[0]
+    for name, value in values.items():
+        page = re.sub(rf"\b{name}=\S+", f"{name}={value}", page)
+    return [block.strip("\n") for block in re.findall(r"(?:^ {4}.*\n)+", page, re.M)]
 
 
 def shown(host, name):
@@ -94,8 +113,13 @@ def test_a_job_that_errs_is_told_and_in_nobodys_way(quick, controller, job_runne
     """For ever, until it is cancelled; others end meanwhile, and the agent can be replaced."""
     host = quick
     before = listed(host)["digest"]
-    archives = "/srv/high_privacy/archives"
-    host.run(f"mkdir -p {archives}; touch {archives}/w3.tar.gz")
+    archive, back = in_playbook("Archive a workspace", name="w3")
+    kept = "/srv/high_privacy/workspaces/w3/out/a.csv"
+    host.run(f"install -D -o opensafely /dev/null {kept}; echo 1 > {kept}")
+    host.run(f"set -e; {archive}")
+    assert host.run(f"ls {kept}", check=False).returncode
+    # More than is looked at of its log, from before.
+    inside(host, "seq 4000 > /proc/1/fd/1")
     archived = controller.add("test", "-c", "pass", workspace="w3")
     wait_until(lambda: listed(host)["erring"], timeout_s=60)
     assert listed(host)["state"] == "running"
@@ -115,6 +139,10 @@ def test_a_job_that_errs_is_told_and_in_nobodys_way(quick, controller, job_runne
     assert controller.wait(other.task)["results"]["exit_code"] == 0
     assert controller.stages(archived.task) == ["preparing"]
     assert controller.wait(controller.cancel(archived))["results"]["cancelled"]
+    host.run(f"set -e; {back}")
+    assert host.run(f"stat -c %U {kept}; cat {kept}").stdout == "opensafely\n1\n"
+    again = controller.add("test", "-c", "pass", workspace="w3")
+    assert controller.wait(again.task)["results"]["exit_code"] == 0
     wait_until(lambda: not listed(host)["erring"], timeout_s=60)
     assert manage(host, "service rollback jobrunner --yes").returncode == 0
     assert listed(host)["digest"] == before
@@ -129,6 +157,26 @@ def test_an_image_with_which_all_jobs_err_goes_back(quick, controller, job_runne
         assert done.returncode == 1
         assert "unexpected keyword argument 'user'" in done.stderr
         assert listed(host)["digest"] == before
+
+
+@pytest.mark.long
+def test_a_controller_that_answers_nonsense(quick, outside):
+    """HTML, a way elsewhere, half an answer: the agent ends each time, which is told, and heals."""
+    host, path = quick, "*"
+    for bad in (
+        Answer(b"<html>welcome</html>"),
+        Answer(b"", 302, {"Location": "https://jobs.opensafely.org/"}),
+        Answer(b'{"tasks": [', headers={"Content-Length": "80"}),
+    ):
+        outside.answer(CONTROLLER, path, bad)
+        before = int(shown(host, "NRestarts"))
+        wait_until(lambda n=before: int(shown(host, "NRestarts")) >= n + 2, 60)
+    assert listed(host)["state"] == "restarting"
+    degraded = jobbing.status(host, 4)["degraded"]
+    assert any("jobrunner starts again and again" in each for each in degraded)
+    outside.reset()
+    polls_again(host, outside)
+    wait_until(lambda: listed(host)["state"] == "running", 60)
 
 
 def test_an_agent_that_waits_without_end(host, outside):
@@ -159,6 +207,44 @@ def test_a_disk_that_comes_late_is_seen(host):
         assert inside(host, f"ls {there}") == ""
     finally:
         host.run(f"umount {there}", check=False)
+
+
+def test_a_container_that_sees_other_mounts_than_the_host(host, outside):
+    """As where somebody made them private: said, in both directions, until a restart."""
+    there = "/srv/high_privacy/archive"
+    sentence = f"does not see at {there} what is mounted here"
+    assert sentence not in manage(host, "status").stdout
+    host.run(f"mkdir -p {there}; {private(host)} /srv/high_privacy")
+    host.run(f"mount -t tmpfs archive {there}")
+    try:
+        done = manage(host, "status")
+        assert (done.returncode, sentence in done.stdout) == (4, True)
+        assert manage(host, "service restart jobrunner").returncode == 0
+        assert sentence not in manage(host, "status").stdout
+        host.run(f"{private(host)} /srv/high_privacy; umount {there}")
+        assert sentence in manage(host, "status").stdout
+    finally:
+        host.run(f"umount {there}", check=False)
+        assert manage(host, "service restart jobrunner").returncode == 0
+
+
+def private(host):
+    """What is mounted or taken away there no longer comes to the container."""
+    pid = inspected(host)["State"]["Pid"]
+    return f"mount --namespace /proc/{pid}/ns/mnt --make-private"
+
+
+def test_a_field_that_the_agent_does_not_know_is_named(quick, outside, controller):
+    """It ends with each poll, and says why in its last line alone; the age of its image is said too."""
+    host = quick
+    old = "days old; sudo backend service update jobrunner"
+    assert any(old in note for note in listed(host)["notes"])
+    controller.give("test", "dbstatus", "t1", {}, novel_field=1)
+    sentence = "older than its controller, and does not know its field 'novel_field'"
+    wait_until(lambda: sentence in manage(host, "status").stdout, timeout_s=90)
+    assert manage(host, "status").returncode == 4
+    controller.withdraw("t1")
+    wait_until(lambda: sentence not in manage(host, "status").stdout, timeout_s=60)
 
 
 SLOW = """

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from sandbox import fixtures
 from sandbox.outside import DOCKER_PROXY
 from tests.hosts.managing import CHECKOUT, edited, history, manage, refused, rests
 from tests.hosts.programs import on_terminal
@@ -17,7 +18,7 @@ UPDATE = "service update jobrunner"
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    return shared_warm_host("test")
+    return shared_warm_host("test", shape=[fixtures.quiet_timer])
 
 
 @pytest.fixture
@@ -110,43 +111,3 @@ def test_a_registry_that_gives_nothing(host, outside, job_runner, bad, why):
     assert why in done.stdout
     assert started(host) == since
     assert rests(host, words="--offline")
-
-
-def test_following_a_tag_until_a_day(host, outside, job_runner):
-    path = f"{CHECKOUT}/test/backend.py"
-    text = host.read(path)
-    follow = 'follows=(Follow("jobrunner", "latest", "ada", "{}"),),\n    dummy_data'
-    text = text.replace("import Backend", "import Backend, Follow")
-    outside.tag("job-runner", "v2")
-    with edited(host, path, text.replace("dummy_data", follow.format("2999-01-31"))):
-        assert manage(host, "--only jobrunner").returncode == 0
-        assert (
-            host.run("systemctl is-active opensafely-jobrunner-follow.timer").stdout
-            == "active\n"
-        )
-        host.run("systemctl start opensafely-jobrunner-follow.service")
-        assert digest(host) == job_runner["v2"]
-        assert manage(host, "--only jobrunner").returncode == 0
-    with edited(host, path, text.replace("dummy_data", follow.format("2020-01-31"))):
-        done = manage(host, "plan --only jobrunner")
-        assert (
-            "degraded: jobrunner follows latest no longer: that was until 2020-01-31; ask ada"
-            in done.stdout
-        )
-        assert manage(host, "service follow jobrunner").returncode == 4
-    with edited(host, path, text.replace("dummy_data", follow.format("soon"))):
-        refused(
-            manage(host, "plan"),
-            "test/backend.py: 'jobrunner' follows a tag until 'soon'",
-        )
-    with edited(
-        host,
-        path,
-        text.replace(
-            "dummy_data", follow.format("2999-01-31").replace("jobrunner", "nobody")
-        ),
-    ):
-        refused(
-            manage(host, "plan"), "follows a tag for 'nobody', which is no service here"
-        )
-    refused(manage(host, "service follow jobrunner"), "follows no tag here")

@@ -1,6 +1,7 @@
 """Which jobs there are: by container, by folder, and by neither."""
 
 import io
+import json
 import os
 import time
 
@@ -139,6 +140,41 @@ def test_none_and_several_are_refused(words, error, hint):
 
 def test_nobody_to_ask_is_refused(monkeypatch):
     monkeypatch.setattr(question.sys, "stdin", io.StringIO())
-    with pytest.raises(Refused, match="abc would lose what it has done"):
-        jobs._agree(TWO[0], yes=False)
-    jobs._agree(TWO[0], yes=True)
+    with pytest.raises(Refused, match="would lose what was done so far"):
+        jobs._agree([TWO[0]], "job kill", "ends as failed", yes=False)
+    jobs._agree([TWO[0]], "job kill", "ends as failed", yes=True)
+
+
+# ---- those that ended
+
+LABELS = {"workspace": "w", "action": "a"}
+REAL = {  # the keys of the real agent's that are looked at
+    "exit_code": "137",
+    "oom_killed": True,
+    "status_message": "\n  Job ran out of memory\n more",
+    "container_metadata": {"Config": {"Labels": LABELS}},
+}
+
+
+def keep(host, job, text, age_s, month="2026-11"):
+    path = host.root / f"srv/high_privacy/logs/{month}/os-job-{job}/metadata.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    os.utime(path, (NOW - age_s, NOW - age_s))
+
+
+NOW = 1796000000  # 2026-11-30T00:53:20Z
+
+
+def test_those_that_ended(host):
+    """By their end, whichever month they were made in; what is no account of one is passed over."""
+    keep(host, "late", json.dumps(REAL), 60)
+    keep(host, "early", json.dumps({"exit_code": "None", "cancelled": True}), 90)
+    keep(host, "month", "[]", 100, month="2026-10")
+    keep(host, "long", "{}", 4000)
+    keep(host, "written", '{"exit', 60)
+    month, early, late = listing.ended(host, NOW - 3600)
+    assert [month.id, early.id, late.id] == ["month", "early", "late"]
+    assert (late.workspace, late.action, late.state) == ("w", "a", "ended")
+    assert late.error == "memory ran out; exit 137, Job ran out of memory"
+    assert late.since == "2026-11-30T00:52:20Z"

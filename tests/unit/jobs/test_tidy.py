@@ -60,12 +60,13 @@ def test_images_that_jobs_ran_in(tmp_path):
     metadata(host, "2026-11", "1", 1, json.dumps(facts))
     metadata(host, "2026-10", "2", 29, json.dumps({"docker_image_id": "sha256:c"}))
     metadata(host, "2026-10", "3", 32, json.dumps({"Image": "sha256:old"}))
-    metadata(host, "2026-09", "4", 1, json.dumps({"Image": "sha256:not-looked-at"}))
+    metadata(host, "2026-09", "4", 1, json.dumps({"Image": "sha256:d"}))  # it took long
+    metadata(host, "2026-08", "4", 1, json.dumps({"Image": "sha256:not-looked-at"}))
     metadata(host, "2026-11", "5", 1, '{"Image": "sha256:half')
     (tmp_path / "srv/high_privacy/logs/2026-11/os-job-6/metadata.json").mkdir(
         parents=True
     )
-    assert tidy.of_jobs(host, TODAY) == {"sha256:a", "n@b", "sha256:c"}
+    assert tidy.of_jobs(host, TODAY) == {"sha256:a", "n@b", "sha256:c", "sha256:d"}
 
 
 @pytest.mark.parametrize(

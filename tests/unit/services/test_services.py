@@ -11,10 +11,17 @@ from backend_server.checkout.gather import gather
 from backend_server.host.reader import HostReader
 from backend_server.jobs.component import jobrunner
 from backend_server.run.place import services_of
-from backend_server.services import agent, choices, environment, states
+from backend_server.services import (
+    agent,
+    choices,
+    environment,
+    followed,
+    states,
+    trees,
+)
 from backend_server.services.component import confined, unit
 from backend_server.text.errors import Refused
-from backend_server.text.parsers import parse_starts_and_ends
+from backend_server.text.parsers import parse_mount_sources, parse_starts_and_ends
 from backend_server.text.releases import named
 from tests.unit.example import ROOT, TODAY, checkout_of, load, site_of
 
@@ -221,12 +228,13 @@ def test_what_others_say_goes_to_no_terminal_as_it_is():
 SS = """\
 0 0 172.17.0.2:45678 157.245.31.108:443 cubic wscale:7,7 rto:204 rtt:0.1/0.1 lastsnd:4120 lastrcv:4116 lastack:4116
 0 0 172.17.0.2:45680 157.245.31.108:443 cubic wscale:7,7 rto:204 lastrcv:60000
-0 0 172.17.0.2:45680 157.245.31.108:443
+0 0 172.17.0.2:45682 157.245.31.108:443
 """
 
 
 def test_connections_as_ss_lists_them():
-    assert agent.connections(SS) == [(4.116, 4.12), (60.0, 0)]
+    found = {"172.17.0.2:45678": (4.116, 4.12), "172.17.0.2:45680": (60.0, 0)}
+    assert agent.connections(SS) == found
 
 
 @pytest.mark.parametrize(
@@ -244,6 +252,65 @@ def test_connections_as_ss_lists_them():
 )
 def test_an_agent_that_waits_for_an_answer(wires, silent):
     assert agent.silent_s(wires, 5.0, 30.0) == silent
+
+
+class Wires:
+    """A host whose agent has the one connection, over which it said its last word when it is told."""
+
+    def __init__(self, monkeypatch, *asked):
+        self.asked, self.now = list(asked), 100.0
+        monkeypatch.setattr(agent.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(agent.time, "sleep", self.later)
+
+    def later(self, seconds):
+        self.now += seconds
+
+    def docker_object(self, name):
+        return {"State": {"Pid": 1}}
+
+    def tcp_connections(self, pid):
+        asked = self.asked.pop(0) if len(self.asked) > 1 else self.asked[0]
+        return f"0 0 a:1 b:443 rto:1 lastsnd:{(self.now - asked) * 1000:.0f}\n"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ([99], False),  # nothing more is said
+        ([99, 100, 100], False),  # shaking hands
+        ([99, 99, 99, 99, 103.6], True),
+    ],
+)
+def test_a_poll_that_was_answered(monkeypatch, asked, answered):
+    found = agent.unanswered(Wires(monkeypatch, *asked), "jobrunner", 5)
+    assert (found == "") is answered
+
+
+def test_what_the_agent_says_of_a_job():
+    text = "\n".join((BEGIN, ARCHIVED, PULL, BEGIN))
+    lines = [{"__REALTIME_TIMESTAMP": "1", "MESSAGE": m} for m in text.splitlines()]
+
+    class Host:
+        def container_said(self, name, lines_, since):
+            return "\n".join(map(json.dumps, lines))
+
+    assert "\n".join(agent.about(Host(), "jobrunner", "7kq")) == ARCHIVED
+    assert list(agent.about(Host(), "jobrunner", "nothing")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (
+            "TypeError: Task.__init__() got an unexpected keyword argument 'user'",
+            "user",
+        ),
+        ("TypeError: __init__() got an unexpected keyword argument 'a\x1b[2J'", ""),
+        ("KeyError: 'user'", ""),
+    ],
+)
+def test_a_field_that_is_not_known(text, field):
+    assert agent.unknown_field("loop started", text) == field
 
 
 def test_what_a_container_said_as_journalctl_gives_it():
@@ -308,11 +375,11 @@ FOLLOW = {
     "service": "jobrunner",
     "tag": "latest",
     "owner": "ada",
-    "until": "2999-01-31",
+    "until": "2028-01-16",
 }
 
 
-def followed(tmp_path, **changes):
+def exception(tmp_path, **changes):
     backend = load("test", ROOT)
     follow = Follow(**{**FOLLOW, **changes})
     backend = Backend(**{**vars(backend), "follows": (follow,)})
@@ -325,22 +392,85 @@ def followed(tmp_path, **changes):
     ("changes", "why"),
     [
         ({"owner": " "}, "nobody answers for it"),
-        ({"until": ""}, "wanted a day such as 2027-01-31"),
-        ({"until": "next year"}, "wanted a day such as 2027-01-31"),
-        ({"until": "2027-1-31"}, "wanted a day such as 2027-01-31"),
+        ({"until": ""}, "wanted a day, 2028-01-16 at the latest"),
+        ({"until": "next year"}, "wanted a day, 2028-01-16 at the latest"),
+        ({"until": "2027-1-31"}, "wanted a day, 2028-01-16 at the latest"),
+        ({"until": "2028-01-17"}, "wanted a day, 2028-01-16 at the latest"),
+        ({"until": "2999-01-31"}, "wanted a day, 2028-01-16 at the latest"),
     ],
 )
 def test_an_exception_without_end_or_owner_is_refused(tmp_path, changes, why):
     with pytest.raises(Refused, match=why):
-        followed(tmp_path, **changes)
+        exception(tmp_path, **changes)
 
 
 def test_an_exception_for_no_service_is_refused(tmp_path):
     with pytest.raises(Refused, match="follows a tag for 'nobody'"):
-        followed(tmp_path, service="nobody")
+        exception(tmp_path, service="nobody")
 
 
-@pytest.mark.parametrize(("until", "over"), [("2999-01-31", 0), ("2020-01-31", 1)])
-def test_an_exception_that_is_over_is_said(tmp_path, host, until, over):
-    found = list(states.degraded(followed(tmp_path, until=until), host))
+@pytest.mark.parametrize(
+    ("today", "over"), [("2028-01-15T23:59:59Z", 0), ("2028-01-16T00:00:00Z", 1)]
+)
+def test_an_exception_that_is_over_is_said(tmp_path, host, monkeypatch, today, over):
+    monkeypatch.setattr(followed, "now", lambda: today)
+    found = list(states.degraded(exception(tmp_path), host))
     assert sum("follows latest no longer" in line for line in found) == over
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"more": 1}'])
+def test_what_was_kept_and_cannot_be_read_is_forgotten(host, text):
+    lay(host, "/var/lib/opensafely/jobrunner.followed", text)
+    assert followed.kept(host, "jobrunner") == followed.Kept()
+
+
+# ---- the age of an image
+
+
+@pytest.mark.parametrize(
+    ("made", "days"),
+    [
+        ("2027-01-01", 0),
+        ("2026-12-31", 15),
+        ("2026-01-15", 365),
+        ("1970-01-01", 0),  # as builds that can be repeated have it
+        ("0001-01-01", 0),
+        ("", 0),
+    ],
+)
+def test_an_old_image(monkeypatch, made, days):
+    monkeypatch.setattr(states, "now", lambda: "2027-01-15T00:00:00Z")
+    wanted = f"its image is {days} days old; sudo backend service update jobrunner"
+    assert list(states.old("jobrunner", made)) == ([wanted] if days else [])
+
+
+# ---- what is mounted below the trees
+
+HERE = {"/": ("8:1", "/"), "/srv": ("8:2", "/"), "/srv/t/late": ("8:3", "/")}
+INSIDE = {"/": ("0:9", "/"), "/srv/t": ("8:2", "/t"), "/srv/t/late": ("8:3", "/")}
+
+
+@pytest.mark.parametrize(
+    ("inside", "found"),
+    [
+        ({}, []),
+        ({"/srv/t/late": None}, ["/srv/t/late"]),  # it came later
+        ({"/srv/t/gone": ("8:4", "/")}, ["/srv/t/gone"]),  # it was taken away
+        ({"/srv/t/late": ("8:5", "/")}, ["/srv/t/late"]),  # another disk
+        ({"/srv/t/late": ("8:3", "/old")}, ["/srv/t/late"]),  # another folder of it
+        ({"/srv/t": ("8:1", "/srv/t")}, ["/srv/t"]),  # below the tree itself
+        ({"/srv/tx": ("8:7", "/"), "/proc": ("0:1", "/")}, []),
+    ],
+)
+def test_mounts_that_differ(inside, found):
+    sources = {at: s for at, s in {**INSIDE, **inside}.items() if s}
+    assert trees.differing(HERE, sources, ("/srv/t",)) == found
+
+
+def test_sources_of_mounts():
+    text = (
+        "1 0 8:1 / / rw shared:1 - ext4 a rw\n"
+        "2 1 8:2 /x /srv rw master:1 - xfs b rw\n"
+        "3 1 8:3 / /srv rw - xfs c rw\n"
+    )
+    assert parse_mount_sources(text) == {"/": ("8:1", "/"), "/srv": ("8:3", "/")}

@@ -1,0 +1,113 @@
+"""A service whose image moves by itself with a tag: looked for, tried, and taken back."""
+
+from __future__ import annotations
+
+from backend_server.checkout.gather import Site
+from backend_server.checkout.service import Service
+from backend_server.engine import history
+from backend_server.engine.notices import event
+from backend_server.host.writer import Host
+from backend_server.services import (
+    agent,
+    choices,
+    followed,
+    states,
+    switching,
+    updating,
+)
+from backend_server.services.states import State
+from backend_server.services.updating import Update
+from backend_server.text.errors import DEGRADED, Refused, UserError
+
+
+class WentBack(UserError):
+    """What ran before runs again, and `status` says why."""
+
+    exit_code = DEGRADED
+
+
+HOW = "service follow"
+_OFTEN = 3  # so many ends while it is on trial, and it goes back
+
+
+def hold(site: Site, host: Host, name: str, why: str) -> str:
+    """It stays at what it runs at, until somebody lets it go on."""
+    followed.of(site, name)
+    followed.hold(host, name, why)
+    done = f"follows no tag any more: {why}"
+    return _told(site, host, "service hold", name, done, why)
+
+
+def let_go(site: Site, host: Host, name: str) -> str:
+    followed.release(host, name)
+    return _told(site, host, HOW, name, f"follows {followed.of(site, name).tag} again")
+
+
+def due(site: Site, host: Host, service: Service) -> tuple[Update | None, str]:
+    """What its tag means now, the image being here; or None, and why there is nothing to do."""
+    name, tag = service.name, followed.of(site, service.name).tag
+    now = states.state(site, host, service)
+    if _stays(host, now):
+        return None, _stays(host, now)
+    kept = followed.kept(host, name)
+    if kept.trial and kept.trial == now.digest:
+        often = now.state == "restarting" and now.restarts >= _OFTEN
+        if often and choices.settings(host, name).previous:
+            return updating.back(site, host, service), ""
+        if not followed.on_trial(host, name, kept.trial):
+            followed.keep(host, name, kept._replace(trial=""))
+            done = f"has prepared its first job at {kept.trial}"
+            return None, _told(site, host, HOW, name, done)
+    found = updating.find(site, host, service, tag)
+    if found.after in (found.before, kept.refused):
+        return None, f"{name} finds nothing newer than {found.after}"
+    return found, ""
+
+
+def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
+    """It runs at that and has asked its controller twice, or is as before and UserError says why.
+
+    What did not prove itself waits for the next, where the one before was well: else it may
+    have been something else's fault.
+    """
+    name, before = service.name, states.state(site, host, service)
+    if _stays(host, before):  # by what somebody did while it was pulled
+        return _stays(host, before)
+    kept, previous = followed.kept(host, name), choices.settings(host, name).previous
+    goes_back = kept.trial == before.digest and previous.endswith(f"@{found.after}")
+
+    def doubt() -> str:
+        held = followed.held(host, name)
+        return held or agent.unanswered(host, name, states.loop_s(host))
+
+    try:
+        done, _ = updating.carry_out(site, host, service, found, HOW, doubt=doubt)
+    except Refused:  # nothing was tried
+        raise
+    except UserError as error:
+        well = before.state == "running" and not before.silent_since
+        if well and not followed.held(host, name):
+            why = (error.hint or str(error)).splitlines()[-1]
+            followed.keep(host, name, kept._replace(refused=found.after, why=why))
+        raise WentBack(str(error), error.hint) from None
+    if goes_back:
+        kept = kept._replace(refused=kept.trial, why=before.last_line, trial="")
+    else:
+        since = switching.started(host, name).at
+        kept = followed.Kept(trial=found.after, since=since)
+    followed.keep(host, name, kept)
+    return done
+
+
+def _stays(host: Host, now: State) -> str:
+    """Why nothing is to be tried; empty: something may be."""
+    held = followed.held(host, now.name)
+    if held or now.state == "stopped":
+        return f"{now.name} follows no tag: {f'held by {held}' if held else 'stopped'}"
+    return ""
+
+
+def _told(site: Site, host: Host, how: str, name: str, done: str, why: str = "") -> str:
+    sentence = f"{name} {done}, by {history.who(host)}"
+    event(host, site.checkout, how, sentence, subject=name, why=why)
+    return sentence
