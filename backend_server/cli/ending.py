@@ -9,12 +9,13 @@ import signal
 import sys
 from typing import Iterable, Iterator, Mapping, NoReturn, TextIO
 
+from backend_server.cli.streams import Journal, Stream
 from backend_server.engine.notices import event
 from backend_server.engine.report import sentence
 from backend_server.host import command
 from backend_server.host.writer import Host
 from backend_server.run.place import Asked, Named
-from backend_server.text.errors import FAILED, OK, Refused, UserError
+from backend_server.text.errors import FAILED, OK, REFUSED, Refused, UserError
 
 
 def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
@@ -60,33 +61,54 @@ def become(asked: Asked, *argv: str) -> NoReturn:
 def outlive_terminal(asked: Asked) -> None:
     """From here on a process of its own works, which has the lock and hangs on no terminal.
 
-    This one waits, passes Ctrl-C on, and ends as the other did. Called when nothing is left to ask.
+    This one waits, shows what that one says, passes Ctrl-C on, and ends as the other did. Called
+    when nothing is left to ask.
     """
+    journal = Journal()
     worker = os.fork()
     if worker:
-        _wait(worker, asked)
+        _wait(worker, journal, asked)
+    Stream.journal = journal  # Ctrl-S, or a reader that sleeps, holds up who shows it
     os.setsid()
     signal.signal(signal.SIGHUP, lambda *_: None)  # SIG_IGN would be inherited
 
 
-def _wait(worker: int, asked: Asked) -> NoReturn:
+def _wait(worker: int, journal: Journal, asked: Asked) -> NoReturn:
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("\nstopping: what must not stay half done is undone", file=sys.stderr)
         os.kill(worker, signal.SIGINT)
+        said = b"\nstopping: what must not stay half done is undone\n"
+        Stream(2, "w", closefd=False).write(
+            said
+        )  # the other may be half-way through a line
 
     signal.signal(signal.SIGINT, stop)
-    # Without this one the worker goes on, and says the rest.
+    # Without this one the worker goes on, and keeps the rest for nobody.
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    os.closerange(3, 256)  # the lock is the worker's
+    for fd in {*range(3, 256)} - {
+        journal.file,
+        journal.hears,
+    }:  # the lock is the worker's
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    journal.show()
     _, status = os.waitpid(worker, 0)
     if os.WIFSIGNALED(status):
         killed = f"what worked was killed by signal {os.WTERMSIG(status)}"
         hint = "sudo backend status; what it left is put back by itself"
         say_error(UserError(killed, hint), as_json=asked.json)
         os._exit(FAILED)
-    os._exit(os.WEXITSTATUS(status))
+    os._exit(all_told(os.WEXITSTATUS(status)))
+
+
+def all_told(status: int) -> int:
+    """The exit status, which is another one where standard output has not taken all."""
+    if not Stream.lost:
+        return status
+    why = f"standard output did not take all that this says: {Stream.lost}"
+    say_error(UserError(why), as_json=False)
+    return REFUSED if status == REFUSED else FAILED
 
 
 @contextlib.contextmanager

@@ -10,11 +10,11 @@ from typing import Any, Callable, Sequence
 
 from backend_server.cli import streams
 from backend_server.cli.arguments import parser
-from backend_server.cli.ending import say_error
+from backend_server.cli.ending import all_told, say_error
 from backend_server.host.reader import HostReader
 from backend_server.run.place import Asked
 from backend_server.run.preflight import plain_path, same_backend
-from backend_server.text.errors import FAILED, REFUSED, Refused, UserError
+from backend_server.text.errors import FAILED, Refused, UserError
 
 
 Act = Callable[[Any], int]
@@ -26,12 +26,7 @@ _ALWAYS = ("revoke", "undo")
 def main(argv: Sequence[str], checkout: str) -> int:
     """The exit status. Only errors we expect are caught: a bug keeps its traceback."""
     streams.lay()
-    status = _act(_with_default_command(argv), checkout)
-    if not streams.Stream.lost:
-        return status
-    why = f"standard output did not take all that this says: {streams.Stream.lost}"
-    say_error(UserError(why), as_json=False)
-    return REFUSED if status == REFUSED else FAILED
+    return all_told(_act(_with_default_command(argv), checkout))
 
 
 def _act(words: list[str], checkout: str) -> int:

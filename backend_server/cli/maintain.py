@@ -58,6 +58,7 @@ def _maintain(work: _Work, until: float, reboot: bool) -> int:
 def prove(options: Asked) -> int:
     """Services, the network that jobs are on, and a job are tried now."""
     work = _Work(options, "host prove")
+    outlive_terminal(options)
     with only_run(work.who, wait=True):
         return _proven(work, "proved")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import Iterator
 
 from backend_server.checkout import env
@@ -22,6 +23,7 @@ from backend_server.run.backends import declare
 from backend_server.run.place import Named, of_host_itself
 from backend_server.services import environment, meanwhile, states, switching
 from backend_server.services.container_service import ContainerService
+from backend_server.services.meanwhile import Said
 from backend_server.text.errors import OK, Refused
 
 
@@ -90,6 +92,27 @@ def _set(options: Secrets) -> int:
     """The file says it in one line; other lines stay. What needed it is started or restarted."""
     host, name = Host(), options.secret
     this = of_host_itself(options, host)
+    path = _file(this, host, name)
+    value = typed.secret(name)
+    with only_run(f"service secrets set by {history.who(host)}, since {history.now()}"):
+        text = _text(host, path, name, value)
+        outlive_terminal(options)
+        takes = [w for w in this.services if name in (*w.secrets, *w.optional_secrets)]
+        said = f"{history.who(host)} has set {name}"
+        told_of = partial(event, host, this.checkout, _SET, said, subject=name)
+        run = [*_written(this, host, path, text, takes, told_of)]
+        run += _started(this, host, takes)
+        if name == credentials.SECRET and this.backend.share:
+            # Mounted, it knows the old one only: the next push mounts it anew.
+            host.run("systemctl", "stop", "--no-block", this.backend.share.mount)
+    done = f"{name} is set" + "".join(f"; {each} runs with it" for each in run)
+    told(options, {"subject": name, "done": done}, [done])
+    say_lines(states.degraded(this, host), sys.stderr)
+    return OK
+
+
+def _file(this: Site, host: HostReader, name: str) -> str:
+    """Where it is kept. Raises Refused where nothing here takes it, or that is not there yet."""
     names = [str(each["name"]) for each in listed(this, host)]
     if name not in names:
         raise Refused(
@@ -98,42 +121,35 @@ def _set(options: Secrets) -> int:
     path = credentials.FILE if name == credentials.SECRET else SECRETS
     if host.read(path) is None:
         raise Refused(f"there is no {path} yet", hint="sudo backend")
-    value = typed.secret(name)
-    with only_run(f"service secrets set by {history.who(host)}, since {history.now()}"):
-        try:
-            text = (
-                credentials.text(value)
-                if name == credentials.SECRET
-                else env.assigned(host.read(path) or "", name, value)
-            )
-        except ValueError as error:
-            raise Refused(f"the value of {name} was not taken: {error}") from None
-        outlive_terminal(options)
-        takes = [w for w in this.services if name in (*w.secrets, *w.optional_secrets)]
-        runs = [what for what in takes if switching.running_s(host.unit(what.unit))]
+    return path
 
-        def said() -> None:
-            sentence = f"{history.who(host)} has set {name}"
-            event(host, this.checkout, _SET, sentence, subject=name)
 
-        with meanwhile.on_trial(host, path, *(w.name for w in runs), said=said):
-            host.write(path, text, 0o600)
-            runs = [what for what in runs if not any(states.lacks(this, host, what))]
-            runs = [what for what in runs if environment.differing(host, what.name)]
-            starts = []
-            for what in runs:
+def _text(host: Host, path: str, name: str, value: str) -> str:
+    """What the file says with it. Raises Refused for a value that it cannot hold."""
+    try:
+        if path == credentials.FILE:
+            return credentials.text(value)
+        return env.assigned(host.read(path) or "", name, value)
+    except ValueError as error:
+        raise Refused(f"the value of {name} was not taken: {error}") from None
+
+
+def _written(
+    this: Site, host: Host, path: str, text: str, takes: list[Service], said: Said
+) -> Iterator[str]:
+    """The file says so, and of these services those that run now run with it; or all is as before."""
+    runs = [what for what in takes if switching.running_s(host.unit(what.unit))]
+    starts = []
+    with meanwhile.on_trial(host, path, *(what.name for what in runs), said=said):
+        host.write(path, text, 0o600)
+        for what in runs:
+            lacks = any(states.lacks(this, host, what))
+            if environment.differing(host, what.name) and not lacks:
                 host.run("systemctl", "restart", what.unit)
-                starts.append(switching.started(host, what.name))
-        for what, start in zip(runs, starts):
-            switching.steady(host, what.name, what.steady_s, start)
-        restarted = [what.name for what in runs] + [*_started(this, host, takes)]
-        if name == credentials.SECRET and this.backend.share:
-            # Mounted, it knows the old one only: the next push mounts it anew.
-            host.run("systemctl", "stop", "--no-block", this.backend.share.mount)
-    done = f"{name} is set" + "".join(f"; {each} runs with it" for each in restarted)
-    told(options, {"subject": name, "done": done}, [done])
-    say_lines(states.degraded(this, host), sys.stderr)
-    return OK
+                starts.append((what, switching.started(host, what.name)))
+    for what, start in starts:
+        switching.steady(host, what.name, what.steady_s, start)
+        yield what.name
 
 
 def _started(this: Site, host: Host, takes: list[Service]) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import re
+import struct
 import sys
-from typing import Any
+from typing import Any, Iterator
 
 from backend_server.engine.report import printable
 
@@ -15,13 +18,55 @@ from backend_server.engine.report import printable
 _OURS = re.compile("(\n|^\033\\[[0-9;]+m(?=.*\033\\[0m$)|\033\\[0m$|^\r\033\\[K$)")
 
 
+_HEAD = struct.Struct("II")  # of what is kept: for which descriptor, and how many bytes
+
+
+class Journal:
+    """What a process says, kept in memory until another shows it: so it waits for no terminal."""
+
+    def __init__(self) -> None:
+        self.file = os.memfd_create("said")
+        self.hears, self._tells = os.pipe()
+        os.set_blocking(self._tells, False)
+
+    def keep(self, fd: int, data: bytes) -> int:
+        os.write(self.file, _HEAD.pack(fd, len(data)) + data)
+        with contextlib.suppress(BlockingIOError):  # it was told often enough
+            os.write(self._tells, b".")
+        return len(data)
+
+    def show(self) -> None:
+        """As it comes, to the end of whoever keeps it."""
+        at, ended = 0, False
+        while not ended:
+            ended = not os.read(self.hears, 1 << 16)
+            for fd, data in self._after(at):
+                stream = (sys.stdout, sys.stderr)[fd - 1].buffer
+                stream.write(data)
+                stream.flush()
+                at += _HEAD.size + len(data)
+
+    def _after(self, at: int) -> Iterator[tuple[int, bytes]]:
+        """What is whole by now."""
+        while len(head := os.pread(self.file, _HEAD.size, at)) == _HEAD.size:
+            fd, size = _HEAD.unpack(head)
+            data = os.pread(self.file, size, at + _HEAD.size)
+            if len(data) < size:
+                return
+            yield fd, data
+            at += _HEAD.size + size
+
+
 class Stream(io.FileIO):
     """A descriptor. What it does not take is lost, and of standard output `lost` says why."""
 
     lost = ""
+    journal: Journal | None = None  # takes it instead, of both
 
     def write(self, data: Any) -> int:
         try:
+            if Stream.journal:
+                return Stream.journal.keep(self.fileno(), data)
             return super().write(data)
         except OSError as error:
             if self.fileno() == 1:

@@ -73,6 +73,23 @@ def test_an_account(host):
     assert events[-3:] == ["revoking", "revoked", "readmitted"]
 
 
+def test_every_door_is_shut_though_the_terminal_is_stopped(host):
+    """Ctrl-S holds up who shows the receipt; Ctrl-Q has it shown."""
+    grace = host.people["grace"].key
+    words = "backend people revoke grace --why 'a laptop was stolen'"
+    with on_terminal(host, words) as terminal:
+        terminal.type("\x13")
+        wait_until(lambda: history(host)[-1].get("event") == "revoked", timeout_s=60)
+        assert not opens(host, "grace", grace)
+        assert terminal.process.poll() is None
+        terminal.type("\x11")
+        assert terminal.end() == 0
+    assert "sessions" in terminal.seen
+    assert backend(host, "people readmit grace").returncode == 0
+    assert manage(host).returncode == 0
+    assert opens(host, "grace", grace)
+
+
 def desk_says(host, name):
     """What somebody sees when they log in on a terminal."""
     argv = host.ssh_argv(name, host.people[name].key, "")

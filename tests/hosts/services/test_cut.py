@@ -152,6 +152,26 @@ def test_a_maintenance_goes_on_without_its_line_and_is_undone_without_its_proces
     assert f"{UNIT} is as before again: {line}, did not end" in host.read(NOTICES)
 
 
+def test_a_maintenance_ends_though_its_terminal_is_stopped(host, job_runner):
+    """Ctrl-S holds up who shows what it says, and Ctrl-Q has all of that shown."""
+    events = len(history(host))
+    with on_terminal(host, f"{CHECKOUT}/test/manage.sh host maintenance") as terminal:
+        terminal.type("\x13")
+        done = {"event": "host maintenance", "subject": "ended"}
+        wait_until(
+            lambda: any(
+                done.items() <= each.items() for each in history(host)[events:]
+            ),
+            timeout_s=300,
+        )
+        assert active(host)
+        assert terminal.process.poll() is None
+        terminal.type("\x11")
+        assert terminal.end() in (0, 4)
+    assert "prepare_for_reboot" in terminal.seen
+    assert "docker" in terminal.seen
+
+
 @pytest.mark.long
 def test_a_run_that_dies_leaves_no_image_that_has_not_proved_itself(host, job_runner):
     before = digest(host)
