@@ -32,12 +32,13 @@ pin_addresses() {
 }
 
 # The mirror is given to apt in a file of its own; the host's sources are the tool's to change.
-# Silent, unless it fails.
+# Silent, unless it waits or fails.
 apt() {
     local said options=(-qq -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10)
     if [ -n "$MIRROR" ]; then
         options+=(-o "Dir::Etc::SourceList=$sources" -o Dir::Etc::SourceParts=-)
     fi
+    wait_for_locks
     said=$(DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
         apt-get "${options[@]}" -o DPkg::Lock::Timeout=600 "$@" < /dev/null 2>&1) || {
         echo "$said" >&2
@@ -45,7 +46,7 @@ apt() {
     }
 }
 
-# The process that holds dpkg's lock, if any: /proc/locks has a lock a line, with pid and inode.
+# The process that holds one of these locks, if any: /proc/locks has a lock a line, with pid and inode.
 # Read in one go: line by line, what others lock meanwhile makes bash miss some.
 lock_holder() {
     local pid where
@@ -54,15 +55,20 @@ lock_holder() {
     done <<< "$(cat /proc/locks)"
 }
 
-# Nobody else is installing packages. Says once for whom it waits.
-wait_for_dpkg() {
-    local lock=/var/lib/dpkg/lock-frontend pid told= tries
+# Nobody else is installing packages or fetching lists of them, as a killed run's apt-get may be.
+# Says for whom it waits. apt-get waits for the first of these alone, whatever it is told.
+wait_for_locks() {
+    local lock pid told='' tries
     for ((tries = 0; tries < 600; tries++)); do
-        pid=$(lock_holder "$lock" | head -n 1)
+        for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock \
+            /var/cache/apt/archives/lock; do
+            pid=$(lock_holder "$lock" | head -n 1)
+            [ -z "$pid" ] || break
+        done
         [ "$pid" ] || return 0
-        [ "$told" ] || echo "waiting up to 600 s for $(cat "/proc/$pid/comm")" \
-            "(pid $pid), which holds $lock" >&2
-        told=1
+        [ "$told" = "$pid" ] || echo "waiting up to 600 s for" \
+            "$(cat "/proc/$pid/comm" || true) (pid $pid), which holds $lock" >&2
+        told=$pid
         sleep 1
     done
 }
@@ -78,7 +84,7 @@ install_python() {
     trap 'rm -f "$sources"' EXIT
     chmod 644 "$sources"
     echo "deb $MIRROR/$ID $VERSION_CODENAME main" > "$sources"
-    wait_for_dpkg
+    wait_for_locks
     # What a killed run left half-way, apt-get would refuse to build upon.
     dpkg --force-confdef --force-confold --configure -a > /dev/null 2>&1 || true
     if ! { apt update -o APT::Update::Error-Mode=any &&

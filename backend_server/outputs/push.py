@@ -46,19 +46,24 @@ def push(
 ) -> Record:
     """All that can be on the share is there; the record, which is kept, says what is not.
 
-    Says each file that went, and what is wrong with one once, and not every minute.
+    Says each file that went, and at the end what is wrong with one once, and not every minute.
     """
     place = place or Place(share.mount_point, share.folder)
     with only_run("outputs push", str(host.root) + LOCK, wait=True):
         record = pushed.read(host)
-        known, late = record.failed, record.waiting
+        known, more, late = record.failed, record.more, record.waiting
         record.failed, record.waiting, record.why = {}, {}, ""
         with opened.tree(str(host.root) + WORKSPACES[MEDIUM]) as top:
-            found = outgoing.listed(top, record.put)
-            _Push(host, share, say, place, record, known, late, top, found).all()
+            try:
+                found = outgoing.listed(top, record.put)
+                _Push(host, share, say, place, record, known, late, top, found).all()
+            except MemoryError:
+                record.why = pushed.TOO_MUCH
         untried = record.waiting.keys() - record.failed.keys()
         kept = {path: why for path, why in known.items() if path in untried}
         record.failed = {**kept, **record.failed}
+        for what in record.bounded(known, more):
+            say(f"not pushed: {what}")
         record.ended = history.now()
         if not record.waiting and not record.why:
             record.succeeded = record.ended
@@ -111,14 +116,13 @@ class _Push:
                 connection.end(self.host, self.share)
 
     def _list(self) -> None:
-        for path, why in self.found.refused.items():
-            self._fails(path, why)
+        self.record.failed.update(self.found.refused)
         record, names = self.record, self.found.names
         waiting = record.waiting = dict(self._waiting())
         record.coming = {p: put for p, put in record.coming.items() if p in names}
         record.missed = {p: why for p, why in record.missed.items() if p in names}
         for path in record.missed.keys() - waiting.keys():
-            self._fails(path, record.missed[path])
+            self.record.failed[path] = record.missed[path]
 
     def _waiting(self) -> Iterator[tuple[str, int]]:
         """Paths and sizes of those that are not on the share as they are here."""
@@ -137,14 +141,14 @@ class _Push:
         except FileNotFoundError:
             return None
         except NotPlain as error:
-            self._fails(path, str(error))
+            self.record.failed[path] = str(error)
         except OSError as error:
-            self._fails(path, f"cannot be read: {error.strerror}")
+            self.record.failed[path] = f"cannot be read: {error.strerror}"
         else:
             if output.size <= outgoing.LARGEST:
                 return output
             os.close(output.fd)
-            self._fails(path, f"is larger than {outgoing.LARGEST >> 30} GiB")
+            self.record.failed[path] = f"is larger than {outgoing.LARGEST >> 30} GiB"
         return None
 
     def _gone(self) -> Parcels:
@@ -220,7 +224,7 @@ class _Push:
             sha256 = opened.digest(output.fd, output.size, self._meanwhile)
             before = self.record.put.get(path)
             if not sha256:
-                self._fails(path, "is being changed here")
+                self.record.failed[path] = "is being changed here"
             elif before and before.sha256 == sha256 and path not in self.record.missed:
                 self._arrived(path, before._replace(sign=output.sign))
             else:
@@ -239,7 +243,7 @@ class _Push:
                     verdict = Verdict(*result)
                     yield left.pop(verdict.path), verdict
         except patience.Silent as error:
-            self._fails(next(iter(left.values())), f"was on its way: {error}")
+            self.record.failed[next(iter(left.values()))] = f"was on its way: {error}"
             raise
 
     def _judge(self, path: str, verdict: Verdict, put: Put) -> None:
@@ -251,7 +255,7 @@ class _Push:
             self.arrived += 1
             self.say(f"pushed: {path!a}")
             return
-        self._fails(path, verdict.why)
+        self.record.failed[path] = verdict.why
         if verdict.broke:
             self.vain[workspace(path)] += 1
             # What is changed here while it goes says nothing of the share.
@@ -263,7 +267,7 @@ class _Push:
     def _remove(self, gone: Parcels) -> None:
         for path, verdict in self._told(on_share.remove, gone):
             if verdict.why:
-                self._fails(path, verdict.why)
+                self.record.failed[path] = verdict.why
                 continue
             del self.record.put[path]
             self.say(f"taken away, as it is declared no longer: {path!a}")
@@ -278,9 +282,10 @@ class _Push:
             same = _parcel(self.record.put[path]) == looks[path]
             if verdict.why and same and not verdict.broke:
                 self.record.missed[path] = verdict.why
-                self._fails(path, verdict.why)
+                self.record.failed[path] = verdict.why
         if looks:
             self.record.looked = history.now()
+            pushed.write_files(self.host, self.record)
 
     # ---- what came of it
 
@@ -288,11 +293,6 @@ class _Push:
         self.record.put[path] = put
         for kept in (self.record.waiting, self.record.failed, self.record.missed):
             kept.pop(path, None)
-
-    def _fails(self, path: str, why: str) -> None:
-        self.record.failed[path] = why
-        if self.known.get(path) != why:
-            self.say(f"not pushed: {path!a} {why}")
 
 
 def _parcel(put: Put) -> Parcel:

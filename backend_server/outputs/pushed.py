@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Counter, Iterator, NamedTuple
 
 from backend_server.checkout.backend import Share
 from backend_server.engine import history
 from backend_server.host.opened import Sign
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.outputs.turns import workspace
 from backend_server.resources import UNITS
 from backend_server.text.change import counted
 from backend_server.text.manifest import MANIFEST
@@ -19,8 +20,9 @@ from backend_server.text.manifest import MANIFEST
 STATE = "/var/lib/opensafely/push.json"  # anew each minute, so it is small
 FILES = "/var/lib/opensafely/pushed.json"  # only where something was put there
 _PUTS = ("put", "coming")
-_OF_FILES = (*_PUTS, "incoming")
-_SHOWN = 20  # files that failed, on a terminal
+_OF_FILES = (*_PUTS, "incoming", "missed")
+_SHOWN = 20  # files that failed, of a workspace here and of all on a terminal
+TOO_MUCH = "what workspaces declare takes more memory than a push may have"
 TIMER = "opensafely-outputs.timer"  # comes with the declaration of a share
 
 
@@ -43,6 +45,7 @@ class Record:
     succeeded: str | None = None  # the last that left nothing behind
     waiting: dict[str, int] = field(default_factory=dict)  # bytes by path
     failed: dict[str, str] = field(default_factory=dict)  # why, by path
+    more: dict[str, int] = field(default_factory=dict)  # that failed, too, by workspace
     why: str = ""  # nothing could be put there at all
     # What was about to get its name: what is there and is this is ours, too.
     coming: dict[str, Put] = field(default_factory=dict)
@@ -50,6 +53,25 @@ class Record:
     missed: dict[str, str] = field(default_factory=dict)
     incoming: str = ""  # the folder there for what the last push had half there
     looked: str = ""  # when all that was put there was last looked for
+
+    def bounded(self, known: dict[str, str], more: dict[str, int]) -> Iterator[str]:
+        """Of each workspace's failures some are kept, and all that have their turns by it; the others
+        are counted. Says what the last push did not know, which had KNOWN and MORE.
+        """
+        seen: Counter[str] = Counter()
+        for path in sorted(self.failed.keys() - self.waiting.keys()):
+            seen[workspace(path)] += 1
+            if seen[workspace(path)] > _SHOWN:
+                del self.failed[path]
+        self.more = {of: n - _SHOWN for of, n in seen.items() if n > _SHOWN}
+        for path in [p for p, why in self.failed.items() if known.get(p) != why]:
+            yield f"{path!a} {self.failed[path]}"
+        for of in [of for of, count in self.more.items() if more.get(of) != count]:
+            yield f"{of!a} has {self.more[of]} more"
+
+    @property
+    def failures(self) -> int:
+        return len(self.failed) + sum(self.more.values())
 
 
 def read(host: HostReader) -> Record:
@@ -60,6 +82,7 @@ def read(host: HostReader) -> Record:
         old = files.get("format") == 1
         found.update((kind, _puts(files.get(kind, {}), old)) for kind in _PUTS)
         found["incoming"] = files.get("incoming", "")
+        found["missed"] = files.get("missed") or found.get("missed", {})
         found.pop("format")
         return Record(**found)
     except (ValueError, LookupError, TypeError, AttributeError):
@@ -98,6 +121,7 @@ def summary(record: Record) -> dict[str, Any]:
         "waiting": len(record.waiting),
         "waiting_bytes": sum(record.waiting.values()),
         "failed": [{"path": p, "why": why} for p, why in sorted(record.failed.items())],
+        "failed_more": sum(record.more.values()),
         "why": record.why,
     }
 
@@ -115,7 +139,7 @@ def degraded(record: Record, share: Share) -> Iterator[str]:
     if record.failed:
         path, why = min(record.failed.items())
         yield (
-            f"{counted(len(record.failed), 'output')} could not be put on "
+            f"{counted(record.failures, 'output')} could not be put on "
             f"{share.source}, such as {path!a}, which {why}"
         )
 
@@ -124,7 +148,7 @@ def unwell(record: Record) -> str:
     """How the last push ended, in a sentence; empty where all was well."""
     parts = [
         f"{counted(len(record.waiting), 'file')} waiting" if record.waiting else "",
-        f"{counted(len(record.failed), 'file')} failed" if record.failed else "",
+        f"{counted(record.failures, 'file')} failed" if record.failed else "",
         record.why,
     ]
     return ", ".join(filter(None, parts))
@@ -140,7 +164,8 @@ def lines(found: Any) -> Iterator[str]:
     failed = found["failed"]
     for each in failed[:_SHOWN]:
         yield f"outputs     {each['path']!a} {each['why']}"
-    if failed[_SHOWN:]:
-        yield f"outputs     and {len(failed) - _SHOWN} more: status --json"
+    more = len(failed[_SHOWN:]) + found["failed_more"]
+    if more:
+        yield f"outputs     and {more} more: status --json"
     why = f", for now: {found['why']}" if found["why"] else ""
     yield f"outputs     last success {found['succeeded'] or 'never'}{why}"

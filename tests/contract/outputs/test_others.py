@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import re
+import resource
+import shutil
 import signal
 import socket
 import struct
@@ -508,6 +510,70 @@ def test_a_manifest_that_is_none_is_its_workspaces_failure():
     failed = {path.partition("/")[0] for path in record.failed}
     assert failed == {*NASTY} - {"type"}
     assert not record.why
+
+
+def test_twins_by_case_are_there_or_told_in_short_and_hold_up_no_other():
+    """The first has its place and keeps it, though another comes before it by the alphabet."""
+    share = prepare_others()
+    lay("Study", {"a": b"1"})
+    assert not pushes()[0].failed
+    lay("STUDY", {f"out/{number:04}.csv": b"2" for number in range(3000)})
+    lay("Study", {"a": b"3", "b": b"4"})
+    lay("zzz", {"z": b"5"})
+    record, said = pushes()
+    assert there(share / "Study")["b"] == b"4"
+    assert (share / "zzz/z").read_bytes() == b"5"
+    assert not (share / "STUDY").exists()
+    assert (
+        len([line for line in said if "differs only in case from Study" in line]) == 20
+    )
+    assert [line for line in said if "more" in line] == [
+        "not pushed: 'STUDY' has 2982 more"
+    ]
+    assert Path(pushed.STATE).stat().st_size < 10_000
+    assert record.failures == 3002
+    (sentence,) = pushed.degraded(record, SHARE)
+    assert sentence.startswith("3002 outputs could not be put on")
+    assert pushes() == (pushed.read(Host()), [])
+
+
+def test_what_is_gone_there_with_its_workspace_is_told_in_short(monkeypatch):
+    share = prepare_others()
+    lay("ws", {f"{number:04}.csv": b"1" for number in range(500)})
+    lay("zzz", {"z": b"1"})
+    assert not pushes()[0].failed
+    shutil.rmtree(share / "ws")
+    monkeypatch.setattr(push, "_DAY_S", -1)
+    record, said = pushes()
+    assert len(said) == 21
+    assert record.failures == 502
+    assert Path(pushed.STATE).stat().st_size < 10_000
+    assert pushes()[1] == []
+    (WORKSPACES / "ws/0400.csv").touch()
+    assert (pushes()[0].failures, there(share)["ws/0400.csv"]) == (501, b"1")
+
+
+def test_what_takes_too_much_memory_ends_that_push_and_is_told():
+    """As by LimitAS= of the unit."""
+    share = prepare_others()
+    lay("aaa", {"a": b"1"})
+    names = [f"{number:x}" for number in range(20_000)]
+    text = json.dumps(
+        {"outputs": {n: {"level": "moderately_sensitive"} for n in names}}
+    )
+    for number in range(20):
+        lay(f"w{number}", {})
+        (WORKSPACES / f"w{number}/metadata/manifest.json").write_text(text)
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    has = pages * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (has + (30 << 20), hard))
+    record, _ = pushes()
+    assert "takes more memory than a push may have" in record.why
+    assert not share.exists()
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    assert not pushes()[0].why
+    assert there(share)["aaa/a"] == b"1"
 
 
 def test_a_path_of_millions_of_folders_takes_no_time_and_is_said_in_short():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 
 import pytest
@@ -93,7 +94,7 @@ def test_while_dpkg_works(shared_warm_host, victims):
 
 
 HOLD = """
-use Fcntl; open my $lock, ">>", "/var/lib/dpkg/lock-frontend";
+use Fcntl; open my $lock, ">>", $ARGV[0];
 my $whole = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0); fcntl($lock, F_SETLKW, $whole) or die;
 $| = 1; print "held\\n"; sleep 600;
 """
@@ -108,14 +109,19 @@ def test_while_python_is_installed(bare_host):
         "test -e /usr/bin/python3.11",
         "test -e /usr/bin/python3",
     )
-    with in_background(host, "perl", "-e", HOLD) as holder:
-        assert holder.line() == "held\n"
+    with contextlib.ExitStack() as stack:
+        holders = []
+        for lock in ("/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"):
+            perl = in_background(host, "perl", "-e", HOLD, lock)
+            holders.append(stack.enter_context(perl))
+            assert holders[-1].line() == "held\n"
         with in_background(host, *command) as run:
-            said = run.line()
-            while said and str(holder.pid) not in said:
-                said = run.line(timeout_s=20)
-            assert "perl" in said
-            holder.kill()
+            for holder in holders:
+                said = run.line()
+                while said and str(holder.pid) not in said:
+                    said = run.line(timeout_s=20)
+                assert "waiting up to 600 s for perl" in said
+                holder.kill()
             kill_at(host, moments[0], run)
     for moment in moments[1:]:
         with in_background(host, *command) as run:
