@@ -98,7 +98,7 @@ def _systemctl(options: Named, verb: str) -> int:
             host.run("systemctl", verb, what.unit)
         if verb != "stop":
             states.prove(host, what)
-    more = ", until somebody starts it or runs backend" if verb == "stop" else ""
+    more = ", until a start, a run or a boot" if verb == "stop" else ""
     _say(options, what.name, sentence + more)
     return OK
 
