@@ -105,14 +105,17 @@ def judged(checkout):
 
 def how_to_own(culprit, top, repository):
     # type: (str, str, str) -> str
-    """The command. A clone from a path shares files with who has that repository: git-clone(1)."""
+    """The command. A clone from a path shares files with who has that repository: git-clone(1).
+
+    What root makes root's in its place, somebody may still have open to write.
+    """
     if culprit.startswith(os.path.join(repository, "objects")):
         return "git --git-dir={0} repack -a -d -f && git --git-dir={0} fsck".format(
             repository
         )
-    return "chown -R root:root {0} && chmod -R go-w {0} && setfacl -R -k {0}".format(
-        top
-    )
+    return (
+        "(umask 022 && cp -RT {0} {0}.new) && mv -T {0} {0}.old && mv -T {0}.new {0}"
+    ).format(top)
 
 
 def repository_of(checkout):

@@ -73,6 +73,23 @@ def test_what_others_own(checkout, path):
     assert blamed(top) == str(found)
 
 
+def test_what_somebody_has_open_to_write_is_nobodys_after_the_hint(checkout):
+    """Whose a file is says nothing of who has it open, or by another name."""
+    top = checkout()
+    script = top / "etc/x"
+    script.chmod(0o755)
+    os.link(script, "/home/theirs")
+    os.chown(script, 1234, 0)
+    subprocess.run(["setfacl", "-d", "-m", "user:1234:rwx", top / "etc"], check=True)
+    with open(script, "w") as held, open("/home/theirs", "w") as other:
+        _, hint = judged(str(top))
+        subprocess.run(["bash", "-c", hint], check=True)
+        held.write("theirs\n")
+        other.write("theirs\n")
+    assert judged(str(top)) == NOTHING
+    assert (script.read_text(), script.stat().st_mode & 0o777) == ("", 0o755)
+
+
 @pytest.mark.parametrize(
     "name", [b"\x1b[2J", b"a\nerror: x", b"\xff", "\u202e".encode()]
 )
@@ -86,7 +103,7 @@ def test_a_name_of_theirs_is_no_word_to_a_terminal(checkout, name, monkeypatch):
     assert first.isprintable()
     assert first.isascii()
     assert " can be changed by somebody other than root" in first
-    assert hint.startswith("   try: chown")
+    assert hint.startswith("   try: (umask 022 && cp -RT ")
     monkeypatch.setattr(entry, "NOTICES", "/home/notices")
     monkeypatch.setattr("grp.getgrnam", lambda _: grp.getgrgid(0))
     Path("/home/notices").write_bytes(b"\xff\n")
@@ -289,7 +306,7 @@ def test_nothing_of_such_a_checkout_is_imported(checkout, place, outside):
     done = run(top, judge)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"error: {top}/backend_server/cli/main.py can be changed by" in done.stderr
-    assert "try: chown -R root:root" in done.stderr
+    assert "try: (umask 022 && cp -RT " in done.stderr
 
 
 def test_developers_read_it_once_at_their_next_login(checkout):

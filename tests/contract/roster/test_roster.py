@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -394,15 +396,42 @@ def test_a_token_that_is_none_is_not_shown(review, monkeypatch, capsys):
     assert "secret" not in said
 
 
-def test_the_script():
-    """This repository names nobody, so that nobody is asked about."""
-    done = subprocess.run(
-        [ROOT / "scripts/roster.sh", "check"],
+@pytest.fixture
+def clone():
+    """Below /home, which is in memory here, root's alone."""
+    top = Path("/home/srv/checkout")
+    away = shutil.ignore_patterns(".*", "__pycache__", "tests", "sandbox")
+    return lambda: shutil.copytree(ROOT, top, ignore=away, symlinks=True)
+
+
+def script(top):
+    return subprocess.run(
+        [top / "scripts/roster.sh", "check"],
         cwd="/",
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_the_script(clone):
+    """This repository names nobody, so that nobody is asked about."""
+    done = script(clone())
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("5 rosters, 0 people, 0 key files, 0 problems\n")
+
+
+@pytest.mark.parametrize("path", ["roster/judgement.py", "test/backend.py"])
+def test_as_root_the_script_runs_nothing_that_others_can_change(clone, path):
+    top = clone()
+    with open(top / path, "a") as file:
+        file.write("\nopen('/home/was-run', 'w')\n")
+    assert script(top).returncode == 0
+    Path("/home/was-run").unlink()
+    os.chown(top / path, 1234, 0)
+    done = script(top)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error: {top}/{path} can be changed by somebody" in done.stderr
+    assert "try: the same without root, or (umask 022 && cp -RT " in done.stderr
+    assert not Path("/home/was-run").exists()
