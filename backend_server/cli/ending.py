@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
 import sys
 from typing import Iterable, Iterator, Mapping, NoReturn, TextIO
 
-from backend_server.cli.streams import Journal, Stream
+from backend_server.cli.streams import Stream, show
 from backend_server.engine.notices import event
 from backend_server.engine.report import sentence
 from backend_server.host import command
 from backend_server.host.writer import Host
 from backend_server.run.place import Asked, Named
 from backend_server.text.errors import FAILED, OK, REFUSED, Refused, UserError
+
+
+_STOPPING = b"\nstopping: what must not stay half done is undone\n"
 
 
 def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
@@ -64,35 +68,31 @@ def outlive_terminal(asked: Asked) -> None:
     This one waits, shows what that one says, passes Ctrl-C on, and ends as the other did. Called
     when nothing is left to ask.
     """
-    journal = Journal()
+    journal = os.memfd_create("said")
     worker = os.fork()
     if worker:
         _wait(worker, journal, asked)
-    Stream.journal = journal  # Ctrl-S, or a reader that sleeps, holds up who shows it
+    # Ctrl-S, or a reader that sleeps, holds up who shows it.
+    Stream.journal = io.FileIO(journal, "w")
     os.setsid()
     signal.signal(signal.SIGHUP, lambda *_: None)  # SIG_IGN would be inherited
 
 
-def _wait(worker: int, journal: Journal, asked: Asked) -> NoReturn:
+def _wait(worker: int, journal: int, asked: Asked) -> NoReturn:
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.kill(worker, signal.SIGINT)
-        said = b"\nstopping: what must not stay half done is undone\n"
-        Stream(2, "w", closefd=False).write(
-            said
-        )  # the other may be half-way through a line
+        # Itself may be half-way through a line of theirs.
+        Stream(2, "w", closefd=False).write(_STOPPING)
 
     signal.signal(signal.SIGINT, stop)
     # Without this one the worker goes on, and keeps the rest for nobody.
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
-    for fd in {*range(3, 256)} - {
-        journal.file,
-        journal.hears,
-    }:  # the lock is the worker's
-        with contextlib.suppress(OSError):
-            os.close(fd)
-    journal.show()
+    os.closerange(3, journal)  # the lock is the worker's
+    os.closerange(journal + 1, 256)
+    look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    show(journal, lambda: os.waitid(os.P_PID, worker, look))
     _, status = os.waitpid(worker, 0)
     if os.WIFSIGNALED(status):
         killed = f"what worked was killed by signal {os.WTERMSIG(status)}"

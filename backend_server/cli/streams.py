@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
-import struct
 import sys
-from typing import Any, Iterator
+import time
+from typing import Any, Callable
 
 from backend_server.engine.report import printable
 
@@ -17,60 +17,43 @@ from backend_server.engine.report import printable
 _OURS = re.compile("(\n|^\033\\[[0-9;]+m(?=.*\033\\[0m$)|\033\\[0m$|^\r\033\\[K$)")
 
 
-_HEAD = struct.Struct("II")  # of what is kept: for which descriptor, and how many bytes
-
-
-class Journal:
-    """What a process says, kept in memory until another shows it: so it waits for no terminal."""
-
-    def __init__(self) -> None:
-        self.file = os.memfd_create("said")
-        self.hears, tells = os.pipe()
-        os.set_blocking(tells, False)
-        self._ends = [io.FileIO(fd, "w") for fd in (self.file, tells)]
-
-    def keep(self, fd: int, data: bytes) -> int:
-        for end, more in zip(self._ends, (_HEAD.pack(fd, len(data)) + data, b".")):
-            end.write(more)  # who was told often enough takes no more
-        return len(data)
-
-    def show(self) -> None:
-        """As it comes, to the end of whoever keeps it."""
-        at, ended = 0, False
-        while not ended:
-            ended = not os.read(self.hears, 1 << 16)
-            for fd, data in self._after(at):
-                stream = (sys.stdout, sys.stderr)[fd - 1].buffer
-                stream.write(data)
-                stream.flush()
-                at += _HEAD.size + len(data)
-
-    def _after(self, at: int) -> Iterator[tuple[int, bytes]]:
-        """What is whole by now."""
-        while len(head := os.pread(self.file, _HEAD.size, at)) == _HEAD.size:
-            fd, size = _HEAD.unpack(head)
-            data = os.pread(self.file, size, at + _HEAD.size)
-            if len(data) < size:
-                return
-            yield fd, data
-            at += _HEAD.size + size
+# Of what is kept: for which descriptor, in a byte that `printable` leaves in no text, and that.
+_KEPT = re.compile(b"([\1\2]?)([^\1\2]*)")
 
 
 class Stream(io.FileIO):
     """A descriptor. What it does not take is lost, and of standard output `lost` says why."""
 
     lost = ""
-    journal: Journal | None = None  # takes it instead, of both
+    journal: io.FileIO | None = (
+        None  # takes it instead, of both, and waits for no terminal
+    )
 
     def write(self, data: Any) -> int:
         try:
             if Stream.journal:
-                return Stream.journal.keep(self.fileno(), data)
+                return Stream.journal.write(bytes([self.fileno()]) + data) - 1
             return super().write(data)
         except OSError as error:
             if self.fileno() == 1:
                 Stream.lost = str(error.strerror)
             return len(data)
+
+
+def show(journal: int, over: Callable[[], object]) -> None:
+    """What is written to that journal, as it comes, until it is OVER."""
+    at, to = 0, sys.stdout
+    while True:
+        ended = over()  # first, so that no word comes after the last look
+        data = os.pread(journal, 1 << 20, at)
+        at += len(data)
+        for fd, text in _KEPT.findall(data):
+            to = {b"": to, b"\1": sys.stdout, b"\2": sys.stderr}[fd]
+            to.buffer.write(text)
+            to.flush()
+        if ended and not data:
+            return
+        time.sleep(0 if data else 0.05)
 
 
 class Lines(io.TextIOWrapper):

@@ -60,7 +60,7 @@ def under_way(path: str) -> str:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return file.read().strip()
+            return file.read().strip() or "a run that has just begun"
     return ""
 
 

@@ -51,7 +51,7 @@ def push(
     place = place or Place(share.mount_point, share.folder)
     with only_run("outputs push", str(host.root) + LOCK, wait=True):
         record = pushed.read(host)
-        known, more, late = record.failed, record.more, record.waiting
+        known, late = record.failed, record.waiting
         record.failed, record.waiting, record.why = {}, {}, ""
         with opened.tree(str(host.root) + WORKSPACES[MEDIUM]) as top:
             try:
@@ -62,8 +62,10 @@ def push(
         untried = record.waiting.keys() - record.failed.keys()
         kept = {path: why for path, why in known.items() if path in untried}
         record.failed = {**kept, **record.failed}
-        for what in record.bounded(known, more):
-            say(f"not pushed: {what}")
+        record.bound()
+        for path, why in record.failed.items():
+            if known.get(path) != why:
+                say(f"not pushed: {path!a} {why}")
         record.ended = history.now()
         if not record.waiting and not record.why:
             record.succeeded = record.ended

@@ -45,7 +45,6 @@ class Record:
     succeeded: str | None = None  # the last that left nothing behind
     waiting: dict[str, int] = field(default_factory=dict)  # bytes by path
     failed: dict[str, str] = field(default_factory=dict)  # why, by path
-    more: dict[str, int] = field(default_factory=dict)  # that failed, too, by workspace
     why: str = ""  # nothing could be put there at all
     # What was about to get its name: what is there and is this is ours, too.
     coming: dict[str, Put] = field(default_factory=dict)
@@ -54,24 +53,15 @@ class Record:
     incoming: str = ""  # the folder there for what the last push had half there
     looked: str = ""  # when all that was put there was last looked for
 
-    def bounded(self, known: dict[str, str], more: dict[str, int]) -> Iterator[str]:
-        """Of each workspace's failures some are kept, and all that have their turns by it; the others
-        are counted. Says what the last push did not know, which had KNOWN and MORE.
-        """
+    def bound(self) -> None:
+        """Of a workspace's failures that do not wait some are kept, and the others counted."""
         seen: Counter[str] = Counter()
         for path in sorted(self.failed.keys() - self.waiting.keys()):
             seen[workspace(path)] += 1
             if seen[workspace(path)] > _SHOWN:
                 del self.failed[path]
-        self.more = {of: n - _SHOWN for of, n in seen.items() if n > _SHOWN}
-        for path in [p for p, why in self.failed.items() if known.get(p) != why]:
-            yield f"{path!a} {self.failed[path]}"
-        for of in [of for of, count in self.more.items() if more.get(of) != count]:
-            yield f"{of!a} has {self.more[of]} more"
-
-    @property
-    def failures(self) -> int:
-        return len(self.failed) + sum(self.more.values())
+        more = {of: n - _SHOWN for of, n in seen.items() if n > _SHOWN}
+        self.failed.update((of, f"has {n} more") for of, n in more.items())
 
 
 def read(host: HostReader) -> Record:
@@ -121,7 +111,6 @@ def summary(record: Record) -> dict[str, Any]:
         "waiting": len(record.waiting),
         "waiting_bytes": sum(record.waiting.values()),
         "failed": [{"path": p, "why": why} for p, why in sorted(record.failed.items())],
-        "failed_more": sum(record.more.values()),
         "why": record.why,
     }
 
@@ -137,10 +126,9 @@ def degraded(record: Record, share: Share) -> Iterator[str]:
             f"waiting{why}; sudo backend outputs push"
         )
     if record.failed:
-        path, why = min(record.failed.items())
+        path, why = next(iter(record.failed.items()))
         yield (
-            f"{counted(record.failures, 'output')} could not be put on "
-            f"{share.source}, such as {path!a}, which {why}"
+            f"outputs could not be put on {share.source}, such as {path!a}, which {why}"
         )
 
 
@@ -148,7 +136,7 @@ def unwell(record: Record) -> str:
     """How the last push ended, in a sentence; empty where all was well."""
     parts = [
         f"{counted(len(record.waiting), 'file')} waiting" if record.waiting else "",
-        f"{counted(record.failures, 'file')} failed" if record.failed else "",
+        "some failed" if record.failed else "",
         record.why,
     ]
     return ", ".join(filter(None, parts))
@@ -164,8 +152,7 @@ def lines(found: Any) -> Iterator[str]:
     failed = found["failed"]
     for each in failed[:_SHOWN]:
         yield f"outputs     {each['path']!a} {each['why']}"
-    more = len(failed[_SHOWN:]) + found["failed_more"]
-    if more:
-        yield f"outputs     and {more} more: status --json"
+    if failed[_SHOWN:]:
+        yield f"outputs     and {len(failed) - _SHOWN} more: status --json"
     why = f", for now: {found['why']}" if found["why"] else ""
     yield f"outputs     last success {found['succeeded'] or 'never'}{why}"
