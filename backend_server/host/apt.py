@@ -6,7 +6,7 @@ import fcntl
 import os
 import struct
 import time
-from typing import Callable, Iterable, NamedTuple
+from typing import Iterable, NamedTuple
 
 from backend_server.host import command
 from backend_server.host.writer import Host
@@ -160,11 +160,8 @@ def lock_holder(host: Host) -> Holder | None:
     return None
 
 
-def wait_for_locks(
-    host: Host, say: Callable[[str], None] | None = None, wait_s: float = WAIT_S
-) -> None:
+def wait_for_locks(host: Host, wait_s: float = WAIT_S) -> None:
     """Nobody else is installing packages. Says once for whom it waits, and how long at most."""
-    say = say or host.say
     told, deadline = None, time.monotonic() + wait_s
     while True:
         holder = lock_holder(host)
@@ -177,7 +174,7 @@ def wait_for_locks(
                 hint=f"see what it does: ps -fp {holder.pid}",
             )
         if told != holder:
-            say(f"waiting up to {wait_s:g} s for {who}")
+            host.say(f"waiting up to {wait_s:g} s for {who}")
             told = holder
         time.sleep(0.5)
 

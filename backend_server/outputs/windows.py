@@ -24,26 +24,19 @@ _DEVICE = re.compile(
 _LAST = re.compile(r"[. ]\Z")  # cut off there without a word
 _SHORT = re.compile(r"~(?=[0-9])")  # TABLE~1.CSV is a second name for tables-2020.csv
 _ESCAPE = re.compile(r"%(?=[0-9A-Fa-f]{2})")
-_ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 _NO_UTF8 = re.compile("[\\udc80-\\udcff]")  # surrogateescape's
 
 
 def name(ours: str) -> str:
     """How one name is spelt on the server: what it cannot hold is %XX there, byte by byte.
 
-    No two names of ours are spelt alike, and `original` tells which one it was.
+    No two names of ours are spelt alike, and each tells which one it was.
     """
     for pattern in (_ESCAPE, _RESERVED, _NO_UTF8, _SHORT, _LAST):
         ours = pattern.sub(_escaped, ours)
     if _DEVICE.match(ours):
         ours = _escape(ours[0]) + ours[1:]
     return ours
-
-
-def original(theirs: str) -> str:
-    """The name of ours that is spelt so on the server."""
-    data = os.fsencode(theirs)
-    return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), data))
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -44,8 +44,9 @@ def test_the_holder_is_named(place, path):
 
 def test_it_is_waited_for_and_that_is_said_once(place):
     process = hold(place, apt.LOCKS[0], 1.2)
-    said, started = [], time.monotonic()
-    apt.wait_for_locks(Host(place), said.append, wait_s=30)
+    host, said, started = Host(place), [], time.monotonic()
+    host.say = said.append
+    apt.wait_for_locks(host, wait_s=30)
     assert time.monotonic() - started > 0.9
     assert len(said) == 1
     assert said[0].startswith("waiting up to 30 s for ")
@@ -56,7 +57,7 @@ def test_it_is_waited_for_and_that_is_said_once(place):
 def test_not_for_ever(place):
     process = hold(place, apt.LOCKS[0], 60)
     with pytest.raises(CommandFailed, match=f"gave up .*pid {process.pid}") as failed:
-        apt.wait_for_locks(Host(place), lambda message: None, wait_s=0.2)
+        apt.wait_for_locks(Host(place), wait_s=0.2)
     assert str(process.pid) in failed.value.hint
     process.kill()
     process.wait()

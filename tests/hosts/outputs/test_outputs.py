@@ -170,6 +170,59 @@ def test_a_tree_of_many_files(host, share, count):
     assert found["files"] >= count + 2
 
 
+MANY = """\
+import json, os
+text = {"outputs": {f"{n:x}": {"level": "moderately_sensitive"} for n in range(20_000)}}
+for number in range(20):
+    folder = f"/srv/medium_privacy/workspaces/many{number}/metadata"
+    os.makedirs(folder)
+    with open(f"{folder}/manifest.json", "w") as file:
+        json.dump(text, file)
+"""
+
+
+@contextlib.contextmanager
+def limited(host, limit):
+    """The unit has less than it is given, so that a small tree is too large for it."""
+    folder = "/run/systemd/system/opensafely-outputs.service.d"
+    host.run(f"mkdir {folder}; printf '[Service]\\n{limit}\\n' >{folder}/limit.conf")
+    host.run("systemctl daemon-reload")
+    try:
+        yield
+    finally:
+        host.run(f"rm -r {folder}; systemctl daemon-reload")
+
+
+@pytest.mark.parametrize("limit", ["LimitAS=120M", "MemoryMax=50M"])
+def test_a_tree_that_takes_too_much_memory_ends_that_push_and_is_told(
+    host, share, limit
+):
+    """Within the process, or by the kernel; nothing else of the host is in its way."""
+    lay(host, "aaa", {limit: 0})
+    push = "systemctl start opensafely-outputs.service"
+    with limited(host, limit):
+        host.run(push)
+        assert limit in there(share, "aaa")
+        lay(host, "aaa", {limit: 0, f"{limit} more": 0})
+        host.run(f"python3 -c {shlex.quote(MANY)}")
+        try:
+            host.run(push, check=False)
+            assert f"{limit} more" not in there(share, "aaa")
+            found = json.loads(manage(host, "status --json", "tpp").stdout)
+            told = [found["outputs"]["why"], *found["degraded"]]
+            print(limit, told)
+            assert any(
+                "more memory than" in why or "outputs.service has failed" in why
+                for why in told
+            )
+        finally:
+            host.run(f"rm -r {WORKSPACES}/many*")
+        host.run(push)
+        assert f"{limit} more" in there(share, "aaa")
+    assert status(host)["why"] == ""
+    host.run(f"rm -r {WORKSPACES}/aaa")
+
+
 # Each takes a minute, and waits for a server in the middle of a file.
 GONE = "servers that are gone"
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from backend_server.engine.lock import NARROW, only_run
+from backend_server.engine.lock import NARROW, only_run, under_way
 from backend_server.text.errors import Refused
 
 
@@ -49,6 +49,13 @@ def test_the_timers_run_is_waited_for(path):
     threading.Timer(0.3, timer.__exit__, (None, None, None)).start()
     with only_run("ada", path):
         pass
+
+
+def test_whoever_has_it_and_has_yet_to_say_so_is_somebody(path):
+    with only_run("ada", path):
+        os.truncate(path, 0)
+        assert under_way(path) == "a run that has just begun"
+    assert under_way(path) == ""
 
 
 def test_nobody_else_can_take_the_lock(path):
