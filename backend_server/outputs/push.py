@@ -289,8 +289,6 @@ class _Push:
             self.record.looked = history.now()
             pushed.write_files(self.host, self.record)
 
-    # ---- what came of it
-
     def _arrived(self, path: str, put: Put) -> None:
         self.record.put[path] = put
         for kept in (self.record.waiting, self.record.failed, self.record.missed):
