@@ -4,8 +4,9 @@
     python3 -I -S greedy.py files FOLDER      files, as many as its file system takes, up to 100,000
     python3 -I -S greedy.py words FILE        bytes, as many as its file system takes, up to 64 MB
     python3 -I -S greedy.py lock FILE         the lock of a file, which is made where it is not there
+    python3 -I -S greedy.py places SOCKET     connections, as many as it takes, up to 600, and not a word
 
-It says how many it got; with segments, half of them attached, and with a lock it goes on.
+It says how many it got; with segments, half of them attached, with a lock and with places it goes on.
 """
 
 import contextlib
@@ -14,7 +15,10 @@ import fcntl
 import itertools
 import os
 import pwd
+import select
+import socket
 import sys
+import threading
 import time
 
 
@@ -64,12 +68,48 @@ def words(path):
 
 
 def lock(path):
-    fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
-    return 1
+    with contextlib.suppress(PermissionError):
+        fcntl.flock(opened(path), fcntl.LOCK_EX)
+        return 1
+    return 0
+
+
+def opened(path):
+    # A lock asks for no more than to read.
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
+
+
+def places(path):
+    kept = []
+    take(path, kept)
+    threading.Thread(target=keep, args=(path, kept), daemon=True).start()
+    return len(kept)
+
+
+def keep(path, kept):
+    while True:
+        poll = select.poll()
+        for each in kept:
+            poll.register(each, 0)
+        gone = {number for number, _ in poll.poll(100)}
+        kept[:] = [each for each in kept if each.fileno() not in gone]
+        take(path, kept)
+
+
+def take(path, kept):
+    with contextlib.suppress(OSError):
+        while len(kept) < 600:
+            caller = socket.socket(socket.AF_UNIX)
+            caller.setblocking(False)
+            caller.connect(path)
+            kept.append(caller)
 
 
 if __name__ == "__main__":
     what, place = sys.argv[1:]
     print(f"has {globals()[what](place)}", flush=True)
-    if what in ("segments", "lock"):
+    if what in ("segments", "lock", "places"):
         time.sleep(600)

@@ -22,6 +22,7 @@ from tests.hosts.desktop.desktops import (
     host_with_desktop,
     in_session,
     session,
+    sessions_of,
 )
 from tests.hosts.desktop.exits import PLACE, PYTHON, desktop
 from tests.hosts.desktop.remote import looking
@@ -32,6 +33,7 @@ from tests.sampling import one_of
 pytestmark = pytest.mark.share("doors")
 
 GREEDY = f"{PLACE}/greedy.py"
+BUS, ASKED = "/run/dbus/system_bus_socket", "/run/xrdp/sockdir/sesman.socket"
 SESMAN = "$(systemctl show --value -p MainPID xrdp-sesman)"
 
 
@@ -149,6 +151,68 @@ def test_nobody_holds_up_who_logs_in(both):
         with looking(host, "gus", "wrong"), desktop(host, PASSWORD, whose="hank"):
             pass
     host.run("faillock --user gus --reset")
+
+
+def beside(host, name, words):
+    """A program of somebody's who is on no desktop; it has said how much it got."""
+    who = ("setpriv", "--reuid", name, "--regid", name, "--init-groups", "--")
+    return in_background(host, *who, *PYTHON.split(), GREEDY, *words.split())
+
+
+def test_nobody_takes_all_places_where_logins_ask(host):
+    """Of the system bus and of the session manager: hank gets his desktop, and comes back to it."""
+    end_all(host)
+    with contextlib.ExitStack() as stack:
+        for name, path in (("gus", BUS), ("rita", ASKED)):
+            program = stack.enter_context(beside(host, name, f"places {path}"))
+            assert program.line() == f"has {600 if path == BUS else 0}\n"
+        for _ in ("comes", "comes back"):
+            with desktop(host, PASSWORD, whose="hank") as client:
+                wait_until(lambda: client.shows(BACKGROUND), 60)
+        assert len(sessions_of(host, "hank")) == 1
+    end_all(host)
+
+
+def test_there_is_no_desktop_without_a_session(host):
+    """Where logind cannot be asked; nobody could see or end what ran then."""
+    end_all(host)
+    host.run(f"mount --bind /dev/null {BUS}")
+    try:
+        with looking(host, "hank", PASSWORD):
+            # What ends a session that has begun, or has not.
+            wait_until(lambda: "pam_systemd" in said_of_sesman(host), 60)
+            with pytest.raises(AssertionError):
+                wait_until(lambda: desktop_is_up(host, "hank"), 10)
+            wait_until(lambda: not host.run("pgrep -u hank", check=False).stdout)
+    finally:
+        host.run(f"umount {BUS}")
+    with desktop(host, PASSWORD, whose="hank"):
+        assert len(sessions_of(host, "hank")) == 1
+    end_all(host)
+
+
+def said_of_sesman(host):
+    names = "-t xrdp-sesman -t xrdp-sesexec"
+    return host.run(f"journalctl --no-pager -o cat {names}", check=False).stdout
+
+
+def test_nobody_keeps_cron_from_starting(host):
+    """The lock by which it sees that it is alone, and which rita has where she may open its file."""
+    pid = "/run/crond.pid"
+    hold = "systemctl stop cron; test -e {0} && chmod {1} {0}".format
+    for mode, got in (("0600", 0), ("0644", 1)):
+        host.run(hold(pid, mode))
+        with beside(host, "rita", f"lock {pid}") as program:
+            assert program.line() == f"has {got}\n"
+            host.run("systemctl start cron")
+            assert host.run(f"stat -c %a {pid}").stdout == "600\n"
+            assert host.run(f"cat {pid}").stdout.strip() == main_pid(host, "cron")
+    umask = host.run(f"grep Umask: /proc/{main_pid(host, 'cron')}/status").stdout
+    assert umask == "Umask:\t0022\n", "which jobs have from it"
+
+
+def main_pid(host, unit):
+    return host.run(f"systemctl show --value -p MainPID {unit}").stdout.strip()
 
 
 def test_nobody_uses_up_what_pictures_need(both):
