@@ -98,8 +98,8 @@ def _walls(site: Site) -> Iterator[Resource]:
     keeps = site.release.xrdp
     flags = ",nosuid,nodev" if keeps.pam_flags else ""
     yield File(_FOLDERS, filled(site, _FOLDERS, flags=flags))
-    needless: tuple[str, ...] = ("-shared", "opensafely-sesman") if keeps.apart else ()
-    needless += ("-ipc",) if keeps.private_ipc else ()
+    needless = ["-shared", "opensafely-sesman"] if keeps.apart else ["-apart"]
+    needless += ["-ipc"] if keeps.private_ipc else []
     for path in sorted(p for p in site.etc if p.startswith(WALLS) and p != _FOLDERS):
         if any(part in path for part in needless):
             yield NoFile(path, notify=(SERVICE,))

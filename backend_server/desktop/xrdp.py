@@ -145,7 +145,8 @@ FileUmask=077
 # A port that root alone can have: whoever has it is told the passwords of reviewers. In front of it
 # is etc/systemd/system/opensafely-sesman.socket.
 _TCP = "ListenAddress=127.0.0.1\nListenPort=335"
-_SOCKET = "ListenPort=sesman.socket"
+# In a folder of root's: see etc/systemd/system/xrdp-sesman.service.d/opensafely-apart.conf.
+_SOCKET = "ListenPort=/run/opensafely-sesman/sesman.socket"
 
 
 def ini(name: str, address: str) -> str:

@@ -103,6 +103,10 @@ class Asking:
             return self._stdout("apt-config", "dump")
         return self._stdout("systemd-analyze", "cat-config", program)
 
+    def wrong_passwords(self) -> str:
+        """When those were typed that are counted, by account, as faillock(8) lists them."""
+        return self._start(("faillock",), deadline_s=_QUESTION_S).stdout
+
     def sudo_rules(self, user: str) -> str:
         """What sudo says that a user may do."""
         return self._stdout("sudo", "-l", "-U", user)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator
 
-from backend_server.access import second_factor
+from backend_server.access import second_factor, wrong_passwords
 from backend_server.base.component import clock
 from backend_server.checkout.gather import Site, everybody
 from backend_server.desktop import remote
@@ -24,6 +25,7 @@ from backend_server.text.roles import ROLES
 
 # After that long, what GitHub said last is no longer news.
 MAX_AGE = timedelta(days=7)
+TERMINALS = 512  # of 4096 (kernel.pty.max), that all have together
 REBOOT_REQUIRED = "/run/reboot-required"
 
 
@@ -47,6 +49,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         },
         "without_password": reach.without_password(site, host),
         "without_second_factor": second_factor.without(site, host),
+        "locked": wrong_passwords.locked(host),
         "ending": reach.ending(site, today),
         **watched,
         "degraded": [
@@ -56,6 +59,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
             *clock.unset(site, host),
             *remote.down(site, host),
             *failed(host),
+            *terminals(host),
             *(f"{unit} is on trial, and nobody is at it: host undo" for unit in left),
         ],
         "desktop_sessions": sum(1 for _ in desktops(host)),
@@ -87,6 +91,15 @@ def failed(host: HostReader) -> Iterator[str]:
             yield f"{unit} has failed; try: journalctl -u {unit}; systemctl start {unit}"
 
 
+def terminals(host: HostReader) -> Iterator[str]:
+    """A sentence for whoever leaves soon none to others who log in."""
+    found = (host.stat(f"/dev/pts/{name}") for name in host.names("/dev/pts"))
+    for uid, number in sorted(Counter(each.st_uid for each in found if each).items()):
+        if number > TERMINALS:
+            name = host.user_name(uid)
+            yield f"{name} has {number} terminals, of 4096 for all; try: pkill -KILL -u {name}"
+
+
 def lines(found: dict[str, object]) -> Iterator[str]:
     yield f"backend     {found['backend']} on {found['release']}"
     groups = found["people"]
@@ -97,6 +110,8 @@ def lines(found: dict[str, object]) -> Iterator[str]:
         yield f"password    {name} has set none for {reach.PATIENCE_DAYS} days or more"
     for name in _listed(found["without_second_factor"]):
         yield f"totp        {name} has none and cannot log in: backend people totp {name}"
+    for name in _listed(found["locked"]):
+        yield f"locked      {name} after wrong passwords: faillock --user {name} --reset"
     for each in _listed(found["ending"]):
         yield f"ending      {each['name']} has no access any more from {each['until']} on"
     yield from watching.lines(found)

@@ -26,6 +26,7 @@ _PROVIDER = "        meta skuid {{ uid:{} }} return\n"
 # over these come those who become root, and docker says by them where a container is.
 _STARTERS = ("user@", "containerd")
 _WITH_FRAMES = ("ssh", "ssh@", "getty@", "serial-getty@", "docker")
+_LOCK = f"{UNITS}/{{}}.service.d/opensafely-lock.conf"
 _FAMILIES = f"{UNITS}/ssh.service.d/opensafely-families.conf"
 
 
@@ -36,6 +37,7 @@ def firewall(site: Site) -> Iterator[Resource]:
     for name in (*_STARTERS, *_WITH_FRAMES):
         yield limited(site, name)
     for name in ("cron", "atd"):
+        yield verbatim(site, _LOCK.format(name), notify=f"{name}.service")
         yield limited(site, name, f"{name}.service")
         yield Unit(f"{name}.service", enabled=None, running=None)
     yield Inbound(INBOUND, inbound(site))

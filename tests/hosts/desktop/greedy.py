@@ -4,8 +4,13 @@
     python3 -I -S greedy.py files FOLDER      files, as many as its file system takes, up to 100,000
     python3 -I -S greedy.py words FILE        bytes, as many as its file system takes, up to 64 MB
     python3 -I -S greedy.py lock FILE         the lock of a file, which is made where it is not there
+    python3 -I -S greedy.py places SOCKET     connections, as many as it takes, up to 600, and not a word
+    python3 -I -S greedy.py terminals FILE    terminals, as many as FILE (/dev/ptmx) gives
+    python3 -I -S greedy.py known ADDRESS     places in the kernel's table of connections: 2,000 that stay within the
+                                              host, and as many of 10,000 to ADDRESS as the host lets out
+    python3 -I -S greedy.py lines SOCKET      datagrams of which init says a line each, 60,000
 
-It says how many it got; with segments, half of them attached, and with a lock it goes on.
+It says how many it got. With some, but for files and words, it goes on; of segments half are attached.
 """
 
 import contextlib
@@ -14,12 +19,17 @@ import fcntl
 import itertools
 import os
 import pwd
+import resource
+import select
+import socket
 import sys
+import threading
 import time
 
 
 CREATE, SET = 0o1000, 1
 MOST = 100_000
+KEPT = []
 
 
 class Permissions(ctypes.Structure):
@@ -64,12 +74,82 @@ def words(path):
 
 
 def lock(path):
-    fcntl.flock(os.open(path, os.O_RDWR | os.O_CREAT), fcntl.LOCK_EX)
-    return 1
+    with contextlib.suppress(PermissionError):
+        fcntl.flock(opened(path), fcntl.LOCK_EX)
+        return 1
+    return 0
+
+
+def opened(path):
+    # A lock asks for no more than to read.
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
+
+
+def places(path):
+    kept = []
+    take(path, kept)
+    threading.Thread(target=keep, args=(path, kept), daemon=True).start()
+    return len(kept)
+
+
+def keep(path, kept):
+    while True:
+        poll = select.poll()
+        for each in kept:
+            poll.register(each, 0)
+        gone = {number for number, _ in poll.poll(100)}
+        kept[:] = [each for each in kept if each.fileno() not in gone]
+        take(path, kept)
+
+
+def take(path, kept):
+    with contextlib.suppress(OSError):
+        while len(kept) < 600:
+            caller = socket.socket(socket.AF_UNIX)
+            caller.setblocking(False)
+            caller.connect(path)
+            kept.append(caller)
+
+
+def terminals(path):
+    for number in range(MOST):
+        try:
+            os.open(path, os.O_RDWR | os.O_NOCTTY)
+        except OSError:
+            return number
+    return MOST
+
+
+def known(address):
+    listens = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    for _ in range(2000):
+        KEPT.append(socket.create_connection(listens.getsockname()))
+        KEPT.append(listens.accept()[0])
+    return sum(goes_out(address, port) for port in range(10_000, 20_000))
+
+
+def goes_out(address, port):
+    with socket.socket(type=socket.SOCK_DGRAM) as one:
+        try:
+            return one.sendto(b"x", (address, port))
+        except PermissionError:
+            return 0
+
+
+def lines(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.connect(path)
+        return sum(one.send(b"\0\0") // 2 for _ in range(60_000))
 
 
 if __name__ == "__main__":
     what, place = sys.argv[1:]
-    print(f"has {globals()[what](place)}", flush=True)
-    if what in ("segments", "lock"):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    got = globals()[what](place)
+    print(f"has {got}", flush=True)
+    if got and what not in ("files", "words"):
         time.sleep(600)

@@ -16,7 +16,6 @@ SOCKETS = {
     "/run/systemd/io.systemd.Hostname": "the host's name, which root alone can set",
     "/run/systemd/io.systemd.Credentials": "encrypts on this host, for this host",
     "/run/systemd/netif/io.systemd.Network": "which links are up; takes no requests",
-    "/run/xrdp/sockdir/sesman.socket": "logins, by the same rules as from outside",
 }
 
 # Well-known names on the system bus.

@@ -6,15 +6,18 @@ gus has a desktop, and with it a shell; hank comes, or is there already.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from backend_server.text.releases import named
+from sandbox import identity
 from tests.hosts.desktop import exits
 from tests.hosts.desktop.desktops import (
     BACKGROUND,
+    OTHER,
     PASSWORD,
     as_gus,
     desktop_is_up,
@@ -22,9 +25,11 @@ from tests.hosts.desktop.desktops import (
     host_with_desktop,
     in_session,
     session,
+    sessions_of,
 )
 from tests.hosts.desktop.exits import PLACE, PYTHON, desktop
 from tests.hosts.desktop.remote import looking
+from tests.hosts.doors import desk
 from tests.hosts.programs import in_background, wait_until
 from tests.sampling import one_of
 
@@ -32,6 +37,8 @@ from tests.sampling import one_of
 pytestmark = pytest.mark.share("doors")
 
 GREEDY = f"{PLACE}/greedy.py"
+BUS, ASKED = "/run/dbus/system_bus_socket", "/run/xrdp/sockdir/sesman.socket"
+AS_RITA = "runuser -u ada -- su rita -c 'id -un'"
 SESMAN = "$(systemctl show --value -p MainPID xrdp-sesman)"
 
 
@@ -143,12 +150,147 @@ def test_nobody_holds_up_who_logs_in(both):
         pass
     host.run("backend people sessions hank --end")
     hold = f"{PYTHON} {GREEDY} lock /run/faillock/gus"
-    assert "Permission denied" in host.run(as_gus(f"{hold} 2>&1"), check=False).stdout
+    assert has(host, as_gus(hold)) == 0
     with in_background(host, "sh", "-c", in_session(host, hold)) as program:
         assert program.line() == "has 1\n"
         with looking(host, "gus", "wrong"), desktop(host, PASSWORD, whose="hank"):
             pass
     host.run("faillock --user gus --reset")
+
+
+def beside(host, name, words):
+    """A program of somebody's who is on no desktop; it has said how much it got."""
+    who = ("setpriv", "--reuid", name, "--regid", name, "--init-groups", "--")
+    return in_background(host, *who, *PYTHON.split(), GREEDY, *words.split())
+
+
+def test_nobody_takes_all_places_where_logins_ask(host):
+    """Of the system bus and of the session manager: hank gets his desktop, and comes back to it."""
+    end_all(host)
+    with contextlib.ExitStack() as stack:
+        for name, path in (("gus", BUS), ("rita", ASKED)):
+            program = stack.enter_context(beside(host, name, f"places {path}"))
+            assert program.line() == f"has {600 if path == BUS else 0}\n"
+        for _ in ("comes", "comes back"):
+            with desktop(host, PASSWORD, whose="hank") as client:
+                wait_until(lambda: client.shows(BACKGROUND), 60)
+        assert len(sessions_of(host, "hank")) == 1
+    end_all(host)
+
+
+def test_there_is_no_desktop_without_a_session(host):
+    """Where logind cannot be asked; nobody could see or end what ran then."""
+    end_all(host)
+    since = host.run(f"mount --bind /dev/null {BUS}; date +%s.%N").stdout.strip()
+    said = (
+        f"journalctl --no-pager -o cat -t xrdp-sesman -t xrdp-sesexec --since=@{since}"
+    )
+    ended = f"{said} | grep -e 'has finished' -e 'terminated session'"
+    try:
+        with looking(host, "hank", PASSWORD):
+            wait_until(lambda: host.run(ended, check=False).stdout, 60)
+            assert "sockets failed" in host.run(said).stdout
+            assert not host.run("pgrep -u hank", check=False).stdout
+    finally:
+        host.run(f"umount {BUS}")
+    with desktop(host, PASSWORD, whose="hank"):
+        assert len(sessions_of(host, "hank")) == 1
+    end_all(host)
+
+
+def test_nobody_keeps_cron_from_starting(host):
+    """The lock by which it sees that it is alone, and which rita has where she may open its file."""
+    pid = "/run/crond.pid"
+    hold = "systemctl stop cron; test -e {0} && chmod {1} {0}".format
+    for mode, got in (("0600", 0), ("0644", 1)):
+        host.run(hold(pid, mode))
+        with beside(host, "rita", f"lock {pid}") as program:
+            assert program.line() == f"has {got}\n"
+            host.run("systemctl start cron")
+            wait_until(
+                lambda: host.run(f"cat {pid}").stdout.strip() == main_pid(host, "cron")
+            )
+            assert host.run(f"stat -c %a {pid}").stdout == "600\n"
+    umask = host.run(f"grep Umask: /proc/{main_pid(host, 'cron')}/status").stdout
+    assert umask == "Umask:\t0022\n", "which jobs have from it"
+
+
+def test_nobody_fills_the_table_of_connections(host):
+    """What stays within the host has no place there, and of the rest each account a part.
+
+    rita had 262,144 in 17 seconds before, and sshd took nobody any more.
+    """
+    size = "cat /proc/sys/net/netfilter/nf_conntrack_count"
+    before = int(host.run(size).stdout)
+    with beside(
+        host, "rita", f"known {identity.addresses(host.lab.number, 1)[0]}"
+    ) as program:
+        assert program.line() == "has 8192\n"
+        assert 8192 <= int(host.run(size).stdout) < before + 8192 + 500
+        assert comes_in(host)
+
+
+def comes_in(host):
+    """ada does, without a terminal, and becomes root."""
+    ask = ("sudo -k -S -p '' id -un", False, f"{OTHER}\n")
+    return host.ssh("ada", host.people["ada"].key, *ask).stdout == "root\n"
+
+
+def test_who_has_all_terminals_is_named(host):
+    """With what ends it. Meanwhile a desktop comes, and so does who asks for no terminal."""
+    degraded = "degraded    rita has "
+    assert degraded not in host.run("backend status", check=False).stdout
+    with beside(host, "rita", "terminals /dev/ptmx") as program:
+        assert int(program.line().split()[1]) > 2000
+        with desk(host, "ada", "id -un") as terminal:
+            terminal.end()
+        assert "PTY allocation request failed" in terminal.seen
+        assert comes_in(host)
+        with desktop(host, PASSWORD, whose="hank"):
+            pass
+        said = host.run("backend status", check=False).stdout
+        host.run(re.search(rf"{degraded}.*; try: (.*)", said)[1])
+        assert "Killed" in program.end()
+    with desk(host, "ada", "id -un") as terminal:
+        assert terminal.end() == 0
+    end_all(host)
+
+
+def test_who_floods_init_holds_up_nobody(host):
+    """It writes a line of each such datagram, and journald takes 10,000 in half a minute or a few times that."""
+    with beside(host, "rita", "lines /run/systemd/notify") as program:
+        assert comes_in(host)
+        host.run("systemd-run --quiet --wait -p Type=notify systemd-notify --ready")
+        assert program.line() == "has 60000\n"
+    host.run("journalctl --sync")
+    said = host.run("journalctl -q -o cat _PID=1 | grep -c 'notify message'").stdout
+    assert 1000 < int(said) < 50_000
+
+
+def test_who_is_locked_out_is_named(host):
+    """With what opens it, where others have typed the wrong passwords."""
+    locked, status = "locked      rita after wrong passwords: ", "backend status"
+    wrong = f"{AS_RITA} <<<wrong"
+    assert takes(host, OTHER)
+    host.run(f"for n in 1 2 3 4; do {wrong} & done; wait; true")
+    assert locked not in host.run(status, check=False).stdout
+    assert not takes(host, "wrong")
+    assert not takes(host, OTHER)
+    given = json.loads(host.run(f"{status} --json", check=False).stdout)
+    assert given["locked"] == ["rita"]
+    said = host.run(status, check=False).stdout
+    host.run(re.search(f"{locked}(.*)", said)[1])
+    assert takes(host, OTHER)
+    assert locked not in host.run(status, check=False).stdout
+
+
+def takes(host, password):
+    """Whether it makes ada rita."""
+    return host.run(AS_RITA, check=False, stdin=f"{password}\n").stdout == "rita\n"
+
+
+def main_pid(host, unit):
+    return host.run(f"systemctl show --value -p MainPID {unit}").stdout.strip()
 
 
 def test_nobody_uses_up_what_pictures_need(both):

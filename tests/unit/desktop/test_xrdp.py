@@ -14,7 +14,7 @@ from backend_server.text.roles import REVIEWERS
 # Version; where sesman listens; whether a word restricts the clipboard there. Up to 0.9.17 it is
 # a yes or no, so `all`, which newer ones document, would be no. Newer ones know `true`, not `1`.
 YES, WORDS = ("1", "true", "yes"), ("all", "true", "yes")
-TCP, SOCKET = ("127.0.0.1", "335"), (None, "sesman.socket")
+TCP, SOCKET = ("127.0.0.1", "335"), (None, "/run/opensafely-sesman/sesman.socket")
 ROWS = {
     "0.9.12": (TCP, YES),
     "0.9.17": (TCP, YES),
