@@ -88,7 +88,9 @@ install_python() {
     # What a killed run left half-way, apt-get would refuse to build upon.
     dpkg --force-confdef --force-confold --configure -a > /dev/null 2>&1 || true
     if ! { apt update -o APT::Update::Error-Mode=any &&
-        apt install --yes --no-install-recommends --no-remove python3; }; then
+        apt install --yes --no-install-recommends --no-remove python3 &&
+        # Whose link somebody has moved elsewhere is installed, and not there.
+        { [ -x "$python" ] || apt install --yes --reinstall python3-minimal; }; }; then
         fail 1 'python3 could not be installed; what apt-get said stands above' \
             "look at the archive's address and the firewall, then run this again"
     fi
@@ -109,7 +111,7 @@ may_install() {
         "echo YOUR-GITHUB-NAME >> $checkout/developers, and commit that"
     case ${1:-apply} in
         apply | -*) ;;
-        *) refuse "there is no $python yet" "apt-get install python3, or begin with apply" ;;
+        *) refuse "there is no $python yet" "apt-get install --reinstall python3-minimal, or begin with apply" ;;
     esac
     [[ " $* " == *' --yes '* ]] && agreed=1
     [ -t 0 ] || [ "$agreed" ] || refuse \

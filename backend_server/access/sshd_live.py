@@ -10,7 +10,8 @@ import time
 from typing import Iterator
 
 from backend_server.access import sshd
-from backend_server.host.listening import ports
+from backend_server.access.kept_out import reasons
+from backend_server.host.listening import addresses
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.errors import CommandFailed, UserError
@@ -22,7 +23,7 @@ SOCKET = "ssh.socket"
 CANARY = "opensafely-canary"  # an account without any key but for the moment of a test
 GREETING_S = 2.0
 _LOGIN_S = 20
-_STRANGER = "127.0.9.9"  # etc/opensafely/from_outside.nft has it, too
+_ORIGIN = ("-b127.0.9.9",)  # etc/opensafely/from_outside.nft has it, too
 _SAYS = "opensafely lets the canary in"
 
 
@@ -64,58 +65,57 @@ def options(host: HostReader) -> tuple[str, ...]:
     return sshd.daemon_options(f"{later} ; {host.unit(SERVICE).get('ExecStart', '')}")
 
 
-def prove_login(host: Host, keys: str) -> None:
+def prove_login(host: Host, keys: str, origin: tuple[str, ...] = _ORIGIN) -> None:
     """The daemon greets within two seconds and an account of the marker's kind can log in.
 
     KEYS is the folder of key files. The canary's key lives for the length of this call and
-    can do nothing but say one sentence. Raises UserError where the canary stays outside.
+    can do nothing but say one sentence. From ORIGIN the packet filter takes it for another
+    machine. Raises UserError where the canary stays outside, with what keeps it there.
     """
-    address, port = _address(host)
-    _greeting(address, port)
-    with _canary_key(host, keys) as private:
-        known = ("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null")
-        quiet = ("-F/dev/null", "-oBatchMode=yes", "-oLogLevel=ERROR")
-        only = ("-oIdentitiesOnly=yes", f"-i{private}", "-oConnectTimeout=5")
-        # From there the packet filter takes it for another machine.
-        stranger = () if ":" in address else (f"-b{_STRANGER}",)
-        said = host.run(
-            "ssh", *quiet, *known, *only, *stranger, f"-p{port}", f"{CANARY}@{address}", "true",
-            deadline_s=_LOGIN_S,
-        )  # fmt: skip
+    try:
+        address, port = _greeting(host)
+        with _canary_key(host, keys, address) as private:
+            known = ("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null")
+            quiet = ("-F/dev/null", "-oBatchMode=yes", "-oLogLevel=ERROR")
+            only = ("-oIdentitiesOnly=yes", f"-i{private}", "-oConnectTimeout=5")
+            bound = () if ":" in address else origin
+            to = (*bound, f"-p{port}", f"{CANARY}@{address}", "true")
+            said = host.run("ssh", *quiet, *known, *only, *to, deadline_s=_LOGIN_S)
+    except UserError as error:
+        why = dict(reasons(host, CANARY))
+        hint = " && ".join(dict.fromkeys(why.values())) or error.hint
+        raise UserError("; ".join((str(error), *why)), hint=hint) from None
     if said.strip() != _SAYS:
         raise UserError(f"the canary logged in over ssh and heard {said.strip()!r}")
 
 
-def _address(host: HostReader) -> tuple[str, int]:
-    """Where the daemon listens, as its configuration says."""
-    port, address = 22, "127.0.0.1"
-    for setting in sshd.settings(host.read, host.names):
-        if setting.keyword == "port":
-            port = int(setting.value)
-        every = setting.value in ("0.0.0.0", "::")
-        if setting.keyword == "listenaddress" and not every:
-            address = setting.value.strip("[]")
-    return address, min(map(int, ports(host, SERVICE, SOCKET)), default=port)
-
-
-def _greeting(address: str, port: int) -> None:
+def _greeting(host: HostReader) -> tuple[str, str]:
+    """Address and port of sshd, where it greets: as people come rather than on loopback."""
     end = time.monotonic() + GREETING_S
     while True:
-        with contextlib.suppress(OSError):
-            connection = socket.create_connection((address, port), GREETING_S)
-            with connection:
-                if connection.recv(4) == b"SSH-":
-                    return
+        found = sorted(_places(host), key=lambda p: (p[0][:4] in ("127.", "::1"), p))
+        for address, port in found:
+            with contextlib.suppress(OSError):
+                connection = socket.create_connection((address, int(port)), GREETING_S)
+                with connection:
+                    if connection.recv(4) == b"SSH-":
+                        return address, port
         if time.monotonic() > end:
-            raise UserError(
-                f"nothing on {address} port {port} greets as sshd does",
-                hint="journalctl -u ssh",
-            )
+            where = " or ".join(" port ".join(place) for place in found) or "any port"
+            what = f"nothing on {where} greets as sshd does"
+            raise UserError(what, hint="journalctl -u ssh")
         time.sleep(0.05)
 
 
+def _places(host: HostReader) -> Iterator[tuple[str, str]]:
+    for address, port in addresses(host, SERVICE, SOCKET):
+        if address in ("*", "0.0.0.0", "::"):
+            yield "127.0.0.1", port
+        yield "::1" if address in ("*", "::") else address, port
+
+
 @contextlib.contextmanager
-def _canary_key(host: Host, keys: str) -> Iterator[str]:
+def _canary_key(host: Host, keys: str, address: str) -> Iterator[str]:
     """Path of a private key that opens the canary's account, and nothing else, for now."""
     folder = "/run/opensafely/canary"  # in memory, and root's alone
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
@@ -124,8 +124,9 @@ def _canary_key(host: Host, keys: str) -> Iterator[str]:
         private = os.path.join(folder, "key")
         host.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", private)
         public = host.read(f"{private}.pub") or ""
-        options = f'restrict,from="127.0.0.0/8,::1",command="echo {_SAYS}"'
-        host.write(f"{keys}/{CANARY}", f"{options} {public}", 0o644)
+        near = f"127.0.0.0/8,::1,{address}"
+        only = f'restrict,from="{near}",command="echo {_SAYS}"'
+        host.write(f"{keys}/{CANARY}", f"{only} {public}", 0o644)
         yield private
     except CommandFailed as error:
         raise UserError(f"no login over ssh: {error}", hint=error.hint) from None

@@ -8,6 +8,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resources.package import LISTS
 from backend_server.text.change import Changes, compare
+from backend_server.text.errors import CommandFailed, OutsideWorld
 
 
 _OWN = "those of the host's own sources"
@@ -34,4 +35,10 @@ class PackageLists(Resource):
         return compare(releases=(there if found else frozenset(), wanted))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        apt.update(host)
+        try:
+            apt.update(host)
+        except CommandFailed as error:
+            if self.check(host):
+                raise
+            # Ours are there all the same: it is somebody else's that is away.
+            raise OutsideWorld(str(error), error.hint) from None

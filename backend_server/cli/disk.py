@@ -20,7 +20,7 @@ from backend_server.text.errors import DEGRADED, OK, UserError
 def show_disk(options: Asked) -> int:
     """What fills the disks, by the greatest first."""
     host = HostReader()
-    full = usage.file_systems(host, ("/", *usage.PLACES))
+    full = usage.file_systems(host, "/")
     whole, biggest, unknown = usage.usage(host)
     found = {
         "file_systems": [each._asdict() for each in full],

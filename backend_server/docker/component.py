@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Iterator
 
+from backend_server.base.sysctl import Sysctl
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
-from backend_server.docker.daemon import DaemonJson
+from backend_server.docker.daemon import DAEMON_JSON, DaemonJson
 from backend_server.docker.network import DockerNetwork
 from backend_server.docker.rules import DockerRules
 from backend_server.docker.socket import DockerSocket
@@ -41,12 +42,14 @@ _DAEMON = {
 def docker(site: Site, services: frozenset[str]) -> Iterator[Resource]:
     """What it is to be like is there before its package starts it for the first time."""
     text = json.dumps(_DAEMON, indent=4, sort_keys=True) + "\n"
-    yield DaemonJson("/etc/docker/daemon.json", text)
+    yield DaemonJson(DAEMON_JSON, text)
     yield verbatim(site, "/etc/needrestart/conf.d/opensafely.conf")
     packages = Packages("docker", frozenset(site.release.docker))
     yield packages
     yield Held("docker", HELD, packages.label)
     yield Unit("docker.service", on_change="pend")
+    # dockerd sets it as it starts, and others may take it back: no container reaches anything.
+    yield Sysctl("net.ipv4.ip_forward", "1")
     yield verbatim(site, f"{UNITS}/docker.socket.d/zz-opensafely.conf")
     yield DockerSocket("/run/docker.sock")
     network = networks.DATABASE_NETWORK

@@ -16,6 +16,7 @@ from backend_server.text.parsers import parse_assignments
 
 
 SERVICE = "docker.service"
+DAEMON_JSON = "/etc/docker/daemon.json"
 _RELOAD = f"reload.{SERVICE}"  # the mark of a reload, which is not a restart
 _GOOD = "/var/lib/opensafely/docker/daemon.json"  # as this tool wrote it last
 _OPTIONS = "/etc/default/docker"
@@ -69,7 +70,7 @@ class DaemonJson(AtPath):
         mark = "pending" if host.pending(_RELOAD) else "done"
         loaded = compare(loaded=(mark, self.loaded))
         wanted = self._merged(found)
-        if text is not None and _parsed(text) == wanted:
+        if text is not None and parsed(text) == wanted:
             return loaded
         host.refuse_unreachable(self.path)
         return compare(text=(text, _rendered(wanted))) + loaded
@@ -83,7 +84,7 @@ class DaemonJson(AtPath):
             host.mark_pending(_RELOAD, self.label)
             if any(found.get(key) != wanted[key] for key in wanted.keys() - _RELOADED):
                 host.mark_pending(SERVICE, self.label, unit.get("MainPID", ""))
-        if text is not None and _parsed(text) is None:
+        if text is not None and parsed(text) is None:
             host.write(f"{self.path}.broken", text, 0o600)
         at = host.stat(self.path)
         mode = stat.S_IMODE(at.st_mode) if at else 0o644
@@ -96,9 +97,9 @@ class DaemonJson(AtPath):
     def _found(self, host: HostReader) -> Settings:
         """What the file says; where it is broken, what it said when we wrote it last."""
         text = host.read(self.path)
-        found = {} if text is None else _parsed(text)
+        found = {} if text is None else parsed(text)
         if found is None:
-            found = _parsed(host.read(_GOOD) or "none")
+            found = parsed(host.read(_GOOD) or "none")
         if found is None:
             raise Refused(
                 f"{self.path} holds no JSON object, so dockerd will not start with it",
@@ -140,7 +141,7 @@ class DaemonJson(AtPath):
                 )
 
 
-def _parsed(text: str) -> Settings | None:
+def parsed(text: str) -> Settings | None:
     """None for what dockerd would not take for a list of settings."""
     try:
         found = json.loads(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from backend_server.docker.daemon import SERVICE
+from backend_server.docker.daemon import DAEMON_JSON, SERVICE, parsed
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -14,18 +14,21 @@ from backend_server.text.errors import UserError
 
 _BRIDGE = "com.docker.network.bridge.name"
 _ICC = "com.docker.network.bridge.enable_icc"
+_MTU = "com.docker.network.driver.mtu"
 
 
 class DockerNetwork(Resource):
     """A network of docker's on a bridge of this name, whose containers do not see each other.
 
-    It has no IPv6. One that differs is made anew where no container is on it.
+    It has no IPv6, and packets as long as dockerd's file says, which goes by it for its own
+    bridge alone. One that differs is made anew where no container is on it.
     """
 
     name: str
     bridge: str
     icc: bool = False
     ipv6: bool = False
+    mtu: str | None = None
 
     def asks(self) -> tuple[str, ...]:
         return (SERVICE,)
@@ -40,6 +43,7 @@ class DockerNetwork(Resource):
             bridge=(is_bridge and options.get(_BRIDGE), self.bridge),
             icc=(options.get(_ICC) != "false", self.icc),
             ipv6=(bool(found.get("EnableIPv6")), self.ipv6),
+            mtu=(options.get(_MTU), _mtu(host)),
         )
         if changes:
             self._leave_alone_where_used(found)
@@ -50,7 +54,9 @@ class DockerNetwork(Resource):
             host.run("docker", "network", "rm", self.name)
         options = (f"--opt={_BRIDGE}={self.bridge}", f"--opt={_ICC}={_word(self.icc)}")
         ipv6 = ("--ipv6",) if self.ipv6 else ()
-        host.run("docker", "network", "create", *options, *ipv6, self.name)
+        mtu = _mtu(host)
+        more = (f"--opt={_MTU}={mtu}",) if mtu else ()
+        host.run("docker", "network", "create", *options, *ipv6, *more, self.name)
 
     def _leave_alone_where_used(self, found: Mapping[str, Any]) -> None:
         """No Refused: a job that runs for days must not hold up who may log in."""
@@ -63,6 +69,11 @@ class DockerNetwork(Resource):
                 + ", ".join(users),
                 hint="when these have ended, run this again: it makes the network anew",
             )
+
+
+def _mtu(host: HostReader) -> str | None:
+    found = (parsed(host.read(DAEMON_JSON) or "") or {}).get("mtu")
+    return str(found) if found else None
 
 
 def _word(value: bool) -> str:

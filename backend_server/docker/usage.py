@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple
+from typing import Any, Iterator, Mapping, NamedTuple
 
 from backend_server.host.looking import Space
 from backend_server.host.reader import HostReader
@@ -12,7 +12,8 @@ from backend_server.text.errors import CommandFailed
 
 WARN, FULL = 80, 90  # percent in use
 DOCKER_FOLDER = "/var/lib/docker"
-PLACES = (HIGH_TREE, MEDIUM_TREE, DOCKER_FOLDER)
+_MORE = ("/", "/var", "/var/log", "/boot")  # told where they are apart
+_BARE = ("/run", "/boot")  # of which `host disk` says nothing
 _TREES = (
     *(f"{HIGH_TREE}/{name}" for name in ("workspaces", "volumes", "logs", "archives")),
     *(f"{MEDIUM_TREE}/{name}" for name in ("workspaces", "requests")),
@@ -40,12 +41,13 @@ class Usage(NamedTuple):
     bytes: int
 
 
-def file_systems(host: HostReader, places: Iterable[str] = PLACES) -> list[FileSystem]:
-    """Those that the places which are there are on, each once, fullest first."""
+def file_systems(host: HostReader, *first: str) -> list[FileSystem]:
+    """Those that we and the services write to, each once, fullest first."""
+    docker = (host.docker_says("/info") or {}).get("DockerRootDir", DOCKER_FOLDER)
     found: dict[int, tuple[Space, list[str]]] = {}
-    for path in places:
+    for path in (*first, HIGH_TREE, MEDIUM_TREE, docker, *_MORE):
         space = host.space(path)
-        if space:
+        if space and (path not in _MORE or space.device not in found):
             found.setdefault(space.device, (space, []))[1].append(path)
     here = [
         FileSystem(tuple(there), space.percent, space.used, space.free)
@@ -56,10 +58,11 @@ def file_systems(host: HostReader, places: Iterable[str] = PLACES) -> list[FileS
 
 def too_full(host: HostReader) -> Iterator[str]:
     """A sentence for each file system that may soon stop jobs, or with /run everything."""
-    for each in file_systems(host, (*PLACES, "/run")):
+    for each in file_systems(host, "/run"):
         if each.percent >= FULL:
-            ours, place = each.places[0] in PLACES, each.places[0]
-            how = "backend host disk" if ours else f"du --all --one-file-system {place}"
+            place, how = each.places[0], "backend host disk"
+            if place in _BARE:
+                how = f"du --all --one-file-system {place}"
             yield f"the disk of {each}; `{how}` says what fills it"
 
 

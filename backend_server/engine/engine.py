@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import posixpath
 from typing import Callable, Iterable, Iterator, NamedTuple
 
 from backend_server.engine.resource import Resource
@@ -136,8 +138,9 @@ def walk(
 ) -> Iterator[Outcome]:
     """Make it so, in declared order.
 
-    A failure ends its component and those that need it, unless the resource stands alone; all
-    others still get their turn.
+    A failure ends its component and those that need it, unless the resource stands alone or
+    somebody else's machine is silent, which leaves the last good state; all others still get
+    their turn.
     `about_to` is called before a resource is changed.
     """
     host.forget_plan()
@@ -150,7 +153,8 @@ def walk(
                 yield Outcome(part.name, resource, reached=False)
                 continue
             outcome = _settle(part.name, resource, host, about_to)
-            if outcome.error and not resource.stands_alone():
+            alone = resource.stands_alone() or unanswered((outcome,))
+            if outcome.error and not alone:
                 failed.add(part.name)
             yield outcome
 
@@ -200,10 +204,13 @@ def _second_look(resource: Resource, host: Host) -> None:
 
 def _from_the_kernel(resource: Resource, error: OSError) -> UserError:
     where = f" ({error.filename})" if error.filename else ""
-    return UserError(
-        f"{resource} could not be looked at or changed: {error.strerror}{where}",
-        hint="no file is half written; look at `df -h`, `mount` and `journalctl -k`",
-    )
+    hint = "no file is half written; look at `df -h`, `mount` and `journalctl -k`"
+    paths = [fact for fact in resource.owns() if fact.startswith("/")]
+    if error.errno == errno.EPERM and paths:
+        # Root may do all but what chattr(1) forbids.
+        hint = f"chattr -ia {posixpath.dirname(paths[0])} {paths[0]}"
+    what = f"{resource} could not be looked at or changed: {error.strerror}{where}"
+    return UserError(what, hint=hint)
 
 
 def unanswered(outcomes: Iterable[Outcome]) -> list[Outcome]:

@@ -39,17 +39,20 @@ class Text:
         self.colour = colour
         self.whole = whole  # show the text of new files, not only its length
         self._heading = ""
+        self._unreached = ""  # the component that has said so
 
     def lines(self, outcome: Outcome) -> Iterator[str]:
-        what = kind(outcome)
-        if what == "same":
+        what, part = kind(outcome), outcome.component
+        if what == "same" or what == "not reached" and part == self._unreached:
             return
-        if outcome.component != self._heading:
-            self._heading = outcome.component
-            yield outcome.component
+        if part != self._heading:
+            self._heading = part
+            yield part
         glyph = _GLYPHS.get(what, f"{what}:")
         new = what == "added"
         rest = _brief(outcome) if new else ""
+        if what == "not reached":
+            self._unreached, rest = part, " and what comes after it"
         yield self._painted(f"  {glyph} {outcome.resource}{rest}", what)
         for change in outcome.changes:
             if not new or (self.whole and _is_long(change.after)):

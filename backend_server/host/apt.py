@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -9,6 +10,7 @@ import time
 from typing import Iterable, NamedTuple
 
 from backend_server.host import command
+from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.errors import CommandFailed
 
@@ -52,9 +54,10 @@ _FLOCK = (
 
 def update(host: Host) -> None:
     """The package lists are fresh. Raises CommandFailed when one source did not answer."""
+    wait_for_locks(host)
     try:
         # Without Error-Mode=any apt-get ends with 0 although nothing was fetched.
-        apt_get(host, "update", "-o=APT::Update::Error-Mode=any")
+        _apt_get(host, "update", "-o=APT::Update::Error-Mode=any")
     except CommandFailed as error:
         raise CommandFailed(
             "the package lists could not be fetched: " + unreachable(error.hint),
@@ -113,19 +116,24 @@ def apt_get(host: Host, *argv: str) -> str:
 
 
 def finish_interrupted(host: Host) -> None:
-    """Packages that a killed dpkg left half-way are whole, else apt-get refuses to go on."""
-    if _broken(host) or host.names("/var/lib/dpkg/updates"):
+    """Packages that a killed dpkg left half-way are whole, else apt-get refuses to go on.
+
+    Those whose own script fails stay as they are, and nothing else waits for them.
+    """
+    if unfinished(host) or host.names("/var/lib/dpkg/updates"):
         keep = ("--force-confdef", "--force-confold")
-        host.run(
-            "dpkg", *keep, "--configure", "-a",
-            deadline_s=_DEADLINE_S, environment=_ENVIRONMENT,
-        )  # fmt: skip
-    unpacked_half = _broken(host)  # which there is nothing to configure of
-    if unpacked_half:
-        _apt_get(host, "--reinstall", "install", *unpacked_half)
+        with contextlib.suppress(CommandFailed):
+            host.run(
+                "dpkg", *keep, "--configure", "-a",
+                deadline_s=_DEADLINE_S, environment=_ENVIRONMENT,
+            )  # fmt: skip
+    half = sorted(name for name, state in host.packages().items() if state.half)
+    if half:
+        _apt_get(host, "--reinstall", "install", *half)
 
 
-def _broken(host: Host) -> list[str]:
+def unfinished(host: HostReader) -> list[str]:
+    """What dpkg has begun to install, and not ended."""
     return sorted(name for name, state in host.packages().items() if not state.whole)
 
 

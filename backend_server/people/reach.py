@@ -160,6 +160,10 @@ def sudo_rules(host: HostReader, name: str) -> list[str]:
     return rules(host.sudo_rules(name)) if name in host.users() else []
 
 
+def becomes_root(host: HostReader, name: str) -> bool:
+    return any(map(_makes_root, sudo_rules(host, name)))
+
+
 def _rosters(site: Site, name: str) -> list[str]:
     return [
         f"{entry.source}:{entry.line}"

@@ -7,7 +7,7 @@ from typing import Iterator
 from backend_server.checkout.gather import Site, developers, everybody, last_developers
 from backend_server.host.loginuid import person
 from backend_server.host.reader import HostReader
-from backend_server.people import lookalikes, odd_lines
+from backend_server.people import lookalikes, odd_lines, others
 from backend_server.people.offers import Verdict
 
 
@@ -15,6 +15,7 @@ def remarks(site: Site, host: HostReader, verdict: Verdict) -> Iterator[str]:
     """Sentences: names that look alike, keys that are left out, and ways in that hang by one key."""
     yield from odd_lines.notes(host)
     yield from lookalikes.notes(site, host)
+    yield from others.notes(site, host)
     for name, left_out in sorted(verdict.left_out.items()):
         for why in left_out:
             yield f"{name} has a key at GitHub that is not let in: {why}"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
+from typing import Iterator
 
+from backend_server.engine.in_force import lines_of
 from backend_server.engine.resource import Resource
 from backend_server.host import apt
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
-from backend_server.text.errors import CommandFailed, Refused
+from backend_server.text.errors import CommandFailed, Refused, UserError
 
 
 LISTS = "/var/lib/apt/lists"
+_PINS = "/etc/apt/preferences"
+_CANDIDATE = r"(?m)^(\S+):\n.*\n +Candidate: [^(]"  # of apt-cache(8)
 
 
 class Packages(Resource):
@@ -20,27 +25,50 @@ class Packages(Resource):
 
     list: str
     names: frozenset[str]
+    alone: bool = False
 
     def owns(self) -> tuple[str, ...]:
         return tuple(f"Package {name}" for name in sorted(self.names))
+
+    def stands_alone(self) -> bool:
+        return self.alone
 
     def check(self, host: HostReader) -> Changes:
         there = _installed(self.names, host)
         missing = self.names - there
         lists_will_change = host.planned("PackageLists apt")
         if missing and host.names(LISTS) and not lists_will_change:
+            missing = _to_be_had(missing, host)
+            if not missing:
+                raise _not_to_be_had(self.names - there, host)
             self._refuse_side_effects(missing, host)
-        return compare(names=(there, self.names))
+        return compare(names=(there, there | missing))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        missing = self.names - _installed(self.names, host)
+        silent = ""
         try:
-            apt.install(host, missing)
+            self._install(host)
         except CommandFailed:
             # The lists may be older than the archive, which drops superseded packages.
-            apt.update(host)
-            self._refuse_side_effects(missing, host)
-            apt.install(host, missing)
+            try:
+                apt.update(host)
+            except CommandFailed as error:  # of somebody else's source, it may be
+                silent = f"; {error}"
+            try:
+                self._install(host)
+            except CommandFailed as error:
+                raise CommandFailed(f"{error}{silent}", error.hint) from None
+
+    def _install(self, host: Host) -> None:
+        """All of them that apt has."""
+        known = _to_be_had(self.names - _installed(self.names, host), host)
+        self._refuse_side_effects(known, host)
+        try:
+            apt.install(host, known)
+        except CommandFailed:
+            if known - _installed(known, host):
+                raise
+            # What failed is somebody else's, as a package that was half there before.
 
     def _refuse_side_effects(self, missing: frozenset[str], host: HostReader) -> None:
         simulation = host.apt_simulation("install", missing).stdout
@@ -56,6 +84,12 @@ class Packages(Resource):
             )
 
 
+def notes(host: HostReader) -> Iterator[str]:
+    """Packages of others that hold up nothing here, and get no updates either."""
+    for name in apt.unfinished(host):
+        yield f"dpkg has not ended with {name}; `dpkg --configure {name}` says why"
+
+
 class NoPackages(Resource):
     """None of these packages is installed, nor their configuration kept."""
 
@@ -64,6 +98,9 @@ class NoPackages(Resource):
 
     def owns(self) -> tuple[str, ...]:
         return tuple(f"Package {name}" for name in sorted(self.names))
+
+    def stands_alone(self) -> bool:
+        return True
 
     def check(self, host: HostReader) -> Changes:
         there = self._there(host)
@@ -97,6 +134,23 @@ def _installed(names: frozenset[str], host: HostReader) -> frozenset[str]:
     return frozenset(
         name for name in names if name in states and states[name].installed
     )
+
+
+def _to_be_had(names: frozenset[str], host: HostReader) -> frozenset[str]:
+    return names.intersection(re.findall(_CANDIDATE, host.candidates(names)))
+
+
+def _not_to_be_had(names: frozenset[str], host: HostReader) -> UserError:
+    """Of a name that apt does not know, or that a pin keeps away."""
+    lines = [
+        f"{where}: {line}"
+        for where, line in lines_of(host, (_PINS, f"{_PINS}.d"))
+        for pattern in line.partition("Package:")[2].split()
+        if any(fnmatch.fnmatchcase(name, pattern) for name in names)
+    ]
+    them = " ".join(sorted(names))
+    what = "\n".join([f"apt has no version of {them} to install", *lines])
+    return UserError(what, hint=f"apt-cache policy {them}")
 
 
 def _removed(simulation: str) -> frozenset[str]:

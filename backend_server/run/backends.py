@@ -16,7 +16,7 @@ from backend_server.base.component.identity import identity
 from backend_server.base.component.kernel import kernel
 from backend_server.base.component.login import login
 from backend_server.base.component.logs import logs
-from backend_server.base.component.packages import packages
+from backend_server.base.component.packages import packages, updates
 from backend_server.base.roots_files import edited
 from backend_server.checkout.gather import Site
 from backend_server.desktop.component import desktop
@@ -47,6 +47,7 @@ def _components(site: Site) -> Iterator[Component]:
     yield component("narrowing", narrowing(site), needs=("people",))
     yield component("hosts", hosts(site))
     yield component("packages", packages(site))
+    yield component("updates", updates(site), needs=("packages",))
     yield component("ssh", ssh(site), needs=("people", "keys"))
     yield component("sudo", sudo(site), needs=("people", "packages"))
     yield component("storage", storage(site), needs=("people", "packages"))

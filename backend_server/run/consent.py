@@ -11,6 +11,7 @@ from backend_server.host.question import agreed, answer, say
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.people.offers import Offer, alarm, says
+from backend_server.people.others import shut_out
 from backend_server.resources import Members, NotMembers, RootEquivalent, User
 from backend_server.run.run import Run
 from backend_server.text.errors import Refused
@@ -24,6 +25,13 @@ def first_run(run: Run, yes: bool) -> None:
             f"a machine becomes {name} as a whole; --only is for later",
             hint=f"sudo ./{name}/manage.sh",
         )
+    for who, root in shut_out(run.site, run.host):
+        if root:
+            raise Refused(
+                f"{who} becomes root by sudo today, and would not get in over ssh any more",
+                hint=f"name {who} in provider_accounts of {name}/backend.py, or take the "
+                f"rule out: sudo -l -U {who}",
+            )
     if yes:
         return
     agreed(

@@ -17,6 +17,7 @@ from backend_server.jobs import database
 from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
+from backend_server.resources import package
 from backend_server.run import endpoints
 from backend_server.run.backends import declare
 from backend_server.run.place import Asked, of_host_itself
@@ -81,6 +82,7 @@ class Run:
         self.remarks = [
             *remarks(self.site, self.host, self.verdict),
             *database.notes(self.site),
+            *package.notes(self.host),
         ]
 
     def accept(self, names: Iterable[str]) -> None:

@@ -48,6 +48,8 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     held, ends = updates.read(host), list(certificates(host, today))
     degraded += [str(certificate) for certificate in ends if certificate.unwell]
     degraded += usage.too_full(host)
+    if (host.read("/proc/sys/net/ipv4/ip_forward") or "1").strip() == "0":
+        degraded.append("net.ipv4.ip_forward is 0: containers reach nothing; backend")
     return {
         "services": [states.noted(each) for each in found],
         "jobs": {s: sum(job.state == s for job in here) for s in listing.STATES},

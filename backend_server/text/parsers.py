@@ -169,6 +169,7 @@ class PackageState(NamedTuple):
     held: bool
     configured: bool  # its configuration is there, even where it is not installed
     whole: bool  # not left half-installed, unpacked or waiting for triggers
+    half: bool = False  # of its files some are not there
 
 
 # dpkg writes Status right after Package, and reading 1 MB line by line would cost 20 ms.
@@ -182,6 +183,7 @@ def _state(want: str, flag: str, status: str) -> PackageState:
         held=want == "hold",
         configured=status != "not-installed",
         whole=status in ("installed", "config-files", "not-installed"),
+        half=status == "half-installed" or flag != "ok",
     )
 
 

@@ -46,6 +46,11 @@ class Release(Frozen):
     subids: bool = False  # useradd (shadow 4.8) makes nobody without subordinate ids
 
     @property
+    def rsa_size(self) -> bool:
+        """Whether sshd knows RequiredRSASize: OpenSSH 9.1 is as young as a useradd without subids."""
+        return not self.subids
+
+    @property
     def name(self) -> str:
         return f"{self.distribution} {self.version}"
 

@@ -11,12 +11,14 @@ from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sshd_live import CANARY
 from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site
+from backend_server.checkout.keys import ACCEPTED, RSA_BITS
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.resources import Group, User
 from backend_server.text.roles import MARKER, ROLES
 
 
+_KEY_TYPES = ",".join((*ACCEPTED[:-1], "rsa-sha2-512", "rsa-sha2-256"))
 # What the drop-in says, as `sshd -T` answers for one of our people.
 _EXPECT = (
     "usepam yes",
@@ -31,6 +33,9 @@ _EXPECT = (
     "hostbasedauthentication no",
     "gssapiauthentication no",
     "authenticationmethods publickey",
+    "pubkeyauthentication yes",
+    f"pubkeyacceptedkeytypes {_KEY_TYPES}",
+    f"pubkeyacceptedalgorithms {_KEY_TYPES}",  # as it is called since OpenSSH 8.5
     "disableforwarding yes",
 )
 
@@ -47,6 +52,8 @@ def ssh(site: Site) -> Iterator[Resource]:
         OURS,
         root="prohibit-password" if root else "no",
         groups=" ".join(_groups(site)),
+        key_types=_KEY_TYPES,
+        rsa_size=f"RequiredRSASize {RSA_BITS.start}" if site.release.rsa_size else "",
     )
     others = (*sorted(site.backend.provider_accounts), CANARY)
     people = tuple(_people(site))

@@ -27,13 +27,17 @@ def packages(site: Site) -> Iterator[Resource]:
     if site.mirror:
         yield from _sources(site)
     yield PackageLists("apt", _releases(site) if site.mirror else frozenset())
+    yield NoPackages("packages/purge.txt", site.packages["purge"])
+    yield Packages("packages/core.txt", site.packages["core"])
+    yield Packages("packages/extra.txt", site.packages["extra"], alone=True)
+
+
+def updates(site: Site) -> Iterator[Resource]:
+    """Security updates come by themselves; what they are not to touch is left alone."""
     ours, last_word = settled(site, "/etc/apt/apt.conf.d/zz-opensafely", "apt")
     yield ours
     yield NoFile("/etc/apt/apt.conf.d/52opensafely")
-    yield NoPackages("packages/purge.txt", site.packages["purge"])
-    yield Packages("packages/core.txt", site.packages["core"])
-    yield Packages("packages/extra.txt", site.packages["extra"])
-    yield last_word  # some of them bring files that apt reads
+    yield last_word
     yield Unit("apt-daily.timer")
     yield Unit("apt-daily-upgrade.timer")
 

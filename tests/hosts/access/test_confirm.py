@@ -23,9 +23,9 @@ SSH = "etc/ssh/sshd_config.d/00-opensafely.conf"
 LOGIN = "backend_server/base/component/login.py"
 # sshd -t, sshd -T and the canary's login from here find nothing wrong with it.
 SHUT_OUT = (
-    "DisableForwarding yes\n",
-    "DisableForwarding yes\n"
-    "Match Address *,!127.0.0.0/8,!::1\n    PubkeyAuthentication no\n",
+    "# Accounts of ours",
+    "Match Address *,!127.0.0.0/8,!::1\n    PubkeyAuthentication no\n"
+    "# Accounts of ours",
 )
 INBOUND = "etc/opensafely/from_outside.nft"
 # What comes from the host itself is let in all the same.

@@ -26,7 +26,7 @@ SEED, SAMPLE = 20, 5
 # What the drop-in says, and what it says for once. Of another length: Python knows a file
 # that it has compiled by its size and the second of its last change.
 BAD = [
-    ("UsePAM yes", "UsePAM yes\nPubkeyAuthentication no"),
+    ("PubkeyAuthentication yes", "PubkeyAuthentication no"),
     ("UsePAM yes", "UsePAM yes\nNonsense yes"),
     ("Ciphers -*-cbc", "Ciphers no-such-cipher"),
     ("KexAlgorithms -", "KexAlgorithms diffie-hellman-group1-sha1,-"),

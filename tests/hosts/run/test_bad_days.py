@@ -15,8 +15,8 @@ from tests.hosts.programs import in_background
 
 # What cannot be done without packages, with all that needs them.
 AFTER_PACKAGES = {
-    *("packages", "sudo", "storage", "firewall", "docker", "jobrunner", "tidy"),
-    "logs",
+    *("packages", "updates", "sudo", "storage", "firewall", "docker", "jobrunner"),
+    *("tidy", "logs"),
 }
 
 

@@ -215,22 +215,22 @@ def test_what_apt_reads_before_ours_does_not_count(host):
     for name, key, value in OVERRULED:
         host.write(f"/etc/apt/apt.conf.d/{name}", f'{key} "{value}";\n')
     try:
-        assert manage(host, "--offline --only packages", "emis").returncode == 0
+        assert manage(host, "--offline --only updates", "emis").returncode == 0
         assert says(host, "APT::Periodic::Enable").endswith('"1";')
         assert says(host, "APT::Periodic::Unattended-Upgrade").endswith('"1";')
         assert says(host, OVERRULED[2][1]).endswith('"false";')
     finally:
         host.run(f"cd /etc/apt/apt.conf.d; rm {' '.join(o[0] for o in OVERRULED)}")
-    assert manage(host, "--offline --only packages", "emis").returncode == 0
+    assert manage(host, "--offline --only updates", "emis").returncode == 0
 
 
 APT = "/etc/apt/apt.conf.d/zzz"
 JOURNALD = "/etc/systemd/journald.conf.d/storage.conf"
 LATER = [
-    ("packages", APT, 'apt::periodic {\n Enable "0"; };\n', "2:Enable"),
-    ("packages", "/etc/apt/apt.conf", 'APT::Periodic::Enable "0";\n', "1:APT"),
+    ("updates", APT, 'apt::periodic {\n Enable "0"; };\n', "2:Enable"),
+    ("updates", "/etc/apt/apt.conf", 'APT::Periodic::Enable "0";\n', "1:APT"),
     (
-        "packages",
+        "updates",
         APT,
         "#clear Unattended-Upgrade::Package-Blacklist;\n",
         "1:#clear",
@@ -286,7 +286,7 @@ ASKED = [
         "rm /etc/security/pwquality.conf.d/x.conf",
         "chpasswd",
     ),
-    ("packages", "echo >/etc/apt/apt.conf", "rm /etc/apt/apt.conf", "apt-config dump"),
+    ("updates", "echo >/etc/apt/apt.conf", "rm /etc/apt/apt.conf", "apt-config dump"),
     (
         "logs",
         "mkdir /run/systemd/journald.conf.d",
@@ -382,10 +382,10 @@ def test_dockerd_s_options_are_judged_as_its_settings_are(host, options, said):
 def test_a_timer_that_an_image_has_masked(host, how):
     """in-force/04: silogen/cluster-bloom#304, ComplianceAsCode/content#15079."""
     host.run(f"systemctl mask {how} --now apt-daily-upgrade.timer")
-    done = manage(host, "--offline --only packages", "emis")
+    done = manage(host, "--offline --only updates", "emis")
     assert done.returncode == 0, done.stdout + done.stderr
     assert host.run("systemctl is-active apt-daily-upgrade.timer").stdout == "active\n"
-    assert rests(host, "emis", "--offline --only packages")
+    assert rests(host, "emis", "--offline --only updates")
 
 
 def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
@@ -400,3 +400,95 @@ def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
     assert host.run("id rita", check=False).returncode
     refused(done, "rita", "/etc/sudoers.d/50-app:1: %researchers")
     assert "40-own" not in done.stderr
+    host.run("rm /etc/sudoers.d/50-app")
+    who_is_shut_out(host)
+
+
+def who_is_shut_out(host):
+    """in-force/32: konstruktoid/ansible-role-hardening#326: root by a rule alone."""
+    host.run("useradd -m -s /bin/bash provadmin; useradd -m -s /bin/bash backup1")
+    host.run("useradd -m -s /bin/bash idle; useradd -rm -s /bin/bash scan")
+    for name in ("provadmin", "backup1", "scan"):
+        home = f"/home/{name}"
+        host.run(
+            f"install -d -o {name} {home}/.ssh; echo ssh-ed25519 x > {home}/.ssh/authorized_keys"
+        )
+    rule = "/etc/sudoers.d/provadmin"
+    host.write(rule, "provadmin ALL=(ALL) NOPASSWD:ALL\n", 0o440)
+    plan = manage(host, "plan --offline", "emis").stdout
+    gone = "logs in here today, and over ssh will not after this run"
+    for name, told in (("provadmin", 1), ("backup1", 1), ("scan", 1), ("idle", 0)):
+        assert plan.count(f"note: {name} {gone}") == told, plan
+    assert f"provadmin {gone}, though sudo lets them become root\n" in plan
+    assert "the group researchers, which becomes ours, was here before" in plan
+    done = manage(host, "--offline --yes", "emis")
+    assert host.run("id rita", check=False).returncode
+    refused(done, "provadmin becomes root by sudo today", "provider_accounts of emis")
+    host.run(f"rm {rule}")
+    assert "provadmin becomes" not in manage(host, "--offline", "emis").stderr
+
+
+# ---- what else is in force
+
+
+TMOUT = [
+    # in-force/24: neutrinolabs/xrdp#2636, alivx/CIS-Ubuntu-20.04-Ansible#36
+    ("autologout.sh", "readonly TMOUT=600\nexport TMOUT\n"),
+    ("aaa.sh", "declare -xr TMOUT=600 2>/dev/null || readonly TMOUT=600\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), TMOUT)
+def test_an_idle_time_of_the_provider_s(host, name, text):
+    host.write(f"/etc/profile.d/{name}", text)
+    try:
+        for shell in ("sh", "bash"):
+            done = host.run(f"runuser -u ada -- {shell} -lc 'echo in $TMOUT'")
+            assert (done.stdout, done.stderr) == ("in 600\n", ""), shell
+    finally:
+        host.run(f"rm /etc/profile.d/{name}")
+    assert host.run("runuser -u ada -- sh -lc 'echo $TMOUT'").stdout == "900\n"
+
+
+def test_containers_that_reach_nothing(host):
+    """in-force/21: moby/moby#47966, captainzero93/security_harden_linux#10."""
+    host.run("sysctl -qw net.ipv4.ip_forward=0")
+    assert "net.ipv4.ip_forward is 0" in manage(host, "status", "emis").stdout
+    assert manage(host, "--offline --only docker", "emis").returncode == 0
+    assert host.run("sysctl -n net.ipv4.ip_forward").stdout == "1\n"
+    assert "ip_forward" not in manage(host, "status", "emis").stdout
+
+
+def test_how_long_packets_are_on_every_network(host):
+    """in-force/07: moby/moby#34981, moby/moby#28314."""
+    path = "/etc/docker/daemon.json"
+    host.run(f"cp -a {path} /root/before; systemctl stop opensafely-jobrunner")
+    host.run(f"sed -i '0,/{{/s//{{\"mtu\": 1400,/' {path}")
+    asked = "docker network inspect -f '{{json .Options}}' jobrunner-db"
+    try:
+        assert manage(host, "--offline --only docker", "emis").returncode in (0, 4)
+        assert '"com.docker.network.driver.mtu":"1400"' in host.run(asked).stdout
+    finally:
+        host.run(f"cp -a /root/before {path}")
+        assert manage(host, "--offline", "emis").returncode in (0, 4)
+
+
+def test_where_docker_keeps_what_it_has(host):
+    """in-force/19: daytonaio/daytona#4683; of inodes, too, none is left there."""
+    path = "/etc/docker/daemon.json"
+    host.run(f"cp -a {path} /root/before; mkdir -p /data")
+    host.run("mount -t tmpfs -o size=64m,nr_inodes=60000 docker-data /data")
+    host.run(f'sed -i \'0,/{{/s//{{"data-root": "\\/data\\/docker",/\' {path}')
+    host.run("systemctl restart docker")
+    try:
+        host.run("head -c 70M /dev/zero > /data/fill || true")
+        assert (
+            "the disk of /data/docker: 100 % in use"
+            in manage(host, "status", "emis").stdout
+        )
+        assert "/data/docker: 100 % in use" in manage(host, "host disk", "emis").stdout
+    finally:
+        host.run(
+            f"cp -a /root/before {path}; systemctl restart docker; umount -l /data"
+        )
+    assert "/data" not in manage(host, "host disk", "emis").stdout

@@ -81,7 +81,7 @@ def test_each_has_its_line_below_its_component():
         "      mode: 0600 -> 0644",
         "      it broke",
         "         try: mend it",
-        "  not reached: File /etc/motd",
+        "  not reached: File /etc/motd and what comes after it",
         "other",
         "  + Group g",
     ]

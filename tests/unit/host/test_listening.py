@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from backend_server.host.listening import holders, ports
+from backend_server.host.listening import addresses, holders, ports
 from backend_server.host.reader import HostReader
 
 
@@ -55,3 +55,9 @@ def test_what_systemd_has_for_it(host):
 def test_who_has_a_port(host):
     assert (holders(host, "22"), holders(host, "3389")) == (["7"], ["9"])
     assert holders(host, "23") == []
+
+
+def test_at_which_addresses(host):
+    assert addresses(host, "ssh.service") == {("0.0.0.0", "22")}
+    both = {("0.0.0.0", "22"), ("0.0.0.0", "2222"), ("::", "2222")}
+    assert addresses(host, "ssh.service", "ssh.socket") == both

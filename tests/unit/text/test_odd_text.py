@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend_server.docker.daemon import _parsed
+from backend_server.docker.daemon import parsed
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import (
     parse_assignments,
@@ -54,7 +54,7 @@ PARSERS = {
     "mount points": (parse_mount_points, MOUNTINFO),
     "mounts": (parse_mounts, MOUNTINFO),
     "daemon.json": (
-        _parsed,
+        parsed,
         '{"mtu": 1400, "dns": ["10.0.0.1"], "default-ulimits": {}}\n',
     ),
 }

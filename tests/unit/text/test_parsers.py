@@ -157,7 +157,9 @@ STATES = {
     "docker.io": PackageState(installed=True, held=True, configured=True, whole=True),
     "old": PackageState(installed=False, held=False, configured=True, whole=True),
     "broken": PackageState(installed=False, held=False, configured=True, whole=False),
-    "bad": PackageState(installed=False, held=False, configured=True, whole=False),
+    "bad": PackageState(
+        installed=False, held=False, configured=True, whole=False, half=True
+    ),
     "waiting": PackageState(installed=False, held=False, configured=True, whole=False),
 }
 

@@ -89,6 +89,17 @@ def test_whether_everybody_gets_subordinate_ids(release):
     assert release.subids == (SHADOW[release.codename] < (4, 9))
 
 
+OPENSSH = {
+    **{"focal": (8, 2), "jammy": (8, 9), "noble": (9, 6), "resolute": (10, 2)},
+    **{"bullseye": (8, 4), "bookworm": (9, 2), "trixie": (10, 0)},
+}
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_whether_sshd_knows_how_short_a_key_may_be(release):
+    assert release.rsa_size == (OPENSSH[release.codename] >= (9, 1))
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[2])
 def test_the_names_of_a_row(row):
     distribution, version, codename, _ = row

@@ -1,0 +1,163 @@
+"""What fails holds up what needs it, and nothing else; its true cause is told, once.
+
+Inputs are those of people's reports; each says whose.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hosts.managing import manage, rests
+
+
+pytestmark = pytest.mark.share("in force")
+
+# in-force/14: a vendor's agent whose own script cannot reach its server.
+VENDOR = r"""
+set -e; cd /root; mkdir -p vendor/DEBIAN
+printf 'Package: vendor-agent\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n' \
+    > vendor/DEBIAN/control
+printf '#!/bin/sh\necho cannot reach licence server >&2\nexit 1\n' > vendor/DEBIAN/postinst
+chmod 755 vendor/DEBIAN/postinst
+dpkg-deb -b vendor vendor.deb; dpkg -i vendor.deb || true; rm -r vendor vendor.deb
+"""
+# Something to do in components that are said to need packages, and those after them.
+BENT = (
+    "/etc/sudoers.d/zz-opensafely",
+    "/etc/systemd/system/docker.socket.d/zz-opensafely.conf",
+)
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    made = shared_warm_host("emis")
+    assert rests(made, "emis", "--offline")
+    return made
+
+
+def bend(host, *packages):
+    host.run(
+        f"apt-get -qq purge {' '.join(packages)} || true; chmod 600 {' '.join(BENT)}"
+    )
+
+
+def all_else_is_done(host):
+    modes = host.run(f"stat -c %a {' '.join(BENT)}").stdout.split()
+    return modes == ["440", "644"]
+
+
+def there(host, *names):
+    return [n for n in names if not host.run(f"{n} --version", check=False).returncode]
+
+
+def test_a_package_of_the_vendor_s_that_is_broken(host):
+    """in-force/14: ours are installed all the same, and who wants to know is told of theirs."""
+    host.run(VENDOR)
+    bend(host, "tree", "iotop")
+    try:
+        done = manage(host, "--offline", "emis")
+        assert (done.returncode, all_else_is_done(host)) == (0, True), done.stdout
+        assert there(host, "tree", "iotop") == ["tree", "iotop"]
+        assert (done.stdout + done.stderr).count("with vendor-agent") == 1, done.stdout
+        hint = done.stdout.partition("`dpkg ")[2].partition("`")[0]
+        assert (
+            "cannot reach licence server"
+            in host.run(f"dpkg {hint}", check=False).stderr
+        )
+        again = manage(host, "--offline", "emis")
+        assert (again.returncode, " added" in again.stdout) == (0, False), again.stdout
+    finally:
+        host.run(
+            "rm /var/lib/dpkg/info/vendor-agent.postinst; dpkg --purge vendor-agent"
+        )
+    assert rests(host, "emis", "--offline")
+
+
+SILENT = "http://127.0.0.1:9/ubuntu"
+
+
+def test_an_archive_of_the_vendor_s_that_does_not_answer(host):
+    """ansible/ansible#72841, briar-systems/mach#2885: a third party's source that is away."""
+    host.write(
+        "/etc/apt/sources.list.d/vendor.list", f"deb [trusted=yes] {SILENT} x main\n"
+    )
+    host.run("rm -r /var/lib/apt/lists/*")
+    bend(host, "tree")
+    try:
+        done = manage(host, "--offline", "emis")
+        assert (done.returncode, all_else_is_done(host)) == (4, True), done.stdout
+        assert there(host, "tree") == ["tree"]
+        assert done.stdout.count("\ndegraded: ") == 1, done.stdout
+        assert rests(host, "emis", "--offline")
+    finally:
+        host.run("rm /etc/apt/sources.list.d/vendor.list")
+
+
+PIN = "/etc/apt/preferences.d/hold-back"
+
+
+def test_a_pin_that_keeps_one_of_ours_away(host):
+    """apt_preferences(5): what must not be installed is pinned below 0; ansible#77969 is kin."""
+    host.write(PIN, "Package: tr*e\nPin: release *\nPin-Priority: -1\n")
+    bend(host, "tree", "iotop")
+    try:
+        done = manage(host, "--offline", "emis")
+        assert (done.returncode, all_else_is_done(host)) == (1, True), done.stdout
+        assert there(host, "tree", "iotop") == ["iotop"]
+        assert done.stdout.count(f"{PIN}:1: Package: tr*e") == 1, done.stdout
+        assert "apt has no version of tree to install" in done.stdout
+        plan = manage(host, "plan --offline", "emis")
+        assert (plan.returncode, f"{PIN}:1" in plan.stdout) == (1, True), plan.stdout
+        hint = plan.stdout.partition("try: ")[2].partition("\n")[0]
+        assert "Candidate: (none)" in host.run(hint).stdout
+    finally:
+        host.run(f"rm {PIN}")
+    assert manage(host, "--offline", "emis").returncode == 0
+    assert rests(host, "emis", "--offline")
+
+
+def test_a_timer_that_will_not_start(host):
+    """Of apt's own; what runs here goes on, and each component has one line."""
+    path = "/etc/systemd/system/apt-daily-upgrade.timer.d/vendor.conf"
+    host.run(f"mkdir -p $(dirname {path}); systemctl stop apt-daily-upgrade.timer")
+    host.write(path, "[Timer]\nUnit=no-such.service\nOnCalendar=\nOnBootSec=\n")
+    host.run("systemctl daemon-reload")
+    bend(host, "tree")
+    try:
+        done = manage(host, "--offline", "emis")
+        assert (done.returncode, all_else_is_done(host)) == (1, True), done.stdout
+        assert there(host, "tree") == ["tree"]
+        assert "not reached" not in done.stdout, done.stdout
+    finally:
+        host.run(f"rm -r $(dirname {path}); systemctl daemon-reload")
+    assert manage(host, "--offline", "emis").returncode == 0
+
+
+def test_what_is_not_reached_is_one_line(host):
+    """in-force/04: 50 lines of it hid the one that says why."""
+    host.run("gpasswd -d rita researchers; chattr +i /etc/gshadow; echo >> /etc/motd")
+    host.run("chattr +i /etc/motd")
+    try:
+        done = manage(host, "--offline", "emis")
+        hint = done.stdout.partition("try: chattr ")[2].partition("\n")[0]
+        host.run(f"chattr {hint}")
+    finally:
+        host.run("chattr -i /etc/gshadow /etc/motd")
+    assert done.returncode == 1, done.stdout
+    parts = done.stdout.split("  not reached: ")[1:]
+    assert len(parts) == len({p.splitlines()[1] for p in parts}) > 5, done.stdout
+    assert manage(host, "--offline", "emis").returncode == 0
+
+
+def test_the_link_of_python_that_somebody_moved(host):
+    """in-force/25: linuxmint/mintupdate#288: update-alternatives on python3."""
+    host.run("mv /usr/bin/python3 /root/python3; ln -s python3.99 /usr/bin/python3")
+    try:
+        plan = manage(host, "plan --offline", "emis")
+        assert plan.returncode == 2
+        assert "try: apt-get install --reinstall python3-minimal" in plan.stderr
+        done = manage(host, "--offline --yes", "emis")
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        host.run("test -x /usr/bin/python3 || mv -f /root/python3 /usr/bin/python3")
+    assert rests(host, "emis", "--offline")
