@@ -73,6 +73,10 @@ wait_for_locks() {
     done
 }
 
+is_installed() {
+    dpkg-query --show --showformat='${Status}' python3 2> /dev/null | grep -qx 'install ok installed'
+}
+
 install_python() {
     echo "this host has no $python: installing it" >&2
     mkdir -p "${unfinished%/*}"
@@ -87,13 +91,14 @@ install_python() {
     wait_for_locks
     # What a killed run left half-way, apt-get would refuse to build upon.
     dpkg --force-confdef --force-confold --configure -a > /dev/null 2>&1 || true
-    if ! { apt update -o APT::Update::Error-Mode=any &&
-        apt install --yes --no-install-recommends --no-remove python3 &&
-        # Whose link somebody has moved elsewhere is installed, and not there.
-        { [ -x "$python" ] || apt install --yes --reinstall python3-minimal; }; }; then
-        fail 1 'python3 could not be installed; what apt-get said stands above' \
-            "look at the archive's address and the firewall, then run this again"
-    fi
+    # An archive or a package of somebody else's may fail, and python3 be there all the same.
+    apt update -o APT::Update::Error-Mode=any || true
+    apt install --yes --no-install-recommends --no-remove python3 || true
+    # Whose link somebody has moved elsewhere is installed, and not there.
+    [ -x "$python" ] || apt install --yes --reinstall python3-minimal || true
+    { [ -x "$python" ] && is_installed; } || fail 1 \
+        'python3 could not be installed; what apt-get said stands above' \
+        "look at the archive's address and the firewall, then run this again"
     rm -f "$sources" "$unfinished"
 }
 
@@ -119,8 +124,7 @@ may_install() {
         'run this on a terminal, or answer beforehand with --yes'
 }
 
-if [ -e "$unfinished" ] && dpkg-query --show --showformat='${Status}' python3 2> /dev/null |
-    grep -qx 'install ok installed'; then
+if [ -e "$unfinished" ] && is_installed; then
     rm -f "$unfinished" # somebody finished it by hand
 fi
 if [ ! -x "$python" ] || [ -e "$unfinished" ]; then

@@ -111,11 +111,9 @@ class SshdConfig(AtPath):
         everybody = (*self.people, *logins(host, self.others))
         found = list(rivals(host, self.path, self.text, everybody))
         if found:
-            raise Refused(
-                "something else would decide how people log in over ssh\n"
-                + "\n".join(found),
-                hint="do what stands behind each, then run this again",
-            )
+            what = "something else would decide how people log in over ssh"
+            sentences, commands = zip(*found)
+            raise Refused("\n".join((what, *sentences)), hint="; ".join(commands))
 
     def _refuse_broken(self, host: HostReader) -> None:
         said = host.sshd_test()

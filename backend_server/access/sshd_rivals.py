@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Tuple
 
 from backend_server.access import sshd
 from backend_server.access import sshd_live as daemon
 from backend_server.host.reader import HostReader
 
 
+Rival = Tuple[str, str]  # what it is, and the command that takes it out of the way
+
 _LISTS = ("allowusers", "allowgroups", "denyusers", "denygroups")
 
 
 def rivals(
     host: HostReader, path: str, text: str, everybody: Iterable[sshd.Login]
-) -> Iterator[str]:
-    """A sentence for each line, and each option of the daemon, that stands in the way of TEXT.
+) -> Iterator[Rival]:
+    """Each line, and each option of the daemon, that stands in the way of TEXT.
 
     TEXT is what PATH will say; EVERYBODY must be able to log in afterwards.
     """
     everybody = tuple(everybody)
     if not sshd.includes_drop_ins(host.read):
+        include = f"Include {sshd.DROP_INS}/*.conf"
         yield (
-            f"{sshd.MAIN}: does not begin with `Include {sshd.DROP_INS}/*.conf`, so that "
-            "nothing that is declared for sshd would be read: put it at the top"
+            f"{sshd.MAIN}: does not begin with `{include}`, so that nothing that is "
+            "declared for sshd would be read",
+            f"sed -i '1i {include}' {sshd.MAIN}",
         )
     ours = _for_all(path, text)
     yield from _left_out(ours, everybody)
@@ -48,8 +52,8 @@ def logins(host: HostReader, names: Iterable[str]) -> Iterator[sshd.Login]:
             yield sshd.Login(name, host.groups_of(name))
 
 
-def _away(setting: sshd.Setting, why: str) -> str:
-    return f"{setting} {why}: remove line {setting.line} of {setting.source}"
+def _away(setting: sshd.Setting, why: str) -> Rival:
+    return f"{setting} {why}", f"sed -i '{setting.line}s/^/#/' {setting.source}"
 
 
 def _for_all(path: str, text: str) -> dict[str, str]:
@@ -73,29 +77,32 @@ def _as_it_will_be(host: HostReader, path: str, text: str) -> Iterator[sshd.Sett
     return sshd.settings(read, names)
 
 
-def _left_out(ours: dict[str, str], everybody: Iterable[sshd.Login]) -> Iterator[str]:
+def _left_out(ours: dict[str, str], everybody: Iterable[sshd.Login]) -> Iterator[Rival]:
     allowed = ours.get("allowgroups", "").split()
     for person in everybody:
         if allowed and not person.groups.intersection(allowed):
             yield (
                 f"{person}: is in none of the groups that may log in over ssh "
-                f"({' '.join(allowed)}): groupadd {person}; gpasswd --add {person} {person}"
+                f"({' '.join(allowed)})",
+                f"groupadd {person}; gpasswd --add {person} {person}",
             )
 
 
-def _options(host: HostReader, ours: dict[str, str]) -> Iterator[str]:
+def _options(host: HostReader, ours: dict[str, str]) -> Iterator[Rival]:
     for option in daemon.options(host):
         keyword, _, value = option.replace("=", " ", 1).partition(" ")
         wanted = ours.get(keyword.lower(), value)
         if wanted.lower() != value.strip().lower() or keyword.lower() in _LISTS:
             yield (
                 f"sshd was started with -o {option}, which counts more than any file; "
-                f"wanted {wanted}: take it "
-                "out of /etc/default/ssh or ssh.service, then systemctl restart ssh"
+                f"wanted {wanted}: take it out, then systemctl restart ssh",
+                f"grep -e {keyword} /etc/default/ssh /etc/systemd/system/ssh.service.d/*",
             )
 
 
-def _shut_out(setting: sshd.Setting, everybody: Iterable[sshd.Login]) -> Iterator[str]:
+def _shut_out(
+    setting: sshd.Setting, everybody: Iterable[sshd.Login]
+) -> Iterator[Rival]:
     if setting.keyword == "allowgroups":
         # sshd adds it to our own list, so that it lets in, and never shuts out.
         yield _away(setting, "lets in groups that no role here has")
