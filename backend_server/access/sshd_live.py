@@ -24,6 +24,7 @@ CANARY = "opensafely-canary"  # an account without any key but for the moment of
 GREETING_S = 2.0
 _LOGIN_S = 20
 _ORIGIN = ("-b127.0.9.9",)  # etc/opensafely/from_outside.nft has it, too
+_LOOPBACK = ("127.0.0.1", "::1")
 _SAYS = "opensafely lets the canary in"
 
 
@@ -109,9 +110,9 @@ def _greeting(host: HostReader) -> tuple[str, str]:
 
 def _places(host: HostReader) -> Iterator[tuple[str, str]]:
     for address, port in addresses(host, SERVICE, SOCKET):
-        if address in ("*", "0.0.0.0", "::"):
-            yield "127.0.0.1", port
-        yield "::1" if address in ("*", "::") else address, port
+        everywhere = {"0.0.0.0": ("127.0.0.1",), "::": _LOOPBACK, "*": _LOOPBACK}
+        for place in everywhere.get(address, (address,)):
+            yield place, port
 
 
 @contextlib.contextmanager

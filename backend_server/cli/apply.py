@@ -51,7 +51,6 @@ def apply(options: Apply) -> int:
     who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
     with only_run(who), host.ahead():
         host.begin_git_status(str(options.checkout))
-        host.begin_units()
         run = of_checkout(options, host)
         run.plan()
         if engine.refusals(run.outcomes):

@@ -29,7 +29,6 @@ from backend_server.text.parsers import (
 
 
 PENDING = "/var/lib/opensafely/pending"
-WATCHED = "/var/lib/opensafely/watched-units"
 UNNOTICED_BY = ", unnoticed by process "
 
 
@@ -53,12 +52,6 @@ class HostReader(Looking, Asking):
         self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
         self._planned: dict[str, Changes] = {}
         self._planned_notices: set[str] = set()
-
-    def begin_units(self) -> None:
-        """What the last run asked systemd is asked again: this one will probably want it, too."""
-        names = (self.read(WATCHED) or "").split()
-        if names:
-            self._begin_systemctl_show(names)
 
     @contextlib.contextmanager
     def one_look(self) -> Iterator[None]:

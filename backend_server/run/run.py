@@ -11,7 +11,7 @@ from backend_server.checkout.gather import Site, everybody, without
 from backend_server.engine import engine, history, report
 from backend_server.engine.engine import Component, Outcome
 from backend_server.host import revoked
-from backend_server.host.reader import WATCHED, HostReader
+from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.jobs import database
 from backend_server.people import applied, guard, keyring, offers
@@ -69,10 +69,7 @@ class Run:
         self.site = keyring.with_keys(self.site, verdict, shut)
         self.components = chosen(self._declare(self.site), self.options.only)
         declared = [r for part in self.components for r in part.resources]
-        units = frozenset(u for r in declared for u in r.asks())
-        self.host.watched_units = units
-        if not self.options.only:
-            self.host.to_keep[WATCHED] = "\n".join(sorted(units)) + "\n"
+        self.host.watched_units = frozenset(u for r in declared for u in r.asks())
         self.host.watched_names = everybody(self.site.people)
 
     def plan(self) -> None:
