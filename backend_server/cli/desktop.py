@@ -44,10 +44,9 @@ def _end(options: Asked, host: Host, found: list[Session]) -> None:
 
 
 def _data(session: Session, connected: bool) -> dict[str, object]:
-    began = time.time() - (time.monotonic() - session.since)
     return {
         "user": session.user,
-        "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "since": history.now(ago_s=time.monotonic() - session.since),
         "connected": connected,
         "id": session.id,
     }

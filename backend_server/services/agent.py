@@ -11,6 +11,7 @@ import re
 import time
 from typing import Iterable, Iterator, NamedTuple
 
+from backend_server.engine import history
 from backend_server.host.reader import HostReader
 
 
@@ -83,7 +84,7 @@ def runs(lines: Iterable[tuple[float, str]]) -> list[dict[str, Erring]]:
             task = re.search(_TASK, head["says"])
             job = task["job"] if task and head["says"].startswith("task error") else ""
             if job:
-                found[-1][job] = Erring(job, "", "", utc(at))
+                found[-1][job] = Erring(job, "", "", history.at(at))
             elif "agent.main loop started" in head["says"]:
                 found.append({})
         elif job and re.match(_EXCEPTION, line) and "Some tasks failed" not in line:
@@ -195,7 +196,3 @@ def silent_s(wires: list[tuple[float, float]], loop_s: float, other_s: float) ->
     if quiet >= max(_HANGS * loop_s, 2 * other_s):
         waits.append(quiet)
     return max(waits, default=0.0)
-
-
-def utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from datetime import date
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import CHOICES, SECRETS, Service
-from backend_server.engine.history import now
+from backend_server.engine import history
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.services import (
@@ -20,7 +19,7 @@ from backend_server.services import (
     switching,
     trees,
 )
-from backend_server.services.agent import FRESH_S, utc
+from backend_server.services.agent import FRESH_S
 from backend_server.text.errors import Refused, UserError
 
 
@@ -86,12 +85,12 @@ def state(site: Site, host: HostReader, service: Service) -> State:
         state=word,
         digest=digest,
         created=made,
-        since=utc(time.time() - up) if up and not loop else None,
+        since=history.now(ago_s=up) if up and not loop else None,
         restarts=int(unit.get("NRestarts") or 0),
         exit_status=ends[-1] if loop and ends else None,
         last_line=said[-1] if said else "",
-        last_poll=utc(poll) if poll else None,
-        silent_since=utc(time.time() - seen.silent_s) if seen.silent_s else None,
+        last_poll=history.at(poll) if poll else None,
+        silent_since=history.now(ago_s=seen.silent_s) if seen.silent_s else None,
         erring=seen.erring,
         lacks=tuple(lacks(site, host, service)),
         notes=tuple(notes),
@@ -100,7 +99,7 @@ def state(site: Site, host: HostReader, service: Service) -> State:
 
 def old(name: str, made: str) -> Iterator[str]:
     """A sentence where an image was made long ago. One that says 1970 says nothing."""
-    today = date.fromisoformat(now()[:10])
+    today = date.fromisoformat(history.now()[:10])
     days = (today - date.fromisoformat(made)).days if made > "2000" else 0
     if days > _OLD_DAYS:
         yield f"its image is {days} days old; sudo backend service update {name}"

@@ -8,6 +8,7 @@ import pytest
 from backend_server.checkout import env, service
 from backend_server.checkout.backend import Backend, Follow
 from backend_server.checkout.gather import gather
+from backend_server.engine import history
 from backend_server.host.reader import HostReader
 from backend_server.jobs.component import jobrunner
 from backend_server.run.place import services_of
@@ -144,7 +145,7 @@ def test_the_last_good_poll_is_the_end_of_a_long_run(moments, last):
     """The agent ends with the first poll that fails: one that ran for three loops had polled."""
     log = [(None if starts else 1, at * S) for starts, at in moments]
     found = states._last_poll(log)
-    assert (agent.utc(found) if found else None) == last
+    assert (history.at(found) if found else None) == last
 
 
 def test_the_journal_as_journalctl_gives_it():
@@ -439,7 +440,7 @@ def test_what_was_kept_and_cannot_be_read_is_forgotten(host, text):
     ],
 )
 def test_an_old_image(monkeypatch, made, days):
-    monkeypatch.setattr(states, "now", lambda: "2027-01-15T00:00:00Z")
+    monkeypatch.setattr(states.history, "now", lambda: "2027-01-15T00:00:00Z")
     wanted = f"its image is {days} days old; sudo backend service update jobrunner"
     assert list(states.old("jobrunner", made)) == ([wanted] if days else [])
 
