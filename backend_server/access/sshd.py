@@ -95,9 +95,8 @@ def _split(line: str) -> tuple[str, str]:
     keyword, rest = found.groups()
     try:
         words = shlex.split(rest, comments=True)
-    except (
-        ValueError
-    ):  # a quote without its end: sshd refuses the line, and so do we later
+    except ValueError:
+        # A quote without its end: sshd refuses the line, and so do we later.
         words = [rest]
     return keyword.lower(), " ".join(words)
 

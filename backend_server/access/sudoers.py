@@ -56,9 +56,8 @@ class Sudoers(AtPath):
 
     def check(self, host: HostReader) -> Changes:
         changes = self._file.check(host)
-        if not changes and undo.kept(
-            host, self.path
-        ):  # a killed run had just written it
+        # A run that was killed had just written it.
+        if not changes and undo.kept(host, self.path):
             changes = compare(text=("not yet proven", "valid among all files"))
         if host.stat(_MAIN) and changes:
             if _DROP_INS not in files(host):

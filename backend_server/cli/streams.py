@@ -25,9 +25,8 @@ class Stream(io.FileIO):
     """A descriptor. What it does not take is lost, and of standard output `lost` says why."""
 
     lost = ""
-    journal: io.FileIO | None = (
-        None  # takes it instead, of both, and waits for no terminal
-    )
+    # Takes it instead, of both, and waits for no terminal.
+    journal: io.FileIO | None = None
 
     def write(self, data: Any) -> int:
         try:

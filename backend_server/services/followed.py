@@ -16,9 +16,8 @@ from backend_server.text.errors import Refused
 
 
 _KEPT = "/var/lib/opensafely/{}.followed"
-_HELD = (
-    "/var/lib/opensafely/{}.held"  # of its own: it is laid while a trial is under way
-)
+# A file of its own: it is laid while a trial is under way.
+_HELD = "/var/lib/opensafely/{}.held"
 
 
 class Kept(NamedTuple):
