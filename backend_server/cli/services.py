@@ -6,13 +6,7 @@ from typing import Callable
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
-from backend_server.cli.ending import (
-    Logs,
-    become,
-    outlive_terminal,
-    passed_on,
-    told,
-)
+from backend_server.cli.ending import Logs, become, outlive_terminal, passed_on, told
 from backend_server.engine import history
 from backend_server.engine.lock import Busy, only_run
 from backend_server.engine.notices import event
@@ -35,14 +29,9 @@ def list_services(options: Asked) -> int:
     this = of_host_itself(options, host)
     found = states.states(this, host)
     sentences = list(states.degraded(this, host, found))
-    told(
-        options,
-        {"services": [states.noted(each) for each in found], "degraded": sentences},
-        (
-            *(line for each in found for line in states.lines(each)),
-            *(f"degraded: {each}" for each in sentences),
-        ),
-    )
+    data = {"services": [*map(states.noted, found)], "degraded": sentences}
+    lines = [line for each in found for line in states.lines(each)]
+    told(options, data, [*lines, *(f"degraded: {each}" for each in sentences)])
     return DEGRADED if sentences else OK
 
 

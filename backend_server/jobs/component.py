@@ -49,11 +49,7 @@ def jobrunner(backend: Backend) -> Service:
             ("DOCKER_HOST", f"unix://{SOCKET}"),
             ("OTEL_SERVICE_NAME", f"agent-{backend.name}"),
         ),
-        secrets=(
-            "CONTROLLER_TASK_API_TOKEN",
-            "PRIVATE_REPO_ACCESS_TOKEN",
-            *database,
-        ),
+        secrets=("CONTROLLER_TASK_API_TOKEN", "PRIVATE_REPO_ACCESS_TOKEN", *database),
         optional_secrets=("OTEL_EXPORTER_OTLP_HEADERS",),
         docker=True,
     )

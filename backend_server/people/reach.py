@@ -40,13 +40,7 @@ from backend_server.text.roles import (
 PATIENCE_DAYS = 14
 _DAY_S = 24 * 60 * 60
 
-TREES = (
-    HIGH_TREE,
-    WORKSPACES[HIGH],
-    MEDIUM_TREE,
-    WORKSPACES[MEDIUM],
-    REQUESTS_TREE,
-)
+TREES = (HIGH_TREE, WORKSPACES[HIGH], MEDIUM_TREE, WORKSPACES[MEDIUM], REQUESTS_TREE)
 
 
 def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
