@@ -32,12 +32,8 @@ class RevokedKeys(Resource):
         found, keys = self._found(host), revoked.fingerprints(host)
         if found == _version(keys):
             return ()
-        return compare(
-            path=(
-                "another list" if found is not None else None,
-                counted(len(keys), "key"),
-            )
-        )
+        before = None if found is None else "another list"
+        return compare(path=(before, counted(len(keys), "key")))
 
     def apply(self, host: Host, changes: Changes) -> None:
         while self.check(host):  # somebody was revoked meanwhile

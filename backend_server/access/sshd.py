@@ -15,6 +15,7 @@ MAIN = "/etc/ssh/sshd_config"
 DROP_INS = "/etc/ssh/sshd_config.d"
 OURS = f"{DROP_INS}/00-opensafely.conf"
 REVOKED_KEYS = "/etc/ssh/opensafely_revoked_keys"
+_ALL_DROP_INS = (f"{DROP_INS}/*.conf", "sshd_config.d/*.conf")
 
 _DEPTH = 16  # SERVCONF_MAX_DEPTH of sshd
 
@@ -54,13 +55,8 @@ def includes_drop_ins(read: Read) -> bool:
     """Whether the main file reads sshd_config.d before any setting of its own."""
     for line in (read(MAIN) or "").splitlines():
         keyword, value = _split(line)
-        if keyword == "include" and value in (
-            f"{DROP_INS}/*.conf",
-            "sshd_config.d/*.conf",
-        ):
-            return True
         if keyword:
-            return False
+            return keyword == "include" and value in _ALL_DROP_INS
     return False
 
 

@@ -49,11 +49,8 @@ class SshdConfig(AtPath):
     def check(self, host: HostReader) -> Changes:
         if host.stat("/usr/sbin/sshd"):
             self._refuse_rivals(host)
-        changes = tuple(
-            change
-            for change in self._file.check(host)
-            if change.field in ("text", "mode")
-        )
+        found = self._file.check(host)
+        changes = tuple(each for each in found if each.field in ("text", "mode"))
         if not changes and self._unproven(host):
             changes = compare(text=("not yet proven", "sshd lets people in with it"))
         if changes and host.stat("/usr/sbin/sshd"):

@@ -84,11 +84,6 @@ def _rights(site: Site, rules: Sudoers) -> SudoRights:
 def _rules(site: Site) -> str:
     tag = "" if site.backend.sudo_password else "NOPASSWD: "
     roles = (f"%{role.group} ALL=(ALL:ALL) {tag}ALL\n" for role in ROLES if role.sudo)
-    return _RULES.substitute(
-        own=_OF_SUDO if site.release.sudo_logfile else "",
-        rules="".join(roles),
-        fixed="".join(
-            f"%{DEVELOPERS} ALL=(root) NOPASSWD: {command}\n"
-            for command in FIXED_COMMANDS
-        ),
-    )
+    fixed = (f"%{DEVELOPERS} ALL=(root) NOPASSWD: {each}\n" for each in FIXED_COMMANDS)
+    own = _OF_SUDO if site.release.sudo_logfile else ""
+    return _RULES.substitute(own=own, rules="".join(roles), fixed="".join(fixed))
