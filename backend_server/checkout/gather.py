@@ -19,7 +19,7 @@ from backend_server.text.frozen import Frozen
 from backend_server.text.parsers import parse_assignments
 from backend_server.text.problem import Problem
 from backend_server.text.releases import Release
-from backend_server.text.roles import ROLES
+from backend_server.text.roles import ROLES, Role
 
 
 class Site(Frozen):
@@ -105,6 +105,11 @@ def developers(site: Site) -> Entries:
     """Those on a roster whose role may become root."""
     rosters_of = [role.roster for role in ROLES if role.sudo and role.roster]
     return tuple(e for roster in rosters_of for e in site.people.get(roster, ()))
+
+
+def in_role(site: Site, role: Role) -> frozenset[str]:
+    """The names on its roster; none where there is no roster of it here."""
+    return frozenset(e.name for e in site.people.get(role.roster or "", ()))
 
 
 def last_developers(site: Site) -> frozenset[str]:

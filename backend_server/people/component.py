@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.base.verbatim import by_timer
-from backend_server.checkout.gather import Site, developers, everybody, last_days
+from backend_server.checkout.gather import (
+    Site,
+    developers,
+    everybody,
+    in_role,
+    last_days,
+)
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
@@ -46,9 +52,7 @@ def people(site: Site) -> Iterator[Resource]:
     yield Members(UNPRIVILEGED, everybody(site.people) - sudoers)
     for role in ROLES:
         # A role without people here, as where the provider manages them, is an empty group.
-        entries = site.people.get(role.roster or "", ())
-        names = frozenset(entry.name for entry in entries)
-        yield Members(role.group, names, offline=not role.network)
+        yield Members(role.group, in_role(site, role), offline=not role.network)
     yield LostRoles(MARKER, everybody(site.people))
 
 

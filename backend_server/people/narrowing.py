@@ -11,6 +11,7 @@ from backend_server.checkout.gather import (
     Site,
     developers,
     everybody,
+    in_role,
     last_developers,
     only,
     without,
@@ -61,9 +62,7 @@ def _resources(before: Site, now: Site, host: HostReader) -> Iterator[Resource]:
     yield RevokedKeys(REVOKED_KEYS)  # without it sshd would refuse every key
     yield Leavers(MARKER, host.members(MARKER) - gone)
     for role in ROLES:
-        entries = before.people.get(role.roster or "", ())
-        left = now.people.get(role.roster or "", ())
-        over = frozenset(e.name for e in entries) - {e.name for e in left}
+        over = in_role(before, role) - in_role(now, role)
         if over & stay:
             yield NotMembers(role.group, over)
     yield LostRoles(MARKER, stay)

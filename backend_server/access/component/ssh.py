@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Iterable, Iterator
 
 from backend_server.access.proof import Proven
 from backend_server.access.revoked_keys import RevokedKeys
@@ -10,12 +10,12 @@ from backend_server.access.sshd import OURS, REVOKED_KEYS, Login
 from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sshd_live import CANARY
 from backend_server.base.verbatim import filled
-from backend_server.checkout.gather import Site
+from backend_server.checkout.gather import Site, in_role
 from backend_server.checkout.keys import ACCEPTED, RSA_BITS
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.resources import Group, User
-from backend_server.text.roles import MARKER, ROLES
+from backend_server.text.roles import MARKER, ROLES, Role
 
 
 _KEY_TYPES = ",".join((*ACCEPTED[:-1], "rsa-sha2-512", "rsa-sha2-256"))
@@ -56,7 +56,7 @@ def ssh(site: Site) -> Iterator[Resource]:
         rsa_size=f"RequiredRSASize {RSA_BITS.start}" if site.release.rsa_size else "",
     )
     others = (*sorted(site.backend.provider_accounts), CANARY)
-    people = tuple(_people(site))
+    people = logins(site, (role for role in ROLES if role.login == "ssh"))
     config = SshdConfig(OURS, text, people=people, others=others, expect=_EXPECT)
     yield RevokedKeys(REVOKED_KEYS)
     yield config
@@ -69,13 +69,10 @@ def _groups(site: Site) -> list[str]:
     return [*roles, *sorted(site.backend.provider_accounts), CANARY]
 
 
-def _people(site: Site) -> Iterator[Login]:
-    """Who must be able to log in afterwards."""
+def logins(site: Site, roles: Iterable[Role] = ROLES) -> tuple[Login, ...]:
+    """Everybody in one of these roles, with the groups that those give."""
     groups: dict[str, set[str]] = {}
-    for role in ROLES:
-        for entry in site.people.get(role.roster or "", ()):
-            if role.login == "ssh":
-                own = {entry.name, MARKER}
-                groups.setdefault(entry.name, own).add(role.group)
-    for name in sorted(groups):
-        yield Login(name, frozenset(groups[name]))
+    for role in roles:
+        for name in in_role(site, role):
+            groups.setdefault(name, {name, MARKER}).add(role.group)
+    return tuple(Login(name, frozenset(groups[name])) for name in sorted(groups))

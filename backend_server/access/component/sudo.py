@@ -5,8 +5,8 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
+from backend_server.access.component.ssh import logins
 from backend_server.access.judged import Judged
-from backend_server.access.sshd import Login
 from backend_server.access.sshd_live import CANARY
 from backend_server.access.su import SuOnlyFor
 from backend_server.access.sudo_rights import SudoRights
@@ -15,7 +15,7 @@ from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site, developers
 from backend_server.engine.resource import Resource
 from backend_server.resources import File
-from backend_server.text.roles import DEVELOPERS, MARKER, ROLES, ROOT_EQUIVALENT_GROUPS
+from backend_server.text.roles import DEVELOPERS, ROLES, ROOT_EQUIVALENT_GROUPS
 
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
@@ -62,12 +62,6 @@ def sudo(site: Site) -> Iterator[Resource]:
 
 
 def _rights(site: Site, rules: Sudoers) -> SudoRights:
-    groups: dict[str, set[str]] = {}
-    for role in ROLES:
-        for entry in site.people.get(role.roster or "", ()):
-            own = {entry.name, MARKER}
-            groups.setdefault(entry.name, own).add(role.group)
-    logins = [Login(name, frozenset(groups[name])) for name in sorted(groups)]
     able = {entry.name for entry in developers(site)}
     taken = (f"RootEquivalent {group}" for group in sorted(ROOT_EQUIVALENT_GROUPS))
     given = (f"Members {role.group}" for role in ROLES)
@@ -76,8 +70,8 @@ def _rights(site: Site, rules: Sudoers) -> SudoRights:
         (rules.label, *taken, *given),
         ours=rules.path,
         password=site.backend.sudo_password,
-        developers=tuple(login for login in logins if login.name in able),
-        others=tuple(login for login in logins if login.name not in able),
+        developers=tuple(each for each in logins(site) if each.name in able),
+        others=tuple(each for each in logins(site) if each.name not in able),
     )
 
 
