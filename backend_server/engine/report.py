@@ -8,7 +8,7 @@ from typing import Iterable, Iterator, Mapping
 
 from backend_server.engine.engine import Component, Outcome
 from backend_server.engine.resource import Resource
-from backend_server.text.change import HIDDEN, Change, Value, brief, octal
+from backend_server.text.change import Change, Value, brief, octal
 from backend_server.text.errors import OutsideWorld, Refused, UserError
 
 
@@ -150,13 +150,10 @@ def declared(components: Iterable[Component]) -> Iterator[str]:
 def _declared(resource: Resource) -> Iterator[str]:
     short, long = [], []
     defaults = resource._field_defaults
-    secret = getattr(resource, "secret", False)
     for field in resource._fields[1:]:
         value = getattr(resource, field)
         if value is None or (field in defaults and value == defaults[field]):
             continue
-        if secret and isinstance(value, str) and field == "text":
-            value = HIDDEN
         if isinstance(value, str) and "\n" in value:
             lines = map(printable, _text_lines(value))
             long += [f"    {field} | {line}".rstrip() for line in lines]

@@ -8,7 +8,7 @@ import stat
 from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.text.change import Change, Changes, compare, hide, octal
+from backend_server.text.change import Change, Changes, compare, octal
 from backend_server.text.errors import Refused
 
 
@@ -17,7 +17,6 @@ class File(AtPath):
 
     `validate` is a command that is given the candidate's path and must end with 0 before the
     candidate replaces the file. `notify` names the units that read it only at a reload.
-    The text of a secret file is never shown.
     """
 
     text: str
@@ -26,7 +25,6 @@ class File(AtPath):
     group: str = "root"
     validate: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
-    secret: bool = False
 
     def notifies(self) -> tuple[str, ...]:
         return self.notify
@@ -34,12 +32,11 @@ class File(AtPath):
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.path)
         if found is None:
-            text = compare(text=(None, self.text))
+            changes = compare(text=(None, self.text))
         else:
             _refuse_directory(self, found)
-            regular = stat.S_ISREG(found.st_mode)
-            text = compare(text=(host.read(self.path) if regular else None, self.text))
-        changes = hide(text) if self.secret else text
+            text = host.read(self.path) if stat.S_ISREG(found.st_mode) else None
+            changes = compare(text=(text, self.text))
         changes += access(host, found, self.owner, self.group, self.mode)
         if changes:
             host.refuse_unreachable(self.path)

@@ -9,8 +9,6 @@ from backend_server.text.frozen import Frozen
 
 Value = Union[None, bool, int, str, FrozenSet[str]]
 
-HIDDEN = "(hidden)"
-
 
 class Change(Frozen):
     """One field of a resource that is not as declared. `before` None means absent."""
@@ -29,13 +27,6 @@ def compare(**fields: tuple[Value, Value]) -> Changes:
         Change(field, found, wanted)
         for field, (found, wanted) in fields.items()
         if wanted is not None and found != wanted
-    )
-
-
-def hide(changes: Changes) -> Changes:
-    """The same changes without their values, for what is secret."""
-    return tuple(
-        Change(change.field, change.before and HIDDEN, HIDDEN) for change in changes
     )
 
 

@@ -148,7 +148,6 @@ ABSENT = [
     Sample(Directory(f"{FOLDER}/on/the/way")),
     Sample(File(f"{FOLDER}/text", "a\nb\n", mode=0o640, owner="daemon", group="mail")),
     Sample(File(f"{FOLDER}/checked", "a\n", validate=("grep", "a"), notify=("x",))),
-    Sample(File(f"{FOLDER}/secret", "opensesame\n", mode=0o600, secret=True)),
     Sample(File(f"{FOLDER}/\udce9", "bytes: \udcff\n")),
     Sample(Group("contract")),
     Sample(Group("contract", gid=10010)),

@@ -23,7 +23,7 @@ FOLDER_MODES = st.sampled_from([0o700, 0o755, 0o1777, 0o2750])
 TARGETS = st.sampled_from(["a", "../b", "nowhere"])
 
 RESOURCES = st.one_of(
-    st.builds(File, PATHS, TEXTS, mode=MODES, secret=st.booleans()),
+    st.builds(File, PATHS, TEXTS, mode=MODES),
     st.builds(Directory, PATHS, mode=FOLDER_MODES),
     st.builds(NoFile, PATHS),
     st.builds(FileMode, PATHS, MODES),

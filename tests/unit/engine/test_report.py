@@ -8,7 +8,7 @@ from backend_server.base.package_lists import PackageLists
 from backend_server.engine import report
 from backend_server.engine.engine import Outcome, component
 from backend_server.resources import Directory, File, Group, Members, NoFile, User
-from backend_server.text.change import HIDDEN, Change, brief, compare, hide, octal
+from backend_server.text.change import Change, brief, compare, octal
 from backend_server.text.errors import Refused, UserError
 
 
@@ -120,7 +120,7 @@ NEARLY_THE_SAME = [
     ("", "\n"),
     ("a\n", " a\n"),
     ("", None),
-    ("(hidden)", "(hidden)\n"),
+    ("(text)", "(text)\n"),
 ]
 
 
@@ -155,21 +155,6 @@ def test_colours_only_where_asked_for():
 
 
 # ---- what may not be shown
-
-
-SECRET = File("/etc/token", "open\nsesame\n", secret=True)
-
-
-@pytest.mark.parametrize("found", [None, "", "old\nsesame\n", "sesame"])
-def test_a_secret_is_never_shown(found):
-    changes = hide(compare(text=(found, SECRET.text)))
-    error = UserError(f"text is {brief(changes[0].before)}")
-    outcomes = [changed(SECRET, *changes), changed(SECRET, *changes, error=error)]
-    lines = said(*outcomes, whole=True)
-    lines += report.declared([component("part", [SECRET])])
-    text = "\n".join(lines) + json.dumps(report.data(outcomes))
-    assert "sesame" not in text
-    assert HIDDEN in text
 
 
 ESCAPES = "a\033]0;title\007\033[2J\u202ename\x9b1m\udcffz"
