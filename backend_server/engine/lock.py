@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Iterator
 
+from backend_server.host.folder import descriptor
 from backend_server.host.writer import Host
 from backend_server.text.errors import Refused
 
@@ -34,8 +35,7 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
     waited for instead.
     """
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
+    with descriptor(path, os.O_RDWR | os.O_CREAT) as fd:
         began = time.monotonic()
         while not _taken(fd, wait):
             other = Path(path).read_text("utf-8").strip()
@@ -50,8 +50,6 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{holder}\n".encode(), 0)
         yield
-    finally:
-        os.close(fd)
 
 
 def under_way(path: str) -> str:

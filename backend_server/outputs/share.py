@@ -11,6 +11,8 @@ from pathlib import PurePath
 from typing import Callable, NamedTuple, Sequence, Tuple
 
 from backend_server.host import opened
+from backend_server.host.files import write_all
+from backend_server.host.folder import descriptor
 from backend_server.host.opened import NotPlain
 from backend_server.outputs.patience import Emit, alive
 from backend_server.outputs.within import LIBC, Place, Within, at, entered
@@ -22,8 +24,8 @@ GONE = "is gone from the share; touch it here, and it goes again"
 SPOILT = "arrived, and is not what was sent"
 
 _PART = re.compile(r"[0-9a-f]{64}\.part")
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_READ = os.O_RDONLY | os.O_NONBLOCK
 _NOREPLACE = 1  # RENAME_NOREPLACE of renameat2(2)
 _COARSE_NS = 1000  # Windows counts in 100 ns
 
@@ -131,14 +133,11 @@ def _found(folder: int, name: str, parcel: Parcel) -> str | None:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if not stat.S_ISREG(found.st_mode) or found.st_size not in sizes:
             return ""
-        fd = os.open(name, _READ, dir_fd=folder)
+        with descriptor(name, _READ, folder) as fd:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            return opened.digest(fd, found.st_size, alive)
     except FileNotFoundError:
         return None
-    try:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        return opened.digest(fd, found.st_size, alive)
-    finally:
-        os.close(fd)
 
 
 def _may_go(found: str | None, parcel: Parcel) -> str | None:
@@ -155,16 +154,11 @@ def _is_there(folder: int, name: str, parcel: Parcel) -> bool:
 
 
 def _write(within: Within, part: str, parcel: Parcel) -> None:
-    fd = os.open(part, _NEW, 0o600, dir_fd=within.incoming)
-    try:
+    with descriptor(part, _NEW, within.incoming) as fd:
         for start in range(0, parcel.size, opened.AT_ONCE):
-            data = os.pread(parcel.fd, opened.AT_ONCE, start)
-            while data:
-                data = data[os.write(fd, data) :]
+            write_all(fd, os.pread(parcel.fd, opened.AT_ONCE, start))
             alive()
         os.fsync(fd)
-    finally:
-        os.close(fd)
     times = (parcel.mtime_ns, parcel.mtime_ns)
     os.utime(part, ns=times, dir_fd=within.incoming, follow_symlinks=False)
 
