@@ -132,6 +132,5 @@ def _canary_key(host: Host, keys: str, address: str) -> Iterator[str]:
     except CommandFailed as error:
         raise UserError(f"no login over ssh: {error}", hint=error.hint) from None
     finally:
-        if host.stat(f"{keys}/{CANARY}"):
-            host.remove(f"{keys}/{CANARY}")
+        host.remove(f"{keys}/{CANARY}")
         shutil.rmtree(folder)

@@ -60,8 +60,7 @@ def _reset(host: Host, options: Password) -> int:
     host.run("usermod", "--password", "!", name)
     uid = str(host.users()[name].uid)
     for ticket in (name, uid):  # sudo's of a session that is open
-        if host.stat(f"{_TICKETS}/{ticket}"):
-            host.remove(f"{_TICKETS}/{ticket}")
+        host.remove(f"{_TICKETS}/{ticket}")
     sentence = f"{history.who(host)} took back the password of {name}"
     record(host, options, "password reset", sentence)
     own = "sets one with: sudo opensafely-password"

@@ -45,8 +45,7 @@ def bring_back(host: Host, path: str) -> None:
 
 def forget(host: Host, path: str) -> None:
     """The change has proven itself."""
-    if kept(host, path):
-        host.remove(_copy(path))
+    host.remove(_copy(path))
 
 
 def keep_together(host: Host, paths: Iterable[str], at: str = TOGETHER) -> None:
@@ -76,8 +75,7 @@ def bring_back_together(host: Host, at: str = TOGETHER) -> None:
 
 def forget_together(host: Host, at: str = TOGETHER) -> None:
     """The change is confirmed, or undone."""
-    if kept_together(host, at):
-        host.remove(at)
+    host.remove(at)
 
 
 def _together(host: HostReader, at: str) -> dict[str, State]:
@@ -96,7 +94,7 @@ def _restore(host: Host, path: str, was: State) -> None:
     text, mode = was["text"], was["mode"]
     if isinstance(text, str) and isinstance(mode, int):
         host.write(path, text, mode)
-    elif host.stat(path):
+    else:
         host.remove(path)
 
 

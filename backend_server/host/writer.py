@@ -82,9 +82,12 @@ class Host(HostReader):
         files.rewrite(str(self.root), path, data)
 
     def remove(self, path: str) -> None:
-        """No file or link is at PATH."""
+        """No file or link is at PATH, whether or not one was."""
         self._forget_answers()
-        with self.parent(path) as (folder, name):
+        with contextlib.suppress(FileNotFoundError), self.parent(path) as (
+            folder,
+            name,
+        ):
             os.unlink(name, dir_fd=folder)
             os.fsync(folder)
 

@@ -89,7 +89,7 @@ def no_new_jobs(host: Host, site: Site, until: float, say: Say) -> Iterator[None
     services = [service for service in site.services if service.docker]
     here = [s for s in services if host.unit(s.unit).get("LoadState") == "loaded"]
     units = [service.unit for service in here]
-    _forget_boot(host)  # of a maintenance that was killed
+    host.remove(PROVE_AT_BOOT)  # of a maintenance that was killed
     alone = False  # until none began between the look and the stop
     while not alone:
         wait_for_none(host, site, until, say)
@@ -162,7 +162,7 @@ def restarted(host: Host) -> Result:
 
 def proven(host: Host, site: Site) -> Iterator[Result]:
     """The proofs; those that a boot was to make are made."""
-    _forget_boot(host)
+    host.remove(PROVE_AT_BOOT)
     yield from proofs(host, site)
 
 
@@ -172,10 +172,5 @@ def reboot(host: Host) -> None:
     try:
         host.run("systemctl", "reboot")
     except UserError:
-        _forget_boot(host)
-        raise
-
-
-def _forget_boot(host: Host) -> None:
-    if host.stat(PROVE_AT_BOOT):
         host.remove(PROVE_AT_BOOT)
+        raise

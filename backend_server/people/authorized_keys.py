@@ -61,7 +61,7 @@ class AuthorizedKeys(_KeyFile):
             text = self._text(host)
             if text:
                 host.write(self.path, text, self.mode, self.owner, self.group)
-            elif host.stat(self.path):
+            else:
                 host.remove(self.path)
 
     def _sources(self, host: HostReader) -> dict[Key, str]:

@@ -65,8 +65,7 @@ def hold(host: Host, name: str, why: str) -> None:
 
 def release(host: Host, name: str) -> None:
     """It follows again, and to what went back before too."""
-    if held(host, name):
-        host.remove(_HELD.format(name))
+    host.remove(_HELD.format(name))
     keep(host, name, kept(host, name)._replace(refused="", why=""))
 
 
