@@ -9,10 +9,8 @@ from backend_server.checkout.images import DIGEST
 
 def seconds(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}; wanted a number of seconds from 1 on. "
-            "A run without a terminal waits for nobody"
-        )
+        waits = "A run without a terminal waits for nobody"
+        raise _found(text, f"a number of seconds from 1 on. {waits}")
     return int(text)
 
 
@@ -29,7 +27,9 @@ def time(text: str) -> int:
 
 def digest(text: str) -> str:
     if not DIGEST.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}; wanted sha256: and 64 hexadecimal digits"
-        )
+        raise _found(text, "sha256: and 64 hexadecimal digits")
     return text
+
+
+def _found(text: str, wanted: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"found {text!r}; wanted {wanted}")
