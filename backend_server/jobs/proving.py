@@ -55,7 +55,7 @@ class Result(NamedTuple):
 def proofs(host: Host, site: Site) -> Iterator[Result]:
     """Each thing is tried by its effect, whatever came of the ones before."""
     for service in site.services:
-        yield _tried(f"service {service.name}", _service(host, service))
+        yield _tried(f"service {service.name}", _service, host, service)
     image = job_image(host, site)
     if not image:
         why = "not tried: there is no image of the job-runner on this host yet"
@@ -63,28 +63,23 @@ def proofs(host: Host, site: Site) -> Iterator[Result]:
         yield Result("job", DEGRADED, why)
         return
     yield from _network(host, site, image)
-    yield _tried("job", lambda: _job(host, image))
+    yield _tried("job", _job, host, image)
 
 
 def job_image(host: Host, site: Site) -> str:
     """The image that the job-runner runs at: the one that is sure to be here."""
-    for service in site.services:
-        if service.docker:
-            return choices.settings(host, service.name).image
-    return ""
+    names = (service.name for service in site.services if service.docker)
+    return next((choices.settings(host, name).image for name in names), "")
 
 
-def _service(host: Host, service: Service) -> Callable[[], str]:
-    def prove() -> str:
-        states.prove(host, service)
-        return "is up and stays up"
-
-    return prove
+def _service(host: Host, service: Service) -> str:
+    states.prove(host, service)
+    return "is up and stays up"
 
 
-def _tried(what: str, prove: Callable[[], str]) -> Result:
+def _tried(what: str, prove: Callable[..., str], *of: object) -> Result:
     try:
-        return Result(what, OK, prove())
+        return Result(what, OK, prove(*of))
     except UserError as error:
         return Result(what, FAILED, ": ".join(filter(None, (str(error), error.hint))))
     except OSError as error:
@@ -105,9 +100,8 @@ def _network(host: Host, site: Site, image: str) -> Iterator[Result]:
         listed = "; ".join(f"{place} {found[place]}" for place in reached)
         yield Result("network", FAILED, f"{DATABASE_NETWORK} is not shut: {listed}")
     else:
-        yield Result(
-            "network", OK, f"{DATABASE_NETWORK} refuses all but what it should"
-        )
+        says = f"{DATABASE_NETWORK} refuses all but what it should"
+        yield Result("network", OK, says)
     for place in databases:
         outcome = OK if found[place] == "open" else DEGRADED
         address = place[len("tcp,") :].replace(",", ":")
