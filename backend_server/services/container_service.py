@@ -13,6 +13,10 @@ from backend_server.services.choices import Settings
 from backend_server.text.change import Changes, compare
 
 
+# Words of docker-run(1), and what docker calls them of a container.
+_SWITCHES = {"read-only": "ReadonlyRootfs", "privileged": "Privileged", "init": "Init"}
+
+
 class ContainerService(Resource):
     """A container that systemd keeps running at one digest of IMAGE, as its unit says.
 
@@ -97,9 +101,8 @@ class ContainerService(Resource):
         if container.get("State", {}).get("Running"):
             confined = frozenset(self._words(container, host))
             mounts = frozenset(self._mounted(container, host))
-            changes += compare(
-                confined=(confined, self.confined), mounts=(mounts, self.mounts)
-            )
+            changes += compare(confined=(confined, self.confined))
+            changes += compare(mounts=(mounts, self.mounts))
         return changes
 
     def _words(self, container: Mapping[str, Any], host: HostReader) -> Iterator[str]:
@@ -107,16 +110,11 @@ class ContainerService(Resource):
         config, limits = container["Config"], container["HostConfig"]
         yield f"--user={config['User']}"
         yield f"--network={_network(limits['NetworkMode'])}"
-        yield from (f"--cap-drop={each}" for each in limits.get("CapDrop") or ())
-        yield from (f"--cap-add={each}" for each in limits.get("CapAdd") or ())
-        yield from (
-            f"--security-opt={each}" for each in limits.get("SecurityOpt") or ()
-        )
-        yield from (f"--dns={each}" for each in limits.get("Dns") or ())
+        for word in ("cap-drop", "cap-add", "security-opt", "dns"):
+            found = limits.get(word.title().replace("-", "")) or ()  # as CapDrop
+            yield from (f"--{word}={each}" for each in found)
         yield from self._pids(limits.get("PidsLimit"))
-        yield from ("--read-only" for _ in range(bool(limits.get("ReadonlyRootfs"))))
-        yield from ("--privileged" for _ in range(bool(limits.get("Privileged"))))
-        yield from ("--init" for _ in range(bool(limits.get("Init"))))
+        yield from (f"--{word}" for word, key in _SWITCHES.items() if limits.get(key))
         image = choices.settings(host, self.name).image
         if config["Image"] != image:
             yield f"IMAGE={config['Image']}"
