@@ -19,9 +19,7 @@ def time(text: str) -> int:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     number, unit = (text[:-1], text[-1:]) if text[-1:] in units else (text, "s")
     if not (number.isascii() and number.isdecimal()):
-        raise argparse.ArgumentTypeError(
-            f"found {text!r}; wanted such as 90, 30m, 2h or 7d"
-        )
+        raise _found(text, "such as 90, 30m, 2h or 7d")
     return int(number) * units[unit]
 
 
