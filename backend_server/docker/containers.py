@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple
+from typing import AbstractSet, Any, Iterable, Iterator, Mapping, NamedTuple
 
 
 JOB_LABEL = "job-runner"
@@ -82,18 +82,12 @@ def _image(found: Mapping[str, Any]) -> Image:
 
 
 def unconfined(
-    container: Container, volume: str, networks: Iterable[str]
-) -> tuple[str, ...]:
-    """Why a job could do more than it should, a few words each; () where it could not.
+    container: Container, volume: str, networks: AbstractSet[str]
+) -> Iterator[str]:
+    """Why a job could do more than it should, a few words each.
 
     It may be on one of these networks, and see one folder of the host, its own.
     """
-    return tuple(_unconfined(container, volume, frozenset(networks)))
-
-
-def _unconfined(
-    container: Container, volume: str, networks: frozenset[str]
-) -> Iterator[str]:
     host = container.facts["HostConfig"]
     for network in sorted(container.networks - networks):
         yield f"is on network {network}"

@@ -191,7 +191,7 @@ def _of(container: Container, backend: Backend) -> Job:
         ", ".join(sorted(container.networks - {"default"})),
         container.cpus,
         container.memory,
-        unconfined(container, f"{VOLUMES}/{job}", open_to),
+        tuple(unconfined(container, f"{VOLUMES}/{job}", open_to)),
         name,
     )
 

@@ -223,13 +223,11 @@ def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
     """NAME@DIGEST of every image that a service runs at, came from, or will be started at."""
     found = set()
     for each in site.services:
-        name, locked = (
-            component.image(site.backend, each),
-            site.images.get(each.name, ""),
-        )
+        locked = site.images.get(each.name, "")
         digests = {locked, choices.digest(host, each.name, locked)} - {""}
+        image = component.image(site.backend, each)
+        found |= {f"{image}@{digest}" for digest in digests}
         settings = choices.settings(host, each.name)
-        found |= {f"{name}@{digest}" for digest in digests}
         found |= {settings.image, settings.previous} - {""}
     return frozenset(found)
 

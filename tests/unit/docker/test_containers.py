@@ -105,7 +105,7 @@ def test_states_of_a_container(status, alive, since):
 
 
 def why(*changed):
-    return unconfined(container(*changed), VOLUME, {"none", "jobrunner-db"})
+    return tuple(unconfined(container(*changed), VOLUME, {"none", "jobrunner-db"}))
 
 
 def test_a_job_is_confined():
