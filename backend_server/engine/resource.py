@@ -5,6 +5,7 @@ from __future__ import annotations
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes
+from backend_server.text.errors import Refused
 from backend_server.text.frozen import Frozen
 
 
@@ -61,3 +62,8 @@ class AtPath(Resource):
 
     def owns(self) -> tuple[str, ...]:
         return (self.path,)
+
+    def in_the_way(self, why: str) -> Refused:
+        """What is there is nothing that may be changed into what is wanted: a person decides."""
+        hint = f"look at it, then move it away: mv {self.path} {self.path}.old"
+        return Refused(f"{self.path} {why}", hint=hint)

@@ -10,7 +10,6 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resources import Unit
 from backend_server.text.change import Changes, compare
-from backend_server.text.errors import Refused
 
 
 class MountPoint(AtPath):
@@ -27,15 +26,9 @@ class MountPoint(AtPath):
             return ()  # it was made immutable before, and cannot be seen now
         found = host.stat(self.path)
         if found is not None and not stat.S_ISDIR(found.st_mode):
-            raise Refused(
-                f"{self.path} is there and is no directory",
-                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
-            )
+            raise self.in_the_way("is there and is no directory")
         if found is not None and host.names(self.path):
-            raise Refused(
-                f"{self.path} is to be a mount point, and has something in it",
-                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
-            )
+            raise self.in_the_way("is to be a mount point, and has something in it")
         return compare(
             path=(found and self.path, self.path),
             immutable=(is_immutable(host, self.path), self.immutable),

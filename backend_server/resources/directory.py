@@ -30,10 +30,7 @@ class Directory(AtPath):
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.path)
         if found is not None and not stat.S_ISDIR(found.st_mode):
-            raise Refused(
-                f"{self.path} is there and is no directory",
-                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
-            )
+            raise self.in_the_way("is there and is no directory")
         changes = access(host, found, self.owner, self.group, self.mode)
         if changes:
             host.refuse_unreachable(self.path)

@@ -9,7 +9,6 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.resources.file import access
 from backend_server.text.change import Change, Changes, compare
-from backend_server.text.errors import Refused
 
 
 class OperatorsFile(AtPath):
@@ -27,12 +26,8 @@ class OperatorsFile(AtPath):
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.path)
         if found is not None and not stat.S_ISREG(found.st_mode):
-            raise Refused(
-                f"{self.path} is there and is no file",
-                hint=f"look at it, then move it away: mv {self.path} {self.path}.old",
-            )
-        header = None if found else self.header
-        changes = compare(header=(None, header))
+            raise self.in_the_way("is there and is no file")
+        changes = compare(header=(None, None if found else self.header))
         changes += access(host, found, self.owner, self.group, self.mode)
         if changes:
             host.refuse_unreachable(self.path)
