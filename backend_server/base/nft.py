@@ -99,9 +99,8 @@ class NftTable(Resource):
             return None
         named = filter(_NAMED.search, self._lines(host))
         names = {_numbered(line, host): line for line in named}
-        return "".join(
-            names.get(line, line) for line in found.splitlines(keepends=True)
-        )
+        lines = found.splitlines(keepends=True)
+        return "".join(names.get(line, line) for line in lines)
 
     def _listed(self, host: HostReader) -> str | None:
         """The kernel's rules, one a line, so that a difference can be read."""
@@ -117,8 +116,7 @@ _GROUP = re.compile(r"\buid:@([\w.-]+)")
 
 def _has_account(line: str, host: HostReader) -> bool:
     named = _NAMED.search(line)
-    name = named.group(1) if named else ""
-    return not name or host.will_have_account(name)
+    return not named or host.will_have_account(named[1])
 
 
 def _numbered(line: str, host: HostReader) -> str | None:
@@ -126,7 +124,7 @@ def _numbered(line: str, host: HostReader) -> str | None:
     named = _NAMED.search(line)
     if named is None:
         return line
-    user = host.users().get(named.group(1))
+    user = host.users().get(named[1])
     if user is None:
         return None
     return _NAMED.sub(", ".join(_uids(host, user)), line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator
+from typing import Collection, Iterator
 
 from backend_server.base.inbound import FIREWALL, INBOUND, Inbound
 from backend_server.base.nft import NftTable
@@ -88,14 +88,12 @@ def _reviewers(site: Site) -> list[str]:
     return sorted(everybody({r: who for r, who in site.people.items() if r in shut}))
 
 
-def _accept(places: Iterable[tuple[str, int]]) -> str:
+def _accept(places: Collection[tuple[str, int]]) -> str:
     """Rules for these addresses and ports; nft takes no empty set."""
-    known, lines = sorted(set(places)), []
-    for family, members in (
-        ("ip", [place for place in known if networks.is_ipv4(place[0])]),
-        ("ip6", [place for place in known if not networks.is_ipv4(place[0])]),
-    ):
-        if members:
-            listed = ", ".join(f"{address} . {port}" for address, port in members)
-            lines.append(f"        {family} daddr . tcp dport {{ {listed} }} accept\n")
-    return "".join(lines)
+    lines = ""
+    for family in ("ip", "ip6"):
+        known = sorted({each for each in places if networks.family(each[0]) == family})
+        listed = ", ".join(f"{address} . {port}" for address, port in known)
+        if listed:
+            lines += f"        {family} daddr . tcp dport {{ {listed} }} accept\n"
+    return lines

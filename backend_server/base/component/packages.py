@@ -47,23 +47,17 @@ def _sources(site: Site) -> Iterator[Resource]:
     release = site.release
     one_line = "/etc/apt/sources.list"
     deb822 = f"/etc/apt/sources.list.d/{release.distribution}.sources"
+    both = {"areas": release.areas, "keyring": release.keyring}
     if release.deb822:
-        text = "\n".join(
-            _DEB822.substitute(
-                url=url,
-                suites=" ".join(suites),
-                areas=release.areas,
-                keyring=release.keyring,
-            )
+        parts = (
+            _DEB822.substitute(both, url=url, suites=" ".join(suites))
             for url, suites in _archives(site)
         )
-        yield File(deb822, text)
+        yield File(deb822, "\n".join(parts))
         yield File(one_line, f"# see {deb822}\n")
         return
     lines = (
-        _ONE_LINE.substitute(
-            url=url, suite=suite, areas=release.areas, keyring=release.keyring
-        )
+        _ONE_LINE.substitute(both, url=url, suite=suite)
         for url, suites in _archives(site)
         for suite in suites
     )
