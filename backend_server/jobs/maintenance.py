@@ -14,7 +14,7 @@ from backend_server.host.sessions import desktops
 from backend_server.host.writer import Host
 from backend_server.jobs import updates
 from backend_server.jobs.listing import DOCKER, Job, NoDocker, listed, running
-from backend_server.jobs.proving import DEGRADED, FAILED, OK, Result, proofs
+from backend_server.jobs.proving import DEGRADED, FAILED, OK, Result, proofs, tried
 from backend_server.people.processes import running as running_here
 from backend_server.services import meanwhile
 from backend_server.text.change import counted
@@ -112,17 +112,11 @@ def upgraded(host: Host) -> Iterator[Result]:
     held, waits = movable(host)
     if waits:
         yield waits
-    steps: list[tuple[str, Callable[[], str]]] = [
-        ("lists", lambda: _fresh(host)),
-        ("held", lambda: _counted(apt.upgrade_held(host, held)) if held else "none"),
-        ("packages", lambda: _counted(apt.upgrade(host))),
-    ]
-    for what, step in steps:
-        try:
-            yield Result(what, OK, step())
-        except UserError as error:
-            says = ": ".join(filter(None, (str(error), error.hint)))
-            yield Result(what, FAILED, says)
+    yield tried("lists", _fresh, host)
+    yield tried(
+        "held", lambda: _counted(apt.upgrade_held(host, held)) if held else "none"
+    )
+    yield tried("packages", lambda: _counted(apt.upgrade(host)))
 
 
 def movable(host: Host) -> tuple[list[str], Result | None]:

@@ -55,7 +55,7 @@ class Result(NamedTuple):
 def proofs(host: Host, site: Site) -> Iterator[Result]:
     """Each thing is tried by its effect, whatever came of the ones before."""
     for service in site.services:
-        yield _tried(f"service {service.name}", _service, host, service)
+        yield tried(f"service {service.name}", _service, host, service)
     image = job_image(host, site)
     if not image:
         why = "not tried: there is no image of the job-runner on this host yet"
@@ -63,7 +63,7 @@ def proofs(host: Host, site: Site) -> Iterator[Result]:
         yield Result("job", DEGRADED, why)
         return
     yield from _network(host, site, image)
-    yield _tried("job", _job, host, image)
+    yield tried("job", _job, host, image)
 
 
 def job_image(host: Host, site: Site) -> str:
@@ -77,9 +77,10 @@ def _service(host: Host, service: Service) -> str:
     return "is up and stays up"
 
 
-def _tried(what: str, prove: Callable[..., str], *of: object) -> Result:
+def tried(what: str, step: Callable[..., str], *of: object) -> Result:
+    """What a step says that it came to, or why it failed."""
     try:
-        return Result(what, OK, prove(*of))
+        return Result(what, OK, step(*of))
     except UserError as error:
         return Result(what, FAILED, ": ".join(filter(None, (str(error), error.hint))))
     except OSError as error:
