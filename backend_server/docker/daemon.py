@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import stat
-from typing import Any, Callable, Dict
+from functools import partial
+from typing import Any, Dict
 
 from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
@@ -88,7 +89,9 @@ class DaemonJson(AtPath):
             host.write(f"{self.path}.broken", text, 0o600)
         at = host.stat(self.path)
         mode = stat.S_IMODE(at.st_mode) if at else 0o644
-        host.write(self.path, _rendered(wanted), mode, validate=_validator(host))
+        host.write(
+            self.path, _rendered(wanted), mode, validate=partial(_validate, host)
+        )
         host.write(_GOOD, _rendered(wanted), 0o600)
         if running:
             host.run("systemctl", "reload", SERVICE)
@@ -154,16 +157,12 @@ def _rendered(settings: Settings) -> str:
     return json.dumps(settings, indent=4, sort_keys=True) + "\n"
 
 
-def _validator(host: Host) -> Callable[[str], None]:
+def _validate(host: Host, candidate: str) -> None:
     """dockerd's own word, once it is here; before version 23 it gives none."""
-
-    def validate(candidate: str) -> None:
-        if not any(host.stat(path) for path in _DOCKERD):
-            return
-        try:
-            host.run("dockerd", "--validate", "--config-file", candidate)
-        except CommandFailed as error:
-            if "unknown flag" not in error.hint:
-                raise
-
-    return validate
+    if not any(host.stat(path) for path in _DOCKERD):
+        return
+    try:
+        host.run("dockerd", "--validate", "--config-file", candidate)
+    except CommandFailed as error:
+        if "unknown flag" not in error.hint:
+            raise

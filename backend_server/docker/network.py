@@ -52,7 +52,8 @@ class DockerNetwork(Resource):
     def apply(self, host: Host, changes: Changes) -> None:
         if host.docker_object(self.name):
             host.run("docker", "network", "rm", self.name)
-        options = (f"--opt={_BRIDGE}={self.bridge}", f"--opt={_ICC}={_word(self.icc)}")
+        icc = str(self.icc).lower()
+        options = (f"--opt={_BRIDGE}={self.bridge}", f"--opt={_ICC}={icc}")
         ipv6 = ("--ipv6",) if self.ipv6 else ()
         mtu = _mtu(host)
         more = (f"--opt={_MTU}={mtu}",) if mtu else ()
@@ -60,13 +61,11 @@ class DockerNetwork(Resource):
 
     def _leave_alone_where_used(self, found: Mapping[str, Any]) -> None:
         """No Refused: a job that runs for days must not hold up who may log in."""
-        users = sorted(
-            each["Name"] for each in (found.get("Containers") or {}).values()
-        )
+        there = (found.get("Containers") or {}).values()
+        users = ", ".join(sorted(each["Name"] for each in there))
         if users:
             raise UserError(
-                f"docker's network {self.name} is not as declared, and is in use by "
-                + ", ".join(users),
+                f"docker's network {self.name} is not as declared, and is in use by {users}",
                 hint="when these have ended, run this again: it makes the network anew",
             )
 
@@ -74,7 +73,3 @@ class DockerNetwork(Resource):
 def _mtu(host: HostReader) -> str | None:
     found = (parsed(host.read(DAEMON_JSON) or "") or {}).get("mtu")
     return str(found) if found else None
-
-
-def _word(value: bool) -> str:
-    return str(value).lower()
