@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.engine.resource import Resource
+from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
@@ -16,7 +16,7 @@ _KEPT = ("nameserver ", "search ", "options ")
 RESOLVED, EACH_PROGRAM = "systemd-resolved", "each program"
 
 
-class NameServers(Resource):
+class NameServers(AtPath):
     """resolv.conf(5) names servers that each program asks, and not systemd-resolved.
 
     On Ubuntu it leads to that service: without it nobody would answer, and after a reboot the
@@ -26,9 +26,6 @@ class NameServers(Resource):
 
     path: str = "/etc/resolv.conf"
     asked_by: str = EACH_PROGRAM
-
-    def owns(self) -> tuple[str, ...]:
-        return (self.path,)
 
     def check(self, host: HostReader) -> Changes:
         leads = host.link(self.path) or host.read(self.path) or ""
