@@ -35,9 +35,8 @@ def _give(host: Host, options: Password) -> int:
     if options.ask:
         given_password.give(host, name, typed.secret(f"New password for {name}"))
     else:
-        with shown_once(
-            options.json, "a password", f"people password {name}"
-        ) as terminal:
+        how = f"people password {name}"
+        with shown_once(options.json, "a password", how) as terminal:
             shown = given_password.give(host, name, "")
             print(
                 f"\n    {shown}\n\nIt is not shown again. Give it to {name} in person, "
@@ -65,8 +64,6 @@ def _reset(host: Host, options: Password) -> int:
     record(host, options, "password reset", sentence)
     own = "sets one with: sudo opensafely-password"
     given = f"is given one with: sudo backend people password {name}"
-    say_done(
-        options,
-        f"{name} has no password now, and {own if may_sudo(host, name) else given}",
-    )
+    then = own if may_sudo(host, name) else given
+    say_done(options, f"{name} has no password now, and {then}")
     return OK

@@ -162,9 +162,8 @@ def running(jobs: list[Job]) -> list[Job]:
 
 def one(jobs: list[Job], words: str) -> Job:
     """The job whose id has this in it. Raises Refused for none and for several, naming them."""
-    found = [job for job in jobs if job.id == words] or [
-        job for job in jobs if words in job.id
-    ]
+    found = [job for job in jobs if words in job.id]
+    found = [job for job in found if job.id == words] or found
     if len(found) == 1:
         return found[0]
     several = ", ".join(job.id for job in (found or jobs)) or "none at all"

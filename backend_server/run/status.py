@@ -40,13 +40,11 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
     locks = (maintenance.LOCK, lock.LOCK, revoking.LOCK)
     under_way = sorted({*map(lock.under_way, locks)} - {""})
     left = () if under_way else meanwhile.left(host)
+    groups = (role.group for role in ROLES if role.roster)
     return {
         "backend": site.backend.name,
         "release": site.release.name,
-        "people": {
-            group: sorted(host.members(group))
-            for group in (role.group for role in ROLES if role.roster)
-        },
+        "people": {group: sorted(host.members(group)) for group in groups},
         "without_password": reach.without_password(site, host),
         "without_second_factor": second_factor.without(site, host),
         "locked": wrong_passwords.locked(host),
