@@ -76,10 +76,8 @@ class SudoRights(InForce):
         return [p for p in (*self.others, *self.developers) if p.name not in gone]
 
     def _why_not(self, said: str) -> str:
-        last = {
-            word: bool(no) for no, word in re.findall(_ODD, said.partition(" may ")[0])
-        }
-        for word, no in last.items():
+        odd = re.findall(_ODD, said.partition(" may ")[0])
+        for word, no in {word: bool(no) for no, word in odd}.items():  # the last counts
             if no == (word == "authenticate") and self.password:
                 return f"goes by {'!' * no}{word}"
         rule = ([None] + list(re.finditer(_EVERYTHING, said)))[-1]

@@ -17,9 +17,7 @@ from backend_server.text.errors import Refused, UserError
 
 _MAIN = "/etc/sudoers"
 _DROP_INS = "/etc/sudoers.d"
-_INCLUDE = re.compile(
-    r"^[ \t]*[@#]include(dir)?[ \t]+\"?([^\"\n]*[^\"\s])", re.MULTILINE
-)
+_INCLUDE = re.compile(r"(?m)^[ \t]*[@#]include(dir)?[ \t]+\"?([^\"\n]*[^\"\s])")
 _DEPTH = 16
 
 
@@ -67,9 +65,7 @@ class Sudoers(AtPath):
                 )
             said = host.visudo_check()
             if said and self.path not in said:
-                raise Refused(
-                    "sudo's rules that are here already are broken", hint=said
-                )
+                raise Refused("sudo's rules that are here already are broken", said)
         return changes
 
     def apply(self, host: Host, changes: Changes) -> None:

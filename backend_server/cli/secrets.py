@@ -115,9 +115,7 @@ def _file(this: Site, host: HostReader, name: str) -> str:
     """Where it is kept. Raises Refused where nothing here takes it, or that is not there yet."""
     names = [str(each["name"]) for each in listed(this, host)]
     if name not in names:
-        raise Refused(
-            f"{name!a} is no secret here", hint=f"choose from {', '.join(names)}"
-        )
+        raise Refused(f"{name!a} is no secret here", f"choose from {', '.join(names)}")
     path = credentials.FILE if name == credentials.SECRET else SECRETS
     if host.read(path) is None:
         raise Refused(f"there is no {path} yet", hint="sudo backend")

@@ -134,9 +134,8 @@ def follow(options: Follow) -> int:
     found, done = following.due(this, host, what)
     if found:
         try:
-            with only_run(
-                f"{following.HOW} by {history.who(host)}, since {history.now()}"
-            ):
+            who = f"{following.HOW} by {history.who(host)}, since {history.now()}"
+            with only_run(who):
                 outlive_terminal(options)
                 done = following.carry_out(this, host, what, found)
         except Busy as busy:

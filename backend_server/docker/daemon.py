@@ -89,9 +89,8 @@ class DaemonJson(AtPath):
             host.write(f"{self.path}.broken", text, 0o600)
         at = host.stat(self.path)
         mode = stat.S_IMODE(at.st_mode) if at else 0o644
-        host.write(
-            self.path, _rendered(wanted), mode, validate=partial(_validate, host)
-        )
+        validate = partial(_validate, host)
+        host.write(self.path, _rendered(wanted), mode, validate=validate)
         host.write(_GOOD, _rendered(wanted), 0o600)
         if running:
             host.run("systemctl", "reload", SERVICE)

@@ -193,11 +193,9 @@ def _settle(
 def _second_look(resource: Resource, host: Host) -> None:
     left = resource.check(host)
     if left:
-        still = "; ".join(
-            f"{c.field} is {brief(c.before)}, not {brief(c.after)}" for c in left
-        )
+        still = (f"{c.field} is {brief(c.before)}, not {brief(c.after)}" for c in left)
         raise UserError(
-            f"{resource} still differs after it was changed: {still}",
+            f"{resource} still differs after it was changed: {'; '.join(still)}",
             hint="something else on this host changes it back, or the change had no effect",
         )
 

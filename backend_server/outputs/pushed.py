@@ -127,9 +127,8 @@ def degraded(record: Record, share: Share) -> Iterator[str]:
         )
     if record.failed:
         path, why = next(iter(record.failed.items()))
-        yield (
-            f"outputs could not be put on {share.source}, such as {path!a}, which {why}"
-        )
+        first = f"{path!a}, which {why}"
+        yield f"outputs could not be put on {share.source}, such as {first}"
 
 
 def unwell(record: Record) -> str:

@@ -49,14 +49,10 @@ def pull(host: Host, reference: str) -> str:
         words = error.hint.lower()
         known = (says for marks, says in _WHY.items() if re.search(marks, words))
         why = next(known, "docker pull failed")
-        raise OutsideWorld(
-            f"{reference} was not pulled: {why}", hint=error.hint
-        ) from None
+        raise OutsideWorld(f"{reference} was not pulled: {why}", error.hint) from None
     found = re.search(_DIGEST, said)
     if not found:
-        raise OutsideWorld(
-            f"docker did not say what it pulled for {reference}", hint=said
-        )
+        raise OutsideWorld(f"docker did not say what it pulled for {reference}", said)
     return found.group(1)
 
 
