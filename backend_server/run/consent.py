@@ -14,6 +14,7 @@ from backend_server.people.offers import Offer, alarm, says
 from backend_server.people.others import shut_out
 from backend_server.resources import Members, NotMembers, RootEquivalent, User
 from backend_server.run.run import Run
+from backend_server.text.change import Value
 from backend_server.text.errors import Refused
 
 
@@ -120,9 +121,13 @@ def _to_end(planned: list[Outcome], noun: type[Resource]) -> list[str]:
     found: set[str] = set()
     for outcome in planned:
         for change in outcome.changes if isinstance(outcome.resource, noun) else ():
-            assert isinstance(change.before, frozenset)
-            found |= change.before
+            found |= _names(change.before)
     return sorted(found)
+
+
+def _names(value: Value) -> frozenset[str]:
+    assert isinstance(value, frozenset)
+    return value
 
 
 def adopted(planned: list[Outcome]) -> list[str]:
@@ -152,18 +157,14 @@ def _of(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield person, f"loses {begun}"
     for change in outcome.changes:
         if isinstance(resource, NoOtherKeys):
-            assert isinstance(change.before, frozenset)
-            assert isinstance(change.after, frozenset)
-            for key in sorted(change.before - change.after):
+            for key in sorted(_names(change.before) - _names(change.after)):
                 yield resource.user, f"loses {key}"
         if isinstance(resource, User) and change.field == "name":
             yield resource.name, "gets an account"
         if isinstance(resource, User) and change.field == "marker":
             yield resource.name, "has an account here, which becomes ours"
         if isinstance(resource, (Members, NotMembers, RootEquivalent)):
-            before, after = change.before, change.after
-            assert isinstance(before, frozenset)
-            assert isinstance(after, frozenset)
+            before, after = _names(change.before), _names(change.after)
             for person in after - before:
                 yield person, f"joins {resource.group}"
             for person in before - after:
