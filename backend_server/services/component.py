@@ -61,6 +61,7 @@ def _of_backend(site: Site) -> str:
 # client. No Requires: it would end with docker, and not come back with it.
 _UNIT = f"{UNITS}/opensafely-jobrunner.service"  # and of every other service
 
+_GROUP = f"--group-add={service.DOCKER_GROUP}"
 _PIDS = 512
 _TMP = "/tmp:size=256m,mode=1777"
 
@@ -87,22 +88,17 @@ def image(backend: Backend, what: Service) -> str:
 
 def confined(what: Service) -> frozenset[str]:
     """docker-run's options that hold it in, in docker's own words."""
-    group = {f"--group-add={service.DOCKER_GROUP}"} if what.docker else set()
-    return frozenset(
-        {
-            *("--init", "--read-only", "--network=bridge", "--cap-drop=ALL"),
-            *("--security-opt=no-new-privileges", f"--dns={networks.NO_DNS}"),
-            f"--user={what.uid}:{what.gid}",
-            f"--pids-limit={_PIDS}",
-            *group,
-        }
+    words = (
+        *("--init", "--read-only", "--network=bridge", "--cap-drop=ALL"),
+        *("--security-opt=no-new-privileges", f"--dns={networks.NO_DNS}"),
+        *(f"--user={what.uid}:{what.gid}", f"--pids-limit={_PIDS}"),
     )
+    return frozenset((*words, _GROUP) if what.docker else words)
 
 
 def unit(site: Site, what: Service) -> str:
     """The text of its unit. `$` and `%` of ours mean nothing to systemd."""
-    group = f"--group-add={service.DOCKER_GROUP}"
-    limits = sorted(confined(what) - {group})
+    limits = sorted(confined(what) - {_GROUP})
     options = [
         *("--rm", f"--name={what.name}", "--attach=stdout", *limits),
         *(("--group-add=${DOCKER_GID}",) if what.docker else ()),
