@@ -75,7 +75,7 @@ def job_logs(options: Told) -> int:
 def job_shell(options: Named) -> int:
     """A shell inside a job's container, as the job itself, while it runs."""
     host = Host()
-    job = _running(options, host)
+    job = listing.one(listing.running(_found(options, host)), options.subject)
     if options.json or not sys.stdin.isatty():
         raise Refused("a shell needs a terminal, and this is none", "backend job logs")
     sentence = f"{who(host)} opened a shell inside job {job.id}"
@@ -113,10 +113,6 @@ def _end(options: End, what: str, fate: str, done: str) -> int:
         _event(host, options, what, job, f"job {job.id} {done}, by {who(host)}")
     told(options, {"subjects": list(jobs)}, [f"{job} {done}" for job in jobs])
     return OK
-
-
-def _running(options: Named, host: HostReader) -> Job:
-    return listing.one(listing.running(_found(options, host)), options.subject)
 
 
 def _found(options: Asked, host: HostReader) -> list[Job]:

@@ -11,7 +11,6 @@ from backend_server.text.change import Changes, compare, octal
 
 
 _DAYS = 3650
-_MODE = 0o640
 
 
 class OwnCertificate(Resource):
@@ -23,7 +22,7 @@ class OwnCertificate(Resource):
     path: str
     key: str
     group: str
-    mode: int = _MODE
+    mode: int = 0o640
 
     def owns(self) -> tuple[str, ...]:
         return (self.path, self.key)
@@ -38,16 +37,13 @@ class OwnCertificate(Resource):
             mode=(mode, octal(self.mode)),
         )
 
-    @staticmethod
-    def _name(host: HostReader) -> str:
-        return (host.read("/etc/hostname") or "").strip() or "localhost"
-
     def apply(self, host: Host, changes: Changes) -> None:
         if {change.field for change in changes} & {"path", "key"}:
+            name = (host.read("/etc/hostname") or "").strip() or "localhost"
             # openssl closes a key that it makes to others before it writes a byte of it.
             host.run(
                 *("openssl", "req", "-x509", "-newkey", "rsa:3072", "-sha256"),
-                *("-nodes", "-days", str(_DAYS), "-subj", f"/CN={self._name(host)}"),
+                *("-nodes", "-days", str(_DAYS), "-subj", f"/CN={name}"),
                 *("-keyout", self.key, "-out", self.path),
             )
             host.set_mode(self.path, 0o644)

@@ -53,9 +53,8 @@ def parse_containers(found: Iterable[Mapping[str, Any]]) -> tuple[Container, ...
 def _container(found: Mapping[str, Any]) -> Container:
     config, host, state = found["Config"], found["HostConfig"], found["State"]
     networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-    times = (found["Created"], state["StartedAt"], state["FinishedAt"])
     running = state["FinishedAt"] if state["Status"] in _ENDED else state["StartedAt"]
-    since = running if running != _NEVER else times[0]
+    since = running if running != _NEVER else found["Created"]
     return Container(
         name=found["Name"].lstrip("/"),
         image=config["Image"],
