@@ -92,13 +92,15 @@ def carry_out(
         docker_gid=switching.docker_gid(host) if service.docker else "",
     )
     who, done = history.who(host), [(f"{name} is as before", True)]
+    more = {"subject": name, "before": update.before, "after": update.after}
 
     def proven(stays: bool) -> None:
         now = "runs at" if stays else "is to run at, and does not stay up yet,"
         sentence = f"{name} {now} another image: {update.sentence}, by {who}"
         done.append((sentence, stays))
         locked = site.images.get(name, "")
-        _tell(site, host, what, sentence, update, "runs" if stays else "kept")
+        outcome = "runs" if stays else "kept"
+        event(host, site.checkout, what, sentence, **more, outcome=outcome)
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
     try:
@@ -106,7 +108,7 @@ def carry_out(
     except BaseException:
         if len(done) == 1:  # Ctrl-C may come after that
             sentence = f"{who} tried {what} of {name}, and it is as before"
-            _tell(site, host, what, sentence, update, "as before")
+            event(host, site.checkout, what, sentence, **more, outcome="as before")
         raise
     return done[-1]
 
@@ -137,10 +139,3 @@ def _between(host: Host, service: Service, name: str, digest: str) -> Update:
         switching.created(after),
         agent.plain(" at ".join(filter(None, said)))[:100],
     )
-
-
-def _tell(
-    site: Site, host: Host, what: str, sentence: str, update: Update, outcome: str
-) -> None:
-    more = {"subject": update.service, "before": update.before, "after": update.after}
-    event(host, site.checkout, what, sentence, **more, outcome=outcome)
