@@ -16,9 +16,9 @@ _LONG = f"is too long for Windows: {MAX_NAME} bytes a name, {MAX_PATH} in all"
 # What Windows keeps for itself. Characters in the private area stand for these on a share,
 # because mount.cifs(8) puts them there; control characters it refuses.
 _RESERVED = re.compile('[\\x00-\\x1f"*:<>?\\\\|\\uf000-\\uf0ff]')
-# NUL.tar.gz is the device, too.
+# The first letter of a device's name; NUL.tar.gz is the device, too.
 _DEVICE = re.compile(
-    r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|CLOCK\$|(COM|LPT)[0-9¹²³]) *(\.|\Z)",
+    r"\A(?=(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|CLOCK\$|(COM|LPT)[0-9¹²³]) *(\.|\Z)).",
     re.IGNORECASE,
 )
 _LAST = re.compile(r"[. ]\Z")  # cut off there without a word
@@ -32,19 +32,13 @@ def name(ours: str) -> str:
 
     No two names of ours are spelt alike, and each tells which one it was.
     """
-    for pattern in (_ESCAPE, _RESERVED, _NO_UTF8, _SHORT, _LAST):
+    for pattern in (_ESCAPE, _RESERVED, _NO_UTF8, _SHORT, _LAST, _DEVICE):
         ours = pattern.sub(_escaped, ours)
-    if _DEVICE.match(ours):
-        ours = _escape(ours[0]) + ours[1:]
     return ours
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return _escape(found[0])
-
-
-def _escape(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in os.fsencode(character))
+    return "".join(f"%{byte:02X}" for byte in os.fsencode(found[0]))
 
 
 class Spelling(NamedTuple):
@@ -85,11 +79,8 @@ def _spelt(path: str, taken: dict[str, str]) -> Spelling:
 
 def _prefixes(path: str) -> Iterator[tuple[str, str]]:
     """The path and each folder that it is in, as Windows tells names apart and as spelt."""
-    end = path.find("/")
-    while end != -1:
+    for end in (found.start() for found in re.finditer(r"/|\Z", path)):
         yield folded(path[:end]), path[:end]
-        end = path.find("/", end + 1)
-    yield folded(path), path
 
 
 def folded(text: str) -> str:
