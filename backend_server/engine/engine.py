@@ -112,9 +112,8 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
         for _, resource in wanted:
             resource.foresee(host)
         # Looked at while the programs that were begun are at work.
-        early = {
-            n: _look(*each, host) for n, each in enumerate(wanted) if _alone(each[1])
-        }
+        alone = (n for n, (_, resource) in enumerate(wanted) if _alone(resource))
+        early = {n: _look(*wanted[n], host) for n in alone}
         changed = False
         for n, (name, resource) in enumerate(wanted):
             # A change is seen by the checks after it.
