@@ -55,24 +55,22 @@ def listed(this: Site, host: HostReader) -> Iterator[dict[str, object]]:
     dates = dict(_dates(host))
     changed = time.strftime("%Y-%m-%d", time.gmtime(file.st_mtime)) if file else None
     if this.backend.share:
-        there = credentials.is_set(host.read(credentials.FILE))
-        yield {
-            "name": credentials.SECRET,
-            "service": "outputs",
-            "needed": True,
-            "set": there,
-            "date": dates.get(credentials.SECRET) if there else None,
-        }
+        name, there = (
+            credentials.SECRET,
+            credentials.is_set(host.read(credentials.FILE)),
+        )
+        yield _found(name, "outputs", True, there, dates.get(name))
     for what in this.services:
         for name in (*what.secrets, *what.optional_secrets):
-            there = bool(values.get(name))
-            yield {
-                "name": name,
-                "service": what.name,
-                "needed": name in what.secrets,
-                "set": there,
-                "date": dates.get(name, changed) if there else None,
-            }
+            needed, there = name in what.secrets, bool(values.get(name))
+            yield _found(name, what.name, needed, there, dates.get(name, changed))
+
+
+def _found(
+    name: str, service: str, needed: bool, there: bool, date: str | None
+) -> dict[str, object]:
+    found = {"name": name, "service": service, "needed": needed, "set": there}
+    return {**found, "date": date if there else None}
 
 
 def _dates(host: HostReader) -> Iterator[tuple[str, str]]:
