@@ -14,7 +14,9 @@ from backend_server.docker.containers import (
     JOB_LABEL,
     JOB_NAME,
     Container,
+    Image,
     parse_containers,
+    parse_images,
     unconfined,
 )
 from backend_server.engine.history import at
@@ -98,6 +100,14 @@ def containers(host: HostReader) -> tuple[Container, ...]:
             hint=f"systemctl status {DOCKER}; jobs that ran go on without it",
         )
     return parse_containers(found)
+
+
+def images_here(host: HostReader) -> tuple[Image, ...]:
+    """All of them. Raises NoDocker where docker does not answer."""
+    found = host.docker_says("/images/json")
+    if found is None:
+        raise NoDocker("docker lists no images", hint=f"systemctl status {DOCKER}")
+    return parse_images(found)
 
 
 def on_disk(host: HostReader) -> Iterator[Job]:

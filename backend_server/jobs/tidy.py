@@ -7,18 +7,11 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any, Collection, Iterator, Mapping, NamedTuple
 
 from backend_server.checkout.gather import Site
-from backend_server.docker.containers import Image, parse_images
+from backend_server.docker.containers import Image
 from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.jobs.listing import (
-    DOCKER,
-    PREPARED,
-    NoDocker,
-    containers,
-    kept,
-    listed,
-)
+from backend_server.jobs.listing import PREPARED, containers, images_here, kept, listed
 from backend_server.services import states
 from backend_server.text.errors import CommandFailed
 
@@ -42,20 +35,13 @@ class Tidied(NamedTuple):
 def tidy(host: Host, site: Site, today: date) -> Tidied:
     """Raises NoDocker where docker does not answer."""
     in_use = {c.image_id for c in containers(host)}
-    images = parse_images(_listed_images(host))
+    images = images_here(host)
     named = {*states.images_in_use(site, host), *of_jobs(host, today)}
     in_use |= {image.id for image in images if named.intersection(_all(image))}
     seen = noted(images, in_use, _seen(host), today)
     record.keep(host, SEEN, seen)
     old = unused(images, in_use, seen, today)
     return _remove(host, site, old)
-
-
-def _listed_images(host: HostReader) -> list[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] | None = host.docker_says("/images/json")
-    if found is None:
-        raise NoDocker("docker lists no images", hint=f"systemctl status {DOCKER}")
-    return found
 
 
 def unused(
