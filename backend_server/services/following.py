@@ -7,14 +7,8 @@ from backend_server.checkout.service import Service
 from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.services import (
-    agent,
-    choices,
-    followed,
-    states,
-    switching,
-    updating,
-)
+from backend_server.services import choices, followed, states, switching, updating
+from backend_server.services.agent import unanswered
 from backend_server.services.states import State
 from backend_server.services.updating import Update
 from backend_server.text.errors import DEGRADED, Refused, UserError
@@ -78,7 +72,7 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
 
     def doubt() -> str:
         held = followed.held(host, name)
-        return held or agent.unanswered(host, name, states.loop_s(host))
+        return held or unanswered(host, name, states.loop_s(host))
 
     try:
         done, _ = updating.carry_out(site, host, service, found, HOW, doubt=doubt)

@@ -10,16 +10,9 @@ from backend_server.checkout.service import CHOICES, SECRETS, Service
 from backend_server.engine import history
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.services import (
-    agent,
-    choices,
-    component,
-    environment,
-    followed,
-    switching,
-    trees,
-)
-from backend_server.services.agent import FRESH_S
+from backend_server.services import choices, component, environment, followed, switching
+from backend_server.services.agent import FRESH_S, Erring, Seen, look, unknown_field
+from backend_server.services.trees import unlike
 from backend_server.text.errors import Refused, UserError
 
 
@@ -42,7 +35,7 @@ class State(NamedTuple):
     last_line: str
     last_poll: str | None
     silent_since: str | None
-    erring: tuple[agent.Erring, ...]
+    erring: tuple[Erring, ...]
     lacks: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -67,9 +60,9 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     reference = choices.settings(host, service.name).image
     word = _word(unit) if reference else "not started"
     up = switching.running_s(unit)
-    seen = agent.Seen()
+    seen = Seen()
     if service.docker and word in ("running", "restarting"):
-        seen = agent.look(host, service.name, up, *(_every(host, e) for e in _EVERY))
+        seen = look(host, service.name, up, *(_every(host, e) for e in _EVERY))
     word = "running" if seen.erring else word
     loop = word == "restarting"
     said = host.last_words(service.unit, service.name, 1) if loop else []
@@ -188,7 +181,7 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
         if not missing and (often or each.name in known):
             yield from _unwell(known.get(each.name) or state(site, host, each), often)
         if each.name in known:
-            for place in trees.unlike(host, each.name, component.trees(each)):
+            for place in unlike(host, each.name, component.trees(each)):
                 yield (
                     f"{each.name} does not see at {place} what is mounted here; sudo backend "
                     f"service restart {each.name}"
@@ -199,10 +192,10 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
 def _unwell(found: State, often: bool) -> Iterator[str]:
     yield from (f"{found.name}: {each}" for each in found.erring)
     errors = (found.last_line, *(each.error for each in found.erring))
-    if agent.unknown_field(*errors):
+    if unknown_field(*errors):
         yield (
             f"{found.name} is older than its controller, and does not know its field "
-            f"{agent.unknown_field(*errors)!r}; sudo backend service update {found.name}"
+            f"{unknown_field(*errors)!r}; sudo backend service update {found.name}"
         )
     if found.silent_since:
         yield (
