@@ -30,8 +30,7 @@ def differing(host: HostReader, name: str) -> tuple[str, ...]:
     """Names whose value is another one now than the service NAME was started with."""
     started = env.literal(host.read(f"{service.MERGED}/{name}") or "")
     values = now(host).values
-    names = {*started, *values}
-    return tuple(sorted(n for n in names if started.get(n) != values.get(n)))
+    return tuple(sorted({name for name, _ in started.items() ^ values.items()}))
 
 
 def lay(host: Host, name: str, found: Environment) -> None:
