@@ -97,9 +97,8 @@ class AtStake:
         )
         while time.monotonic() < began + self.within_s:
             if not undo.kept_together(self.host):
-                raise UserError(
-                    "`host undo` was run meanwhile, by somebody or its timer"
-                )
+                how = "by somebody or its timer"
+                raise UserError(f"`host undo` was run meanwhile, {how}")
             new = list(self._new_sessions(began, names))
             for session in new:
                 if at_work(self.host, session):
@@ -143,10 +142,8 @@ def take_back(host: Host, checkout: str) -> tuple[str, ...]:
     undo.forget_together(host)
     _stop(host, _TIMER)  # and not its service, which may be what runs here
     if paths:
-        sentence = (
-            "a change to sshd, PAM or the firewall that nobody had confirmed was undone"
-        )
-        event(host, checkout, "undo", sentence, subject=" ".join(paths))
+        change = "a change to sshd, PAM or the firewall that nobody had confirmed"
+        event(host, checkout, "undo", f"{change} was undone", subject=" ".join(paths))
     return paths
 
 

@@ -115,7 +115,5 @@ class SshdConfig(AtPath):
     def _refuse_broken(self, host: HostReader) -> None:
         said = host.sshd_test()
         if said and self.path not in said:
-            raise Refused(
-                "sshd would not start with the configuration that is here already",
-                hint=said,
-            )
+            what = "sshd would not start with the configuration that is here already"
+            raise Refused(what, hint=said)

@@ -47,9 +47,8 @@ def _maintain(work: _Work, until: float, reboot: bool) -> int:
         if reboot and not work.any(BROKEN):
             work.record("reboots")
             maintenance.reboot(host)
-            _say(
-                "goes down, and proves itself afterwards: journalctl -t backend-server"
-            )
+            proofs = "journalctl -t backend-server"
+            _say(f"goes down, and proves itself afterwards: {proofs}")
             return work.end()
         work.add([maintenance.restarted(host)])
     return _proven(work, "ended")

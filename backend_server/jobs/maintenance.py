@@ -125,10 +125,8 @@ def movable(host: Host) -> tuple[list[str], Result | None]:
     stay = component.HELD.intersection(held) if open_now else frozenset()
     if not stay:
         return held, None
-    says = (
-        f"{counted(open_now, 'session')} open, so {' and '.join(sorted(stay))} did not "
-        "move: backend people sessions --end ends them"
-    )
+    still = f"{counted(open_now, 'session')} open, so {' and '.join(sorted(stay))}"
+    says = f"{still} did not move: backend people sessions --end ends them"
     waits = Result("desktop", DEGRADED, says)
     return [name for name in held if name not in stay], waits
 

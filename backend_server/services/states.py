@@ -44,9 +44,8 @@ def known(site: Site, name: str) -> Service:
     """The service of this name. Raises Refused where there is none."""
     found = {each.name: each for each in site.services}
     if name not in found:
-        raise Refused(
-            f"there is no service {name!a}", hint=f"choose from {', '.join(found)}"
-        )
+        names = ", ".join(found)
+        raise Refused(f"there is no service {name!a}", hint=f"choose from {names}")
     return found[name]
 
 
