@@ -84,12 +84,9 @@ class Host(HostReader):
     def remove(self, path: str) -> None:
         """No file or link is at PATH, whether or not one was."""
         self._forget_answers()
-        with contextlib.suppress(FileNotFoundError), self.parent(path) as (
-            folder,
-            name,
-        ):
-            os.unlink(name, dir_fd=folder)
-            os.fsync(folder)
+        with contextlib.suppress(FileNotFoundError), self.parent(path) as (at, name):
+            os.unlink(name, dir_fd=at)
+            os.fsync(at)
 
     def make_directory(self, path: str, mode: int, owner: str, group: str) -> None:
         """A directory is at PATH, closed to others until owner and mode are right."""
