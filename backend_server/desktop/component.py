@@ -69,8 +69,8 @@ def desktop(site: Site) -> Iterator[Resource]:
     notify = (SERVICE,)
     yield limited(site, "xrdp-sesman", SERVICE)
     address = site.backend.rdp_address
-    yield File(xrdp.INI, xrdp.ini(site.backend.title, address), notify=notify)
-    yield File(xrdp.SESMAN_INI, xrdp.sesman(site.release.xrdp), notify=notify)
+    yield File(xrdp.INI, xrdp.ini(site, address), notify=notify)
+    yield File(xrdp.SESMAN_INI, xrdp.sesman(site), notify=notify)
     if site.backend.second_factor:
         yield Packages("packages/second-factor.txt", site.packages["second-factor"])
         yield Directory(pam_profiles.SECRETS, mode=0o700)

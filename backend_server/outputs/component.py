@@ -5,6 +5,7 @@ from __future__ import annotations
 from string import Template
 from typing import Iterator
 
+from backend_server.base.verbatim import filled
 from backend_server.checkout.backend import Share
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
@@ -53,61 +54,7 @@ TimeoutIdleSec=300
 WantedBy=multi-user.target
 """)
 
-# No path that is the mount, or above it, is named here: systemd would look at it first.
-# So it is not ProtectSystem=strict, by which a share that is mounted would be read-only.
-_PUSH = Template("""\
-[Unit]
-Description=Push level 4 outputs to $server
-
-[Service]
-Type=oneshot
-ExecStart=/usr/local/sbin/backend outputs push
-# Degraded: the server did not answer, which is no failure of this.
-SuccessExitStatus=4
-# What waits for the server is given up long before; this is for what nobody thought of.
-TimeoutStartSec=6h
-# A manifest that takes more is its workspace's failure: so it is told, and not killed.
-LimitAS=2G
-MemoryMax=3G
-Nice=10
-IOSchedulingClass=idle
-# One line a minute that nothing was to be done would drown the others.
-SyslogLevel=notice
-LogLevelMax=notice
-UMask=0077
-# The last four: what works on the share sees nothing else, and gives up its rights.
-CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE CAP_FOWNER CAP_SYS_CHROOT CAP_SETUID CAP_SETGID CAP_KILL
-NoNewPrivileges=yes
-ProtectSystem=full
-ReadOnlyPaths=$workspaces
-InaccessiblePaths=$high
-RuntimeDirectory=opensafely
-RuntimeDirectoryPreserve=yes
-ProtectHome=read-only
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictAddressFamilies=AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-LockPersonality=yes
-""")
-
-_TIMER_TEXT = """\
-[Unit]
-Description=Look each minute for level 4 outputs that are not on the share
-
-[Timer]
-OnActiveSec=1min
-# From the end of one to the next: a push that takes long is not followed on its heels.
-OnUnitInactiveSec=50s
-AccuracySec=1s
-
-[Install]
-WantedBy=timers.target
-"""
+_PUSH = "opensafely-outputs"
 
 
 def outputs(site: Site, share: Share) -> Iterator[Resource]:
@@ -120,8 +67,6 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
         "source": share.source,
         "mount_point": share.mount_point,
         "options": ",".join(options(share)),
-        "workspaces": WORKSPACES[MEDIUM],
-        "high": HIGH_TREE,
     }
     automount = f"{share.unit}.automount"
     # What is started anew unmounts first, so that the mount has its new options, too.
@@ -130,7 +75,12 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
     text = _AUTOMOUNT.substitute(words)
     yield UnitFile(f"{UNITS}/{automount}", text, notify=(automount,))
     yield Automount(automount)
-    yield from timed("opensafely-outputs", _PUSH.substitute(words), _TIMER_TEXT)
+    # No path that is the mount, or above it, is named there: systemd would look at it first.
+    # So it is not ProtectSystem=strict, by which a share that is mounted would be read-only.
+    places = {"workspaces": WORKSPACES[MEDIUM], "high": HIGH_TREE}
+    service, timer = (f"{UNITS}/{_PUSH}.{kind}" for kind in ("service", "timer"))
+    text = filled(site, service, server=share.server, **places)
+    yield from timed(_PUSH, text, site.etc[timer])
 
 
 def options(share: Share) -> Iterator[str]:

@@ -9,6 +9,7 @@ from backend_server.desktop import xrdp
 from backend_server.text.parsers import parse_assignments
 from backend_server.text.releases import RELEASES
 from backend_server.text.roles import REVIEWERS
+from tests.unit.example import site_of
 
 
 # Version; where sesman listens; whether a word restricts the clipboard there. Up to 0.9.17 it is
@@ -23,11 +24,16 @@ ROWS = {
     "0.10.1": (SOCKET, WORDS),
 }
 VERSIONS = pytest.mark.parametrize(
-    "version",
-    {release.xrdp.version: release.xrdp for release in RELEASES}.values(),
-    ids=lambda version: version.version,
+    "release",
+    {release.xrdp.version: release for release in RELEASES}.values(),
+    ids=lambda release: release.xrdp.version,
 )
 CHANNELS = {"rdpdr", "rdpsnd", "drdynvc", "cliprdr", "rail", "xrdpvr", "tcutils"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return site_of("emis", "24.04", tmp_path_factory.mktemp("checkout"))
 
 
 def parsed(text):
@@ -41,8 +47,8 @@ def test_every_release_has_a_version_that_is_known():
     assert {release.xrdp.version for release in RELEASES} == set(ROWS)
 
 
-def test_one_kind_of_session_no_channel_and_tls_alone():
-    ini = parsed(xrdp.ini("EMIS", "192.0.2.7"))
+def test_one_kind_of_session_no_channel_and_tls_alone(site):
+    ini = parsed(xrdp.ini(site, "192.0.2.7"))
     assert ini.sections() == ["Globals", "Logging", "Channels", "Xorg"]
     assert {*ini["Channels"]} == CHANNELS
     assert {*ini["Channels"].values()} == {"false"}
@@ -64,9 +70,10 @@ def test_one_kind_of_session_no_channel_and_tls_alone():
 
 
 @VERSIONS
-def test_sesman_of_a_version(version):
-    listens, restricts = ROWS[version.version]
-    ini = parsed(xrdp.sesman(version))
+def test_sesman_of_a_version(site, release):
+    listens, restricts = ROWS[release.xrdp.version]
+    text = xrdp.sesman(site._replace(release=release))
+    ini = parsed(text)
     found = ini["Globals"]
     assert (found.get("ListenAddress"), found["ListenPort"]) == listens
     assert found["DefaultWindowManager"].startswith("/")
@@ -80,7 +87,7 @@ def test_sesman_of_a_version(version):
     if listens == TCP:
         assert int(found["ListenPort"]) < 1024, "a port that root alone can have"
     assert ini["Chansrv"]["EnableFuseMount"] == "false"
-    params = [line for line in xrdp.sesman(version).splitlines() if "param=" in line]
+    params = [line for line in text.splitlines() if "param=" in line]
     assert params.index("param=-nolisten") + 1 == params.index("param=tcp")
     # Programs ask for the abstract name first: X itself has to have it.
     assert params.count("param=-nolisten") == 1
