@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Iterator
 
+from backend_server.host import command
 from backend_server.host.folder import descriptor
-from backend_server.host.writer import Host
-from backend_server.text.errors import Refused
+from backend_server.text.errors import CommandFailed, Refused
 
 
 class Busy(Refused):
@@ -62,19 +62,29 @@ def under_way(path: str) -> str:
     return ""
 
 
-def then_starts(host: Host, unit: str, path: str = LOCK) -> None:
+@contextlib.contextmanager
+def then_starts(unit: str, path: str = LOCK) -> Iterator[None]:
     """systemd starts UNIT once this lock is free, however whoever holds it ended.
 
-    Raises CommandFailed where the bus does not answer within 20 s: others may hold its places.
+    It is told meanwhile, and whoever dies now has told it. Raises CommandFailed where the bus does
+    not answer within 20 s: others may hold its places.
     """
-    host.run(
+    argv = (
         *("systemd-run", "--quiet", "--collect", "--no-block"),
         f"--unit=opensafely-watch-{time.monotonic_ns()}",
         f"--property=ExecStartPre=/usr/bin/flock {path} true",
         *("--property=TimeoutStartSec=infinity", "--property=Restart=on-failure"),
         *("--property=RestartSec=60", "systemctl", "start", unit),
-        deadline_s=20,
     )
+    failed: CommandFailed | None = None
+    try:
+        process = command.start(argv)
+    except CommandFailed as error:
+        failed = error
+    yield
+    if failed:
+        raise failed
+    command.answer(process, argv, deadline_s=20)
 
 
 def _taken(fd: int, wait: bool) -> bool:

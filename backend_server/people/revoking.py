@@ -50,14 +50,14 @@ def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
     """Each door and what was open there, when it is shut; all of them stay shut.
 
     The list is written first, so that a run which goes on meanwhile opens none again. Where this
-    process dies, systemd has the rest done at once.
+    process dies, systemd has the rest done at once: it is told while the list is written.
     """
     subject, keys = entry.subject, counted(len(entry.fingerprints), "key")
     holder = f"people revoke {subject} by {entry.who}, since {entry.when}"
     with only_run(holder, LOCK, wait=True):
-        unwritten = _write_down(host, entry)
         with contextlib.suppress(UserError):  # then the timer comes
-            then_starts(host, "opensafely-people.service", LOCK)
+            with then_starts("opensafely-people.service", LOCK):
+                unwritten = _write_down(host, entry)
         yield "sshd", unwritten or f"refuses {keys}, anywhere here"
         if _FINGERPRINT.fullmatch(subject):
             yield from _shut_key_out(host, subject)

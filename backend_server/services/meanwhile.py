@@ -29,8 +29,8 @@ def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
     of an image, that they had. What SAID writes down at the end is so: Ctrl-C or SIGTERM
     comes too late then.
     """
-    put_back(host)  # of somebody who was killed a moment ago
-    then_starts(host, AT_BOOT)
+    with then_starts(AT_BOOT):
+        put_back(host)  # of somebody who was killed a moment ago
     try:
         kept = [n if n.startswith("/") else f"{SETTINGS}/{n}" for n in names]
         undo.keep_together(host, [*kept, CHOICES], TRIAL)
