@@ -55,9 +55,9 @@ def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
     subject, keys = entry.subject, counted(len(entry.fingerprints), "key")
     holder = f"people revoke {subject} by {entry.who}, since {entry.when}"
     with only_run(holder, LOCK, wait=True):
-        with contextlib.suppress(UserError):  # then the timer comes
-            with then_starts("opensafely-people.service", LOCK):
-                unwritten = _write_down(host, entry)
+        late = contextlib.suppress(UserError)  # then the timer comes
+        with late, then_starts("opensafely-people.service", LOCK):
+            unwritten = _write_down(host, entry)
         yield "sshd", unwritten or f"refuses {keys}, anywhere here"
         if _FINGERPRINT.fullmatch(subject):
             yield from _shut_key_out(host, subject)
