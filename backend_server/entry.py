@@ -70,14 +70,18 @@ def begin():
 
 def open_standard_streams():
     # type: () -> None
-    """Descriptors 0 to 2 are open: else the next file opened would be taken for one of them."""
-    fd = os.open(os.devnull, os.O_RDWR)
-    while fd <= 2:
-        fd = os.dup(fd)
-    os.close(fd)
-    sys.stdin = sys.stdin or os.fdopen(0)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    """Descriptors 0 to 2 are open: else the next file opened would be taken for one of them.
+
+    What is written to one that was closed is refused, as it would have been.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # the lowest number that is free
+    sys.stdin = sys.stdin or open(os.devnull)
+    sys.stdout = sys.stdout or open(os.devnull, "w")
+    sys.stderr = sys.stderr or open(os.devnull, "w")
 
 
 def judged(checkout):
