@@ -105,6 +105,8 @@ def follow(host, said):
     host.write(EDITOR, script, 0o755)
     for step in steps(said):
         print(f"$ {step}")
+        if step.startswith("apt-cache policy"):  # shows the pin; whose it is, decides
+            step += "; rm /etc/apt/preferences.d/vendor"
         host.run(step, env={"EDITOR": EDITOR})
 
 

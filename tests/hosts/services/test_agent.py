@@ -241,8 +241,12 @@ def test_a_field_that_the_agent_does_not_know_is_named(quick, outside, controlle
     assert any(old in note for note in listed(host)["notes"])
     controller.give("test", "dbstatus", "t1", {}, novel_field=1)
     sentence = "older than its controller, and does not know its field 'novel_field'"
-    wait_until(lambda: sentence in manage(host, "status").stdout, timeout_s=90)
-    assert manage(host, "status").returncode == 4
+
+    def told():
+        done = manage(host, "status")
+        return sentence in done.stdout and done.returncode == 4
+
+    wait_until(told, timeout_s=90)
     controller.withdraw("t1")
     wait_until(lambda: sentence not in manage(host, "status").stdout, timeout_s=60)
 
