@@ -75,7 +75,7 @@ chmod 440 /etc/sudoers.d/*
 # CIS images: pam_access, TCP wrappers for a management network
 echo '-:ALL EXCEPT root developers ubuntu backup2:ALL' >>/etc/security/access.conf
 sed -i '1i account required pam_access.so' /etc/pam.d/sshd
-echo 'ALL: ALL' >>/etc/hosts.deny; echo 'sshd: 10.0.0.0/8' >>/etc/hosts.allow
+echo 'ALL: ALL' >>/etc/hosts.deny; echo 'sshd: 10.0.0.0/8 169.254.0.0/16' >>/etc/hosts.allow
 sed -i 's/^UMASK.*/UMASK 077/' /etc/login.defs
 printf '10.0.0.99 monitoring monitoring.provider.example\r\n' >>/etc/hosts
 chattr +i /etc/resolv.conf
@@ -133,7 +133,7 @@ def test_a_first_run_comes_to_a_good_end(bare_host):
     assert sudo.returncode == 0, sudo.stderr
     assert "monitoring.provider.example" in host.read("/etc/hosts")
     assert "legacy:x:::" in host.read("/etc/passwd")
-    assert '"max-size": "5m"' in host.read("/etc/docker/daemon.json")
+    assert '"mtu": 1400' in host.read("/etc/docker/daemon.json")
     mtu = "docker network inspect --format '{{.Options}}' jobrunner-db"
     assert "mtu:1400" in host.run(mtu).stdout
     assert "TMOUT" not in host.run("runuser -l ada -c true").stderr
