@@ -66,8 +66,8 @@ def under_way(path: str) -> str:
 def then_starts(unit: str, path: str = LOCK) -> Iterator[None]:
     """systemd starts UNIT once this lock is free, however whoever holds it ended.
 
-    It is told meanwhile, and whoever dies now has told it. Raises CommandFailed where the bus does
-    not answer within 20 s: others may hold its places.
+    It is told meanwhile, and whoever dies now has told it. Raises CommandFailed where it was not
+    told, or the bus does not answer within 20 s: others may hold its places.
     """
     argv = (
         *("systemd-run", "--quiet", "--collect", "--no-block"),
@@ -84,7 +84,7 @@ def then_starts(unit: str, path: str = LOCK) -> Iterator[None]:
     yield
     if failed:
         raise failed
-    command.answer(process, argv, deadline_s=20)
+    command.succeeded(argv, command.answer(process, argv, deadline_s=20))
 
 
 def _taken(fd: int, wait: bool) -> bool:

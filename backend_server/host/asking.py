@@ -54,15 +54,13 @@ class Asking:
     @contextlib.contextmanager
     def ahead(self) -> Iterator[None]:
         """What is begun meanwhile answers the next who asks it; what nobody asked is ended."""
-        others = frozenset(self._begun)
+        others, self._begun = self._begun, {}
         try:
             yield
         finally:
-            self._end_begun(others)
-
-    def _end_begun(self, others: frozenset[tuple[str, ...]] = frozenset()) -> None:
-        for argv in self._begun.keys() - others:
-            command.end(self._begun.pop(argv))
+            for process in self._begun.values():
+                command.end(process)
+            self._begun = others
 
     def apt_simulation(self, verb: str, packages: Iterable[str]) -> command.Output:
         """What apt-get would do, from the package lists that are on this host."""

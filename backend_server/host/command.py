@@ -102,6 +102,16 @@ def answer(
     return Output(process.returncode, stdout, stderr)
 
 
+def succeeded(argv: tuple[str, ...], output: Output) -> str:
+    """Standard output of what ended with 0. Raises CommandFailed for what did not."""
+    if output.status:
+        raise CommandFailed(
+            f"`{line(argv)}` ended with exit status {output.status}",
+            hint=(output.stdout + output.stderr).strip(),
+        )
+    return output.stdout
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     """Nothing of the program's group is left; pipes that a daemon of its holds are let go."""
     _signal(process, signal.SIGTERM)  # dpkg ends between two packages

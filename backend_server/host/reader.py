@@ -187,8 +187,7 @@ class HostReader(Looking, Asking):
         return self._iptables
 
     def _forget_answers(self) -> None:
-        """What programs said, or are about to say, is out of date: something was changed."""
-        self._end_begun()
+        """What programs said is out of date: something was changed."""
         self._units = self._in_memory = self._iptables = None
         self._objects = {}
         self._tables = {}

@@ -48,12 +48,7 @@ class Host(HostReader):
         output = self._start(
             argv, stdin=stdin, deadline_s=deadline_s, environment=environment
         )
-        if output.status:
-            raise CommandFailed(
-                f"`{command.line(argv)}` ended with exit status {output.status}",
-                hint=(output.stdout + output.stderr).strip(),
-            )
-        return output.stdout
+        return command.succeeded(argv, output)
 
     def write(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Mapping
 
 import pytest
 
@@ -51,6 +51,12 @@ def controller(sandbox: Sandbox) -> Iterator[Controller]:
     sandbox.outside.controller.reset()
     yield sandbox.outside.controller
     sandbox.outside.controller.reset()
+
+
+@pytest.fixture
+def job_runner(sandbox: Sandbox) -> Mapping[str, str]:
+    """The digests of its images, by version."""
+    return sandbox.images.digests["opensafely-core/job-runner"]
 
 
 @pytest.fixture(scope="session")

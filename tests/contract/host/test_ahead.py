@@ -8,7 +8,6 @@ import subprocess
 import pytest
 
 from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 
 
 def git(folder, *words):
@@ -75,17 +74,11 @@ def test_what_nobody_asked_is_over(checkout):
     assert "sleep 1234" not in children()
     host.begin_git_status(str(checkout))
     with host.ahead():
-        assert host.git_status(str(checkout)).status == 0
-    assert len(host.programs) == 3, "what was begun outside is taken"
-
-
-def test_what_was_begun_before_a_change_answers_nobody(checkout):
-    host = Host()
-    with host.ahead():
-        host.begin_git_status(str(checkout))
-        host.write(str(checkout / "file"), "", 0o644)
-        assert changed(host.git_status(str(checkout))) == ["? file"]
-    assert len(host.programs) == 2
+        assert len(host.programs) == 3
+        host.git_status(str(checkout))
+        assert len(host.programs) == 4, "what was begun outside is not taken"
+    assert host.git_status(str(checkout)).status == 0
+    assert len(host.programs) == 4
 
 
 def test_a_program_that_is_not_there_is_no_matter_until_it_is_asked():

@@ -20,12 +20,12 @@ from tests.hosts.services.running import (
     inspected,
     listed,
     polls_again,
+    starts_anew_quickly,
 )
 
 
 pytestmark = pytest.mark.share("agent")
 STEADY_S = 4
-QUICK = "[Service]\nRestartSec=1\n"
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,8 @@ def host(shared_warm_host):
 @pytest.fixture(scope="module")
 def quick(host):
     """Whose agent is started anew after a second, and not after five."""
-    folder = f"/run/systemd/system/{UNIT}.d"
-    host.run(f"mkdir -p {folder}; cat > {folder}/x.conf", stdin=QUICK)
-    host.run("systemctl daemon-reload")
+    starts_anew_quickly(host)
     return host
-
-
-@pytest.fixture
-def job_runner(sandbox):
-    return sandbox.images.digests["opensafely-core/job-runner"]
 
 
 def in_playbook(heading, **values):

@@ -8,13 +8,18 @@ from sandbox import fixtures
 from sandbox.outside import CONTROLLER
 from tests.hosts.managing import CHECKOUT, edited, history, manage, refused
 from tests.hosts.programs import in_background, wait_until
-from tests.hosts.services.running import UNIT, digest, listed, polls_again, started
+from tests.hosts.services.running import (
+    digest,
+    listed,
+    polls_again,
+    started,
+    starts_anew_quickly,
+)
 
 
 pytestmark = pytest.mark.share("agent")
 STEADY_S = 4
 FOLLOW = "opensafely-follow@jobrunner"
-QUICK = "[Service]\nRestartSec=1\n"
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +28,8 @@ def host(shared_warm_host):
     host = shared_warm_host("test", shape=shape, legacy_cgroups=True)
     at = f"{CHECKOUT}/backend_server/checkout/service.py"
     host.run(f"sed -i 's/steady_s: int = 15/steady_s: int = {STEADY_S}/' {at}")
-    folder = f"/run/systemd/system/{UNIT}.d"
-    host.run(f"mkdir -p {folder}; cat > {folder}/x.conf", stdin=QUICK)
-    host.run("systemctl daemon-reload")
+    starts_anew_quickly(host)
     return host
-
-
-@pytest.fixture
-def job_runner(sandbox):
-    return sandbox.images.digests["opensafely-core/job-runner"]
 
 
 def look(host):

@@ -21,11 +21,6 @@ def host(shared_warm_host):
     return shared_warm_host("test", shape=[fixtures.quiet_timer])
 
 
-@pytest.fixture
-def job_runner(sandbox):
-    return sandbox.images.digests["opensafely-core/job-runner"]
-
-
 def test_update_and_rollback(host, outside, job_runner):
     """On a terminal it asks; what was chosen here stays through runs, and the one before is kept."""
     latest = outside.tag("job-runner", "v2")
