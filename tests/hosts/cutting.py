@@ -49,6 +49,16 @@ def steps(host: Host) -> int:
     return int(number)
 
 
+def goes_on(host: Host) -> bool:
+    """Whether the tool works still, or somebody that watches over it: where it comes to its step
+    only now, it does not stop there.
+    """
+    found = stopped_at(host)
+    if found:
+        host.run(f"kill -CONT {found.pid}", check=False)
+    return works(host)
+
+
 def works(host: Host) -> bool:
     """Whether the tool does, or somebody that watches over it."""
     working = host.run("pgrep -f '[e]ntry.py .* test'", check=False).stdout

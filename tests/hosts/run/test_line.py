@@ -79,13 +79,13 @@ def test_who_comes_back_confirms_it(host, steps, moment):
     before, runs = files(host), len(history(host))
     with bent(host, SSH, *HARMLESS), bent(host, INBOUND, *HARMLESS_RULES):
         if cut(host, steps * moment // 21, within_s=120):
-            wait_until(lambda: gets_in(host, "ada") and not cutting.works(host), 60)
+            wait_until(lambda: gets_in(host, "ada") and not cutting.goes_on(host), 60)
             assert settled(host)
             assert files(host) != before
             line = history(host)[-1]
             assert (line["exit"], line["confirmed"], line["who"]) == (0, "ada", "grace")
         else:
-            wait_until(lambda: not cutting.works(host))
+            wait_until(lambda: not cutting.goes_on(host))
             assert (files(host), len(history(host))) == (before, runs)
     assert heals(host, "test")
     assert files(host) == before
@@ -97,7 +97,7 @@ def test_where_nobody_comes_in_the_old_files_are_back(host, steps, moment):
     before, runs = files(host), len(history(host))
     with bent(host, SSH, *SHUT_OUT), bent(host, INBOUND, *NO_STRANGERS):
         worked = cut(host, steps * moment // 21, within_s=1)
-        wait_until(lambda: not cutting.works(host), timeout_s=60)
+        wait_until(lambda: not cutting.goes_on(host), timeout_s=60)
         if worked:
             back(host, before)
             line = history(host)[-1]
@@ -119,7 +119,7 @@ def test_a_first_run_goes_on_to_its_end(warm_host, moment):
         wait_until(lambda: cutting.stopped_at(host), timeout_s=120)
         found = cutting.stopped_at(host)
         host.run(f"kill -HUP {found.all}; kill -CONT {found.pid}")
-        wait_until(lambda: not cutting.works(host), timeout_s=300)
+        wait_until(lambda: not cutting.goes_on(host), timeout_s=300)
     if found.by_itself:
         assert history(host)[-1]["exit"] == 0
     else:
