@@ -83,7 +83,8 @@ def test_who_comes_back_confirms_it(host, steps, moment):
             assert settled(host)
             assert files(host) != before
             line = history(host)[-1]
-            assert (line["exit"], line["confirmed"], line["who"]) == (0, "ada", "grace")
+            ended = (line["exit"], line["confirmed"], line["who"])
+            assert ended == (0, "ada", "grace"), history(host)[runs:]
         else:
             wait_until(lambda: not cutting.goes_on(host))
             assert (files(host), len(history(host))) == (before, runs)
