@@ -32,6 +32,8 @@ _ON_A_COPY = (
     "mount -t tmpfs none /tmp && cp -a /etc /tmp/etc && mount --bind /tmp/etc /etc && "
     "echo copied && exec chpasswd",
 )
+# Of a script in /etc/init.d it would tell before all others, whatever the order.
+_NO_SYSV = {"SYSTEMCTL_SKIP_SYSV": "1"}
 _IPTABLES_SAVE = ("iptables-save",)
 # Of git's settings the repository's alone, which are judged: they may name programs. The first
 # is for versions before 2.32.
@@ -212,6 +214,16 @@ class Asking:
     def _begin_systemctl_show(self, names: Iterable[str]) -> None:
         self._begin(_show_units(names))
 
+    def _units_enabled(self, names: Iterable[str]) -> dict[str, str]:
+        """UnitFileState by name, up to the first that systemd does not know."""
+        argv = _are_enabled(names)
+        said = self._start(argv, environment=_NO_SYSV).stdout if names else ""
+        return dict(zip(argv[2:], said.split()))
+
+    def _begin_units_enabled(self, names: Iterable[str]) -> None:
+        if names:
+            self._begin(_are_enabled(names), _NO_SYSV)
+
     def _list_units(self) -> str:
         return self._stdout(*_LIST_UNITS)
 
@@ -266,6 +278,10 @@ def _git_status(checkout: str) -> tuple[str, ...]:
 
 def _show_units(names: Iterable[str]) -> tuple[str, ...]:
     return ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *sorted(names))
+
+
+def _are_enabled(names: Iterable[str]) -> tuple[str, ...]:
+    return ("systemctl", "is-enabled", *sorted(names))
 
 
 def _list_table(name: str) -> tuple[str, ...]:

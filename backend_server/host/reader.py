@@ -42,10 +42,12 @@ class HostReader(Looking, Asking):
         Asking.__init__(self)
         Looking.__init__(self, root)
         self.watched_units: frozenset[str] = frozenset()
+        self.resting_units: frozenset[str] = frozenset()
         self.watched_names: frozenset[str] = frozenset()
         self.to_keep: dict[str, str] = {}  # by path, what the next run is faster by
         self._units: dict[str, Mapping[str, str]] | None = None
         self._in_memory: Mapping[str, tuple[str, str]] | None = None
+        self._enabled: Mapping[str, str] | None = None
         self._objects: dict[str, Mapping[str, Any]] = {}
         self._tables: dict[str, tuple[Mapping[str, Any], ...] | None] = {}
         self._iptables: str | None = None
@@ -139,6 +141,32 @@ class HostReader(Looking, Asking):
             self._units = parse_units(shown)
         return self._units.get(name, {})
 
+    def active_state(self, name: str) -> str:
+        """ActiveState of a unit. For this and the next, systemd words none of 300 properties."""
+        memory = self.unit_in_memory(name)
+        if memory:
+            return memory[1]
+        # Nothing wants a unit of ours that is disabled and not in memory: it does not run.
+        off = name in self.resting_units and self.file_state(name) == "disabled"
+        return "inactive" if off else self._shown(name, "ActiveState")
+
+    def file_state(self, name: str) -> str:
+        """UnitFileState of a unit; one call asks about all `resting_units`."""
+        if self._enabled is None:
+            names = () if self._prefix else self.resting_units
+            self._enabled = self._units_enabled(names)
+        return self._enabled.get(name) or self._shown(name, "UnitFileState")
+
+    def _shown(self, name: str, what: str) -> str:
+        """Of a unit that is here by another name, or not at all: one call asks about all."""
+        self.watched_units |= self.resting_units
+        return self.unit(name).get(what, "")
+
+    def begin_units_at_rest(self) -> None:
+        self.begin_units_in_memory()
+        if self._enabled is None:
+            self._begin_units_enabled(self.resting_units)
+
     def unit_in_memory(self, name: str) -> tuple[str, str] | None:
         """The LoadState and ActiveState of a unit; None for one that systemd has no use for now."""
         return self.units_in_memory().get(name)
@@ -188,7 +216,7 @@ class HostReader(Looking, Asking):
 
     def _forget_answers(self) -> None:
         """What programs said is out of date: something was changed."""
-        self._units = self._in_memory = self._iptables = None
+        self._units = self._in_memory = self._enabled = self._iptables = None
         self._objects = {}
         self._tables = {}
 

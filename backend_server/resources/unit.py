@@ -33,15 +33,15 @@ class Unit(Resource):
     running: bool | None = True
     on_change: str = "restart"
 
-    def asks(self) -> tuple[str, ...]:
-        return (self.name,)
+    def foresee(self, host: HostReader) -> None:
+        host.begin_units_at_rest()
 
     def check(self, host: HostReader) -> Changes:
         waits = self.on_change == PEND and not host.restarted(self.name)
-        active = host.unit(self.name).get("ActiveState") == "active"
+        asks_enabled, asks_running = self.enabled is not None, self.running is not None
         return compare(
-            enabled=(self._enabled(host), self.enabled),
-            running=(active, self.running),
+            enabled=(asks_enabled and self._enabled(host), self.enabled),
+            running=(asks_running and self._active(host), self.running),
             on_change=(
                 "pending" if host.pending(self.name) else "done",
                 None if waits else "done",
@@ -50,8 +50,10 @@ class Unit(Resource):
 
     def _enabled(self, host: HostReader) -> bool:
         # A static unit cannot be enabled: others pull it in, which is all that is wanted.
-        state = host.unit(self.name).get("UnitFileState", "")
-        return state in ("enabled", "static", "indirect", "alias")
+        return host.file_state(self.name) in ("enabled", "static", "indirect", "alias")
+
+    def _active(self, host: HostReader) -> bool:
+        return host.active_state(self.name) == "active"
 
     def apply(self, host: Host, changes: Changes) -> None:
         wanted = {change.field for change in changes}
@@ -87,7 +89,7 @@ class Masked(Resource):
     running: bool = False
 
     def foresee(self, host: HostReader) -> None:
-        host.begin_units_in_memory()
+        host.begin_units_at_rest()
 
     def check(self, host: HostReader) -> Changes:
         found = host.unit_in_memory(self.name) or (self._to_be_loaded(host), "inactive")
