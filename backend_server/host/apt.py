@@ -7,12 +7,13 @@ import fcntl
 import os
 import struct
 import time
-from typing import Iterable, NamedTuple
+from typing import Iterable
 
 from backend_server.host import command
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.errors import CommandFailed
+from backend_server.text.frozen import Frozen
 
 
 WAIT_S = 600  # for whoever holds a lock of apt's or dpkg's
@@ -143,7 +144,7 @@ def _apt_get(host: Host, *argv: str) -> str:
     )
 
 
-class Holder(NamedTuple):
+class Holder(Frozen):
     """A process that holds a lock."""
 
     path: str

@@ -7,9 +7,10 @@ import os
 import shlex
 import signal
 import subprocess
-from typing import Mapping, NamedTuple, NoReturn
+from typing import Mapping, NoReturn
 
 from backend_server.text.errors import CommandFailed
+from backend_server.text.frozen import Frozen
 
 
 # Nothing of the caller's environment comes along: not PATH, LD_*, PYTHON*, GIT_*, locale.
@@ -28,7 +29,7 @@ SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 _GRACE_S = 10
 
 
-class Output(NamedTuple):
+class Output(Frozen):
     """What a program answered."""
 
     status: int

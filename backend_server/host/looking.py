@@ -6,18 +6,19 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import Callable, ContextManager, Iterator, NamedTuple, TypeVar
+from typing import Callable, ContextManager, Iterator, TypeVar
 
 from backend_server.host.folder import Parent, parent_of
 from backend_server.text import acl
 from backend_server.text.acl import Acl
+from backend_server.text.frozen import Frozen
 
 
 T = TypeVar("T")
 _NO_ACL = (errno.ENODATA, errno.ENOTSUP, errno.ENOENT, errno.ENOTDIR)
 
 
-class Space(NamedTuple):
+class Space(Frozen):
     """Of a file system: which one it is, the bytes in use, and those free for anybody."""
 
     device: int

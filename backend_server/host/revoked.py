@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Iterator, NamedTuple, Tuple
+from typing import Iterator, Tuple
 
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.errors import Refused
+from backend_server.text.frozen import Frozen
 
 
 LIST = "/etc/opensafely/revoked"
 
 
-class Revocation(NamedTuple):
+class Revocation(Frozen):
     """A line of the list: an account, or the fingerprint of a key, and the keys meant by it."""
 
     subject: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Iterator, NamedTuple
+from typing import Iterator
 
 from backend_server.host.reader import HostReader
+from backend_server.text.frozen import Frozen
 from backend_server.text.parsers import parse_assignments
 
 
@@ -13,7 +14,7 @@ DESKTOP = "xrdp-sesman"
 _MICRO = 1e-6
 
 
-class Session(NamedTuple):
+class Session(Frozen):
     """A login of somebody, on a console or from afar, from its beginning to its end."""
 
     id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Callable, Iterator, NamedTuple
+from typing import Callable, Iterator
 
 from backend_server.access.pam_profiles import SECRETS
 from backend_server.checkout.keys import FOLDER as KEYS
@@ -16,6 +16,7 @@ from backend_server.people.processes import Processes
 from backend_server.resources.group import LOST, note_lost
 from backend_server.text.change import counted
 from backend_server.text.errors import CommandFailed, UserError
+from backend_server.text.frozen import Frozen
 from backend_server.text.parsers import FIRST_PERSON
 from backend_server.text.roles import MARKER
 
@@ -34,7 +35,7 @@ Look = Callable[[HostReader, str], str]
 Act = Callable[[Host, str], None]
 
 
-class Door(NamedTuple):
+class Door(Frozen):
     """`still_open` says what is open in a few words, "" when nothing is."""
 
     name: str

@@ -12,7 +12,7 @@ from backend_server.text.frozen import Frozen
 MANY = 3
 
 
-class Answer(NamedTuple):
+class Answer(Frozen):
     """What GitHub says of a person; where there is a problem, nothing follows for their keys."""
 
     keys: Keys
@@ -54,7 +54,7 @@ class Verdict(Frozen):
     left_out: Mapping[str, tuple[str, ...]] = {}
 
 
-class Known(NamedTuple):
+class Known(Frozen):
     """What is known of people beside GitHub's answers."""
 
     own: Mapping[str, Keys]  # from keys/USER, without the revoked ones

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Iterable, Iterator, NamedTuple
+from typing import Iterable, Iterator
 
 from backend_server.engine import history
 from backend_server.host.reader import HostReader
+from backend_server.text.frozen import Frozen
 
 
 PAGE = "https://jobs.opensafely.org/jobs"
@@ -29,7 +30,7 @@ _UNKNOWN = r"unexpected keyword argument '(\w{1,60})'"
 _WORKSPACE = r"\b[Ww]orkspace ([\w-]+)"
 
 
-class Erring(NamedTuple):
+class Erring(Frozen):
     """A job whose task errs, each time it is tried."""
 
     job: str
@@ -45,7 +46,7 @@ class Erring(NamedTuple):
         )
 
 
-class Seen(NamedTuple):
+class Seen(Frozen):
     """What errs, when it last had an answer, or for how long it has waited for one. 0: not known."""
 
     erring: tuple[Erring, ...] = ()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Mapping, NamedTuple
+from typing import Mapping
 
 from backend_server.checkout import env
 from backend_server.checkout.service import CHOICES, SETTINGS
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.errors import Refused
+from backend_server.text.frozen import Frozen
 
 
-class Choice(NamedTuple):
+class Choice(Frozen):
     """A line of the file: it counts for as long as the checkout says INSTEAD_OF."""
 
     service: str
@@ -22,7 +23,7 @@ class Choice(NamedTuple):
     when: str
 
 
-class Settings(NamedTuple):
+class Settings(Frozen):
     """What a unit is told about this host: images as NAME@DIGEST, and docker's gid."""
 
     image: str = ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple
+from typing import Iterable
 
 from backend_server.checkout import env, service
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text.frozen import Frozen
 from backend_server.text.problem import Problem
 
 
-class Environment(NamedTuple):
+class Environment(Frozen):
     """Values by name; lines that are none; required names that have no value."""
 
     values: dict[str, str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Iterator, NamedTuple
+from typing import Iterator
 
 from backend_server.checkout.backend import Follow
 from backend_server.checkout.gather import Site
@@ -13,6 +13,7 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.services import agent, choices
 from backend_server.text.errors import Refused
+from backend_server.text.frozen import Frozen
 
 
 _KEPT = "/var/lib/opensafely/{}.followed"
@@ -20,7 +21,7 @@ _KEPT = "/var/lib/opensafely/{}.followed"
 _HELD = "/var/lib/opensafely/{}.held"
 
 
-class Kept(NamedTuple):
+class Kept(Frozen):
     """The digest that went back, and the one that is on trial since a time."""
 
     refused: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Iterator, Mapping, NamedTuple, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import CHOICES, SECRETS, Service
@@ -14,6 +14,7 @@ from backend_server.services import choices, component, environment, followed, s
 from backend_server.services.agent import FRESH_S, Erring, Seen, look, unknown_field
 from backend_server.services.trees import unlike
 from backend_server.text.errors import Refused, UserError
+from backend_server.text.frozen import Frozen
 
 
 _EVERY = ("JOB_LOOP_INTERVAL", "STATS_POLL_INTERVAL")  # so often the agent asks, twice
@@ -22,7 +23,7 @@ _OFTEN = 3
 _OLD_DAYS = 14  # the controller moves on several times a month
 
 
-class State(NamedTuple):
+class State(Frozen):
     """A service as it is now. docs/json.md says what each means."""
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable, Mapping
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.host.reader import HostReader
@@ -12,6 +12,7 @@ from backend_server.host.writer import Host
 from backend_server.services import agent, choices, meanwhile
 from backend_server.services.choices import Settings
 from backend_server.text.errors import CommandFailed, OutsideWorld, UserError
+from backend_server.text.frozen import Frozen
 from backend_server.text.parsers import parse_units
 
 
@@ -33,7 +34,7 @@ _WHY = {
 }
 
 
-class Start(NamedTuple):
+class Start(Frozen):
     """A start of a service. systemd keeps its counter over a restart that ends a pause."""
 
     restarts: int  # what NRestarts was then

@@ -51,6 +51,9 @@ class Frozen:
     def _replace(self: F, **changes: Any) -> F:
         return type(self)(**{**vars(self), **changes})
 
+    def _asdict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._fields}
+
     def __setattr__(self, name: str, *value: object) -> None:
         raise AttributeError(f"{type(self).__name__} never changes: {name}")
 

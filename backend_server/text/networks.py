@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from typing import NamedTuple
+
+from backend_server.text.frozen import Frozen
 
 
 TABLE = "opensafely"  # the nftables table `inet opensafely`
@@ -20,7 +21,7 @@ _PLACE = rf"([0-9.]+)(?:/([0-9]{{1,2}}))?:({_PORT})(?:-({_PORT}))?"
 _DOOR = r"([1-9][0-9]{0,4})/(tcp|udp)(?: from ([0-9a-fA-F.:]+)(?:/([0-9]{1,3}))?)?"
 
 
-class Place(NamedTuple):
+class Place(Frozen):
     """An address or a network of IPv4, and a port or several that follow each other."""
 
     address: str
