@@ -80,6 +80,7 @@ def _file(
             yield Setting(keyword, value, match, source, number)
 
 
+_QUOTES = frozenset("\"'\\#")
 _LINE = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)")
 
 
@@ -90,7 +91,8 @@ def _split(line: str) -> tuple[str, str]:
         return "", ""
     keyword, rest = found.groups()
     try:
-        words = shlex.split(rest, comments=True)
+        plain = rest.isascii() and rest.isprintable() and _QUOTES.isdisjoint(rest)
+        words = rest.split() if plain else shlex.split(rest, comments=True)
     except ValueError:
         # A quote without its end: sshd refuses the line, and so do we later.
         words = [rest]

@@ -34,9 +34,6 @@ class Inbound(AtPath):
     def asks(self) -> tuple[str, ...]:
         return _SSH
 
-    def foresee(self, host: HostReader) -> None:
-        host.begin_tcp_listeners()
-
     def at_stake(self) -> tuple[str, ...]:
         return (self.path,)
 

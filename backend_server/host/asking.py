@@ -42,8 +42,6 @@ _GIT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
 }
-_LISTENING = ("ss", "-H", "--numeric", "--listening", "--tcp")
-_INODES = (*_LISTENING, "--extended")
 
 
 class Asking:
@@ -170,14 +168,8 @@ class Asking:
 
     def listeners(self) -> str:
         """What waits for others, and the programs that do, as ss(8) lists them."""
-        return self._stdout(*_LISTENING, "--udp", "--processes")
-
-    def tcp_listeners(self) -> str:
-        """Each with its inode; /proc/net/tcp would take the kernel 10 ms a file (proc(5))."""
-        return self._stdout(*_INODES)
-
-    def begin_tcp_listeners(self) -> None:
-        self._begin(_INODES)
+        those = ("--listening", "--tcp", "--udp", "--processes")
+        return self._stdout("ss", "-H", "--numeric", *those)
 
     def _iptables_save(self) -> str:
         return self._if_installed(*_IPTABLES_SAVE)

@@ -56,7 +56,8 @@ from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 
 LOOKS = [
-    *(("systemctl", "show"), ("systemctl", "list-units"), ("apt-get", "--simulate")),
+    *(("systemctl", "show"), ("systemctl", "list-units"), ("systemctl", "is-enabled")),
+    *(("apt-get", "--simulate"),),
     *(("sshd", "-t"), ("visudo", "-c"), ("sudo", "-l")),
     *(("apt-cache", "policy"), ("nft", "-n"), ("docker", "ps"), ("iptables-save",), ("ss", "-H")),
 ]

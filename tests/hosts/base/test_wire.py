@@ -253,7 +253,7 @@ def test_kinds_of_sockets_that_people_can_have(host):
 
 
 def test_what_a_control_group_is_called_opens_no_port(host):
-    """Of ss(8): a line of its own there would be sshd's, if the name of a group could be one."""
+    """A line of its own, as ss(8) prints it, would be sshd's, if it were read as text."""
     found = host.run(
         "ss -Hltne 'sport = :22' | grep -o 'ino:[0-9]*' | head -n 1"
     ).stdout

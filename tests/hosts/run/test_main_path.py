@@ -23,10 +23,10 @@ from tests.hosts.releases import NEIGHBOURS
 
 BACKENDS = ["test", "tpp", "emis"]
 READS_ONLY = re.compile(
-    r"systemctl (show|list-units) |git .* status |nft -n -j list |iptables-save|ss -H "
+    r"systemctl (show|list-units|is-enabled) |git .* status |nft -n -j list |iptables-save|ss -H "
 )
 
-LOOKS = '"(show|status|list|inspect)"|"iptables-save"|"ss"'
+LOOKS = '"(show|status|list|inspect|is-enabled)"|"iptables-save"|"ss"'
 
 
 @pytest.fixture(scope="module", params=[*BACKENDS, *NEIGHBOURS])

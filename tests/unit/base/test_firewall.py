@@ -11,6 +11,7 @@ from backend_server.checkout.gather import gather
 from backend_server.desktop import component
 from backend_server.docker.component import HELD, docker
 from backend_server.docker.daemon import DaemonJson
+from backend_server.host import listening
 from backend_server.host.reader import HostReader
 from backend_server.resources import Held, Packages, UnitFile
 from backend_server.text import networks
@@ -266,7 +267,7 @@ tcp LISTEN 0      128    0.0.0.0:2024 0.0.0.0:*
 
 def test_a_program_lists_no_other_by_what_it_calls_itself(monkeypatch, tmp_path):
     monkeypatch.setattr(HostReader, "listeners", lambda self: LISTENERS)
-    monkeypatch.setattr(HostReader, "tcp_listeners", lambda self: "")
+    monkeypatch.setattr(listening, "tcp_listeners", lambda: [])
     noun = Inbound("/inbound.nft", "tcp dport { port:ssh } accept")
     found = {change.field: change for change in noun.check(HostReader(tmp_path))}
     ports = {line.partition(":")[0] for line in found["undeclared"].before}

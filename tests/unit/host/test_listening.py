@@ -1,4 +1,4 @@
-"""Which process listens at a port: lines of ss(8) as they were on Debian 12."""
+"""Which process listens at a port."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import os
 
 import pytest
 
+from backend_server.host import listening
 from backend_server.host.listening import addresses, holders, ports
 from backend_server.host.reader import HostReader
 
 
-# The last is the kernel's own, and its words are in no program's hand.
-LISTEN = """\
-LISTEN 0      128          0.0.0.0:22         0.0.0.0:*    ino:101 sk:1 cgroup:/system.slice/ssh.service <->
-LISTEN 0      4096   127.0.0.53%lo:53         0.0.0.0:*    uid:991 ino:104 sk:2 cgroup:/:80 a:* ino:102 <->
-LISTEN 0      2                  *:3389             *:*    uid:33 ino:103 sk:3 cgroup:unreachable:1 v6only:0 <->
-LISTEN 0      64              [::]:2049          [::]:*    sk:4 cgroup:/ v6only:1 <->
-"""
+# The last is the kernel's own.
+LISTEN = [
+    ("0.0.0.0", "22", "socket:[101]"),
+    ("127.0.0.53", "53", "socket:[104]"),
+    ("::", "3389", "socket:[103]"),
+    ("::", "2049", "socket:[0]"),
+]
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def host(tmp_path, monkeypatch):
         },
         "old.socket": {"ActiveState": "inactive", "Listen": "[::]:23 (Stream)"},
     }
-    monkeypatch.setattr(reader, "tcp_listeners", lambda: LISTEN)
+    monkeypatch.setattr(listening, "tcp_listeners", lambda: LISTEN)
     monkeypatch.setattr(reader, "unit", lambda name: units.get(name, {}))
     return reader
 
