@@ -155,7 +155,8 @@ class HostReader(Looking, Asking):
         if self._enabled is None:
             names = () if self._prefix else self.resting_units
             self._enabled = self._units_enabled(names)
-        return self._enabled.get(name) or self._shown(name, "UnitFileState")
+        state = self._enabled.get(name, "alias")
+        return self._shown(name, "UnitFileState") if state == "alias" else state
 
     def _shown(self, name: str, what: str) -> str:
         """Of a unit that is here by another name, or not at all: one call asks about all."""

@@ -332,6 +332,30 @@ def test_a_unit_is_restarted_once_for_its_mark(host):
     assert host.run(f"ls /var/lib/opensafely/pending/{UNIT}", check=False).returncode
 
 
+STATES = f"""{ON_PATH}
+from backend_server.host.reader import HostReader
+quick, whole, names = HostReader(), HostReader(), frozenset(sys.argv[1:])
+quick.resting_units, whole.watched_units = names - {{"missing.service"}}, names
+for name in sorted(names):
+    told = quick.active_state(name), quick.file_state(name)
+    unit = whole.unit(name)
+    assert told == (unit["ActiveState"], unit.get("UnitFileState", "")), (name, told, unit)
+print(len(names), quick.programs)
+"""
+
+
+def test_the_short_way_to_a_units_state_is_as_the_long_one(host):
+    """Of all that this host has: enabled, static, masked, by other names, in memory or not."""
+    host.run(MAKE_UNIT, stdin=SERVICE)
+    host.run(f"systemctl disable {UNIT}; ln -sf {UNIT} {UNIT_PATH}.alias.service")
+    listed = host.run("systemctl daemon-reload; systemctl list-unit-files --plain -q")
+    lines = map(str.split, listed.stdout.splitlines())
+    names = [name for name, state, *_ in lines if "@." not in name]
+    assert len(names) > 100
+    words = " ".join([*names, "missing.service"])
+    host.run(f"/usr/bin/python3 - {words}", stdin=STATES)
+
+
 @pytest.mark.parametrize("name", ["python3-minimal", "libc6"])
 def test_what_others_stand_on_is_not_purged(host, name):
     with pytest.raises(CommandFailed, match=f"Refused: purging {name} would "):
