@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from backend_server import resources
 from backend_server.access import pam_profiles
 from backend_server.base.component.firewall import limited
 from backend_server.base.sysctl import Sysctl
@@ -15,22 +16,12 @@ from backend_server.desktop.remote import SERVICE, RemoteDesktop
 from backend_server.desktop.resolver import NameServers
 from backend_server.desktop.roots_socket import RootsSocket
 from backend_server.engine.resource import Resource
-from backend_server.resources import (
-    UNITS,
-    Directory,
-    File,
-    Held,
-    Masked,
-    NoFile,
-    NoPackages,
-    Packages,
-)
 
 
 # Where a desktop is, these files of etc/ are too.
 FOLDERS = (
     *("/etc/xdg/", "/etc/pam.d/", "/etc/sysctl.d/zz-opensafely-desktop"),
-    *("/etc/dbus-1/", "/etc/request-key.d/", f"{UNITS}/snapd"),
+    *("/etc/dbus-1/", "/etc/request-key.d/", f"{resources.UNITS}/snapd"),
 )
 
 # A new version of either ends the sessions that are open, or cannot come back to them.
@@ -52,7 +43,11 @@ _SPEAKERS = (
 )
 
 # What keeps one session from all others. By a part of a file's name, not all releases need it.
-WALLS = (f"{UNITS}/xrdp", f"{UNITS}/opensafely-sesman", "/etc/security/namespace.d/")
+WALLS = (
+    f"{resources.UNITS}/xrdp",
+    f"{resources.UNITS}/opensafely-sesman",
+    "/etc/security/namespace.d/",
+)
 _FOLDERS = f"{WALLS[-1]}opensafely.conf"
 
 # snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
@@ -62,22 +57,24 @@ _SNAPD_SOCKETS = ("/run/snapd.socket", "/run/snapd-snap.socket")
 
 def desktop(site: Site) -> Iterator[Resource]:
     """What it may do is there before its package starts it for the first time."""
-    yield NoPackages("packages/no-desktop.txt", site.packages["no-desktop"])
+    yield resources.NoPackages("packages/no-desktop.txt", site.packages["no-desktop"])
     yield NameServers()  # before the service goes that knows them
     for unit in _SPEAKERS:
-        yield Masked(unit)
+        yield resources.Masked(unit)
     notify = (SERVICE,)
     yield limited(site, "xrdp-sesman", SERVICE)
     address = site.backend.rdp_address
-    yield File(xrdp.INI, xrdp.ini(site, address), notify=notify)
-    yield File(xrdp.SESMAN_INI, xrdp.sesman(site), notify=notify)
+    yield resources.File(xrdp.INI, xrdp.ini(site, address), notify=notify)
+    yield resources.File(xrdp.SESMAN_INI, xrdp.sesman(site), notify=notify)
     if site.backend.second_factor:
-        yield Packages("packages/second-factor.txt", site.packages["second-factor"])
-        yield Directory(pam_profiles.SECRETS, mode=0o700)
+        yield resources.Packages(
+            "packages/second-factor.txt", site.packages["second-factor"]
+        )
+        yield resources.Directory(pam_profiles.SECRETS, mode=0o700)
     if site.release.xrdp.pam_net:
-        yield Packages("pam_newnet", frozenset({"libpam-net"}))
+        yield resources.Packages("pam_newnet", frozenset({"libpam-net"}))
     pam = pam_profiles.xrdp(site.backend.second_factor, site.release.xrdp)
-    yield File(pam_profiles.XRDP, pam)
+    yield resources.File(pam_profiles.XRDP, pam)
     for path in sorted(site.etc):
         if path.startswith(FOLDERS):
             text = site.etc[path]
@@ -87,9 +84,9 @@ def desktop(site: Site) -> Iterator[Resource]:
     # Whoever else had xrdp's port while it starts anew could keep it; of IPv6, too.
     yield Sysctl("net.ipv4.ip_unprivileged_port_start", str(xrdp.PORT + 1))
     yield from _walls(site)
-    packages = Packages("packages/desktop.txt", site.packages["desktop"])
+    packages = resources.Packages("packages/desktop.txt", site.packages["desktop"])
     yield packages
-    yield Held("desktop", HELD, packages.label)
+    yield resources.Held("desktop", HELD, packages.label)
     yield OwnCertificate(xrdp.CERTIFICATE, key=xrdp.KEY, group="xrdp")
     yield RemoteDesktop(SERVICE)
 
@@ -97,12 +94,12 @@ def desktop(site: Site) -> Iterator[Resource]:
 def _walls(site: Site) -> Iterator[Resource]:
     keeps = site.release.xrdp
     flags = ",nosuid,nodev" if keeps.pam_flags else ""
-    yield File(_FOLDERS, filled(site, _FOLDERS, flags=flags))
+    yield resources.File(_FOLDERS, filled(site, _FOLDERS, flags=flags))
     needless = ["-shared", "opensafely-sesman"] if keeps.apart else ["-apart"]
     needless += ["-ipc"] if keeps.private_ipc else []
     for path in sorted(p for p in site.etc if p.startswith(WALLS) and p != _FOLDERS):
         if any(part in path for part in needless):
-            yield NoFile(path, notify=(SERVICE,))
+            yield resources.NoFile(path, notify=(SERVICE,))
         else:
-            notify = SERVICE if path.startswith(UNITS) else ""
+            notify = SERVICE if path.startswith(resources.UNITS) else ""
             yield verbatim(site, path, notify=notify)

@@ -9,23 +9,9 @@ from typing import Any, Iterable, Iterator, Mapping
 from backend_server.host import dockerd
 from backend_server.host.asking import Asking, Directory
 from backend_server.host.looking import Looking
+from backend_server.text import parsers
 from backend_server.text.change import Changes
 from backend_server.text.errors import Refused
-from backend_server.text.parsers import (
-    GroupEntry,
-    PackageState,
-    PasswdEntry,
-    ShadowEntry,
-    parse_assignments,
-    parse_dpkg_status,
-    parse_group,
-    parse_nft,
-    parse_nsswitch,
-    parse_passwd,
-    parse_shadow,
-    parse_unit_list,
-    parse_units,
-)
 
 
 PENDING = "/var/lib/opensafely/pending"
@@ -65,14 +51,14 @@ class HostReader(Looking, Asking):
 
     # ---- accounts
 
-    def users(self) -> Mapping[str, PasswdEntry]:
-        return self.parsed("/etc/passwd", parse_passwd)
+    def users(self) -> Mapping[str, parsers.PasswdEntry]:
+        return self.parsed("/etc/passwd", parsers.parse_passwd)
 
-    def groups(self) -> Mapping[str, GroupEntry]:
-        return self.parsed("/etc/group", parse_group)
+    def groups(self) -> Mapping[str, parsers.GroupEntry]:
+        return self.parsed("/etc/group", parsers.parse_group)
 
-    def shadow(self) -> Mapping[str, ShadowEntry]:
-        return self.parsed("/etc/shadow", parse_shadow)
+    def shadow(self) -> Mapping[str, parsers.ShadowEntry]:
+        return self.parsed("/etc/shadow", parsers.parse_shadow)
 
     def members(self, group: str) -> frozenset[str]:
         found = self.groups().get(group)
@@ -118,16 +104,18 @@ class HostReader(Looking, Asking):
 
     def has_directory(self) -> bool:
         """Whether people also come from a source that may be away for a while, such as sssd."""
-        sources = self.parsed("/etc/nsswitch.conf", parse_nsswitch).get("passwd", ())
+        sources = self.parsed("/etc/nsswitch.conf", parsers.parse_nsswitch).get(
+            "passwd", ()
+        )
         return not {"files", "compat", "systemd"}.issuperset(sources)
 
     # ---- packages and units
 
-    def packages(self) -> Mapping[str, PackageState]:
-        return self.parsed("/var/lib/dpkg/status", parse_dpkg_status)
+    def packages(self) -> Mapping[str, parsers.PackageState]:
+        return self.parsed("/var/lib/dpkg/status", parsers.parse_dpkg_status)
 
     def os_release(self) -> Mapping[str, str]:
-        return self.parsed("/etc/os-release", parse_assignments)
+        return self.parsed("/etc/os-release", parsers.parse_assignments)
 
     def unit(self, name: str) -> Mapping[str, str]:
         """What systemd says of a unit; one call asks about all `watched_units`.
@@ -138,7 +126,7 @@ class HostReader(Looking, Asking):
             return {}
         if self._units is None or name not in self._units:
             shown = self._systemctl_show(self.watched_units | {name})
-            self._units = parse_units(shown)
+            self._units = parsers.parse_units(shown)
         return self._units.get(name, {})
 
     def active_state(self, name: str) -> str:
@@ -176,7 +164,7 @@ class HostReader(Looking, Asking):
         """Of all, by one call: in a tenth of the time that `unit` takes for twenty."""
         if self._in_memory is None:
             listed = "" if self._prefix else self._list_units()
-            self._in_memory = parse_unit_list(listed)
+            self._in_memory = parsers.parse_unit_list(listed)
         return self._in_memory
 
     def docker_object(self, name: str) -> Mapping[str, Any]:
@@ -206,7 +194,7 @@ class HostReader(Looking, Asking):
     def nft_table(self, name: str) -> tuple[Mapping[str, Any], ...] | None:
         """The rules of the table `inet NAME` as the kernel has them; None without such a table."""
         if name not in self._tables:
-            self._tables[name] = parse_nft(self._nft_list(name))
+            self._tables[name] = parsers.parse_nft(self._nft_list(name))
         return self._tables[name]
 
     def iptables_rules(self) -> str:

@@ -7,15 +7,7 @@ from typing import Iterator
 
 from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.sshd import REVOKED_KEYS
-from backend_server.checkout.gather import (
-    Site,
-    developers,
-    everybody,
-    in_role,
-    last_developers,
-    only,
-    without,
-)
+from backend_server.checkout import gather
 from backend_server.engine.engine import Component, component
 from backend_server.engine.resource import Resource
 from backend_server.host import revoked
@@ -26,20 +18,20 @@ from backend_server.resources import NotMembers
 from backend_server.text.roles import MARKER, ROLES
 
 
-def remaining(site: Site, host: HostReader, today: date) -> Site:
+def remaining(site: gather.Site, host: HostReader, today: date) -> gather.Site:
     """Of what was applied last: without whose time is over, or who was revoked, since.
 
     The last developers stay, as their accounts do: see gather.last_developers.
     """
-    site = without(site, revoked.names(host), revoked.fingerprints(host))
-    last = last_developers(site)
-    people = only(site.people, lambda e: not e.over(today) or e.name in last)
+    site = gather.without(site, revoked.names(host), revoked.fingerprints(host))
+    last = gather.last_developers(site)
+    people = gather.only(site.people, lambda e: not e.over(today) or e.name in last)
     return site._replace(people=people)
 
 
-def overdue(now: Site, today: date) -> Iterator[str]:
+def overdue(now: gather.Site, today: date) -> Iterator[str]:
     """A sentence for developers who are still let in only because there is nobody else."""
-    late = sorted(e.name for e in developers(now) if e.over(today))
+    late = sorted(e.name for e in gather.developers(now) if e.over(today))
     if late:
         yield (
             f"the time of {', '.join(late)} is over, and nobody else could look after this "
@@ -47,7 +39,9 @@ def overdue(now: Site, today: date) -> Iterator[str]:
         )
 
 
-def narrowing(before: Site, now: Site, host: HostReader) -> tuple[Component, ...]:
+def narrowing(
+    before: gather.Site, now: gather.Site, host: HostReader
+) -> tuple[Component, ...]:
     """Whoever is in `before` and not in `now` is a leaver; those who stay have no other keys.
 
     A person who is in neither is left alone: only a run by a person draws conclusions from
@@ -56,13 +50,15 @@ def narrowing(before: Site, now: Site, host: HostReader) -> tuple[Component, ...
     return tuple(component(r.label, (r,)) for r in _resources(before, now, host))
 
 
-def _resources(before: Site, now: Site, host: HostReader) -> Iterator[Resource]:
-    stay = everybody(now.people)
-    gone = (everybody(before.people) - stay) | revoked.names(host)
+def _resources(
+    before: gather.Site, now: gather.Site, host: HostReader
+) -> Iterator[Resource]:
+    stay = gather.everybody(now.people)
+    gone = (gather.everybody(before.people) - stay) | revoked.names(host)
     yield RevokedKeys(REVOKED_KEYS)  # without it sshd would refuse every key
     yield Leavers(MARKER, host.members(MARKER) - gone)
     for role in ROLES:
-        over = in_role(before, role) - in_role(now, role)
+        over = gather.in_role(before, role) - gather.in_role(now, role)
         if over & stay:
             yield NotMembers(role.group, over)
     yield LostRoles(MARKER, stay)

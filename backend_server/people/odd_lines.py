@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Callable, Iterator, Sized
 
 from backend_server.host.reader import HostReader
-from backend_server.text.parsers import (
-    parse_group,
-    parse_gshadow,
-    parse_passwd,
-    parse_shadow,
-    parse_subids,
-)
+from backend_server.text import parsers
 
 
 _FILES: dict[str, tuple[Callable[[str], Sized], str]] = {
-    "/etc/passwd": (parse_passwd, "pwck"),
-    "/etc/shadow": (parse_shadow, "pwck"),
-    "/etc/group": (parse_group, "grpck"),
-    "/etc/gshadow": (parse_gshadow, "grpck"),
-    "/etc/subuid": (parse_subids, "sed -i {}d /etc/subuid"),
-    "/etc/subgid": (parse_subids, "sed -i {}d /etc/subgid"),
+    "/etc/passwd": (parsers.parse_passwd, "pwck"),
+    "/etc/shadow": (parsers.parse_shadow, "pwck"),
+    "/etc/group": (parsers.parse_group, "grpck"),
+    "/etc/gshadow": (parsers.parse_gshadow, "grpck"),
+    "/etc/subuid": (parsers.parse_subids, "sed -i {}d /etc/subuid"),
+    "/etc/subgid": (parsers.parse_subids, "sed -i {}d /etc/subgid"),
 }
 
 

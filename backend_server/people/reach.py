@@ -19,34 +19,29 @@ from backend_server.host.sessions import sessions
 from backend_server.people import held
 from backend_server.people.offers import Held
 from backend_server.people.permission import granted
-from backend_server.storage.component import (
-    HIGH_TREE,
-    MEDIUM_TREE,
-    REQUESTS_TREE,
-    WORKSPACES,
-)
+from backend_server.storage import component
+from backend_server.text import roles
 from backend_server.text.change import counted
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import FIRST_PERSON
-from backend_server.text.roles import (
-    HIGH,
-    MARKER,
-    MEDIUM,
-    ROLES,
-    ROOT_EQUIVALENT_GROUPS,
-)
 
 
 PATIENCE_DAYS = 14
 _DAY_S = 24 * 60 * 60
 
-TREES = (HIGH_TREE, WORKSPACES[HIGH], MEDIUM_TREE, WORKSPACES[MEDIUM], REQUESTS_TREE)
+TREES = (
+    component.HIGH_TREE,
+    component.WORKSPACES[roles.HIGH],
+    component.MEDIUM_TREE,
+    component.WORKSPACES[roles.MEDIUM],
+    component.REQUESTS_TREE,
+)
 
 
 def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
     """Everybody on a roster here, in a role's group, or with an account that is or was ours."""
     names, record = set(everybody(site.people)), held.read(host)
-    for group in (MARKER, *(role.group for role in ROLES)):
+    for group in (roles.MARKER, *(role.group for role in roles.ROLES)):
         names |= host.members(group)
     for name in sorted(names):
         yield {
@@ -89,7 +84,7 @@ def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
         ways = []
         if user.uid == 0:
             ways.append("uid 0")
-        groups = host.groups_of(user.name) & ROOT_EQUIVALENT_GROUPS
+        groups = host.groups_of(user.name) & roles.ROOT_EQUIVALENT_GROUPS
         ways += [f"group {group}" for group in sorted(groups)]
         if user.uid >= FIRST_PERSON:
             found = sudo_rules(host, user.name)

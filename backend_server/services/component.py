@@ -5,20 +5,13 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
+from backend_server import resources
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout import service
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine.resource import Resource
-from backend_server.resources import (
-    UNITS,
-    Directory,
-    File,
-    OperatorsFile,
-    Unit,
-    UnitFile,
-)
 from backend_server.services.container_service import ContainerService
 from backend_server.services.followed import exception
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
@@ -30,12 +23,12 @@ from backend_server.text import networks
 
 def environment(site: Site) -> Iterator[Resource]:
     """Four files, a later one wins: ours, the operator's secrets, the backend's, the host's."""
-    yield Directory(service.ENV_FOLDER, mode=0o700)
+    yield resources.Directory(service.ENV_FOLDER, mode=0o700)
     yield verbatim(site, service.DEFAULTS, mode=0o600)
-    yield OperatorsFile(service.SECRETS, site.etc[service.SECRETS])
-    yield File(service.OF_BACKEND, _of_backend(site), mode=0o600)
-    yield OperatorsFile(service.LOCAL, site.etc[service.LOCAL])
-    yield Directory(service.SETTINGS)
+    yield resources.OperatorsFile(service.SECRETS, site.etc[service.SECRETS])
+    yield resources.File(service.OF_BACKEND, _of_backend(site), mode=0o600)
+    yield resources.OperatorsFile(service.LOCAL, site.etc[service.LOCAL])
+    yield resources.Directory(service.SETTINGS)
 
 
 def _of_backend(site: Site) -> str:
@@ -59,7 +52,7 @@ def _of_backend(site: Site) -> str:
 
 # What the container may not do is said to docker: the unit's own limits bind only docker's
 # client. No Requires: it would end with docker, and not come back with it.
-_UNIT = f"{UNITS}/opensafely-jobrunner.service"  # and of every other service
+_UNIT = f"{resources.UNITS}/opensafely-jobrunner.service"  # and of every other service
 
 _GROUP = f"--group-add={service.DOCKER_GROUP}"
 _PIDS = 512
@@ -68,7 +61,9 @@ _TMP = "/tmp:size=256m,mode=1777"
 
 def container(site: Site, what: Service) -> Iterator[Resource]:
     """Its unit, whole and the same on every host; and that it runs, at the digest that counts."""
-    yield UnitFile(f"{UNITS}/{what.unit}", unit(site, what), notify=(what.unit,))
+    yield resources.UnitFile(
+        f"{resources.UNITS}/{what.unit}", unit(site, what), notify=(what.unit,)
+    )
     yield ContainerService(
         what.name,
         image=image(site.backend, what),
@@ -141,8 +136,8 @@ _FOLLOW = "opensafely-follow@"
 def following(site: Site) -> Iterator[Resource]:
     """What looks for another image, of each service that may follow a tag."""
     for kind in ("service", "timer"):
-        yield verbatim(site, f"{UNITS}/{_FOLLOW}.{kind}")
+        yield verbatim(site, f"{resources.UNITS}/{_FOLLOW}.{kind}")
     for what in site.services:
         follows = exception(site, what.name) is not None
         unit = f"{_FOLLOW}{what.name}.timer"
-        yield Unit(unit, enabled=follows, running=follows)
+        yield resources.Unit(unit, enabled=follows, running=follows)

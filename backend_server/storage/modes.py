@@ -11,13 +11,7 @@ from typing import Container, Dict, Iterator, Mapping, NamedTuple, TypeVar
 from backend_server.engine.lock import only_run
 from backend_server.host.folder import descriptor
 from backend_server.host.writer import Host
-from backend_server.storage.component import (
-    HIGH_FOLDERS,
-    HIGH_TREE,
-    WORKSPACES,
-    access_to,
-    people_of,
-)
+from backend_server.storage import component
 from backend_server.storage.tree import Counts, Rule, Walk
 from backend_server.text import acl
 from backend_server.text.errors import UserError
@@ -67,7 +61,7 @@ def _repair(host: Host, recent: bool) -> Counts:
     after: Seen = {}
     inside = {_METADATA: rules[METADATA], _MANIFEST: rules[METADATA]}
     for area, names in ((HIGH, {}), (MEDIUM, inside)):
-        for fd in _opened(host, WORKSPACES[area]):
+        for fd in _opened(host, component.WORKSPACES[area]):
             known = before if recent else {}
             after.update(_workspaces(fd, area, rules[area], names, known, counts))
     if not recent:
@@ -109,11 +103,11 @@ def _besides_workspaces(host: Host, rule: Rule, counts: Counts) -> None:
 
     The folders that are declared have their own access; what is in them is walked.
     """
-    declared = {os.path.basename(path) for path in HIGH_FOLDERS}
-    for fd in _opened(host, HIGH_TREE):
+    declared = {os.path.basename(path) for path in component.HIGH_FOLDERS}
+    for fd in _opened(host, component.HIGH_TREE):
         _all_in(fd, rule, counts, leave_out=declared)
-    for path in HIGH_FOLDERS:
-        if path != WORKSPACES[HIGH]:
+    for path in component.HIGH_FOLDERS:
+        if path != component.WORKSPACES[HIGH]:
             for fd in _opened(host, path):
                 _all_in(fd, rule, counts)
 
@@ -163,9 +157,9 @@ def _rule(host: Host, area: str) -> Rule:
     def gid(name: str) -> int:
         return _known("group", name, host.groups()).gid
 
-    entries = frozenset(acl.parse(text, uid, gid) for text in access_to(area))
+    entries = frozenset(acl.parse(text, uid, gid) for text in component.access_to(area))
     exact = area == METADATA
-    return Rule(uid(OPENSAFELY), gid(people_of(area).group), entries, exact)
+    return Rule(uid(OPENSAFELY), gid(component.people_of(area).group), entries, exact)
 
 
 def _known(what: str, name: str, all_of_them: Mapping[str, T]) -> T:
