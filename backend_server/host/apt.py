@@ -29,14 +29,9 @@ LOCKS = (
 # Conffiles that were changed here stay, a mirror that does not answer is given up soon, and
 # needrestart lists instead of restarting (docker, ssh sessions).
 _OPTIONS = (
-    "--yes",
-    "--quiet",
-    "-o=Dpkg::Options::=--force-confdef",
-    "-o=Dpkg::Options::=--force-confold",
-    "-o=Dpkg::Use-Pty=0",
-    f"-o=DPkg::Lock::Timeout={WAIT_S}",
-    "-o=Acquire::http::Timeout=10",
-    "-o=Acquire::https::Timeout=10",
+    *("--yes", "--quiet", "-o=Dpkg::Use-Pty=0", f"-o=DPkg::Lock::Timeout={WAIT_S}"),
+    *(f"-o=Dpkg::Options::=--force-{kept}" for kept in ("confdef", "confold")),
+    *(f"-o=Acquire::{kind}::Timeout=10" for kind in ("http", "https")),
     "-o=Acquire::Retries=1",
 )
 _ENVIRONMENT = {

@@ -16,10 +16,7 @@ AT_ONCE = 16
 
 
 def ask(
-    base: str,
-    names: Iterable[str],
-    pinned: Mapping[str, str],
-    deadline_s: float = 10.0,
+    base: str, names: Iterable[str], pinned: Mapping[str, str], deadline_s: float = 10.0
 ) -> dict[str, Answer]:
     """An answer for every name, in time, whatever the other side does.
 

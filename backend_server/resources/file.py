@@ -86,11 +86,7 @@ class NoFile(AtPath):
 
 
 def access(
-    host: HostReader,
-    found: os.stat_result | None,
-    owner: str,
-    group: str,
-    mode: int,
+    host: HostReader, found: os.stat_result | None, owner: str, group: str, mode: int
 ) -> Changes:
     """How owner, group and mode of what was found differ from what is wanted."""
     if found is None:

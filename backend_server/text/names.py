@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 # GitHub allows 39, but utmp and useradd on Ubuntu stop at 32.
 MAX_LENGTH = 32
@@ -11,40 +13,8 @@ _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 # A bare prefix counts, since C reads it as 0.
 _DIGITS = {"0x": frozenset("0123456789abcdef"), "0o": frozenset("01234567")}
 
-# A person with one of these names would be, or would one day collide with, somebody
-# else: useradd makes a group of the same name, so groups count as much as users.
-# All lower case, because it is looked up without regard to case. System names with
-# an underscore (_apt, _chrony, snap_daemon) need no line: GitHub has no such names.
-_BASE_SYSTEM = """
-    root daemon bin sys sync games man lp mail news uucp proxy www-data backup list
-    irc gnats nobody nogroup adm tty disk kmem dialout fax voice cdrom floppy tape
-    sudo audio dip operator src shadow utmp video sasl plugdev staff users wheel
-    input render kvm sgx clock crontab netdev empower admin administrator
-"""
-_PACKAGES = """
-    messagebus dbus polkitd polkit syslog uuidd tss landscape pollinate tcpdump sshd
-    ssh ssl-cert fwupd-refresh usbmux dnsmasq dhcpcd rdma lxd lxc lxc-dnsmasq incus
-    incus-admin docker containerd podman libvirt libvirt-qemu libvirt-dnsmasq qemu
-    xrdp lightdm gdm sddm greeter pulse pulse-access pipewire rtkit colord geoclue
-    whoopsie kernoops saned scanner hplip lpadmin cups cups-pk-helper bluetooth
-    avahi avahi-autoipd speech-dispatcher gnome-initial-setup gnome-remote-desktop
-    nm-openvpn nm-openconnect chrony ntp ntpsec openntpd rsync ftp sftp tftp statd
-    rpc rpcuser nfs samba sambashare winbindd-priv sssd nslcd bind named unbound
-    postfix postdrop dovecot debian-exim mysql postgres redis mongodb memcache nginx
-    apache httpd haproxy squid rabbitmq prometheus node-exporter telegraf grafana
-    fuse i2c gpio spi utempter mlocate plocate stapusr stapsys stapdev wireshark
-    nvidia-persistenced unscd ossec wazuh clamav nagios nrpe munin puppet ansible
-    salt cloud-init ec2-user azureuser vagrant ubuntu debian google-sudoers
-    cloudsdk omsagent ssm-user guest user test auditd
-"""
-_OURS = """
-    opensafely developers researchers reviewers jobrunner airlock collector agent
-"""
-# sudoers, access.conf, sshd_config and tools that take a list of users give these
-# words a meaning of their own.
-_WORDS = "all none any except default local self unknown anonymous"
-
-RESERVED = frozenset(" ".join((_BASE_SYSTEM, _PACKAGES, _OURS, _WORDS)).split())
+_LINES = Path(__file__).with_name("reserved_names.txt").read_text("utf-8").splitlines()
+RESERVED = frozenset(" ".join(line.partition("#")[0] for line in _LINES).split())
 RESERVED_PREFIXES = ("systemd-", "opensafely-", "snapd-")
 
 

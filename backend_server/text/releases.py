@@ -33,7 +33,6 @@ class Release(Frozen):
     version: str  # VERSION_ID of os-release(5)
     codename: str
     distribution: str  # ID
-    deb822: bool  # sources are in sources.list.d/NAME.sources; else in sources.list
     archive: str  # path of the archive on a mirror
     security: str  # path of the security archive on its mirror
     areas: str  # parts of the archive that are used
@@ -41,6 +40,9 @@ class Release(Frozen):
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
     xrdp: Xrdp
     hyperv: tuple[str, ...]  # a kernel, and the daemons of Hyper-V that go with it
+    deb822: bool = (
+        False  # sources are in sources.list.d/NAME.sources; else in sources.list
+    )
     docker: tuple[str, ...] = _DOCKER  # bring dockerd and the docker command
     sudo_logfile: bool = True  # sudo-rs writes to the system log only
     subids: bool = False  # useradd (shadow 4.8) makes nobody without subordinate ids
@@ -78,13 +80,8 @@ _ubuntu = partial(
     areas="main restricted universe multiverse",
     keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
     motd_parts=(
-        "10-help-text",
-        "50-motd-news",
-        "85-fwupd",
-        "88-esm-announce",
-        "91-contract-ua-esm-status",
-        "91-release-upgrade",
-        "95-hwe-eol",
+        *("10-help-text", "50-motd-news", "85-fwupd", "88-esm-announce"),
+        *("91-contract-ua-esm-status", "91-release-upgrade", "95-hwe-eol"),
     ),
     # The kernel of the plain cloud image. The daemons' programs go by the kernel that
     # runs, so all are of one kind; cifs.ko is in it, and in azure's at times is not.
@@ -104,18 +101,13 @@ _debian = partial(
 
 RELEASES = (
     _ubuntu(
-        *("20.04", "focal"),
-        deb822=False,
-        xrdp=_together("0.9.12", False, False, False),
-        subids=True,
+        "20.04", "focal", xrdp=_together("0.9.12", False, False, False), subids=True
     ),
-    _ubuntu("22.04", "jammy", deb822=False, xrdp=_together("0.9.17"), subids=True),
+    _ubuntu("22.04", "jammy", xrdp=_together("0.9.17"), subids=True),
     _ubuntu("24.04", "noble", deb822=True, xrdp=_together("0.9.24")),
     _ubuntu("26.04", "resolute", deb822=True, xrdp=_APART, sudo_logfile=False),
-    _debian(
-        *("11", "bullseye"), deb822=False, xrdp=_together("0.9.21", False), subids=True
-    ),
-    _debian("12", "bookworm", deb822=False, xrdp=_together("0.9.21")),
+    _debian("11", "bullseye", xrdp=_together("0.9.21", False), subids=True),
+    _debian("12", "bookworm", xrdp=_together("0.9.21")),
     # There the command is a package of its own, which docker.io only recommends.
     _debian("13", "trixie", deb822=True, xrdp=_APART, docker=(*_DOCKER, "docker-cli")),
 )

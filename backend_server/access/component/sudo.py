@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterator
 
 from backend_server.access.component.ssh import logins
@@ -11,7 +10,7 @@ from backend_server.access.sshd_live import CANARY
 from backend_server.access.su import SuOnlyFor
 from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers
-from backend_server.base.verbatim import verbatim
+from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site, developers
 from backend_server.engine.resource import Resource
 from backend_server.resources import File
@@ -32,11 +31,7 @@ FIXED_COMMANDS = (
 
 # Read last, and sudo keeps the last rule that fits: what needs no password comes at the end.
 # Debian's sudo would ask for the name of a host that somebody types, before it looks at rules.
-_RULES = Template("""\
-Defaults !fqdn, use_pty, timestamp_timeout=5
-$own$rules
-# Looking, and a first password for whoever has none: the command itself sees who asks.
-$fixed""")
+_RULES = "/etc/sudoers.d/zz-opensafely"
 
 # sudo-rs has no logfile and writes to the system log, nor has it Defaults for some people only.
 # Root has no password that anybody could be asked for.
@@ -53,7 +48,7 @@ def sudo(site: Site) -> Iterator[Resource]:
     strong = verbatim(site, "/etc/security/pwquality.conf.d/opensafely.conf")
     yield strong
     yield File(FIRST_PASSWORD, _COMMAND, mode=0o755)
-    rules = Sudoers("/etc/sudoers.d/zz-opensafely", _rules(site))
+    rules = Sudoers(_RULES, _rules(site))
     yield rules
     yield _rights(site, rules)
     yield SuOnlyFor(DEVELOPERS)
@@ -80,4 +75,4 @@ def _rules(site: Site) -> str:
     roles = (f"%{role.group} ALL=(ALL:ALL) {tag}ALL\n" for role in ROLES if role.sudo)
     fixed = (f"%{DEVELOPERS} ALL=(root) NOPASSWD: {each}\n" for each in FIXED_COMMANDS)
     own = _OF_SUDO if site.release.sudo_logfile else ""
-    return _RULES.substitute(own=own, rules="".join(roles), fixed="".join(fixed))
+    return filled(site, _RULES, own=own, rules="".join(roles), fixed="".join(fixed))

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterator
 
 from backend_server.base.setting import LoginDefs
-from backend_server.base.verbatim import verbatim
+from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.resources import File, FileMode, PamProfile
 
-
-_BANNER = Template("""\
-This is the OpenSAFELY backend "$name": $title.
-It holds health data. Use is for authorised people only, and is recorded.
-""")
 
 # Debian 12's common-session has no pam_umask, so UMASK in login.defs alone does nothing
 # over ssh. nousergroups: else a person's own group would get 007 instead of 027.
@@ -32,7 +26,8 @@ Session:
 
 def login(site: Site) -> Iterator[Resource]:
     """The backend's name before and after login; umask 027; idle shells end."""
-    banner = _BANNER.substitute(name=site.backend.name, title=site.backend.title)
+    name, title = site.backend.name, site.backend.title
+    banner = filled(site, "/etc/issue", name=name, title=title)
     for path in ("/etc/issue", "/etc/issue.net", "/etc/motd"):
         yield File(path, banner)
     for part in site.release.motd_parts:
