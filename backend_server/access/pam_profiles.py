@@ -1,10 +1,11 @@
-"""How PAM judges passwords here: after many wrong ones none, and a second factor. Pure text."""
+"""How PAM judges passwords here: after many wrong ones none, and a second factor."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from backend_server.text.releases import Xrdp
+from backend_server.base.verbatim import filled
+from backend_server.checkout.gather import Site
 from backend_server.text.roles import REVIEWERS
 
 
@@ -54,39 +55,26 @@ auth [success=1 default=ignore] pam_google_authenticator.so forward_pass user=ro
 """
 
 
-# Which display it is, PAM is told as the terminal.
-_SOCKETS = (
-    "session required pam_exec.so type=open_session /etc/xdg/opensafely/sockets\n"
-)
 # Also where somebody comes back to a session, which PAM opens no more.
 _SEGMENTS = "account optional pam_exec.so /etc/xdg/opensafely/segments\n"
 # Unix sockets with abstract names are of a network, too.
 _NETWORK = f"session required pam_newnet.so group={REVIEWERS} lodown\n"
 
 
-def xrdp(second_factor: bool, version: Xrdp) -> str:
+def xrdp(site: Site) -> str:
     """/etc/pam.d/xrdp-sesman: reviewers and nobody else, whatever sesman itself is told.
 
     They are asked for first, and wrong passwords for the accounts of others are not counted,
     so that nobody can lock out a developer from the login screen. Last, the session is given
     what would be everybody's for itself: folders, and where the release has what it takes a
-    network; and a place of its own for its sockets.
+    network; and a place of its own for its sockets: which display it is, PAM is told as the
+    terminal.
     """
-    return f"""\
-#%PAM-1.0
-# Written by backend-server: reviewers, and nobody else.
-auth requisite pam_succeed_if.so quiet_success user ingroup {REVIEWERS}
-{_CODE if second_factor else ""}\
-auth required pam_env.so readenv=1
-@include common-auth
-account requisite pam_succeed_if.so quiet_success user ingroup {REVIEWERS}
-@include common-account
-{"" if version.apart else _SEGMENTS}\
-session required pam_loginuid.so
-session required pam_limits.so
-@include common-session
-{_SOCKETS}\
-{_NETWORK if version.pam_net else ""}\
-session required pam_namespace.so mount_private ignore_instance_parent_mode
-@include common-password
-"""
+    return filled(
+        site,
+        XRDP,
+        group=REVIEWERS,
+        code=_CODE if site.backend.second_factor else "",
+        segments="" if site.release.xrdp.apart else _SEGMENTS,
+        network=_NETWORK if site.release.xrdp.pam_net else "",
+    )

@@ -50,7 +50,7 @@ def apply(options: Apply) -> int:
     preflight.can_be_managed(host)
     who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
     with only_run(who), host.ahead():
-        host.begin_git_status(str(options.checkout))
+        host.begin(host.git_status, str(options.checkout))
         run = of_checkout(options, host)
         run.plan()
         if engine.refusals(run.outcomes):

@@ -20,7 +20,7 @@ from backend_server.engine.resource import Resource
 
 # Where a desktop is, these files of etc/ are too.
 FOLDERS = (
-    *("/etc/xdg/", "/etc/pam.d/", "/etc/sysctl.d/zz-opensafely-desktop"),
+    *("/etc/xdg/", "/etc/pam.d/opensafely-", "/etc/sysctl.d/zz-opensafely-desktop"),
     *("/etc/dbus-1/", "/etc/request-key.d/", f"{resources.UNITS}/snapd"),
 )
 
@@ -73,8 +73,7 @@ def desktop(site: Site) -> Iterator[Resource]:
         yield resources.Directory(pam_profiles.SECRETS, mode=0o700)
     if site.release.xrdp.pam_net:
         yield resources.Packages("pam_newnet", frozenset({"libpam-net"}))
-    pam = pam_profiles.xrdp(site.backend.second_factor, site.release.xrdp)
-    yield resources.File(pam_profiles.XRDP, pam)
+    yield resources.File(pam_profiles.XRDP, pam_profiles.xrdp(site))
     for path in sorted(site.etc):
         if path.startswith(FOLDERS):
             text = site.etc[path]

@@ -34,7 +34,7 @@ class DockerRules(Resource):
         return (self.unit,)
 
     def foresee(self, host: HostReader) -> None:
-        host.begin_iptables_rules()
+        host.begin(host.iptables_rules)
 
     def check(self, host: HostReader) -> Changes:
         if host.unit(self.unit).get("ActiveState") != "active":

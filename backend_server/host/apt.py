@@ -43,9 +43,8 @@ _ENVIRONMENT = {
 
 _UPGRADE = "opensafely-upgrade.service"
 _STOP_S = 15  # for what a killed apt-get left behind
-_FLOCK = (
-    "hhqqi"  # struct flock of fcntl(2) on 64-bit Linux: type, whence, start, len, pid
-)
+# struct flock of fcntl(2) on 64-bit Linux: type, whence, start, len, pid.
+_FLOCK = "hhqqi"
 
 
 def update(host: Host) -> None:
@@ -153,9 +152,8 @@ def lock_holder(host: Host) -> Holder | None:
         try:
             with open(host.root / path.lstrip("/"), "rb") as file:
                 ask = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-                kind, *_, pid = struct.unpack(
-                    _FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, ask)
-                )
+                found = fcntl.fcntl(file, fcntl.F_GETLK, ask)
+                kind, *_, pid = struct.unpack(_FLOCK, found)
         except OSError:
             continue  # no dpkg has run here yet
         if kind != fcntl.F_UNLCK:

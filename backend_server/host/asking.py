@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
-from typing import Iterable, Iterator, Literal, Mapping, Sequence
+from typing import Callable, Iterable, Iterator, Literal, Mapping, Sequence
 
 from backend_server.host import command
 from backend_server.text.errors import CommandFailed
@@ -26,7 +26,6 @@ _LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
 _DIRECTORY_S = 10
 _DU_S = 120
-_LIST_UNITS = ("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend")
 _ON_A_COPY = (
     *("unshare", "--mount", "--propagation=private", "sh", "-c"),
     "mount -t tmpfs none /tmp && cp -a /etc /tmp/etc && mount --bind /tmp/etc /etc && "
@@ -34,7 +33,6 @@ _ON_A_COPY = (
 )
 # Of a script in /etc/init.d it would tell before all others, whatever the order.
 _NO_SYSV = {"SYSTEMCTL_SKIP_SYSV": "1"}
-_IPTABLES_SAVE = ("iptables-save",)
 # Of git's settings the repository's alone, which are judged: they may name programs. The first
 # is for versions before 2.32.
 _GIT = {
@@ -44,12 +42,17 @@ _GIT = {
 }
 
 
+class _Begun(Exception):
+    """What answers runs: who asks the same again has what it says."""
+
+
 class Asking:
     """Whoever looks at a host asks its programs these questions, and no others."""
 
     def __init__(self) -> None:
         self.programs: list[tuple[str, ...]] = []  # every program started, in order
         self._begun: dict[tuple[str, ...], subprocess.Popen[bytes]] = {}
+        self._begins = False
 
     @contextlib.contextmanager
     def ahead(self) -> Iterator[None]:
@@ -62,6 +65,13 @@ class Asking:
                 command.end(process)
             self._begun = others
 
+    def begin(self, question: Callable[..., object], *about: object) -> None:
+        """The program that answers this question of ours runs, if it is there, until it is asked."""
+        self._begins = True
+        with contextlib.suppress(_Begun, CommandFailed):
+            question(*about)
+        self._begins = False
+
     def apt_simulation(self, verb: str, packages: Iterable[str]) -> command.Output:
         """What apt-get would do, from the package lists that are on this host."""
         simulate = ("apt-get", "--simulate", "--quiet", "--no-install-recommends")
@@ -69,10 +79,11 @@ class Asking:
 
     def git_status(self, checkout: str) -> command.Output:
         """Commit and changed files of a checkout; its own hooks and monitors are not run."""
-        return self._start(_git_status(checkout), environment=_GIT)
-
-    def begin_git_status(self, checkout: str) -> None:
-        self._begin(_git_status(checkout), _GIT)
+        quiet = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=")
+        status = ("-C", checkout, "status", "--porcelain=v2", "--branch")
+        return self._start(
+            ("git", "--no-optional-locks", *quiet, *status), environment=_GIT
+        )
 
     def sshd_test(self) -> str:
         """What sshd finds wrong with the configuration that is here; empty when nothing."""
@@ -129,25 +140,23 @@ class Asking:
         of_both = (f"_SYSTEMD_UNIT={unit}", "+", f"CONTAINER_NAME={container}")
         # Backwards: of those since a time it would else give the first.
         last = ("--reverse", f"--since=@{since:.6f}", f"--lines={lines + 20}")
-        argv = ("journalctl", "--quiet", "--output=cat", *last)
-        said = self._stdout(*argv, *of_both).splitlines()[::-1]
+        said = self._journal("cat", *last, *of_both)[::-1]
         return [line for line in said if not line.startswith(_SMALL_TALK)][-lines:]
 
     def said(self, invocation: str) -> list[str]:
         """The last lines of what a unit ran when it was started this once."""
-        argv = ("journalctl", "--quiet", "--output=cat", "--lines=20")
         this = f"_SYSTEMD_INVOCATION_ID={invocation}"
-        return self._stdout(*argv, this).splitlines()
+        return self._journal("cat", "--lines=20", this)
 
     def container_said(self, container: str, lines: int, since: float) -> str:
         """When it said what, as journalctl's JSON: its last lines since then.
 
         As docker says: anybody who may write to the journal can take the name of a container.
         """
-        argv = ("journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE")
         last = ("--reverse", f"--since=@{since:.6f}", f"--lines={lines}")
         which = ("_SYSTEMD_UNIT=docker.service", f"CONTAINER_NAME={container}")
-        return "\n".join(self._stdout(*argv, *last, *which).splitlines()[::-1])
+        said = self._journal("json", "--output-fields=MESSAGE", *last, *which)
+        return "\n".join(said[::-1])
 
     def tcp_connections(self, pid: int) -> str:
         """Of the network that a process is in, with what the kernel knows of each."""
@@ -158,9 +167,12 @@ class Asking:
     def starts_and_ends(self, unit: str) -> list[tuple[int | None, int]]:
         """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""
         either = (f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}")
-        argv = ("journalctl", "--quiet", "--output=json", f"--lines={_LOOKS_BACK}")
-        said = self._stdout(*argv, f"UNIT={unit}", *either)
-        return parse_starts_and_ends(said, _STARTED)
+        said = self._journal("json", f"--lines={_LOOKS_BACK}", f"UNIT={unit}", *either)
+        return parse_starts_and_ends("\n".join(said), _STARTED)
+
+    def _journal(self, output: str, *words: str) -> list[str]:
+        argv = ("journalctl", "--quiet", f"--output={output}")
+        return self._stdout(*argv, *words).splitlines()
 
     def running_containers(self) -> list[str]:
         """Their names, docker's short way."""
@@ -172,10 +184,7 @@ class Asking:
         return self._stdout("ss", "-H", "--numeric", *those)
 
     def _iptables_save(self) -> str:
-        return self._if_installed(*_IPTABLES_SAVE)
-
-    def begin_iptables_rules(self) -> None:
-        self._begin(_IPTABLES_SAVE)
+        return self._if_installed("iptables-save")
 
     def disk_usage(self, folders: Iterable[str]) -> str:
         """Bytes and path of each folder and of those right below it, NUL between them."""
@@ -201,32 +210,22 @@ class Asking:
         return {name: name.lower() in known for name in names}
 
     def _systemctl_show(self, names: Iterable[str]) -> str:
-        return self._stdout(*_show_units(names))
-
-    def _begin_systemctl_show(self, names: Iterable[str]) -> None:
-        self._begin(_show_units(names))
+        properties = f"--property={_UNIT_PROPERTIES}"
+        return self._stdout("systemctl", "show", properties, *sorted(names))
 
     def _units_enabled(self, names: Iterable[str]) -> dict[str, str]:
         """UnitFileState by name, up to the first that systemd does not know."""
-        argv = _are_enabled(names)
-        said = self._start(argv, environment=_NO_SYSV).stdout if names else ""
-        return dict(zip(argv[2:], said.split()))
-
-    def _begin_units_enabled(self, names: Iterable[str]) -> None:
-        if names:
-            self._begin(_are_enabled(names), _NO_SYSV)
+        asked = sorted(names)
+        argv = ("systemctl", "is-enabled", *asked)
+        said = self._start(argv, environment=_NO_SYSV).stdout if asked else ""
+        return dict(zip(asked, said.split()))
 
     def _list_units(self) -> str:
-        return self._stdout(*_LIST_UNITS)
-
-    def begin_units_in_memory(self) -> None:
-        self._begin(_LIST_UNITS)
+        those = ("--all", "--full", "--plain", "--no-legend")
+        return self._stdout("systemctl", "list-units", *those)
 
     def _nft_list(self, table: str) -> str:
-        return self._if_installed(*_list_table(table))
-
-    def begin_nft_table(self, name: str) -> None:
-        self._begin(_list_table(name))
+        return self._if_installed("nft", "-n", "-j", "list", "table", "inet", table)
 
     def _if_installed(self, *argv: str) -> str:
         try:
@@ -238,14 +237,6 @@ class Asking:
         """What it said, whatever it ended with."""
         return self._start(argv, deadline_s=deadline_s).stdout
 
-    def _begin(
-        self, argv: tuple[str, ...], environment: Mapping[str, str] | None = None
-    ) -> None:
-        with contextlib.suppress(CommandFailed):  # whoever asks will be told
-            if argv not in self._begun:
-                self._begun[argv] = command.start(argv, environment=environment)
-                self.programs.append(argv)
-
     def _start(
         self,
         argv: tuple[str, ...],
@@ -256,25 +247,10 @@ class Asking:
     ) -> command.Output:
         process = self._begun.pop(argv, None)
         if process is None:
-            self.programs.append(argv)
             hears = bool(stdin)
             process = command.start(argv, hears=hears, environment=environment)
+            self.programs.append(argv)
+        if self._begins:
+            self._begun[argv] = process
+            raise _Begun
         return command.answer(process, argv, stdin=stdin, deadline_s=deadline_s)
-
-
-def _git_status(checkout: str) -> tuple[str, ...]:
-    quiet = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=")
-    status = ("status", "--porcelain=v2", "--branch")
-    return ("git", "--no-optional-locks", *quiet, "-C", checkout, *status)
-
-
-def _show_units(names: Iterable[str]) -> tuple[str, ...]:
-    return ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *sorted(names))
-
-
-def _are_enabled(names: Iterable[str]) -> tuple[str, ...]:
-    return ("systemctl", "is-enabled", *sorted(names))
-
-
-def _list_table(name: str) -> tuple[str, ...]:
-    return ("nft", "-n", "-j", "list", "table", "inet", name)

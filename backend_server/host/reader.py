@@ -46,7 +46,9 @@ class HostReader(Looking, Asking):
         """Meanwhile nothing is changed: each file is seen once, and programs may run ahead."""
         with self.ahead(), self.parsing_once():
             if self.watched_units and self._units is None and not self._prefix:
-                self._begin_systemctl_show(self.watched_units)
+                self.begin(self._systemctl_show, self.watched_units)
+            if self.resting_units and self._enabled is None and not self._prefix:
+                self.begin(self._units_enabled, self.resting_units)
             yield
 
     # ---- accounts
@@ -150,11 +152,6 @@ class HostReader(Looking, Asking):
         """Of a unit that is here by another name, or not at all: one call asks about all."""
         self.watched_units |= self.resting_units
         return self.unit(name).get(what, "")
-
-    def begin_units_at_rest(self) -> None:
-        self.begin_units_in_memory()
-        if self._enabled is None:
-            self._begin_units_enabled(self.resting_units)
 
     def unit_in_memory(self, name: str) -> tuple[str, str] | None:
         """The LoadState and ActiveState of a unit; None for one that systemd has no use for now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterator
 
 from backend_server.base.verbatim import filled
@@ -25,35 +24,6 @@ _OPTIONS = (
     *("nosuid", "nodev", "noexec", "nofail", "_netdev"),
 )
 
-# No limit to how often it may fail: after that the automount would be gone, and the folder
-# would look like an empty share.
-_MOUNT = Template("""\
-[Unit]
-Description=Level 4 outputs on $server
-Wants=network-online.target
-After=network-online.target
-StartLimitIntervalSec=0
-
-[Mount]
-What=$source
-Where=$mount_point
-Type=cifs
-Options=$options
-TimeoutSec=30
-""")
-
-_AUTOMOUNT = Template("""\
-[Unit]
-Description=Mount level 4 outputs on $server when somebody looks
-
-[Automount]
-Where=$mount_point
-TimeoutIdleSec=300
-
-[Install]
-WantedBy=multi-user.target
-""")
-
 _PUSH = "opensafely-outputs"
 
 
@@ -62,18 +32,15 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
     yield Packages("outputs", frozenset({"cifs-utils", "e2fsprogs"}))
     yield OperatorsFile(credentials.FILE, credentials.HEADER)
     yield MountPoint(share.mount_point)
-    words = {
-        "server": share.server,
-        "source": share.source,
-        "mount_point": share.mount_point,
-        "options": ",".join(options(share)),
-    }
+    named = {"server": share.server, "mount_point": share.mount_point}
+    words = {**named, "source": share.source, "options": ",".join(options(share))}
     automount = f"{share.unit}.automount"
-    # What is started anew unmounts first, so that the mount has its new options, too.
-    text = _MOUNT.substitute(words)
-    yield UnitFile(f"{UNITS}/{share.mount}", text, notify=(automount,))
-    text = _AUTOMOUNT.substitute(words)
-    yield UnitFile(f"{UNITS}/{automount}", text, notify=(automount,))
+    # What is started anew unmounts first, so that the mount has its new options, too. There is
+    # no limit to how often it may fail: after that the automount would be gone, and the folder
+    # would look like an empty share.
+    for kind in ("mount", "automount"):
+        text = filled(site, f"{UNITS}/{_PUSH}.{kind}", **words)
+        yield UnitFile(f"{UNITS}/{share.unit}.{kind}", text, notify=(automount,))
     yield Automount(automount)
     # No path that is the mount, or above it, is named there: systemd would look at it first.
     # So it is not ProtectSystem=strict, by which a share that is mounted would be read-only.

@@ -34,7 +34,7 @@ class Unit(Resource):
     on_change: str = "restart"
 
     def foresee(self, host: HostReader) -> None:
-        host.begin_units_at_rest()
+        host.begin(host.units_in_memory)
 
     def check(self, host: HostReader) -> Changes:
         waits = self.on_change == PEND and not host.restarted(self.name)
@@ -89,7 +89,7 @@ class Masked(Resource):
     running: bool = False
 
     def foresee(self, host: HostReader) -> None:
-        host.begin_units_at_rest()
+        host.begin(host.units_in_memory)
 
     def check(self, host: HostReader) -> Changes:
         found = host.unit_in_memory(self.name) or (self._to_be_loaded(host), "inactive")

@@ -39,7 +39,7 @@ def changed(said):
 def test_what_was_begun_answers_once(checkout):
     host = HostReader()
     with host.ahead():
-        host.begin_git_status(str(checkout))
+        host.begin(host.git_status, str(checkout))
         (process,) = host._begun.values()
         process.wait()
         (checkout / "file").touch()
@@ -52,8 +52,8 @@ def test_what_was_begun_answers_once(checkout):
 def test_what_was_begun_twice_runs_once(checkout):
     host = HostReader()
     with host.ahead():
-        host.begin_git_status(str(checkout))
-        host.begin_git_status(str(checkout))
+        host.begin(host.git_status, str(checkout))
+        host.begin(host.git_status, str(checkout))
         assert len(host.programs) == 1
 
 
@@ -62,9 +62,9 @@ def test_what_nobody_asked_is_over(checkout):
 
     def interrupted():
         with host.ahead():
-            host._begin(("sleep", "1234"))
+            host.begin(host._start, ("sleep", "1234"))
             with host.ahead():
-                host._begin(("sleep", "5678"))
+                host.begin(host._start, ("sleep", "5678"))
             assert "sleep 1234" in children()
             assert "sleep 5678" not in children()
             raise KeyboardInterrupt
@@ -72,7 +72,7 @@ def test_what_nobody_asked_is_over(checkout):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert "sleep 1234" not in children()
-    host.begin_git_status(str(checkout))
+    host.begin(host.git_status, str(checkout))
     with host.ahead():
         assert len(host.programs) == 3
         host.git_status(str(checkout))
@@ -84,7 +84,7 @@ def test_what_nobody_asked_is_over(checkout):
 def test_a_program_that_is_not_there_is_no_matter_until_it_is_asked():
     host = HostReader()
     with host.ahead():
-        host._begin(("no-such-program",))
+        host.begin(host._start, ("no-such-program",))
     assert host.programs == []
 
 

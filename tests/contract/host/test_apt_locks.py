@@ -36,7 +36,9 @@ def test_no_dpkg_has_run_here(place):
 @pytest.mark.parametrize("path", apt.LOCKS)
 def test_the_holder_is_named(place, path):
     process = hold(place, path, 60)
-    assert apt.lock_holder(Host(place))[:2] == (path, process.pid)
+    holder = apt.lock_holder(Host(place))
+    assert holder
+    assert (holder.path, holder.pid) == (path, process.pid)
     process.kill()
     process.wait()
     assert apt.lock_holder(Host(place)) is None

@@ -27,7 +27,8 @@ def shell(line, **more):
 
 
 def test_the_answer_has_all_three_parts():
-    assert shell("echo out; echo err >&2; exit 3") == (3, "out\n", "err\n")
+    said = shell("echo out; echo err >&2; exit 3")
+    assert said == command.Output(3, "out\n", "err\n")
 
 
 def test_nothing_of_the_caller_comes_along(monkeypatch, place):

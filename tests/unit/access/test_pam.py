@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,11 +44,21 @@ def test_before_and_after_what_the_distribution_judges():
 
 
 BOOKWORM = named("bookworm").xrdp
+ETC = Path(__file__).parents[3] / "etc"
+
+
+def xrdp(second_factor, version):
+    site = SimpleNamespace(
+        backend=SimpleNamespace(second_factor=second_factor),
+        release=SimpleNamespace(xrdp=version),
+        etc={pam_profiles.XRDP: (ETC / "pam.d/xrdp-sesman").read_text()},
+    )
+    return pam_profiles.xrdp(site)
 
 
 @pytest.mark.parametrize("second_factor", [False, True])
 def test_the_group_is_asked_for_first_in_both(second_factor):
-    lines = pam_profiles.xrdp(second_factor, BOOKWORM).splitlines()
+    lines = xrdp(second_factor, BOOKWORM).splitlines()
     asks = "requisite pam_succeed_if.so quiet_success user ingroup reviewers"
     for kind in ("auth", "account"):
         of_kind = [line for line in lines if line.startswith(f"{kind} ")]
@@ -56,7 +68,7 @@ def test_the_group_is_asked_for_first_in_both(second_factor):
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
 def test_a_session_is_walled_off_last(release):
     """After what asks logind and others for it; sockets before the folders are its own."""
-    lines = pam_profiles.xrdp(False, release.xrdp).splitlines()
+    lines = xrdp(False, release.xrdp).splitlines()
     last = lines.index("@include common-session") + 1
     found = [line.split()[2] for line in lines[last:] if line.startswith("session ")]
     network = ["pam_newnet.so"] if release.xrdp.pam_net else []
@@ -64,7 +76,7 @@ def test_a_session_is_walled_off_last(release):
 
 
 def test_a_code_is_judged_before_the_password_and_counted():
-    first, *codes, environment = modules(pam_profiles.xrdp(True, BOOKWORM))
+    first, *codes, environment = modules(xrdp(True, BOOKWORM))
     assert first[1] == "pam_succeed_if.so"
     assert environment[1] == "pam_env.so"
     assert codes == [
@@ -72,7 +84,7 @@ def test_a_code_is_judged_before_the_password_and_counted():
         ("[success=1", "default=ignore]", "pam_google_authenticator.so"),
         ("[default=die]", "pam_faillock.so", "authfail"),
     ]
-    assert "google" not in pam_profiles.xrdp(False, BOOKWORM)
+    assert "google" not in xrdp(False, BOOKWORM)
 
 
 @pytest.mark.parametrize("there", [False, True])
