@@ -153,7 +153,7 @@ def _judge_type(kind: str) -> None:
 
 def _glued(rest: list[str]) -> bool:
     """A missing newline: another type at the end of the key, or in the comment before a key."""
-    if any(kind in rest[0] for kind in FIELDS):
+    if "-" in rest[0] and any(kind in rest[0] for kind in FIELDS):  # base64 has no `-`
         return True
     pairs = zip(rest[1:], rest[2:])
     return any(a.endswith(tuple(FIELDS)) and b.startswith("AAAA") for a, b in pairs)

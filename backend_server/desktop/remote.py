@@ -47,15 +47,14 @@ class RemoteDesktop(Resource):
     running: bool = True
     on_change: str = "done"
 
-    def asks(self) -> tuple[str, ...]:
+    def rests(self) -> tuple[str, ...]:
         return (self.name,)
 
     def check(self, host: HostReader) -> Changes:
-        unit = host.unit(self.name)
         due = host.pending(self.name) and not any(desktops(host))
         return compare(
-            enabled=(unit.get("UnitFileState") == "enabled", self.enabled),
-            running=(unit.get("ActiveState") == "active", self.running),
+            enabled=(host.file_state(self.name) == "enabled", self.enabled),
+            running=(host.active_state(self.name) == "active", self.running),
             on_change=("pending" if due else "done", self.on_change),
         )
 

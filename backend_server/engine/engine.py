@@ -127,7 +127,8 @@ def plan(components: Iterable[Component], host: HostReader) -> Iterator[Outcome]
 
 def _alone(resource: Resource) -> bool:
     """Whether its check asks no program that was begun."""
-    return not resource.asks() and type(resource).foresee is Resource.foresee
+    asks = resource.asks() or resource.rests()
+    return not asks and type(resource).foresee is Resource.foresee
 
 
 def walk(

@@ -43,6 +43,10 @@ class Resource(Frozen):
         """The units that check will ask systemd about, so that one call can answer for all."""
         return ()
 
+    def rests(self) -> tuple[str, ...]:
+        """Those of which it asks no more than whether they are active, and enabled."""
+        return ()
+
     def foresee(self, host: HostReader) -> None:
         """Begin what check will ask of a slow program, which runs while others are checked."""
 

@@ -48,6 +48,7 @@ class HostReader(Looking, Asking):
             if self.watched_units and self._units is None and not self._prefix:
                 self.begin(self._systemctl_show, self.watched_units)
             if self.resting_units and self._enabled is None and not self._prefix:
+                self.begin(self.units_in_memory)
                 self.begin(self._units_enabled, self.resting_units)
             yield
 

@@ -12,7 +12,7 @@ from backend_server.text.frozen import Frozen
 MANY = 3
 
 
-class Answer(Frozen):
+class Answer(NamedTuple):
     """What GitHub says of a person; where there is a problem, nothing follows for their keys."""
 
     keys: Keys

@@ -33,8 +33,8 @@ class Unit(Resource):
     running: bool | None = True
     on_change: str = "restart"
 
-    def foresee(self, host: HostReader) -> None:
-        host.begin(host.units_in_memory)
+    def rests(self) -> tuple[str, ...]:
+        return () if self.enabled is None else (self.name,)
 
     def check(self, host: HostReader) -> Changes:
         waits = self.on_change == PEND and not host.restarted(self.name)

@@ -17,7 +17,7 @@ from backend_server.jobs import database
 from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
-from backend_server.resources import Unit, package
+from backend_server.resources import package
 from backend_server.run import endpoints
 from backend_server.run.backends import declare
 from backend_server.run.place import Asked, of_host_itself
@@ -70,8 +70,7 @@ class Run:
         self.components = chosen(self._declare(self.site), self.options.only)
         declared = [r for part in self.components for r in part.resources]
         self.host.watched_units = frozenset(u for r in declared for u in r.asks())
-        units = (r for r in declared if isinstance(r, Unit) and r.enabled is not None)
-        self.host.resting_units = frozenset(r.name for r in units)
+        self.host.resting_units = frozenset(u for r in declared for u in r.rests())
         self.host.watched_names = everybody(self.site.people)
 
     def plan(self) -> None:
