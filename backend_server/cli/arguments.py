@@ -23,6 +23,7 @@ class Group(NamedTuple):
     actions: tuple[Command, ...]
 
 
+_RELEASE = argument("--release", metavar="RELEASE", help="such as `ubuntu 24.04`")
 COMMANDS = (
     Command(
         "apply",
@@ -40,23 +41,18 @@ COMMANDS = (
         "show",
         "show.show",
         "all that is declared; needs no root and looks at no host",
-        (
-            options.ONLY,
-            argument("--release", metavar="RELEASE", help="such as `ubuntu 24.04`"),
-        ),
+        (options.ONLY, _RELEASE),
     ),
     Command("status", "look.status", "what this host is now"),
 )
+_ROOT = flag("--root", says="everybody who can become root, and each way there")
 PEOPLE = (
     Command("list", "people.list_people", "accounts of ours, and who is on a roster"),
     Command(
         "who",
         "people.who",
         "what an account can reach, and why",
-        (
-            options.MAYBE_USER,
-            flag("--root", says="everybody who can become root, and each way there"),
-        ),
+        (options.MAYBE_USER, _ROOT),
     ),
     Command(
         "revoke",
@@ -91,6 +87,8 @@ _AGREED = flag("--yes", says="answers yes")
 _GO_ON = flag("-f", "--follow", says="go on as it comes")
 _BY_TIMER = flag("--by-timer", says="the timer's, every 15 minutes: ends no hold")
 _AGENT = flag("--agent", says="what the job-runner says about it instead")
+_TO = argument("--to", metavar="DIGEST", type=kinds.digest, help="sha256:…")
+_TAG = argument("--tag", metavar="TAG", help="what that means now; latest")
 _KEEP = flag("--keep", says="and do not go back: the fault is elsewhere")
 SERVICE = (
     Command("list", "services.list_services", "each service, and what it lacks"),
@@ -103,13 +101,7 @@ SERVICE = (
         "update",
         "services.update",
         "run it at another image, and go back if it does not stay up",
-        (
-            _SERVICE,
-            argument("--to", metavar="DIGEST", type=kinds.digest, help="sha256:…"),
-            argument("--tag", metavar="TAG", help="what that means now; latest"),
-            _KEEP,
-            _AGREED,
-        ),
+        (_SERVICE, _TO, _TAG, _KEEP, _AGREED),
     ),
     Command("rollback", "services.rollback", "undo an update", (_SERVICE, _AGREED)),
     Command(
@@ -127,6 +119,8 @@ SERVICE = (
     ),
     Command("environment", "services.environment", "for its unit", (_SERVICE,)),
 )
+_WAIT = argument("--wait", metavar="TIME", type=kinds.time, help="for jobs, as 2h")
+_REBOOT = flag("--reboot", says="prove after a reboot instead")
 HOST = (
     Command(
         "repair",
@@ -139,12 +133,7 @@ HOST = (
         "maintenance",
         "maintain.maintain",
         "upgrade docker, the kernel and all packages while no job runs, then prove",
-        (
-            argument(
-                "--wait", metavar="TIME", type=kinds.time, help="for jobs, such as 2h"
-            ),
-            flag("--reboot", says="prove after a reboot instead"),
-        ),
+        (_WAIT, _REBOOT),
     ),
     Command("prove", "maintain.prove", "try services, the jobs' network, and a job"),
     Command("disk", "disk.show_disk", "what fills the disks"),

@@ -31,6 +31,7 @@ class HostReader(Looking, Asking):
         self.resting_units: frozenset[str] = frozenset()
         self.watched_names: frozenset[str] = frozenset()
         self.to_keep: dict[str, str] = {}  # by path, what the next run is faster by
+        self._names: dict[str, tuple[object, Mapping[int, str]]] = {}
         self._units: dict[str, Mapping[str, str]] | None = None
         self._in_memory: Mapping[str, tuple[str, str]] | None = None
         self._enabled: Mapping[str, str] | None = None
@@ -76,10 +77,18 @@ class HostReader(Looking, Asking):
 
     def user_name(self, uid: int) -> str:
         """The account with this uid, or the number where there is none."""
-        return next((u.name for u in self.users().values() if u.uid == uid), str(uid))
+        return self._named("uid", self.users()).get(uid, str(uid))
 
     def group_name(self, gid: int) -> str:
-        return next((g.name for g in self.groups().values() if g.gid == gid), str(gid))
+        return self._named("gid", self.groups()).get(gid, str(gid))
+
+    def _named(self, field: str, found: Mapping[str, Any]) -> Mapping[int, str]:
+        """Name by number, made once of what was parsed; of those that share one, the first."""
+        kept = self._names.get(field)
+        if kept is None or kept[0] is not found:
+            pairs = ((getattr(each, field), name) for name, each in found.items())
+            kept = self._names[field] = (found, dict(reversed([*pairs])))
+        return kept[1]
 
     def known_elsewhere(self, kind: Directory, name: str) -> bool:
         """Whether a source other than our files has it (nsswitch.conf(5)), or none can say.

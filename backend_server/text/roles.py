@@ -62,11 +62,11 @@ class Role(Frozen):
     name: str
     group: str
     login: Literal["ssh", "rdp", "none"]
-    sudo: bool
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]  # create, change and delete
     network: bool  # may open connections of their own to other machines
-    roster: str | None  # base name of the file that lists them; None: no people
+    sudo: bool = False
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()  # create, change and delete
+    roster: str | None = None  # base name of the file that lists them; None: no people
 
 
 ROLES = (
@@ -74,10 +74,8 @@ ROLES = (
         name="developer",
         group=DEVELOPERS,
         login="ssh",
+        # Reads nothing standing: who needs to look uses sudo, and that leaves a line.
         sudo=True,
-        # Nothing standing: who needs to look uses sudo, and that leaves a line.
-        reads=(),
-        writes=(),
         network=True,
         roster="developers",
     ),
@@ -85,9 +83,7 @@ ROLES = (
         name="researcher",
         group=RESEARCHERS,
         login="ssh",
-        sudo=False,
         reads=(HIGH,),
-        writes=(),
         network=True,
         roster="researchers",
     ),
@@ -95,7 +91,6 @@ ROLES = (
         name="reviewer",
         group=REVIEWERS,
         login="rdp",
-        sudo=False,
         reads=(MEDIUM, METADATA),
         writes=(MEDIUM,),
         # Outputs leave by the release desk only.
@@ -106,10 +101,8 @@ ROLES = (
         name="service",
         group=OPENSAFELY,
         login="none",
-        sudo=False,
         reads=AREAS,
         writes=AREAS,
         network=True,
-        roster=None,
     ),
 )

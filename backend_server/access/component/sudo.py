@@ -19,14 +19,13 @@ from backend_server.text.roles import DEVELOPERS, ROLES, ROOT_EQUIVALENT_GROUPS
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
 
+_LOOKS = ("status", "plan --offline", "service list", "job list")
+
 # What developers may do as root without a password: to set their first one, and to look.
 # A command without arguments would let all arguments through, "" lets none.
 FIXED_COMMANDS = (
     f'{FIRST_PASSWORD} ""',
-    "/usr/local/sbin/backend status",
-    "/usr/local/sbin/backend plan --offline",
-    "/usr/local/sbin/backend service list",
-    "/usr/local/sbin/backend job list",
+    *(f"/usr/local/sbin/backend {looks}" for looks in _LOOKS),
 )
 
 # Read last, and sudo keeps the last rule that fits: what needs no password comes at the end.
