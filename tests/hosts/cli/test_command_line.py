@@ -72,7 +72,9 @@ def test_a_run_that_changes_nothing_starts_few_programs(host, words, most):
     started = re.findall(r"^started: (.*)$", done.stdout, re.M)
     assert len(started) <= most, started
     (shown,) = (line for line in started if line.startswith("systemctl show "))
-    assert len(shown.split()) - 3 <= 4, f"1 ms for each unit that is asked about: {shown}"
+    assert len(shown.split()) - 3 <= 4, (
+        f"1 ms for each unit that is asked about: {shown}"
+    )
     assert len({*started}) == len(started), "one was begun, and then asked anew"
 
 
