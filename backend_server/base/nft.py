@@ -43,7 +43,7 @@ class NftTable(Resource):
         return (self.label, self.path)
 
     def foresee(self, host: HostReader) -> None:
-        host.begin_nft_table(self.name)
+        host.begin_nft_tables()
 
     def check(self, host: HostReader) -> Changes:
         text = compare(text=(self._found(host), self._wanted(host)))

@@ -33,6 +33,7 @@ _ON_A_COPY = (
     "echo copied && exec chpasswd",
 )
 _IPTABLES_SAVE = ("iptables-save",)
+_NFT_LIST = ("nft", "-n", "-j", "list", "ruleset", "inet")
 # Of git's settings the repository's alone, which are judged: they may name programs. The first
 # is for versions before 2.32.
 _GIT = {
@@ -218,11 +219,11 @@ class Asking:
     def begin_units_in_memory(self) -> None:
         self._begin(_LIST_UNITS)
 
-    def _nft_list(self, table: str) -> str:
-        return self._if_installed(*_list_table(table))
+    def _nft_list(self) -> str:
+        return self._if_installed(*_NFT_LIST)
 
-    def begin_nft_table(self, name: str) -> None:
-        self._begin(_list_table(name))
+    def begin_nft_tables(self) -> None:
+        self._begin(_NFT_LIST)
 
     def _if_installed(self, *argv: str) -> str:
         try:
@@ -266,7 +267,3 @@ def _git_status(checkout: str) -> tuple[str, ...]:
 
 def _show_units(names: Iterable[str]) -> tuple[str, ...]:
     return ("systemctl", "show", f"--property={_UNIT_PROPERTIES}", *sorted(names))
-
-
-def _list_table(name: str) -> tuple[str, ...]:
-    return ("nft", "-n", "-j", "list", "table", "inet", name)
