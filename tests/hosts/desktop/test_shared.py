@@ -218,16 +218,38 @@ def test_nobody_keeps_cron_from_starting(host):
 def test_nobody_fills_the_table_of_connections(host):
     """What stays within the host has no place there, and of the rest each account a part.
 
-    rita had 262,144 in 17 seconds before, and sshd took nobody any more.
+    rita had 262,144 in 17 seconds before, and sshd took nobody any more. ada and root still go out.
     """
     size = "cat /proc/sys/net/netfilter/nf_conntrack_count"
+    outside = identity.addresses(host.lab.number, 1)[0]
+    goes_out = f"exec 3<>/dev/udp/{outside}/9 && echo x >&3"
     before = int(host.run(size).stdout)
-    with beside(
-        host, "rita", f"known {identity.addresses(host.lab.number, 1)[0]}"
-    ) as program:
-        assert program.line() == "has 8192\n"
-        assert 8192 <= int(host.run(size).stdout) < before + 8192 + 500
+    with beside(host, "rita", f"known {outside}") as program:
+        assert program.line() == "has 1024\n"
+        assert 1024 <= int(host.run(size).stdout) < before + 1024 + 500
+        assert host.run(f"runuser -u rita -- bash -c '{goes_out}'", check=False).returncode
+        host.run(f"runuser -u ada -- bash -c '{goes_out}' && bash -c '{goes_out}'")
         assert comes_in(host)
+        assert rests(host, backend="emis")
+
+
+def test_a_kernel_that_counts_no_connections_has_all_other_rules(host):
+    """As one without nft_connlimit, which says the same of it; told by the run, and after a boot by status."""
+    said = "limits.nft"
+    with edited(host, f"{CHECKOUT}/etc{LIMITS}", ABSENT):
+        done = manage(host, backend="emis")
+        assert done.returncode == 1
+        assert "No such file or directory" in done.stdout, done.stdout
+        host.run(f"cp {CHECKOUT}/etc{LIMITS} {LIMITS}")
+        host.reboot()
+        assert "reviewers" in host.run("nft list table inet opensafely").stdout
+        assert host.run("nft list table inet opensafely_limits", check=False).returncode
+        done = host.run("backend status", check=False)
+        assert "opensafely-limits.service has failed; try: journalctl" in done.stdout
+        assert host.run("systemctl is-active docker xrdp").stdout == "active\n" * 2
+        assert comes_in(host)
+    assert manage(host, backend="emis").returncode == 0
+    assert "ct count" in host.run("nft list table inet opensafely_limits").stdout
 
 
 def comes_in(host):
