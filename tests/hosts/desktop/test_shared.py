@@ -30,6 +30,7 @@ from tests.hosts.desktop.desktops import (
 from tests.hosts.desktop.exits import PLACE, PYTHON, desktop
 from tests.hosts.desktop.remote import looking
 from tests.hosts.doors import desk
+from tests.hosts.managing import CHECKOUT, edited, manage, rests
 from tests.hosts.programs import in_background, wait_until
 from tests.sampling import one_of
 
@@ -37,6 +38,18 @@ from tests.sampling import one_of
 pytestmark = pytest.mark.share("doors")
 
 GREEDY = f"{PLACE}/greedy.py"
+LIMITS = "/etc/opensafely/limits.nft"
+# The kernel of these hosts cannot queue packets, and says so as others say that they cannot count.
+ABSENT = """
+table inet opensafely_limits
+delete table inet opensafely_limits
+table inet opensafely_limits {
+    chain output {
+        type filter hook output priority -10; policy accept;
+        queue num 0
+    }
+}
+"""
 BUS, ASKED = "/run/dbus/system_bus_socket", "/run/xrdp/sockdir/sesman.socket"
 AS_RITA = "runuser -u ada -- su rita -c 'id -un'"
 SESMAN = "$(systemctl show --value -p MainPID xrdp-sesman)"
@@ -230,17 +243,16 @@ def test_nobody_fills_the_table_of_connections(host):
         assert host.run(f"runuser -u rita -- bash -c '{goes_out}'", check=False).returncode
         host.run(f"runuser -u ada -- bash -c '{goes_out}' && bash -c '{goes_out}'")
         assert comes_in(host)
-        assert rests(host, backend="emis")
+        assert rests(host, backend="emis", words="--offline")
 
 
 def test_a_kernel_that_counts_no_connections_has_all_other_rules(host):
     """As one without nft_connlimit, which says the same of it; told by the run, and after a boot by status."""
-    said = "limits.nft"
-    with edited(host, f"{CHECKOUT}/etc{LIMITS}", ABSENT):
+    with edited(host, f"{CHECKOUT}{LIMITS}", ABSENT):
         done = manage(host, backend="emis")
         assert done.returncode == 1
         assert "No such file or directory" in done.stdout, done.stdout
-        host.run(f"cp {CHECKOUT}/etc{LIMITS} {LIMITS}")
+        host.run(f"cp {CHECKOUT}{LIMITS} {LIMITS}")
         host.reboot()
         assert "reviewers" in host.run("nft list table inet opensafely").stdout
         assert host.run("nft list table inet opensafely_limits", check=False).returncode
@@ -248,7 +260,9 @@ def test_a_kernel_that_counts_no_connections_has_all_other_rules(host):
         assert "opensafely-limits.service has failed; try: journalctl" in done.stdout
         assert host.run("systemctl is-active docker xrdp").stdout == "active\n" * 2
         assert comes_in(host)
-    assert manage(host, backend="emis").returncode == 0
+    assert manage(host, backend="emis").returncode in (0, 4)
+    host.run("systemctl start opensafely-limits")
+    assert "has failed" not in host.run("backend status", check=False).stdout
     assert "ct count" in host.run("nft list table inet opensafely_limits").stdout
 
 
