@@ -8,7 +8,7 @@
     python3 -I -S greedy.py terminals FILE    terminals, as many as FILE (/dev/ptmx) gives
     python3 -I -S greedy.py known ADDRESS     places in the kernel's table of connections: 2,000 that stay within the
                                               host, and as many of 10,000 to ADDRESS as the host lets out
-    python3 -I -S greedy.py lines SOCKET      datagrams of which init says a line each, 60,000
+    python3 -I -S greedy.py lines SOCKET      datagrams of which init says a line each, 1,000
 
 It says how many it got. With some, but for files and words, it goes on; of segments half are attached.
 """
@@ -141,8 +141,11 @@ def goes_out(address, port):
 
 def lines(path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-        one.connect(path)
-        return sum(one.send(b"\0\0") // 2 for _ in range(60_000))
+        try:
+            one.connect(path)
+        except PermissionError:
+            return 0
+        return sum(one.send(b"\0\0") // 2 for _ in range(1000))
 
 
 if __name__ == "__main__":
