@@ -31,7 +31,10 @@ def logs(site: Site) -> Iterator[Resource]:
     yield verbatim(site, "/etc/tmpfiles.d/opensafely.conf")
     yield verbatim(site, _READY)
     # journald's sockets, and init's; the file before has the same for each boot.
-    for path, others in (("/run/systemd/journal", "r-x"), ("/run/systemd/notify", "rwx")):
+    for path, others in (
+        ("/run/systemd/journal", "r-x"),
+        ("/run/systemd/notify", "rwx"),
+    ):
         access = _ACCESS.format(UNPRIVILEGED, others)
         yield Acl(path, access=frozenset(access.split()))
     yield verbatim(site, f"{UNITS}/opensafely-auth-log.service")

@@ -151,7 +151,9 @@ def test_it_is_stopped_as_it_parts_from_its_terminal(done, late):
     text = f"LATE = {late}\n{CTRL_C}{start}{parts}{rest}{WORKS}"
     argv = (sys.executable, "-c", text, done)
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    ended = subprocess.run(argv, env=env, start_new_session=True, timeout=60, capture_output=True)
+    ended = subprocess.run(
+        argv, env=env, start_new_session=True, timeout=60, capture_output=True
+    )
     assert ended.returncode == 5, ended.stderr
     assert done.exists()
     assert b"stopping" in ended.stderr

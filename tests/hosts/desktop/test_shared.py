@@ -240,7 +240,9 @@ def test_nobody_fills_the_table_of_connections(host):
     with beside(host, "rita", f"known {outside}") as program:
         assert program.line() == "has 1024\n"
         assert 1024 <= int(host.run(size).stdout) < before + 1024 + 500
-        assert host.run(f"runuser -u rita -- bash -c '{goes_out}'", check=False).returncode
+        assert host.run(
+            f"runuser -u rita -- bash -c '{goes_out}'", check=False
+        ).returncode
         host.run(f"runuser -u ada -- bash -c '{goes_out}' && bash -c '{goes_out}'")
         assert comes_in(host)
         assert rests(host, backend="emis", words="--offline")

@@ -7,7 +7,14 @@ import json
 import pytest
 
 from backend_server.docker.component import HELD
-from tests.hosts.docker.canaries import inspect, listening_on, make_image, pid, settled, start
+from tests.hosts.docker.canaries import (
+    inspect,
+    listening_on,
+    make_image,
+    pid,
+    settled,
+    start,
+)
 from tests.hosts.managing import edited, manage, people_of, refused, rests, untouched
 
 
