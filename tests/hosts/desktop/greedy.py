@@ -4,6 +4,7 @@
     python3 -I -S greedy.py files FOLDER      files, as many as its file system takes, up to 100,000
     python3 -I -S greedy.py words FILE        bytes, as many as its file system takes, up to 64 MB
     python3 -I -S greedy.py lock FILE         the lock of a file, which is made where it is not there
+    python3 -I -S greedy.py shared FILE       a lock of the kind that who may read a file may have
     python3 -I -S greedy.py places SOCKET     connections, as many as it takes, up to 600, and not a word
     python3 -I -S greedy.py terminals FILE    terminals, as many as FILE (/dev/ptmx) gives
     python3 -I -S greedy.py known ADDRESS     places in the kernel's table of connections: 2,000 that stay within the
@@ -86,6 +87,14 @@ def opened(path):
         return os.open(path, os.O_RDWR | os.O_CREAT)
     except PermissionError:
         return os.open(path, os.O_RDONLY)
+
+
+def shared(path):
+    with contextlib.suppress(OSError):
+        KEPT.append(open(path, "rb"))
+        fcntl.lockf(KEPT[-1], fcntl.LOCK_SH)
+        return 1
+    return 0
 
 
 def places(path):

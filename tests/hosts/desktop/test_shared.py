@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -310,6 +312,32 @@ def test_nobody_keeps_init_from_its_work(host):
         uid = host.run(f"id -u {name}").stdout.strip()
         found = host.ssh(name, host.people[name].key, asks).stdout
         assert found == f"unix:path=/run/user/{uid}/bus\nactive\n"
+
+
+def test_nobody_holds_up_who_is_written_down(host):
+    """A lock on the lists of who came cost each login ten seconds, and its line there."""
+    if named(host.tree.release).utmp:
+        for path in ("/run/utmp", "/var/log/wtmp", "/var/log/lastlog"):
+            for name, got in (("rita", 0), ("ada", 1)):
+                with beside(host, name, f"shared {path}") as program:
+                    assert program.line() == f"has {got}\n"
+        with desk(host, "ada", "who") as terminal:
+            terminal.end()
+        assert "ada " in terminal.seen
+
+
+def test_one_caller_leaves_room_for_others(host):
+    """64 connections that say nothing from one address; another comes, and a desktop afterwards."""
+    place, asks = (host.address, 3389), f"exec 3<>/dev/tcp/{host.address}/3389"
+    with contextlib.ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(socket.create_connection(place))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(place)
+        subprocess.run(host.lab.inside("bash", "-c", asks), check=True, timeout=30)
+    with desktop(host, PASSWORD, whose="hank"):
+        pass
+    end_all(host)
 
 
 def test_who_is_locked_out_is_named(host):
