@@ -91,8 +91,7 @@ def opened(path):
 
 def shared(path):
     with contextlib.suppress(OSError):
-        KEPT.append(open(path, "rb"))
-        fcntl.lockf(KEPT[-1], fcntl.LOCK_SH)
+        fcntl.lockf(os.open(path, os.O_RDONLY), fcntl.LOCK_SH)
         return 1
     return 0
 
