@@ -306,12 +306,14 @@ def test_nobody_keeps_init_from_its_work(host):
         with beside(host, name, said) as program:
             assert program.line() == f"has {got}\n"
     host.run("systemd-run --quiet --wait -p Type=notify systemd-notify --ready")
-    asks = "echo $DBUS_SESSION_BUS_ADDRESS; systemctl --user is-active basic.target"
+    asks = (
+        "echo $DBUS_SESSION_BUS_ADDRESS; systemd-run --user --quiet --wait echo; id -u"
+    )
     for name in ("ada", "rita"):
         host.run(f"systemctl stop user@$(id -u {name})")
         uid = host.run(f"id -u {name}").stdout.strip()
         found = host.ssh(name, host.people[name].key, asks).stdout
-        assert found == f"unix:path=/run/user/{uid}/bus\nactive\n"
+        assert found == f"unix:path=/run/user/{uid}/bus\n{uid}\n"
 
 
 def test_nobody_holds_up_who_is_written_down(host):
