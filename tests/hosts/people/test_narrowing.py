@@ -126,7 +126,7 @@ def test_a_stopped_terminal_has_no_lock(host, words, holder, said, status):
         host.run(f"echo nobody >{LOCK}")
         with refused, on_terminal(host, f"backend {words}") as terminal:
             terminal.type("\x13")
-            wait_until(lambda: host.read(LOCK).startswith(holder))
+            wait_until(lambda: host.run(f"cat {LOCK}").stdout.startswith(holder))
             wait_until(
                 lambda: not host.run(f"flock -n {LOCK} true", check=False).returncode
             )
