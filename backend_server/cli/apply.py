@@ -53,21 +53,27 @@ def apply(options: Apply) -> int:
         host.begin(host.git_status, str(options.checkout))
         run = of_checkout(options, host)
         run.plan()
-        if engine.refusals(run.outcomes):
-            return _refuse(run)
-        _agree(run, host, options.yes)
-        run.remember(host)
-        changes = any(outcome.changes or outcome.error for outcome in run.outcomes)
-        if changes or undo.kept_together(host):
-            _change(run, host, options.confirm_within)
-        run.exit_code = run.ended()
-        run.record(host)
-        run.exit_code = run.ended()  # not being recorded is a failure too
+        refused = engine.refusals(run.outcomes)
+        if not refused:
+            _carry_out(run, host, options)
+    if refused:  # said without the lock
+        return _refuse(run)
     if options.json:
         print(json.dumps(run.data()))
     else:
         _end(run, options.backend, host)
-    return run.exit_code
+    return run.ended()
+
+
+def _carry_out(run: Run, host: Host, options: Apply) -> None:
+    _agree(run, host, options.yes)
+    run.remember(host)
+    changes = any(outcome.changes or outcome.error for outcome in run.outcomes)
+    if changes or undo.kept_together(host):
+        _change(run, host, options.confirm_within)
+    run.exit_code = run.ended()
+    run.record(host)
+    run.exit_code = run.ended()  # not being recorded is a failure too
 
 
 def _agree(run: Run, host: Host, yes: bool) -> None:

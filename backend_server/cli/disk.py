@@ -38,13 +38,14 @@ def tidy(options: Asked) -> int:
     host = Host()
     try:
         with only_run(f"{TIDY}, since {history.now()}"):
-            return _tidy(options, host)
+            found, lines = _tidy(options, host)
     except Busy as busy:  # tomorrow is another day
-        told(options, {"done": ""}, [f"nothing was done: {busy}"])
-        return OK
+        found, lines = {"done": ""}, [f"nothing was done: {busy}"]
+    told(options, found, lines)
+    return OK
 
 
-def _tidy(options: Asked, host: Host) -> int:
+def _tidy(options: Asked, host: Host) -> tuple[dict[str, object], list[str]]:
     this = of_host_itself(options, host)
     today = datetime.now(timezone.utc).date()
     waiting = updates.note(host, today)
@@ -60,6 +61,5 @@ def _tidy(options: Asked, host: Host) -> int:
     held = [update._asdict() for update in waiting]
     images = counted(len(done.removed), "image")
     last = f"{options.backend} host tidy: {images} removed, {usage.size(done.bytes)}"
-    lines = (*(f"removed {name}" for name in done.removed), *done.notes, last)
-    told(options, {**done._asdict(), "updates": held}, lines)
-    return OK
+    lines = [*(f"removed {name}" for name in done.removed), *done.notes, last]
+    return {**done._asdict(), "updates": held}, lines

@@ -19,6 +19,8 @@ from backend_server.run.place import Asked, Named
 from backend_server.text.errors import FAILED, OK, REFUSED, Refused, UserError
 
 
+# What is sent to all who are on a terminal, or as one of its processes ends.
+_ENDS = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
 _STOPPING = b"\nstopping: what must not stay half done is undone\n"
 
 
@@ -69,13 +71,23 @@ def outlive_terminal(asked: Asked) -> None:
     when nothing is left to ask.
     """
     journal = os.memfd_create("said")
+    alone, ready = os.pipe()
+    # Until each of the two is what it is to be, they wait: of a Ctrl-C both have one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     worker = os.fork()
     if worker:
+        os.close(ready)
+        os.read(alone, 1)
         _wait(worker, journal, asked)
     # Ctrl-S, or a reader that sleeps, holds up who shows it.
     Stream.journal = io.FileIO(journal, "w")
     os.setsid()
     signal.signal(signal.SIGHUP, lambda *_: None)  # SIG_IGN would be inherited
+    # Whoever waits passes theirs on; of two, the second would end what the first one undoes.
+    signal.signal(signal.SIGINT, signal.signal(signal.SIGINT, signal.SIG_IGN))
+    os.close(ready)
+    os.close(alone)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
 
 
 def _wait(worker: int, journal: int, asked: Asked) -> NoReturn:
@@ -89,6 +101,7 @@ def _wait(worker: int, journal: int, asked: Asked) -> NoReturn:
     # Without this one the worker goes on, and keeps the rest for nobody.
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
     os.closerange(3, journal)  # the lock is the worker's
     os.closerange(journal + 1, 256)
     look = os.WEXITED | os.WNOHANG | os.WNOWAIT

@@ -63,19 +63,24 @@ def narrow(options: Narrow) -> int:
     host = Host()
     try:
         with only_run(f"{NARROW}, since {history.now()}"):
-            return _narrow(options, host)
+            run = _narrow(options, host)
     except Busy as busy:  # a run by a person does all of this too
         told(options, {"done": ""}, [f"nothing was done: {busy}"])
         return OK
+    if run is None:
+        told(options, {"done": ""}, ())
+        return OK
+    _show(run)  # without the lock: whoever is to read it may not
+    return run.ended()
 
 
-def _narrow(asked: Narrow, host: Host) -> int:
+def _narrow(asked: Narrow, host: Host) -> Run | None:
+    """None where no run has ended here yet."""
     backend = load(asked.backend, asked.checkout)
     options = Options(**vars(asked))
     before = applied.read(host, backend)
     if before is None:
-        told(asked, {"done": ""}, ())
-        return OK
+        return None
     today = datetime.now(timezone.utc).date()
     now = remaining(before, host, today)
     verdict = keyring.remembered(host) if options.offline else keyring.asked(now, host)
@@ -94,8 +99,7 @@ def _narrow(asked: Narrow, host: Host) -> int:
             tell(host, f"access has ended: {'; '.join(whose)}")
         run.record(host, event="people narrow")
     run.exit_code = run.ended()  # not being recorded is a failure too
-    _show(run)
-    return run.exit_code
+    return run
 
 
 def _show(run: Run) -> None:

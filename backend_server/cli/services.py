@@ -169,14 +169,14 @@ def _change(
         what = states.known(this, options.subject)
         found = find(this, host, what)
         if found.before == found.after:
-            _say(options, what.name, f"{what.name} runs at {found.after} already")
-            return OK
-        updating.agree(found, options.yes)
-        outlive_terminal(options)
-        done, up = updating.carry_out(this, host, what, found, how, keep)
-        if stays and followed.exception(this, what.name):
-            followed.hold(host, what.name, how)
-            done += "; it follows its tag no more, until: service follow"
+            done, up = f"{what.name} runs at {found.after} already", True
+        else:
+            updating.agree(found, options.yes)
+            outlive_terminal(options)
+            done, up = updating.carry_out(this, host, what, found, how, keep)
+            if stays and followed.exception(this, what.name):
+                followed.hold(host, what.name, how)
+                done += "; it follows its tag no more, until: service follow"
     _say(options, what.name, done)
     return OK if up else DEGRADED
 

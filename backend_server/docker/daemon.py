@@ -39,6 +39,8 @@ _UNWANTED: dict[str, tuple[list[Any], str]] = {
     "iptables": ([True], _NO_WAY_OUT),
     "ip-forward": ([True], _NO_WAY_OUT),
     "ip-masq": ([True], _NO_WAY_OUT),
+    # What stays within the host is not tracked, and so gets no other address.
+    "userland-proxy": ([True], "closes to this host what is published on 127.0.0.1"),
     "firewall-backend": (
         ["", "iptables"],
         "puts docker's rules where they are not looked for",

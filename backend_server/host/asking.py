@@ -224,8 +224,8 @@ class Asking:
         those = ("--all", "--full", "--plain", "--no-legend")
         return self._stdout("systemctl", "list-units", *those)
 
-    def _nft_list(self, table: str) -> str:
-        return self._if_installed("nft", "-n", "-j", "list", "table", "inet", table)
+    def _nft_list(self) -> str:
+        return self._if_installed("nft", "-n", "-j", "list", "ruleset", "inet")
 
     def _if_installed(self, *argv: str) -> str:
         try:

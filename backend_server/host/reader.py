@@ -36,7 +36,7 @@ class HostReader(Looking, Asking):
         self._in_memory: Mapping[str, tuple[str, str]] | None = None
         self._enabled: Mapping[str, str] | None = None
         self._objects: dict[str, Mapping[str, Any]] = {}
-        self._tables: dict[str, tuple[Mapping[str, Any], ...] | None] = {}
+        self._tables: dict[str, tuple[Mapping[str, Any], ...]] | None = None
         self._iptables: str | None = None
         self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
         self._planned: dict[str, Changes] = {}
@@ -200,9 +200,9 @@ class HostReader(Looking, Asking):
 
     def nft_table(self, name: str) -> tuple[Mapping[str, Any], ...] | None:
         """The rules of the table `inet NAME` as the kernel has them; None without such a table."""
-        if name not in self._tables:
-            self._tables[name] = parsers.parse_nft(self._nft_list(name))
-        return self._tables[name]
+        if self._tables is None:
+            self._tables = parsers.parse_nft(self._nft_list())
+        return self._tables.get(name)
 
     def iptables_rules(self) -> str:
         """The rules of other programs than ours, docker above all, as iptables-save(8) has them."""
@@ -212,9 +212,9 @@ class HostReader(Looking, Asking):
 
     def _forget_answers(self) -> None:
         """What programs said is out of date: something was changed."""
-        self._units = self._in_memory = self._enabled = self._iptables = None
+        self._units = self._in_memory = self._enabled = None
+        self._iptables = self._tables = None
         self._objects = {}
-        self._tables = {}
 
     def boot_id(self) -> str:
         return (self.read("/proc/sys/kernel/random/boot_id") or "").strip()

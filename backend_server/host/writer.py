@@ -95,7 +95,7 @@ class Host(HostReader):
     @contextlib.contextmanager
     def pinned(self, path: str) -> Iterator[str]:
         """A path for a program that means what is at PATH now, whatever is moved there later."""
-        with self.parent(path) as (folder, name), descriptor(name, _LOOK, folder) as fd:
+        with self.parent(path) as (at, name), descriptor(name, os.O_PATH, at) as fd:
             yield f"/proc/{os.getpid()}/fd/{fd}"
 
     def set_access(self, path: str, mode: int, owner: str, group: str) -> None:

@@ -9,7 +9,7 @@ from backend_server.access.component.programs import programs
 from backend_server.access.component.ssh import ssh
 from backend_server.access.component.sudo import sudo
 from backend_server.base.component.clock import HOSTS_CLOCK, clock
-from backend_server.base.component.firewall import firewall
+from backend_server.base.component.firewall import firewall, limits
 from backend_server.base.component.hosts import hosts
 from backend_server.base.component.hyperv import HOSTS_SERVICES, hyperv
 from backend_server.base.component.identity import identity
@@ -53,6 +53,7 @@ def _components(site: Site) -> Iterator[Component]:
     yield component("storage", storage(site), needs=("people", "packages"))
     # Without the rules, containers would reach everything that the host does.
     yield component("firewall", firewall(site), needs=("packages",))
+    yield component("limits", limits(site), needs=("packages",))
     parts = tuple(docker(site, frozenset(each.name for each in site.services)))
     yield component("docker", parts, needs=("people", "packages", "firewall"))
     yield component("environment", environment(site))

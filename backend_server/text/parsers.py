@@ -249,20 +249,25 @@ def parse_hosts(text: str) -> dict[str, str]:
     return addresses
 
 
-def parse_nft(text: str) -> tuple[Mapping[str, Any], ...] | None:
-    """What nft(8) lists as JSON, less what differs from one load of the same rules to the next.
+def parse_nft(text: str) -> dict[str, tuple[Mapping[str, Any], ...]]:
+    """Each table of what nft(8) lists as JSON, less what differs from one load of it to the next.
 
-    Handles count up, and sets are listed in an order of their own.
+    Handles count up, sets are listed in an order of their own, and those with a size are filled
+    by packets.
     """
-    if not text:
-        return None
-    listed = json.loads(text)["nftables"]
-    return tuple(_settled(each) for each in listed if "metainfo" not in each)
+    tables: dict[str, tuple[Mapping[str, Any], ...]] = {}
+    for each in json.loads(text)["nftables"] if text else ():
+        (what,) = each.values()
+        name = what.get("table", what.get("name"))
+        tables[name] = (*tables.get(name, ()), _settled(each))
+    return tables
 
 
 def _settled(value: Any) -> Any:
     if isinstance(value, dict):
         kept = {key: _settled(each) for key, each in value.items() if key != "handle"}
+        if "size" in kept:
+            kept.pop("elem", None)
         for key in ("set", "elem"):
             if isinstance(kept.get(key), list):
                 kept[key] = sorted(kept[key], key=repr)

@@ -53,6 +53,11 @@ class Release(Frozen):
         return not self.subids
 
     @property
+    def utmp(self) -> bool:
+        """Whether logins are written to utmp(5): systemd left that as xrdp came to 0.10."""
+        return not self.xrdp.apart
+
+    @property
     def name(self) -> str:
         return f"{self.distribution} {self.version}"
 

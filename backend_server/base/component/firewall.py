@@ -16,6 +16,7 @@ from backend_server.text.roles import MARKER, ROLES
 
 
 _UNIT = "opensafely-firewall.service"
+_LIMITS = "/etc/opensafely/limits.nft"
 
 # A line for each: the noun puts in the account's own uid, and those it may have in containers
 # of its own, and leaves out whoever has no account yet.
@@ -46,6 +47,14 @@ def firewall(site: Site) -> Iterator[Resource]:
     yield verbatim(site, f"{UNITS}/{_UNIT}")
     yield Unit(_UNIT)
     yield verbatim(site, f"{UNITS}/docker.service.d/opensafely.conf")
+
+
+def limits(site: Site) -> Iterator[Resource]:
+    """Nothing waits for it: a kernel may lack what counts connections, and the rules stand."""
+    unit = "opensafely-limits.service"
+    yield verbatim(site, f"{UNITS}/{unit}")
+    yield Unit(unit, running=None)
+    yield NftTable(f"{networks.TABLE}_limits", _LIMITS, site.etc[_LIMITS])
 
 
 def limited(site: Site, name: str, *notify: str) -> UnitFile:

@@ -14,21 +14,32 @@ from backend_server.text.roles import UNPRIVILEGED
 
 _JOURNALD = "systemd-journald.service"
 _AUTH_LOG = "opensafely-auth-log.path"
-_ACCESS = f"user::rwx group::r-x group:{UNPRIVILEGED}:--- mask::r-x other::r-x"
+_ACCESS = "user::{0} group::{1} group:{3}:--- mask::{1} other::{2}"
+# journald's sockets are in the first; etc/tmpfiles.d/opensafely.conf has the same for each boot.
+_SHUT = {
+    "/run/systemd/journal": ("rwx", "r-x", "r-x"),
+    "/run/systemd/notify": ("rwx", "rwx", "rwx"),
+}
+_LOGINS = ("/run/utmp", "/var/log/wtmp", "/var/log/lastlog")
+_READY = f"{UNITS}/user@.service.d/opensafely-ready.conf"
 
 
 def logs(site: Site) -> Iterator[Resource]:
     """The journal and our history survive a reboot, and are kept as long as declared.
 
-    Whoever has no sudo writes nothing to the journal, or could push out what is there. What
+    Whoever has no sudo writes nothing to the journal, or could push out what is there, nor to
+    init, which reads that before all else, nor has a lock on what logins are written to. What
     sshd, sudo and we said goes to a file of its own before journald gives up any.
     """
     journald = "/etc/systemd/journald.conf.d/opensafely.conf"
     yield from settled(site, journald, "systemd/journald.conf", _JOURNALD)
     yield Unit(_JOURNALD)
     yield verbatim(site, "/etc/tmpfiles.d/opensafely.conf")
-    # journald's sockets are in it; the file before has the same for each boot.
-    yield Acl("/run/systemd/journal", access=frozenset(_ACCESS.split()))
+    yield verbatim(site, _READY)
+    logins = dict.fromkeys(_LOGINS if site.release.utmp else (), ("rw-", "rw-", "r--"))
+    for path, modes in {**_SHUT, **logins}.items():
+        access = _ACCESS.format(*modes, UNPRIVILEGED)
+        yield Acl(path, access=frozenset(access.split()))
     yield verbatim(site, f"{UNITS}/opensafely-auth-log.service")
     yield verbatim(site, f"{UNITS}/{_AUTH_LOG}", notify=_AUTH_LOG)
     yield Unit(_AUTH_LOG)

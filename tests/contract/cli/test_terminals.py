@@ -118,6 +118,47 @@ def test_whoever_waits_dies(done):
     os.close(ours)
 
 
+# A Ctrl-C as soon as there are two, and each of them held up where it is: none gets ahead.
+CTRL_C = """
+import os, signal, time
+def fork(fork=os.fork):
+    worker = fork()
+    if LATE == bool(worker):
+        time.sleep(0.5)
+    elif LATE:
+        os.kill(0, signal.SIGINT)
+    if worker and not LATE:
+        os.kill(0, signal.SIGINT)
+    return worker
+os.fork = fork
+"""
+WORKS = """
+import time
+try:
+    time.sleep(30)
+except KeyboardInterrupt:
+    time.sleep(1)
+    Path(sys.argv[1]).touch()
+    raise SystemExit(5)
+"""
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["waiter late", "worker late"])
+def test_it_is_stopped_as_it_parts_from_its_terminal(done, late):
+    """Whoever waits passes that on, once, and ends as what works does."""
+    start, parts, _ = WORK.partition("outlive_terminal(Asked")
+    rest = '("test", Path("/")))\n'
+    text = f"LATE = {late}\n{CTRL_C}{start}{parts}{rest}{WORKS}"
+    argv = (sys.executable, "-c", text, done)
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    ended = subprocess.run(
+        argv, env=env, start_new_session=True, timeout=60, capture_output=True
+    )
+    assert ended.returncode == 5, ended.stderr
+    assert done.exists()
+    assert b"stopping" in ended.stderr
+
+
 def test_what_was_not_taken_is_told(done):
     with open("/dev/full", "w") as full:
         ours, theirs = os.pipe()

@@ -1,6 +1,7 @@
 """What setfacl does with a list, and what a list does: on real file systems."""
 
 import os
+import socket
 import subprocess
 
 import pytest
@@ -11,7 +12,7 @@ from backend_server.host.writer import Host
 from backend_server.resources import Acl, Directory, Group
 from backend_server.storage.component import storage
 from backend_server.text.acl import ACCESS, DEFAULT
-from backend_server.text.errors import Refused
+from backend_server.text.errors import CommandFailed, Refused
 from tests.contract.conftest import mount
 
 
@@ -73,9 +74,19 @@ def test_a_link_is_not_followed(place):
     make(Directory(FOLDER), Directory(f"{FOLDER}/outside"))
     os.symlink(f"{FOLDER}/outside", f"{FOLDER}/link")
     resource, host = Acl(f"{FOLDER}/link", default=LIST), Host()
-    with pytest.raises(OSError, match="Too many levels"):
+    with pytest.raises(CommandFailed, match="setfacl"):
         resource.apply(host, resource.check(host))
     assert host.acl(f"{FOLDER}/outside", DEFAULT) == frozenset()
+
+
+def test_a_socket(place):
+    """As init's, which nobody can open as a file."""
+    make(Directory(FOLDER))
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(f"{FOLDER}/socket")
+    resource = Acl(f"{FOLDER}/socket", access=LIST)
+    make(resource)
+    assert resource.check(HostReader()) == ()
 
 
 def trees(site):

@@ -4,11 +4,12 @@
     python3 -I -S greedy.py files FOLDER      files, as many as its file system takes, up to 100,000
     python3 -I -S greedy.py words FILE        bytes, as many as its file system takes, up to 64 MB
     python3 -I -S greedy.py lock FILE         the lock of a file, which is made where it is not there
+    python3 -I -S greedy.py shared FILE       a lock of the kind that who may read a file may have
     python3 -I -S greedy.py places SOCKET     connections, as many as it takes, up to 600, and not a word
     python3 -I -S greedy.py terminals FILE    terminals, as many as FILE (/dev/ptmx) gives
     python3 -I -S greedy.py known ADDRESS     places in the kernel's table of connections: 2,000 that stay within the
                                               host, and as many of 10,000 to ADDRESS as the host lets out
-    python3 -I -S greedy.py lines SOCKET      datagrams of which init says a line each, 60,000
+    python3 -I -S greedy.py lines SOCKET      datagrams of which init says a line each, 1,000
 
 It says how many it got. With some, but for files and words, it goes on; of segments half are attached.
 """
@@ -88,6 +89,13 @@ def opened(path):
         return os.open(path, os.O_RDONLY)
 
 
+def shared(path):
+    with contextlib.suppress(OSError):
+        fcntl.lockf(os.open(path, os.O_RDONLY), fcntl.LOCK_SH)
+        return 1
+    return 0
+
+
 def places(path):
     kept = []
     take(path, kept)
@@ -141,8 +149,11 @@ def goes_out(address, port):
 
 def lines(path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
-        one.connect(path)
-        return sum(one.send(b"\0\0") // 2 for _ in range(60_000))
+        try:
+            one.connect(path)
+        except PermissionError:
+            return 0
+        return sum(one.send(b"\0\0") // 2 for _ in range(1000))
 
 
 if __name__ == "__main__":

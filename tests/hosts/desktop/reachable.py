@@ -8,7 +8,6 @@ somebody else.
 # Paths of unix sockets, and abstract names with their @, as patterns.
 SOCKETS = {
     "/run/dbus/system_bus_socket": "the bus, which hands on to BUS_NAMES alone",
-    "/run/systemd/notify": "how far a service is; init listens to services alone",
     "/run/systemd/userdb/io.systemd.DynamicUser": "names and numbers of accounts",
     "/run/systemd/io.systemd?.ManagedOOM": "who is short of memory; init answers root alone",
     "@[0-9a-f]{5}": "one that dockerd writes to init from; the kernel named it, nobody reads it",

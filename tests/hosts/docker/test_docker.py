@@ -7,7 +7,14 @@ import json
 import pytest
 
 from backend_server.docker.component import HELD
-from tests.hosts.docker.canaries import inspect, make_image, pid, settled, start
+from tests.hosts.docker.canaries import (
+    inspect,
+    listening_on,
+    make_image,
+    pid,
+    settled,
+    start,
+)
 from tests.hosts.managing import edited, manage, people_of, refused, rests, untouched
 
 
@@ -220,6 +227,7 @@ def test_its_file_broken_before_we_knew_it(host):
         ({"iptables": False}, "without a way to any network"),
         ({"bridge": "none"}, "takes away the network that services are on"),
         ({"group": "users"}, "lets another group start containers"),
+        ({"userland-proxy": False}, "closes to this host what is published"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -227,6 +235,15 @@ def test_settings_that_undo_ours(host, settings, why):
     text = json.dumps({**daemon_json(host), **settings})
     with edited(host, DAEMON, text), untouched(host):
         refused(manage(host), why, f"take {[*settings][0]} out of {DAEMON}")
+
+
+def test_what_is_published_here_is_reached_here(host):
+    """Also where there is no other proxy than the kernel's, once the refusal is gone."""
+    start(host, "web", "-p 127.0.0.1:8099:8088")
+    with listening_on(host, "0.0.0.0:8088", container="web"):
+        asks = "runuser -u rita -- curl --silent --max-time 3 http://127.0.0.1:8099"
+        assert host.run(asks, check=False).returncode == 52, "no answer, but somebody"
+    host.run("docker rm -f web")
 
 
 def test_options_that_undo_ours(host):

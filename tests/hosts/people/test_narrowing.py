@@ -25,7 +25,7 @@ from tests.hosts.managing import (
     rests,
     snapshot,
 )
-from tests.hosts.programs import in_background, wait_until
+from tests.hosts.programs import in_background, on_terminal, wait_until
 
 
 pytestmark = pytest.mark.share("people")
@@ -99,6 +99,42 @@ def seen_at_login(host, name):
     with desk(host, name, "bash -lc true") as terminal:
         terminal.end()
     return terminal.seen
+
+
+# ---- whoever reads it
+
+LOCK = "/run/opensafely/lock"
+NOBODY = "rita\nivan\n"  # whom GitHub does not know, which is said
+
+
+@pytest.mark.parametrize(
+    ("words", "holder", "said", "status"),
+    [
+        ("people narrow", "people narrow", "degraded: the keys of ivan", 4),
+        ("host tidy", "host tidy", "images removed", 0),
+        ("--yes --offline", "root with pid", "nothing was touched", 2),
+    ],
+)
+def test_a_stopped_terminal_has_no_lock(host, words, holder, said, status):
+    """Others go on while nobody reads what a command says."""
+    refused = edited(
+        host, "/etc/docker/daemon.json", '{"icc": false, "group": "users"}'
+    )
+    with edited(host, RESEARCHERS, NOBODY):
+        host.run(f"cp -n {CHECKOUT}/keys/ada {CHECKOUT}/keys/ivan")
+        manage(host, "--yes --accept-keys")
+        host.run(f"echo nobody >{LOCK}")
+        with refused, on_terminal(host, f"backend {words}") as terminal:
+            terminal.type("\x13")
+            wait_until(lambda: host.run(f"cat {LOCK}").stdout.startswith(holder))
+            wait_until(
+                lambda: not host.run(f"flock -n {LOCK} true", check=False).returncode
+            )
+            assert terminal.process.poll() is None
+            terminal.type("\x11")
+            assert terminal.end() == status
+        assert said in terminal.seen
+    settle(host)
 
 
 # ---- a day that comes

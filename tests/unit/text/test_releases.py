@@ -89,6 +89,11 @@ def test_whether_everybody_gets_subordinate_ids(release):
     assert release.subids == (SHADOW[release.codename] < (4, 9))
 
 
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_whether_logins_are_written_to_utmp(release):
+    assert release.utmp == (WALLS[release.codename][4] < 257)
+
+
 OPENSSH = {
     **{"focal": (8, 2), "jammy": (8, 9), "noble": (9, 6), "resolute": (10, 2)},
     **{"bullseye": (8, 4), "bookworm": (9, 2), "trixie": (10, 0)},
