@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator
+from typing import Iterable, Iterator
 
 from backend_server.engine.in_force import lines_of
 from backend_server.host.reader import HostReader
@@ -15,13 +15,36 @@ _PAM = ("/etc/pam.d/sshd", "/etc/pam.d/common-account")
 
 def reasons(host: HostReader, name: str) -> Iterator[tuple[str, str]]:
     """What keeps an account of ours out that comes from this host, with a command that ends it."""
-    for path in ("/etc/nologin", "/run/nologin"):
-        if host.stat(path):
-            yield f"{path} is there, so PAM lets in root alone", f"rm {path}"
+    yield from _of_pam(host, name)
     for where, line in lines_of(host, ["/etc/hosts.deny"]):
         if re.match(r"(ALL|.*\bsshd\b.*?) *:", line):
             yield f"{where}: {line}", "echo 'sshd: 127. [::1]' >> /etc/hosts.allow"
+
+
+def shut(host: HostReader, developers: Iterable[str]) -> Iterator[str]:
+    """A sentence where PAM lets developers in no more, wherever they come from."""
+    for name in developers:
+        for why, mends in _of_pam(host, name):
+            if re.search(r" alone$|: *ALL$", why):  # and not from some places only
+                yield f"{name} does not come in by ssh: {why}; try: {mends}"
+
+
+def _of_pam(host: HostReader, name: str) -> Iterator[tuple[str, str]]:
+    for path in ("/etc/nologin", "/run/nologin"):
+        if host.stat(path):
+            yield f"{path} is there, so PAM lets in root alone", f"rm {path}"
     if any("pam_access.so" in line for _, line in lines_of(host, _PAM)):
+        who = {name, *host.groups_of(name)}
         for where, line in lines_of(host, [_ACCESS]):
-            if line.startswith("-"):
-                yield f"{where}: {line}", f"sed -i '1i +:{name}:ALL' {_ACCESS}"
+            mark, users, origins = (*re.split(r"\s*:\s*", line, 2), "", "")[:3]
+            if _named(re.split(r"[\s,]+", users), who):
+                if mark == "-" and origins.strip() != "LOCAL":
+                    yield f"{where}: {line}", f"sed -i '1i +:{name}:ALL' {_ACCESS}"
+                return  # the first line counts
+
+
+def _named(words: list[str], who: set[str]) -> bool:
+    if "EXCEPT" in words:
+        at = words.index("EXCEPT")
+        return _named(words[:at], who) and not _named(words[at + 1 :], who)
+    return any(word == "ALL" or word.strip("()") in who for word in words)

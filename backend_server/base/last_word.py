@@ -12,10 +12,14 @@ from backend_server.engine.in_force import InForce, lines_of
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
+from backend_server.text.roles import MARKER, ROLES
 
 
 _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
 _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
+_OURS = re.compile(r"(opensafely-.*|service|timer|path|socket)\.d")
+_HARMLESS = ("[", "CPU", "Doc", "IO", "Nice", "OnFailure", "OOM", "TimeoutStopF")
+_LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d")
 _SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'
 
 
@@ -53,11 +57,65 @@ class LastWord(InForce):
         return Refused("\n".join(lines), hint=hint)
 
 
+class OurUnits(InForce):
+    """What units of ours run, as whom and how shut in, is what our files say, not drop-ins.
+
+    Such as only watch or schedule them are their owner's; any other is Refused with its lines.
+    """
+
+    def goes_by(self, host: HostReader) -> Iterator[str]:
+        for folder in (f"{top}/systemd/system" for top in _FOLDERS):
+            yield from (
+                f"{folder}/{n}" for n in host.names(folder) if _OURS.fullmatch(n)
+            )
+
+    def objection(self, host: HostReader) -> Refused | None:
+        lines = lines_of(host, self.goes_by(host))
+        other = [
+            (w, s) for w, s in lines if ".conf:" in w and not s.startswith(_HARMLESS)
+        ]
+        paths = dict.fromkeys(where.rpartition(":")[0] for where, _ in other)
+        mends = [
+            *(f"mv {path} {path}.off" for path in paths),
+            "systemctl daemon-reload",
+        ]
+        return _refused("units of ours are not as declared", other, mends)
+
+
+class CoreLimit(InForce):
+    """No line gives people of ours another limit than the file at `path`. Refused with each."""
+
+    path: str = ""
+
+    def goes_by(self, host: HostReader) -> Iterator[str]:
+        yield from (*_LIMITS, *sorted(host.members(MARKER)))
+
+    def objection(self, host: HostReader) -> Refused | None:
+        ours = {*(f"@{role.group}" for role in ROLES), *host.members(MARKER)}
+        other, mends = [], []
+        for where, line in lines_of(host, _LIMITS):
+            path, _, number = where.rpartition(":")
+            who, kind, item, most = (*line.split(), "", "", "", "")[:4]
+            # One for a name or a group counts before those, of which the last does.
+            counts = who in ours or who in ("*", "root") and path > self.path
+            if counts and (item, kind == "soft") == ("core", False) and most != "0":
+                other.append((where, line))
+                mends.append(f"sed -i '{number}s/^/#/' {path}")
+        return _refused("processes of ours may leave core files", other, mends)
+
+
 def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resource]:
     """PATH is as etc/ has it, and a program goes by it."""
     file = verbatim(site, path, notify=notify)
     yield file
     yield LastWord(by, (file.label,), path=path)
+
+
+def _refused(
+    what: str, lines: list[tuple[str, str]], mends: list[str]
+) -> Refused | None:
+    said = (what, *map(": ".join, lines))
+    return Refused("\n".join(said), "; ".join(mends)) if lines else None
 
 
 def _settings(text: str) -> dict[str, str]:

@@ -67,7 +67,7 @@ def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
         raise UserError(
             f"{subject} is out now, but that could not be written down ({unwritten}): the "
             "next run would let it in again",
-            hint="df -h /etc /run; df -i /etc /run; then revoke again",
+            hint="df -h /etc /run; df -i /etc /run; backend status",
         )
 
 
@@ -79,6 +79,8 @@ def _write_down(host: Host, entry: Revocation) -> str:
         RevokedKeys(REVOKED_KEYS).apply(host, ())
     except OSError as error:
         return error.strerror or str(error)
+    except UserError as error:
+        return str(error)
     return ""
 
 

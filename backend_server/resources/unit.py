@@ -38,7 +38,10 @@ class Unit(Resource):
 
     def check(self, host: HostReader) -> Changes:
         waits = self.on_change == PEND and not host.restarted(self.name)
-        active = host.unit(self.name).get("ActiveState") == "active"
+        unit = host.unit(self.name)
+        # Of a timer, that it will not come again, whatever its drop-ins say.
+        spent = unit.get("SubState") == "elapsed"
+        active = unit.get("ActiveState") == "active" and not spent
         return compare(
             enabled=(self._enabled(host), self.enabled),
             running=(active, self.running),

@@ -6,6 +6,7 @@ import os
 from string import Template
 from typing import Iterator
 
+from backend_server.base.last_word import OurUnits
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
@@ -25,6 +26,7 @@ exec /usr/bin/python3 -I -S $entry $checkout $backend "$$@"
 
 def identity(site: Site) -> Iterator[Resource]:
     """Folders for state, this host's name, `sudo backend`, and a way back at each boot."""
+    yield OurUnits("units")
     yield Directory("/etc/opensafely")
     yield File(BACKEND_FILE, f"{site.backend.name}\n")
     yield Directory("/var/lib/opensafely")
