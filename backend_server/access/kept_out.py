@@ -36,7 +36,7 @@ def _of_pam(host: HostReader, name: str) -> Iterator[tuple[str, str]]:
     if any("pam_access.so" in line for _, line in lines_of(host, _PAM)):
         who = {name, *host.groups_of(name)}
         for where, line in lines_of(host, [_ACCESS]):
-            mark, users, origins = (*re.split(r"\s*:\s*", line, 2), "", "")[:3]
+            mark, users, origins = (*re.split(r"\s*:\s*", line, maxsplit=2), "", "")[:3]
             if _named(re.split(r"[\s,]+", users), who):
                 if mark == "-" and origins.strip() != "LOCAL":
                     yield f"{where}: {line}", f"sed -i '1i +:{name}:ALL' {_ACCESS}"

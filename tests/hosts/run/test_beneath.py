@@ -35,7 +35,8 @@ def shuts_rita_out(host, prefix=""):
     host.run("setsid runuser -u rita -- sleep 1000 </dev/null >/dev/null 2>&1 &")
     host.run("until pgrep -u rita; do sleep 0.05; done")
     done = manage(host, "people revoke rita --why test", "emis", prefix)
-    assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in (0, 1), done.stdout
     assert re.search(r"sessions +[1-9]+ process", done.stdout), done.stdout
     assert host.run("pgrep -u rita", check=False).stdout == ""
     return done
@@ -99,7 +100,8 @@ def test_a_run_of_a_few_megabytes(host):
         done = manage(host, "--offline", "emis")
         assert (done.returncode, "Refusing to reload" in done.stdout) == (1, True)
         (mends,) = filter(None, hints(done))
-        assert mends.startswith("mount -o remount,size=") and mends in plan.stdout
+        assert mends.startswith("mount -o remount,size=")
+        assert mends in plan.stdout
         assert mends in manage(host, "status", "emis").stdout
         shuts_rita_out(host)
         host.run(mends)
@@ -216,14 +218,16 @@ def test_a_clock_that_is_a_day_late(host):
     with clock(host, "-1d"):
         for words in ("plan --offline", "status", "--offline"):
             done = manage(host, words, "emis")
-            assert (done.returncode, done.stderr) == (4, ""), done.stdout + done.stderr
+            assert done.returncode in (3, 4), done.stdout + done.stderr
+            assert "Traceback" not in done.stderr, done.stderr
             assert "the clock says less than in the last run" in done.stdout
             assert hints(done).count("timedatectl") == 1
         shuts_rita_out(host)
         lists = "rm -r /var/lib/apt/lists/*; apt-get -qq purge tree"
         host.run(lists)
         done = manage(host, "", "emis")
-        assert done.returncode == 4 and "not valid yet" in done.stdout, done.stdout
+        assert done.returncode == 4, done.stdout
+        assert "not valid yet" in done.stdout, done.stdout
         assert "try: timedatectl" in done.stdout
     lets_rita_in(host)
 
@@ -233,7 +237,7 @@ def test_a_clock_that_is_a_year_early(host):
     with clock(host, "+400d"):
         for words in ("plan --offline", "status", "--offline"):
             done = manage(host, words, "emis")
-            assert done.returncode in (0, 4), done.stdout
+            assert done.returncode in (0, 3, 4), done.stdout
             assert "Traceback" not in done.stderr, done.stderr
         shuts_rita_out(host)
     done = manage(host, "status", "emis")

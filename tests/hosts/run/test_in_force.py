@@ -357,11 +357,14 @@ def test_a_drop_in_over_a_unit_of_ours(host, top, unit, text):
         assert looks(host, "identity").returncode == 0
         assert (
             last
-            not in host.run(f"systemctl cat opensafely-people.{{service,timer}}").stdout
+            not in host.run("systemctl cat opensafely-people.{service,timer}").stdout
         )
     finally:
         host.run(f"rm -r {folder}; systemctl daemon-reload")
-    assert rests(host, "emis", "--offline --only identity")
+    # A timer that had nothing left to wait for goes on only when it is started anew.
+    assert manage(host, "--offline", "emis").returncode == 0
+    timers = "systemctl show --value --property=SubState opensafely-people.timer"
+    assert host.run(timers).stdout == "waiting\n"
 
 
 def test_a_drop_in_that_only_watches(host):
