@@ -34,17 +34,15 @@ def _of_pam(host: HostReader, name: str) -> Iterator[tuple[str, str]]:
         if host.stat(path):
             yield f"{path} is there, so PAM lets in root alone", f"rm {path}"
     if any("pam_access.so" in line for _, line in lines_of(host, _PAM)):
-        who = {name, *host.groups_of(name)}
+        who = {"ALL", name, *host.groups_of(name)}
         for where, line in lines_of(host, [_ACCESS]):
-            mark, users, origins = (*re.split(r"\s*:\s*", line, maxsplit=2), "", "")[:3]
-            if _named(re.split(r"[\s,]+", users), who):
+            mark, users, origins = (*line.replace(" :", ":").split(":", 2), "", "")[:3]
+            named, _, but = users.partition("EXCEPT")
+            if _among(named, who) and not _among(but, who):
                 if mark == "-" and origins.strip() != "LOCAL":
                     yield f"{where}: {line}", f"sed -i '1i +:{name}:ALL' {_ACCESS}"
                 return  # the first line counts
 
 
-def _named(words: list[str], who: set[str]) -> bool:
-    if "EXCEPT" in words:
-        at = words.index("EXCEPT")
-        return _named(words[:at], who) and not _named(words[at + 1 :], who)
-    return any(word == "ALL" or word.strip("()") in who for word in words)
+def _among(words: str, who: set[str]) -> bool:
+    return not who.isdisjoint(re.split(r"[\s,()]+", words))

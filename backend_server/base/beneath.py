@@ -13,8 +13,6 @@ from backend_server.text.parsers import parse_hosts, parse_nsswitch
 
 _WRITTEN = ("/", "/etc", "/usr", "/boot", "/home", "/run", "/var", "/var/log")
 _ROOM = 16 << 20  # with less in /run, systemd refuses to read a unit anew
-_LATE_S = 60
-_STUB = "127.0.0.53"  # systemd-resolved's, which knows the host's own name
 
 
 def missing(host: HostReader) -> Iterator[str]:
@@ -29,12 +27,12 @@ def missing(host: HostReader) -> Iterator[str]:
         mends = f"mount -o remount,size={(run.used + 4 * _ROOM) >> 20}M /run"
         yield f"/run lacks the 16 MB that systemd wants to read units; try: {mends}"
     last = host.stat(HISTORY)
-    if last and last.st_mtime > time.time() + _LATE_S:
-        then = at(last.st_mtime)
-        yield f"the clock says less than in the last run, {then}; try: timedatectl"
+    if last and last.st_mtime > time.time() + 60:
+        yield f"the clock was at {at(last.st_mtime)} in the last run; try: timedatectl"
     name = os.uname().nodename
     sources = host.parsed("/etc/nsswitch.conf", parse_nsswitch).get("hosts", ())
-    stub = _STUB in (host.read("/etc/resolv.conf") or "")
+    # systemd-resolved knows it, too.
+    stub = "127.0.0.53" in (host.read("/etc/resolv.conf") or "")
     known = stub or {"myhostname", "resolve"}.intersection(sources)
     if not known and name not in parse_hosts(host.read("/etc/hosts") or ""):
         mends = f"echo 127.0.1.1 {name} >> /etc/hosts"

@@ -17,7 +17,7 @@ from backend_server.text.roles import MARKER, ROLES
 
 _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
 _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
-_OURS = re.compile(r"(opensafely-.*|service|timer|path|socket)\.d")
+_OURS = re.compile(r"(opensafely-.*|service|timer|path|socket)\.d").fullmatch
 _HARMLESS = ("[", "CPU", "Doc", "IO", "Nice", "OnFailure", "OOM", "TimeoutStopF")
 _LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d")
 _SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'
@@ -65,21 +65,16 @@ class OurUnits(InForce):
 
     def goes_by(self, host: HostReader) -> Iterator[str]:
         for folder in (f"{top}/systemd/system" for top in _FOLDERS):
-            yield from (
-                f"{folder}/{n}" for n in host.names(folder) if _OURS.fullmatch(n)
-            )
+            yield from (f"{folder}/{n}" for n in host.names(folder) if _OURS(n))
 
     def objection(self, host: HostReader) -> Refused | None:
-        lines = lines_of(host, self.goes_by(host))
-        other = [
-            (w, s) for w, s in lines if ".conf:" in w and not s.startswith(_HARMLESS)
-        ]
-        paths = dict.fromkeys(where.rpartition(":")[0] for where, _ in other)
-        mends = [
-            *(f"mv {path} {path}.off" for path in paths),
-            "systemctl daemon-reload",
-        ]
-        return _refused("units of ours are not as declared", other, mends)
+        mends = {}
+        for where, line in lines_of(host, self.goes_by(host)):
+            path = where.rpartition(":")[0]
+            if path.endswith(".conf") and not line.startswith(_HARMLESS):
+                mends[f"{where}: {line}"] = f"mv {path} {path}.off"
+        reload = {"": "systemctl daemon-reload"} if mends else {}
+        return _refused("units of ours are not as declared", {**mends, **reload})
 
 
 class CoreLimit(InForce):
@@ -92,16 +87,15 @@ class CoreLimit(InForce):
 
     def objection(self, host: HostReader) -> Refused | None:
         ours = {*(f"@{role.group}" for role in ROLES), *host.members(MARKER)}
-        other, mends = [], []
+        mends = {}
         for where, line in lines_of(host, _LIMITS):
             path, _, number = where.rpartition(":")
-            who, kind, item, most = (*line.split(), "", "", "", "")[:4]
             # One for a name or a group counts before those, of which the last does.
-            counts = who in ours or who in ("*", "root") and path > self.path
-            if counts and (item, kind == "soft") == ("core", False) and most != "0":
-                other.append((where, line))
-                mends.append(f"sed -i '{number}s/^/#/' {path}")
-        return _refused("processes of ours may leave core files", other, mends)
+            all_ = ("*", "root") if path > self.path else ()
+            who = "|".join(map(re.escape, {*ours, *all_}))
+            if re.match(rf"({who}) (hard|-) core (?!0$)", line):
+                mends[f"{where}: {line}"] = f"sed -i '{number}s/^/#/' {path}"
+        return _refused("processes of ours may leave core files", mends)
 
 
 def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resource]:
@@ -111,11 +105,10 @@ def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resour
     yield LastWord(by, (file.label,), path=path)
 
 
-def _refused(
-    what: str, lines: list[tuple[str, str]], mends: list[str]
-) -> Refused | None:
-    said = (what, *map(": ".join, lines))
-    return Refused("\n".join(said), "; ".join(mends)) if lines else None
+def _refused(what: str, mends: dict[str, str]) -> Refused | None:
+    """By line, what takes it out of force."""
+    hint = "; ".join(dict.fromkeys(mends.values()))
+    return Refused("\n".join((what, *filter(None, mends))), hint) if mends else None
 
 
 def _settings(text: str) -> dict[str, str]:

@@ -61,10 +61,8 @@ def update(host: Host) -> None:
         _apt_get(host, "update", "-o=APT::Update::Error-Mode=any")
     except CommandFailed as error:
         hint = "look at the archive's address and the firewall, then run this again"
-        if re.search(
-            "Release file .* (is not valid yet|expired|is expired)", error.hint
-        ):
-            hint = "timedatectl; the archive or the clock of this host is late"
+        if re.search("not (yet valid|valid yet)|expired", error.hint):
+            hint = "timedatectl"
         what = "the package lists could not be fetched: " + unreachable(error.hint)
         raise CommandFailed(what, hint=hint) from None
 

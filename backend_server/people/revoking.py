@@ -135,8 +135,7 @@ def _keys_meant(host: HostReader, site: Site, subject: str) -> frozenset[str]:
     if subject not in host.members(MARKER) | everybody(site.people):
         raise Refused(
             f"{subject!a} is no account of ours on this host",
-            hint="backend people list; the key of a provider's account is revoked by its "
-            "fingerprint",
+            hint="backend people list",
         )
     found = {*_in_force(host, subject), *site.keys.get(subject, ())}
     record = held.read(host)

@@ -39,8 +39,7 @@ class Unit(Resource):
     def check(self, host: HostReader) -> Changes:
         waits = self.on_change == PEND and not host.restarted(self.name)
         unit = host.unit(self.name)
-        # Of a timer, that it will not come again, whatever its drop-ins say.
-        spent = unit.get("SubState") == "elapsed"
+        spent = unit.get("SubState") == "elapsed"  # a timer that will not come again
         active = unit.get("ActiveState") == "active" and not spent
         return compare(
             enabled=(self._enabled(host), self.enabled),
@@ -74,8 +73,8 @@ class Unit(Resource):
     def _start_or_stop(self, host: Host) -> None:
         try:
             # A timer that will not come again is active all the same.
-            start = "restart" if self.name.endswith(".timer") else "start"
-            host.run("systemctl", start if self.running else "stop", self.name)
+            verb = "restart" if self.name.endswith(".timer") else "start"
+            host.run("systemctl", verb if self.running else "stop", self.name)
         except CommandFailed as error:
             if "attempted too often" not in error.hint:
                 raise

@@ -104,7 +104,7 @@ class Run:
         except OSError as error:
             self.unrecorded = self.unrecorded or UserError(
                 f"what this run did is not all written down: {error.strerror}",
-                hint="look at `df -h`, then run this again",
+                hint="df -h; df -i; sudo backend status",
             )
 
     @property
@@ -124,9 +124,8 @@ class Run:
         """A sentence for each thing of the outside world that is not as it should be."""
         unanswered = (str(o.error) for o in engine.unanswered(self.outcomes))
         theirs = offers.degraded(self.verdict)
-        outside = (*self.unanswered, *theirs, *unanswered)
-        below = watching.beneath(self.site, self.host)
-        return [*below, *outside, *self._services_unwell()]
+        below = (*watching.beneath(self.site, self.host), *self.unanswered)
+        return [*below, *theirs, *unanswered, *self._services_unwell()]
 
     def _services_unwell(self) -> Iterator[str]:
         """Of a run that is about services: the timer that looks after people knows no images."""
