@@ -349,7 +349,6 @@ TRIED = [
         "",
         "rm -rf '/srv/a b'; chmod o-w developers",
     ),
-    ("passwd -l grace; passwd -l ada", "plan --offline", "test", GONE, "", "true"),
 ]
 NO_COMMAND = (
     "command not found",
