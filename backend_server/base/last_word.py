@@ -83,7 +83,7 @@ class CoreLimit(InForce):
     path: str = ""
 
     def goes_by(self, host: HostReader) -> Iterator[str]:
-        yield from (*_LIMITS, *sorted(host.members(MARKER)))
+        yield from (*_LIMITS, " ".join(sorted(host.members(MARKER))))
 
     def objection(self, host: HostReader) -> Refused | None:
         ours = {*(f"@{role.group}" for role in ROLES), *host.members(MARKER)}
