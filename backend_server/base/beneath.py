@@ -17,11 +17,10 @@ _ROOM = 16 << 20  # with less in /run, systemd refuses to read a unit anew
 
 def missing(host: HostReader) -> Iterator[str]:
     """A sentence for each thing that keeps a run or sudo from its work, with what mends it."""
-    for path in _WRITTEN:
-        space = host.space(path)
-        if space and space.read_only:
-            yield f"{path} is mounted read-only; try: mount -o remount,rw {path}"
-            break  # others may be on the same disk
+    spaces = ((path, host.space(path)) for path in _WRITTEN)
+    shut = [path for path, space in spaces if space and space.read_only]
+    for path in shut[:1]:  # others may be on the same disk
+        yield f"{path} is mounted read-only; try: mount -o remount,rw {path}"
     run = host.space("/run")
     if run and run.free < _ROOM:
         mends = f"mount -o remount,size={(run.used + 4 * _ROOM) >> 20}M /run"

@@ -44,17 +44,17 @@ class LastWord(InForce):
         if not wrong:
             return None
         name, value = min(wrong.items())
-        hint, lines = f"find what says {name}, and take it out", []
+        mends = {}
         for where, line in lines_of(host, self.goes_by(host)):
             path = where.partition(":")[0]
             last = os.path.basename(path)
             later = last > os.path.basename(self.path) or path == _APT[-1]
             if later and _is_about(line, wrong):
+                # Where it is read before ours.
                 earlier = f"{os.path.dirname(self.path)}/00-{last}"
-                hint = f"mv {path} {earlier}"  # where it is read before ours
-                lines.append(f"{where}: {line}")
-        lines.insert(0, f"{name} is {found.get(name)}, not {value}")
-        return Refused("\n".join(lines), hint=hint)
+                mends[f"{where}: {line}"] = f"mv {path} {earlier}"
+        what = f"{name} is {found.get(name)}, not {value}"
+        return _refused(what, mends or {"": f"grep -rni '{name}' /etc"})
 
 
 class OurUnits(InForce):

@@ -77,10 +77,8 @@ def _write_down(host: Host, entry: Revocation) -> str:
         others = [e for e in revoked.listed(host) if e.subject != entry.subject]
         revoked.write(host, (*others, entry))
         RevokedKeys(REVOKED_KEYS).apply(host, ())
-    except OSError as error:
-        return error.strerror or str(error)
-    except UserError as error:
-        return str(error)
+    except (OSError, UserError) as error:
+        return getattr(error, "strerror", "") or str(error)
     return ""
 
 

@@ -26,7 +26,6 @@ exec /usr/bin/python3 -I -S $entry $checkout $backend "$$@"
 
 def identity(site: Site) -> Iterator[Resource]:
     """Folders for state, this host's name, `sudo backend`, and a way back at each boot."""
-    yield OurUnits("units")
     yield Directory("/etc/opensafely")
     yield File(BACKEND_FILE, f"{site.backend.name}\n")
     yield Directory("/var/lib/opensafely")
@@ -40,3 +39,4 @@ def identity(site: Site) -> Iterator[Resource]:
     yield UnitFile(at_boot, text)
     yield Unit(AT_BOOT, running=None)
     yield verbatim(site, "/etc/bash_completion.d/backend")
+    yield OurUnits("units")
