@@ -118,7 +118,8 @@ def how_to_own(culprit, top, repository):
             repository
         )
     return (
-        "(umask 022 && cp -RT {0} {0}.new) && mv -T {0} {0}.old && mv -T {0}.new {0}"
+        "(umask 022 && cp -RT {0} {0}.new) && mv -T {0} {0}.old.$(date +%s) && "
+        "mv -T {0}.new {0}"
     ).format(top)
 
 

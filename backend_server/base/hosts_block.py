@@ -52,7 +52,7 @@ class HostsBlock(AtPath):
         if not end or BEGIN in rest or END in after:
             raise Refused(
                 f"{self.path} does not have one `{BEGIN.strip()}` before one `{END.strip()}`",
-                hint=f"edit {self.path} by hand: remove these marker lines and our names",
+                hint=f"sed -i '/^# BEGIN opensafely/d; /^# END opensafely/d' {self.path}",
             )
         return before, block, after
 
@@ -64,5 +64,5 @@ class HostsBlock(AtPath):
             raise Refused(
                 f"a line of {self.path} that is not ours gives {name} the address "
                 f"{others[name]}; wanted {ours[name]}",
-                hint=f"remove that line: grep -n {name} {self.path}",
+                hint=f"grep -n {name} {self.path}",
             )

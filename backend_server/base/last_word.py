@@ -12,10 +12,14 @@ from backend_server.engine.in_force import InForce, lines_of
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
+from backend_server.text.roles import MARKER, ROLES
 
 
 _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
 _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
+_OURS = re.compile(r"(opensafely-.*|service|timer|path|socket)\.d").fullmatch
+_HARMLESS = ("[", "CPU", "Doc", "IO", "Nice", "OnFailure", "OOM", "TimeoutStopF")
+_LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d")
 _SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'
 
 
@@ -40,17 +44,58 @@ class LastWord(InForce):
         if not wrong:
             return None
         name, value = min(wrong.items())
-        hint, lines = f"find what says {name}, and take it out", []
+        mends = {}
         for where, line in lines_of(host, self.goes_by(host)):
             path = where.partition(":")[0]
             last = os.path.basename(path)
             later = last > os.path.basename(self.path) or path == _APT[-1]
             if later and _is_about(line, wrong):
+                # Where it is read before ours.
                 earlier = f"{os.path.dirname(self.path)}/00-{last}"
-                hint = f"mv {path} {earlier}"  # where it is read before ours
-                lines.append(f"{where}: {line}")
-        lines.insert(0, f"{name} is {found.get(name)}, not {value}")
-        return Refused("\n".join(lines), hint=hint)
+                mends[f"{where}: {line}"] = f"mv {path} {earlier}"
+        what = f"{name} is {found.get(name)}, not {value}"
+        return _refused(what, mends or {"": f"grep -rni '{name}' /etc"})
+
+
+class OurUnits(InForce):
+    """What units of ours run, as whom and how shut in, is what our files say, not drop-ins.
+
+    Such as only watch or schedule them are their owner's; any other is Refused with its lines.
+    """
+
+    def goes_by(self, host: HostReader) -> Iterator[str]:
+        for folder in (f"{top}/systemd/system" for top in _FOLDERS):
+            yield from (f"{folder}/{n}" for n in host.names(folder) if _OURS(n))
+
+    def objection(self, host: HostReader) -> Refused | None:
+        mends = {}
+        for where, line in lines_of(host, self.goes_by(host)):
+            path = where.rpartition(":")[0]
+            if path.endswith(".conf") and not line.startswith(_HARMLESS):
+                mends[f"{where}: {line}"] = f"mv {path} {path}.off"
+        reload = {"": "systemctl daemon-reload"} if mends else {}
+        return _refused("units of ours are not as declared", {**mends, **reload})
+
+
+class CoreLimit(InForce):
+    """No line gives people of ours another limit than the file at `path`. Refused with each."""
+
+    path: str = ""
+
+    def goes_by(self, host: HostReader) -> Iterator[str]:
+        yield from (*_LIMITS, " ".join(sorted(host.members(MARKER))))
+
+    def objection(self, host: HostReader) -> Refused | None:
+        ours = {*(f"@{role.group}" for role in ROLES), *host.members(MARKER)}
+        mends = {}
+        for where, line in lines_of(host, _LIMITS):
+            path, _, number = where.rpartition(":")
+            # One for a name or a group counts before those, of which the last does.
+            all_ = ("*", "root") if path > self.path else ()
+            who = "|".join(map(re.escape, {*ours, *all_}))
+            if re.match(rf"({who}) (hard|-) core (?!0$)", line):
+                mends[f"{where}: {line}"] = f"sed -i '{number}s/^/#/' {path}"
+        return _refused("processes of ours may leave core files", mends)
 
 
 def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resource]:
@@ -58,6 +103,12 @@ def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resour
     file = verbatim(site, path, notify=notify)
     yield file
     yield LastWord(by, (file.label,), path=path)
+
+
+def _refused(what: str, mends: dict[str, str]) -> Refused | None:
+    """By line, what takes it out of force."""
+    hint = "; ".join(dict.fromkeys(mends.values()))
+    return Refused("\n".join((what, *filter(None, mends))), hint) if mends else None
 
 
 def _settings(text: str) -> dict[str, str]:

@@ -20,21 +20,14 @@ class LoginDefs(Resource):
     value: str
 
     def check(self, host: HostReader) -> Changes:
-        text = host.read(LOGIN_DEFS) or ""
-        values = [match.group(1) for match in self._line.finditer(text)]
-        return compare(value=(values[-1] if values else None, self.value))
+        return compare(value=(_found(host, LOGIN_DEFS, self._line), self.value))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        text = host.read(LOGIN_DEFS) or ""
-        line = f"{self.name}\t{self.value}"
-        text, replaced = self._line.subn(line, text)
-        if not replaced:
-            text += f"{line}\n" if text.endswith("\n") or not text else f"\n{line}\n"
-        host.write(LOGIN_DEFS, text, 0o644)
+        _put(host, LOGIN_DEFS, self._line, f"{self.name}\t{self.value}\n")
 
     @property
-    def _line(self) -> re.Pattern[str]:
-        return re.compile(rf"^[ \t]*{self.name}[ \t]+(\S+).*$", re.MULTILINE)
+    def _line(self) -> str:
+        return rf"(?m)^[ \t]*{self.name}[ \t]+(\S+).*\n?"
 
 
 NSSWITCH = "/etc/nsswitch.conf"
@@ -47,15 +40,25 @@ class NameSources(Resource):
     sources: tuple[str, ...]
 
     def check(self, host: HostReader) -> Changes:
-        found = self._line.search(host.read(NSSWITCH) or "")
-        words = tuple(found.group(1).split()) if found else ()
-        return compare(sources=(" ".join(words), " ".join(self.sources)))
+        found = _found(host, NSSWITCH, self._line) or ""
+        return compare(sources=(" ".join(found.split()), " ".join(self.sources)))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        text = host.read(NSSWITCH) or ""
         line = f"{self.database}: {' '.join(self.sources)}\n"
-        host.write(NSSWITCH, self._line.sub("", text) + line, 0o644)
+        _put(host, NSSWITCH, self._line, line)
 
     @property
-    def _line(self) -> re.Pattern[str]:
-        return re.compile(rf"^[ \t]*{self.database}:([^#\n]*).*\n?", re.MULTILINE)
+    def _line(self) -> str:
+        return rf"(?m)^[ \t]*{self.database}:([^#\n]*).*\n?"
+
+
+def _found(host: HostReader, path: str, line: str) -> str | None:
+    """What the last of these lines says."""
+    found: list[str] = re.findall(line, host.read(path) or "")
+    return found[-1] if found else None
+
+
+def _put(host: Host, path: str, line: str, new: str) -> None:
+    """The new line stands last, and none of those besides."""
+    rest = re.sub(line, "", host.read(path) or "")
+    host.write(path, rest + "\n" * (rest[-1:] not in ("", "\n")) + new, 0o644)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 from pathlib import Path
@@ -46,6 +47,12 @@ def _act(words: list[str], checkout: str) -> int:
     except UserError as error:
         say_error(error, as_json=as_json)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        what = f"this could not be written: {error.strerror} ({error.filename})"
+        say_error(UserError(what, "backend status"), as_json=as_json)
+        return FAILED
     except KeyboardInterrupt as interrupt:
         stopped = UserError(str(interrupt), "run it again to go on where it ended")
         say_error(stopped, as_json=as_json)

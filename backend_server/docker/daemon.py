@@ -107,7 +107,7 @@ class DaemonJson(AtPath):
         if found is None:
             raise Refused(
                 f"{self.path} holds no JSON object, so dockerd will not start with it",
-                hint=f"correct it, or do without: mv {self.path} {self.path}.broken",
+                hint=f"mv {self.path} {self.path}.broken",
             )
         return found
 
@@ -124,7 +124,7 @@ class DaemonJson(AtPath):
             if key in found and found[key] not in harmless:
                 raise Refused(
                     f"{self.path} sets {key} to {json.dumps(found[key])}, which {why}",
-                    hint=f"take {key} out of {self.path}, then run this again",
+                    hint=f"grep -n '\"{key}\"' {self.path}",
                 )
 
     def _refuse_options(self, host: HostReader) -> None:
@@ -141,7 +141,7 @@ class DaemonJson(AtPath):
                 raise Refused(
                     f"dockerd is started with {option}; wanted it to listen on its own "
                     f"socket only, and {self.path} to say the rest",
-                    hint=f"look at {_OPTIONS} and `systemctl cat {SERVICE}`, take it out",
+                    hint=f"grep -n DOCKER_OPTS {_OPTIONS}; systemctl cat {SERVICE}",
                 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Iterator, Mapping
 
 from backend_server.docker.daemon import DAEMON_JSON, SERVICE, parsed
 from backend_server.engine.resource import Resource
@@ -73,3 +73,9 @@ class DockerNetwork(Resource):
 def _mtu(host: HostReader) -> str | None:
     found = (parsed(host.read(DAEMON_JSON) or "") or {}).get("mtu")
     return str(found) if found else None
+
+
+def unforwarded(host: HostReader) -> Iterator[str]:
+    """A sentence where the kernel passes nothing on to or from containers."""
+    if (host.read("/proc/sys/net/ipv4/ip_forward") or "1").strip() == "0":
+        yield "net.ipv4.ip_forward is 0: containers reach nothing; sudo backend"

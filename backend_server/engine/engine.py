@@ -202,7 +202,7 @@ def _second_look(resource: Resource, host: Host) -> None:
 
 def _from_the_kernel(resource: Resource, error: OSError) -> UserError:
     where = f" ({error.filename})" if error.filename else ""
-    hint = "no file is half written; look at `df -h`, `mount` and `journalctl -k`"
+    hint = "df -h; df -i; sudo backend status"  # no file is half written
     paths = [fact for fact in resource.owns() if fact.startswith("/")]
     if error.errno == errno.EPERM and paths:
         # Root may do all but what chattr(1) forbids.

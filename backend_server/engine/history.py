@@ -34,7 +34,7 @@ def append(host: Host, entry: dict[str, object]) -> None:
     except OSError as error:
         raise UserError(
             f"this run is not in the history: {error.strerror} ({HISTORY})",
-            hint="the journal has it: journalctl -t backend-server; look at `df -h`",
+            hint="df -h; journalctl -t backend-server -n 1",
         ) from None
 
 

@@ -47,8 +47,9 @@ def only_run(holder: str, path: str = LOCK, *, wait: bool = False) -> Iterator[N
                     hint="wait for it to end, then run this again",
                 )
             time.sleep(0.1)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{holder}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # /run may be full
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{holder}\n".encode(), 0)
         yield
 
 

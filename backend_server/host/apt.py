@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import struct
 import time
 from typing import Iterable
@@ -54,10 +55,11 @@ def update(host: Host) -> None:
         # Without Error-Mode=any apt-get ends with 0 although nothing was fetched.
         _apt_get(host, "update", "-o=APT::Update::Error-Mode=any")
     except CommandFailed as error:
-        raise CommandFailed(
-            "the package lists could not be fetched: " + unreachable(error.hint),
-            hint="look at the archive's address and the firewall, then run this again",
-        ) from None
+        hint = "look at the archive's address and the firewall, then run this again"
+        if re.search("not (yet valid|valid yet)|expired", error.hint):
+            hint = "timedatectl"
+        what = "the package lists could not be fetched: " + unreachable(error.hint)
+        raise CommandFailed(what, hint=hint) from None
 
 
 def install(host: Host, names: Iterable[str]) -> None:

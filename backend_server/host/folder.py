@@ -64,7 +64,7 @@ class _Walk:
             elif not stat.S_ISDIR(found.st_mode):
                 raise Refused(
                     f"{self.path}: {name} on the way is no directory",
-                    hint=f"look at it with `namei -l {self.path}`, then move it away",
+                    hint=f"namei -l {self.path}",
                 )
             else:
                 self._enter(os.open(name, _OPEN, dir_fd=self.fd))
@@ -92,7 +92,7 @@ class _Walk:
             raise Refused(
                 f"{self.path}: {name} on the way is a link to {target} that somebody "
                 "other than root could have made",
-                hint=f"look at it with `namei -l {self.path}`, then remove the link",
+                hint=f"namei -l {self.path}",
             )
         if target.startswith("/"):
             self._enter(os.open(self.root, _OPEN & ~os.O_NOFOLLOW))

@@ -25,6 +25,7 @@ class Space(Frozen):
     used: int
     free: int
     files: int  # percent of as many as there can be
+    read_only: bool = False
 
     @property
     def percent(self) -> int:
@@ -98,7 +99,8 @@ class Looking:
         size = found.f_frsize
         used = (found.f_blocks - found.f_bfree) * size
         files = 100 * (found.f_files - found.f_ffree) // max(1, found.f_files)
-        return Space(device, used, found.f_bavail * size, files)
+        read_only = bool(found.f_flag & os.ST_RDONLY)
+        return Space(device, used, found.f_bavail * size, files, read_only)
 
     def writable(self, path: str) -> bool:
         """Whether the kernel would let us write: not on read-only mounts such as /proc/sys here."""

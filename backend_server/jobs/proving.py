@@ -10,6 +10,7 @@ from typing import Callable, Iterator, NamedTuple
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.docker.containers import CANARY_LABEL
+from backend_server.docker.network import unforwarded
 from backend_server.host.writer import Host
 from backend_server.jobs import database
 from backend_server.jobs.listing import VOLUMES, containers
@@ -87,6 +88,8 @@ def tried(what: str, step: Callable[..., str], *of: object) -> Result:
 
 def _network(host: Host, site: Site, image: str) -> Iterator[Result]:
     try:
+        for why in unforwarded(host):  # then silence would prove nothing
+            raise UserError(why)
         with _canary(host, image) as (pid, gateway), _listener(gateway) as port:
             places = (f"tcp,{gateway},{port}", f"tcp,{gateway},22", *_STRANGERS)
             databases = [f"tcp,{at},{to}" for at, to in database.to_try(site, host)]

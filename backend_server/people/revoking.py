@@ -67,7 +67,7 @@ def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
         raise UserError(
             f"{subject} is out now, but that could not be written down ({unwritten}): the "
             "next run would let it in again",
-            hint="df -h /etc /run; df -i /etc /run; then revoke again",
+            hint="df -h /etc /run; df -i /etc /run; backend status",
         )
 
 
@@ -77,8 +77,8 @@ def _write_down(host: Host, entry: Revocation) -> str:
         others = [e for e in revoked.listed(host) if e.subject != entry.subject]
         revoked.write(host, (*others, entry))
         RevokedKeys(REVOKED_KEYS).apply(host, ())
-    except OSError as error:
-        return error.strerror or str(error)
+    except (OSError, UserError) as error:
+        return getattr(error, "strerror", "") or str(error)
     return ""
 
 
@@ -133,8 +133,7 @@ def _keys_meant(host: HostReader, site: Site, subject: str) -> frozenset[str]:
     if subject not in host.members(MARKER) | everybody(site.people):
         raise Refused(
             f"{subject!a} is no account of ours on this host",
-            hint="backend people list; the key of a provider's account is revoked by its "
-            "fingerprint",
+            hint="backend people list",
         )
     found = {*_in_force(host, subject), *site.keys.get(subject, ())}
     record = held.read(host)

@@ -104,5 +104,5 @@ def _refuse_directory(resource: AtPath, found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise Refused(
             f"{resource.path} is a directory; wanted {type(resource).__name__}",
-            hint=f"look inside, then move it away: mv {resource.path} {resource.path}.old",
+            hint=f"mv -T {resource.path} {resource.path}.old",
         )

@@ -143,8 +143,7 @@ class RootEquivalent(Resource):
                 raise Refused(
                     f"{name} is in group {self.group}, which is as good as root, and is "
                     "neither on a roster nor a provider account",
-                    hint=f"gpasswd --delete {name} {self.group}, or add {name} to "
-                    "provider_accounts in the backend's backend.py",
+                    hint=f"gpasswd --delete {name} {self.group}",
                 )
         return compare(users=(found, self.users)) if found != self.users else ()
 
@@ -166,8 +165,7 @@ def _refuse_roots_number(provider: frozenset[str], host: HostReader) -> None:
     for name in sorted({*roots} - provider - {"root"}):
         raise Refused(
             f"{name} has uid 0 in /etc/passwd, so it is root, and no provider account",
-            hint=f"sed -i '/^ *{name}:/d' /etc/passwd, or add {name} to "
-            "provider_accounts in the backend's backend.py",
+            hint=f"sed -i '/^ *{name}:/d' /etc/passwd",
         )
 
 

@@ -72,7 +72,9 @@ class Unit(Resource):
 
     def _start_or_stop(self, host: Host) -> None:
         try:
-            host.run("systemctl", "start" if self.running else "stop", self.name)
+            # A timer that will not come again is active all the same.
+            verb = "restart" if self.name.endswith(".timer") else "start"
+            host.run("systemctl", verb if self.running else "stop", self.name)
         except CommandFailed as error:
             if "attempted too often" not in error.hint:
                 raise

@@ -145,8 +145,7 @@ class User(Resource):
     def _refuse_home(self, host: HostReader, uid: int) -> None:
         raise Refused(
             f"{self.home} belongs to {host.user_name(uid)}; wanted it to be {self.name}'s",
-            hint=f"look inside; then mv {self.home} {self.home}.old, "
-            f"or chown -hR {self.name}: {self.home}",
+            hint=f"mv -T {self.home} {self.home}.old",
         )
 
     def _refuse_taken(self, host: HostReader) -> None:
@@ -154,8 +153,7 @@ class User(Resource):
         if not fixed and self.name in host.groups():
             raise Refused(
                 f"{self} wants a group of its own, but a group {self.name} is there",
-                hint=f"see who uses it: getent group {self.name}; then groupdel it, "
-                "or take the name off the roster",
+                hint=f"getent group {self.name}",
             )
         for other in host.users().values():
             if other.uid == self.uid:
@@ -168,8 +166,7 @@ class User(Resource):
         if self.uid not in (None, found.uid):
             raise Refused(
                 f"{self} has uid {found.uid}, not {self.uid}",
-                hint=f"stop its processes, usermod -u {self.uid} {self.name}, "
-                "then chown its files",
+                hint=f"usermod -u {self.uid} {self.name}",
             )
         if found.home != self.home:
             raise Refused(

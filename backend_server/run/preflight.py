@@ -41,5 +41,5 @@ def same_backend(asked: Asked, host: HostReader) -> None:
     if found != asked.backend:
         raise Refused(
             f"this host is the backend {found}; wanted {asked.backend}",
-            hint=f"sudo {asked.checkout}/{found}/manage.sh, or start from a new host",
+            hint=f"sudo {asked.checkout}/{found}/manage.sh",
         )

@@ -18,7 +18,7 @@ from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
 from backend_server.resources import package
-from backend_server.run import endpoints
+from backend_server.run import endpoints, watching
 from backend_server.run.backends import declare
 from backend_server.run.place import Asked, of_host_itself
 from backend_server.services import states
@@ -105,7 +105,7 @@ class Run:
         except OSError as error:
             self.unrecorded = self.unrecorded or UserError(
                 f"what this run did is not all written down: {error.strerror}",
-                hint="look at `df -h`, then run this again",
+                hint="df -h; df -i; sudo backend status",
             )
 
     @property
@@ -125,7 +125,8 @@ class Run:
         """A sentence for each thing of the outside world that is not as it should be."""
         unanswered = (str(o.error) for o in engine.unanswered(self.outcomes))
         theirs = offers.degraded(self.verdict)
-        return [*self.unanswered, *theirs, *unanswered, *self._services_unwell()]
+        below = (*watching.beneath(self.site, self.host), *self.unanswered)
+        return [*below, *theirs, *unanswered, *self._services_unwell()]
 
     def _services_unwell(self) -> Iterator[str]:
         """Of a run that is about services: the timer that looks after people knows no images."""

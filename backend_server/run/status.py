@@ -51,6 +51,7 @@ def status(site: Site, host: HostReader) -> dict[str, object]:
         "ending": reach.ending(site, today),
         **watched,
         "degraded": [
+            *watching.beneath(site, host),
             *unseen(site, host),
             *watched["degraded"],
             *late,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import date, datetime, timezone
 from typing import Any, Dict, Iterator, NamedTuple
 
-from backend_server.checkout.gather import Site
+from backend_server.access import kept_out
+from backend_server.base.beneath import missing
+from backend_server.checkout.gather import Site, developers
 from backend_server.docker import usage
+from backend_server.docker.network import unforwarded
 from backend_server.host.reader import HostReader
 from backend_server.jobs import database, listing, updates
 from backend_server.jobs.component import CERTIFICATES
@@ -48,8 +51,7 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     held, ends = updates.read(host), list(certificates(host, today))
     degraded += [str(certificate) for certificate in ends if certificate.unwell]
     degraded += usage.too_full(host)
-    if (host.read("/proc/sys/net/ipv4/ip_forward") or "1").strip() == "0":
-        degraded.append("net.ipv4.ip_forward is 0: containers reach nothing; backend")
+    degraded += unforwarded(host)
     return {
         "services": [states.noted(each) for each in found],
         "jobs": {s: sum(job.state == s for job in here) for s in listing.STATES},
@@ -59,6 +61,12 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
         "disks": [each._asdict() for each in usage.file_systems(host)],
         "degraded": degraded,
     }
+
+
+def beneath(site: Site, host: HostReader) -> Iterator[str]:
+    """A sentence for each thing that a run stands on, or people come in by, and that is amiss."""
+    yield from missing(host)
+    yield from kept_out.shut(host, (entry.name for entry in developers(site)))
 
 
 def _jobs(

@@ -221,9 +221,15 @@ def parse_units(text: str) -> dict[str, Mapping[str, str]]:
 
 
 def parse_unit_list(text: str) -> dict[str, tuple[str, str]]:
-    """LoadState and ActiveState by name, from `systemctl list-units`; some lines have a bullet."""
+    """LoadState and ActiveState by name, from `systemctl list-units`; some lines have a bullet.
+
+    A timer that will not come again is `elapsed`, which systemd calls its SubState.
+    """
     words = ([w for w in line.split() if w[1:]] for line in text.splitlines())
-    return {name: (load, active) for name, load, active, *_ in words}
+    return {
+        name: (load, sub if sub == "elapsed" else active)
+        for name, load, active, sub, *_ in words
+    }
 
 
 def parse_starts_and_ends(text: str, started: str) -> list[tuple[int | None, int]]:

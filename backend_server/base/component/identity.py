@@ -6,6 +6,7 @@ import os
 from string import Template
 from typing import Iterator
 
+from backend_server.base.last_word import OurUnits
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
@@ -38,3 +39,4 @@ def identity(site: Site) -> Iterator[Resource]:
     yield UnitFile(at_boot, text)
     yield Unit(AT_BOOT, running=None)
     yield verbatim(site, "/etc/bash_completion.d/backend")
+    yield OurUnits("units")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.base.last_word import settled
+from backend_server.base.last_word import CoreLimit, settled
 from backend_server.base.sysctl import Sysctl
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
@@ -20,6 +20,8 @@ def kernel(site: Site) -> Iterator[Resource]:
     yield from settled(site, _SYSCTL, "sysctl.d")
     for name, value in parse_assignments(site.etc[_SYSCTL]).items():
         yield Sysctl(name.strip(), value.strip())
-    yield verbatim(site, "/etc/security/limits.d/zz-opensafely.conf")
+    limits = verbatim(site, "/etc/security/limits.d/zz-opensafely.conf")
+    yield limits
+    yield CoreLimit("limits", (limits.label,), path=limits.path)
     core = "/etc/systemd/coredump.conf.d/opensafely.conf"
     yield from settled(site, core, "systemd/coredump.conf")

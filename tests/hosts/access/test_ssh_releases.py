@@ -36,6 +36,20 @@ def test_a_change_is_proven(host):
     assert lets_in(host, "ada", "rita")
 
 
+def test_keys_are_a_way_in_whatever_others_say_of_all(host):
+    """in-force/27: our own Match counts, in the words of each sshd."""
+    theirs = "/etc/ssh/sshd_config.d/10-provider.conf"
+    host.write(theirs, "PubkeyAcceptedKeyTypes rsa-sha2-512\nPubkeyAuthentication no\n")
+    host.run("systemctl restart ssh")
+    try:
+        for_root = "sshd -T -C user=root,host=localhost,addr=127.0.0.1"
+        assert "pubkeyauthentication no" in host.run(for_root).stdout
+        assert lets_in(host, "ada", "rita")
+        assert manage(host, "--offline").returncode == 0
+    finally:
+        host.run(f"rm {theirs}; systemctl restart ssh")
+
+
 def test_a_first_password(host):
     word, why = WEAK[0]
     status, shown = types(host, "ada", word, word)

@@ -12,6 +12,7 @@ import pytest
 from sandbox.command import run
 from tests.hosts.doors import OURS, RESTART, bent, lets_in, nothing_left, opens, ssh
 from tests.hosts.managing import CHECKOUT, manage
+from tests.sampling import one_of
 
 
 pytestmark = pytest.mark.share("in force")
@@ -67,7 +68,7 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize("text", PLACES)
+@pytest.mark.parametrize("text", one_of("where sshd listens", *PLACES))
 def test_where_sshd_listens(host, text):
     own = host.run("hostname -I").stdout.split()[0]
     with written(host, (THEIRS, text.format(own=own))):
@@ -80,7 +81,7 @@ def test_where_sshd_listens(host, text):
 SOCKETS = ["2222", "{own}:2222", "[fd00::10]:22\nBindIPv6Only=ipv6-only"]
 
 
-@pytest.mark.parametrize("stream", SOCKETS)
+@pytest.mark.parametrize("stream", one_of("where its socket listens", *SOCKETS))
 def test_where_its_socket_listens(host, stream):
     own = host.run("hostname -I").stdout.split()[0]
     text = f"[Socket]\nListenStream=\nListenStream={stream.format(own=own)}\n"
@@ -126,7 +127,7 @@ def of_rsa(host, tmp_path_factory):
     assert manage(host, "--offline", "emis").returncode == 0
 
 
-@pytest.mark.parametrize("text", KINDS)
+@pytest.mark.parametrize("text", one_of("which keys", *KINDS))
 def test_which_keys_are_a_way_in(host, of_rsa, text):
     """Those that the checkout takes, and for our people alone; the canary's is one of them."""
     keys = (("ada", host.people["ada"].key), ("grace", of_rsa))

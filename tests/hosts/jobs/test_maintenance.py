@@ -221,6 +221,7 @@ def test_archive_down(host, lab):
     ("broken", "what", "said"),
     [
         ("nft delete table inet opensafely", "network", "is not shut"),
+        ("sysctl -qw net.ipv4.ip_forward=0", "network", "net.ipv4.ip_forward is 0"),
         (
             f"systemctl mask --runtime --now {UNIT}",
             "service jobrunner",

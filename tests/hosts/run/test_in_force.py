@@ -320,6 +320,132 @@ def test_it_is_asked_again_when_something_changes(host, part, given, undone, pro
         host.run(undone)
 
 
+# ---- what ours are, whatever others add to them
+
+
+DROP_INS = [
+    # coreos/bugs#1124, openSUSE/transactional-update#95: what `systemctl edit` leaves
+    (
+        "/etc",
+        "opensafely-people.service",
+        "[Service]\nExecStart=\nExecStart=/bin/true\n",
+    ),
+    (
+        "/run",
+        "opensafely-jobrunner.service",
+        "[Service]\nUser=root\nPrivateNetwork=no\n",
+    ),
+    ("/usr/lib", "opensafely-modes.service", "[Service]\nProtectSystem=no\n"),
+    ("/etc", "opensafely-people.timer", "[Timer]\nOnCalendar=\nOnBootSec=\n"),
+    # systemd/systemd#1774; a drop-in for all services, as of a vendor of containers
+    ("/etc", "service", "[Service]\nNoNewPrivileges=no\n"),
+    ("/etc", "opensafely-", "[Unit]\nConditionPathExists=/nowhere\n"),
+]
+
+
+@pytest.mark.parametrize(("top", "unit", "text"), DROP_INS)
+def test_a_drop_in_over_a_unit_of_ours(host, top, unit, text):
+    """The last line decides; doing what the hint says, it is ours again."""
+    folder = f"{top}/systemd/system/{unit}{'.service' * unit.endswith('-')}.d"
+    path, last = f"{folder}/override.conf", text.splitlines()[-1]
+    host.run(f"mkdir -p {folder}; cat > {path}; systemctl daemon-reload", stdin=text)
+    try:
+        done = looks(host, "identity")
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert f"{path}:{len(text.splitlines())}: {last}" in done.stdout, done.stdout
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        assert looks(host, "identity").returncode == 0
+        assert (
+            last
+            not in host.run("systemctl cat opensafely-people.{service,timer}").stdout
+        )
+    finally:
+        host.run(f"rm -r {folder}; systemctl daemon-reload")
+    # A timer that had nothing left to wait for goes on only when it is started anew.
+    assert manage(host, "--offline", "emis").returncode == 0
+    timers = "systemctl show --value --property=SubState opensafely-people.timer"
+    assert host.run(timers).stdout == "waiting\n"
+
+
+def test_a_drop_in_that_only_watches(host):
+    """Whom the provider tells of a failure, and how nice it is, is the provider's."""
+    folder = "/etc/systemd/system/opensafely-people.service.d"
+    text = "[Unit]\nOnFailure=page@%n.service\n[Service]\nNice=5\n"
+    host.run(f"mkdir {folder}; cat > {folder}/page.conf", stdin=text)
+    assert looks(host, "identity").returncode == 0
+    host.run(f"rm -r {folder}; systemctl daemon-reload")
+
+
+CORES = [
+    ("zzz-provider.conf", "* hard core unlimited\n"),
+    ("10-app.conf", "# app\n@developers - core 1000\n"),
+    ("zzz.conf", "ada hard core unlimited\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), CORES)
+def test_the_limit_of_core_files(host, name, text):
+    """limits.conf(5): later, or by name; asked of a session as ada gets it."""
+
+    def most():
+        return host.ssh("ada", host.people["ada"].key, "ulimit -Hc").stdout.strip()
+
+    path = f"/etc/security/limits.d/{name}"
+    assert most() == "0"
+    host.write(path, text)
+    try:
+        assert most() != "0"
+        done = looks(host, "kernel")
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert f"{path}:{len(text.splitlines())}: " in done.stdout
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        assert (looks(host, "kernel").returncode, most()) == (0, "0")
+    finally:
+        host.run(f"rm {path}")
+
+
+def test_parameters_after_systemd_sysctl_ran_again(host):
+    """What is read before ours has no effect, live or at the next boot."""
+    path = "/etc/sysctl.d/50-provider.conf"
+    host.write(path, "net.ipv4.conf.all.accept_redirects = 1\n")
+    host.run("systemctl restart systemd-sysctl")
+    assert host.run("sysctl -n net.ipv4.conf.all.accept_redirects").stdout == "0\n"
+    assert looks(host, "kernel").returncode == 0
+    host.run(f"rm {path}")
+
+
+def test_what_keeps_developers_out_is_told_at_any_time(host):
+    """in-force/29: pam_access, nologin; and whom it lets in is not told of."""
+    access = "/etc/security/access.conf"
+    host.run(f"cp -a /etc/pam.d/sshd /root/sshd; cp -a {access} /root/access")
+    host.run("sed -i '1i account required pam_access.so' /etc/pam.d/sshd")
+    host.run(
+        f"printf '%s\n' '+:grace:ALL' '-:ALL EXCEPT root (opensafely):ALL' >> {access}"
+    )
+    key = host.people["ada"].key
+    try:
+        for words in ("status", "plan --offline"):
+            done = manage(host, words, "emis")
+            assert done.returncode == 4, done.stdout
+            assert (
+                "ada does not come in by ssh: /etc/security/access.conf:" in done.stdout
+            )
+            assert "grace does" not in done.stdout
+        assert host.ssh("ada", key, "true", check=False).returncode == 255
+        host.run(done.stdout.partition("; try: ")[2].partition("\n")[0])
+        assert host.ssh("ada", key, "true", check=False).returncode == 0
+        assert manage(host, "status", "emis").returncode == 0
+        host.run("touch /etc/nologin")
+        done = manage(host, "status", "emis")
+        assert "root alone; try: rm /etc/nologin" in done.stdout
+        assert host.ssh("ada", key, "true", check=False).returncode == 255
+    finally:
+        host.run(
+            f"rm -f /etc/nologin; cat /root/sshd > /etc/pam.d/sshd; cat /root/access > {access}"
+        )
+    assert manage(host, "status", "emis").returncode == 0
+
+
 # ---- docker, units
 
 

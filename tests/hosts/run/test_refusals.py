@@ -207,7 +207,7 @@ def test_stranger_who_is_as_good_as_root(host, group):
             done = manage(host)
         refused(done, "neither on a roster nor a provider account")
         command = f"gpasswd --delete mallory {group}"
-        assert f"   try: {command}, or " in done.stderr
+        assert f"   try: {command}\n" in done.stderr
         host.run(command)
         assert rests(host)
     finally:
@@ -232,3 +232,165 @@ def test_conflicting_line_in_hosts(host):
             done, "gives jobs.opensafely.org the address 192.0.2.1", "grep -n jobs."
         )
     assert rests(host)
+
+
+# ---- what stands after `try:`
+
+
+GONE = "and nothing is refused any more"
+# One who pastes it is shown what to decide about: this text; which is nothing for us to do.
+SHOWS, CHOOSES = "it shows", "somebody chooses"
+DAEMON = "/etc/docker/daemon.json"
+LATER = f"mv {DAEMON} /root/daemon.json; cp /root/daemon.json {DAEMON}"
+TRIED = [
+    # what is amiss; what was typed; what comes of the line; what ends it where that did not
+    ("true", "plan", "tpp", GONE, "", "true"),
+    ("true", "people revoke rita --why ''", "test", GONE, "", "true"),
+    ("true", "people revoke nobody-here --why x", "test", SHOWS, "rita", "true"),
+    ("true", "people readmit ada", "test", SHOWS, "rita", "true"),
+    ("true", "people who", "test", GONE, "", "true"),
+    ("true", "people password nobody-here --reset", "test", SHOWS, "rita", "true"),
+    (
+        "true",
+        "service start nonsense",
+        "test",
+        CHOOSES,
+        "choose from jobrunner",
+        "true",
+    ),
+    ("true", "--only nonsense", "test", CHOOSES, "choose from ", "true"),
+    (
+        f"{LATER}; echo x > {DAEMON}; rm -r /var/lib/opensafely/docker",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        f"cp /root/daemon.json {DAEMON}",
+    ),
+    (
+        f"{LATER}; sed -i '0,/{{/s//{{\"iptables\": false,/' {DAEMON}",
+        "plan --offline",
+        "test",
+        SHOWS,
+        '"iptables": false',
+        f"cp /root/daemon.json {DAEMON}",
+    ),
+    (
+        "echo DOCKER_OPTS=--iptables=false >> /etc/default/docker",
+        "plan --offline",
+        "test",
+        SHOWS,
+        "DOCKER_OPTS=--iptables=false",
+        "sed -i /--iptables/d /etc/default/docker",
+    ),
+    (
+        "sed -i '/^# END opensafely/d' /etc/hosts",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "true",
+    ),
+    (
+        "sed -i '1i 192.0.2.1 jobs.opensafely.org' /etc/hosts",
+        "plan --offline",
+        "test",
+        SHOWS,
+        "1:192.0.2.1",
+        "sed -i /192.0.2.1/d /etc/hosts",
+    ),
+    (
+        "useradd mallory; gpasswd -a mallory adm",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "userdel mallory",
+    ),
+    (
+        "sed -i s/^/#/ developers",
+        "plan --offline",
+        "test",
+        CHOOSES,
+        "YOUR-GITHUB-NAME",
+        "git checkout -q developers",
+    ),
+    (
+        "echo root >> developers",
+        "plan --offline",
+        "test",
+        CHOOSES,
+        "correct these lines",
+        "git checkout -q developers",
+    ),
+    (
+        "mkdir /etc/profile.d/x; mv /etc/profile.d/opensafely.sh /root; "
+        "mkdir /etc/profile.d/opensafely.sh",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "rm -r /etc/profile.d/x /etc/profile.d/opensafely.sh.old",
+    ),
+    (
+        "chown ada developers",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "chown root developers",
+    ),
+    ("chmod o+w packages", "plan --offline", "test", GONE, "", "chmod o-w packages"),
+    (
+        "mkdir '/srv/a b'; cp -a . '/srv/a b/c'; chmod o+w developers",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "rm -rf '/srv/a b'; chmod o-w developers",
+    ),
+]
+NO_COMMAND = (
+    "command not found",
+    "usage:",
+    "syntax error",
+    "Traceback",
+    "No such file",
+)
+
+
+def pasted(host, done):
+    """The line is run as somebody pastes it who stands in the checkout and may use sudo."""
+    hint = (done.stdout + done.stderr).partition("try: ")[2].partition("\n")[0]
+    assert hint, done.stdout + done.stderr
+    return hint, host.run(f"cd {CHECKOUT}; {hint}", check=False)
+
+
+def first_sentence(done):
+    return (done.stdout + done.stderr).partition("try: ")[0]
+
+
+@pytest.mark.parametrize(("spoil", "words", "backend", "what", "text", "mend"), TRIED)
+def test_what_stands_after_try(host, spoil, words, backend, what, text, mend):
+    """Pasted, it ends the trouble or shows what to decide; or it says what somebody chooses."""
+    host.run(f"cd {CHECKOUT}; {spoil}")
+    try:
+        before = manage(host, words, backend)
+        assert before.returncode in (1, 2), before.stdout + before.stderr
+        if what == CHOOSES:
+            assert text in before.stdout + before.stderr
+            return
+        hint, done = pasted(host, before)
+        said = done.stdout + done.stderr
+        assert not [each for each in NO_COMMAND if each in said], f"{hint}\n{said}"
+        assert text in said, f"{hint}\n{said}"
+        after = manage(host, words, backend)
+        if what == GONE and words.startswith("plan") and backend == "test":
+            assert first_sentence(after) != first_sentence(before), hint
+            assert after.returncode in (0, 3, 4), after.stdout + after.stderr
+        elif what == GONE:
+            assert done.returncode in (0, 4), f"{hint}\n{said}"
+    finally:
+        host.run(f"cd {CHECKOUT}; {mend}")
+        manage(host, "people readmit rita")
+        assert manage(host, "--offline").returncode in (0, 4)

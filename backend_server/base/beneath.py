@@ -1,0 +1,38 @@
+"""What a run stands on and is not ours: places to write to, room for systemd, a name, the time."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Iterator
+
+from backend_server.engine.history import HISTORY, at
+from backend_server.host.reader import HostReader
+from backend_server.text.parsers import parse_hosts, parse_nsswitch
+
+
+_WRITTEN = ("/", "/etc", "/usr", "/boot", "/home", "/run", "/var", "/var/log")
+_ROOM = 16 << 20  # with less in /run, systemd refuses to read a unit anew
+
+
+def missing(host: HostReader) -> Iterator[str]:
+    """A sentence for each thing that keeps a run or sudo from its work, with what mends it."""
+    spaces = ((path, host.space(path)) for path in _WRITTEN)
+    shut = [path for path, space in spaces if space and space.read_only]
+    for path in shut[:1]:  # others may be on the same disk
+        yield f"{path} is mounted read-only; try: mount -o remount,rw {path}"
+    run = host.space("/run")
+    if run and run.free < _ROOM:
+        mends = f"mount -o remount,size={(run.used + 4 * _ROOM) >> 20}M /run"
+        yield f"/run lacks the 16 MB that systemd wants to read units; try: {mends}"
+    last = host.stat(HISTORY)
+    if last and last.st_mtime > time.time() + 60:
+        yield f"the clock was at {at(last.st_mtime)} in the last run; try: timedatectl"
+    name = os.uname().nodename
+    sources = host.parsed("/etc/nsswitch.conf", parse_nsswitch).get("hosts", ())
+    # systemd-resolved knows it, too.
+    stub = "127.0.0.53" in (host.read("/etc/resolv.conf") or "")
+    known = stub or {"myhostname", "resolve"}.intersection(sources)
+    if not known and name not in parse_hosts(host.read("/etc/hosts") or ""):
+        mends = f"echo 127.0.1.1 {name} >> /etc/hosts"
+        yield f"only name servers know this host, {name}, and sudo waits; try: {mends}"

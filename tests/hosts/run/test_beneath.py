@@ -1,0 +1,253 @@
+"""What a run stands on and is not ours: it is told with what mends it, and no command breaks down.
+
+Inputs are those of people's reports; each says whose.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+import pytest
+
+from tests.hosts.managing import manage, rests
+from tests.sampling import one_of
+
+
+pytestmark = pytest.mark.share("in force")
+
+MOTD = "/etc/motd"
+UNIT = "/etc/systemd/system/opensafely-modes.service"
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    made = shared_warm_host("emis")
+    assert rests(made, "emis", "--offline")
+    return made
+
+
+def hints(done):
+    return [line.partition("; try: ")[2] for line in done.stdout.splitlines()]
+
+
+def shuts_rita_out(host, prefix=""):
+    """Whatever else is amiss: what she has begun ends, and each door is said to be shut or not."""
+    host.run("setsid runuser -u rita -- sleep 1000 </dev/null >/dev/null 2>&1 &")
+    host.run("until pgrep -u rita; do sleep 0.05; done")
+    done = manage(host, "people revoke rita --why test", "emis", prefix)
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in (0, 1), done.stdout
+    assert re.search(r"sessions +[1-9]+ process", done.stdout), done.stdout
+    assert host.run("pgrep -u rita", check=False).stdout == ""
+    return done
+
+
+def lets_rita_in(host):
+    manage(host, "people readmit rita", "emis")
+    assert manage(host, "--offline", "emis").returncode == 0
+    assert rests(host, "emis", "--offline")
+
+
+# ---- file systems that cannot be written to
+
+
+def read_only(path, mend="true"):
+    """As ext4 leaves its disk after an error, for what is run by this and nothing else."""
+    bind = "" if path == "/" else f"mount --bind {path} {path};"
+    return (
+        f"unshare --mount sh -c '{bind} mount -o remount,bind,ro {path}; "
+        f'{mend}; exec "$@"\' -'
+    )
+
+
+# nodejs/build#2231: the kernel's answer to an error of the disk; dperson/samba#174 is what
+# shadow's tools say then. MichaIng/DietPi#7117: /usr under apt; weareinteractive/ansible-apt#5.
+PLACES = ("/", "/etc", "/var", "/usr", "/boot")
+
+
+@pytest.mark.parametrize("path", one_of("read-only file systems", *PLACES))
+def test_a_file_system_that_cannot_be_written_to(host, path):
+    prefix = read_only(path)
+    host.run(f"chmod 600 {MOTD}")
+    mends = f"mount -o remount,rw {path}"
+    for words in ("plan --offline", "status", "--offline"):
+        done = manage(host, words, "emis", prefix)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert mends in hints(done), done.stdout
+        assert done.returncode != 0
+    shuts_rita_out(host, prefix)
+    done = manage(host, "people readmit rita", "emis", prefix)
+    assert "Traceback" not in done.stderr, done.stderr
+    mended = read_only(path, mends)
+    assert manage(host, "--offline", "emis", mended).returncode == 0
+    lets_rita_in(host)
+
+
+# ---- /run
+
+
+@contextlib.contextmanager
+def of_size(host, size):
+    host.run(f"mount -o remount,size={size} /run")
+    try:
+        yield
+    finally:
+        host.run("rm -f /run/fill; mount -o remount,size=1G /run")
+
+
+def test_a_run_of_a_few_megabytes(host):
+    """idealista/mysql_role#4, LuckfoxTECH/luckfox-pico#136: systemd refuses to read a unit anew."""
+    with of_size(host, "8m"):
+        host.run(f"echo >> {UNIT}")
+        plan = manage(host, "plan --offline", "emis")
+        done = manage(host, "--offline", "emis")
+        assert (done.returncode, "Refusing to reload" in done.stdout) == (1, True)
+        (mends,) = filter(None, hints(done))
+        assert mends.startswith("mount -o remount,size=")
+        assert mends in plan.stdout
+        assert mends in manage(host, "status", "emis").stdout
+        shuts_rita_out(host)
+        host.run(mends)
+        lets_rita_in(host)
+
+
+def test_a_run_without_room(host):
+    """systemd/systemd#5016: no word fits in there any more, and no lock needs one."""
+    with of_size(host, "32m"):
+        host.run("head -c 64M /dev/zero > /run/fill || true")
+        for words in ("plan --offline", "status", "--offline"):
+            done = manage(host, words, "emis")
+            assert "Traceback" not in done.stderr, done.stderr
+            assert done.returncode in (1, 4), done.stdout
+        shuts_rita_out(host)
+        host.run("rm /run/fill")
+        lets_rita_in(host)
+
+
+# ---- inodes
+
+
+def test_no_inode_left(host):
+    """moby/moby#10915, moby/moby#22095: df has room, and nothing can be made."""
+    host.run("cp -a /var/lib/opensafely /root/state")
+    host.run("mount -t tmpfs -o nr_inodes=300,mode=755 none /var/lib/opensafely")
+    host.run("cp -a /root/state/. /var/lib/opensafely/")
+    host.run(
+        "cd /var/lib/opensafely; seq 400 | xargs -I% touch fill% 2>/dev/null || true"
+    )
+    host.run(f"chmod 600 {MOTD}; echo >> {UNIT}")
+    try:
+        done = manage(host, "--offline", "emis")
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stdout
+        assert "No space left on device" in done.stdout, done.stdout
+        shuts_rita_out(host)
+    finally:
+        host.run("umount -l /var/lib/opensafely; rm -r /root/state")
+    lets_rita_in(host)
+
+
+# ---- the host's own name
+
+
+def test_a_name_that_no_file_knows(host):
+    """canonical/cloud-init#2283, scaleway/image-ubuntu#58, edge-core/sonic-buildimage#114."""
+    host.run("hostname vm-0815; sed -i '/^hosts:/s/ myhostname//' /etc/nsswitch.conf")
+    host.run("cp -a /etc/hosts /root/hosts")
+    try:
+        plan = manage(host, "plan --offline", "emis")
+        assert plan.returncode == 4, plan.stdout
+        (mends,) = filter(None, hints(plan))
+        assert mends in hints(manage(host, "status", "emis"))
+        host.run(mends)
+        assert "vm-0815" not in manage(host, "status", "emis").stdout
+        assert host.run("getent hosts vm-0815").stdout.startswith("127.0.1.1")
+        assert manage(host, "--offline", "emis").returncode == 0
+    finally:
+        host.run("cat /root/hosts > /etc/hosts; hostname $(cat /etc/hostname)")
+    assert rests(host, "emis", "--offline")
+
+
+# ---- IPv6
+
+
+# As with ipv6.disable=1: no such family of sockets, and none of its parameters.
+NO_IPV6 = (
+    "systemd-run --quiet --pipe --wait --collect -p RestrictAddressFamilies=~AF_INET6 "
+    "unshare --mount sh -c 'mount -t tmpfs none /proc/sys/net/ipv6; exec \"$@\"' -"
+)
+
+
+def test_a_kernel_without_ipv6(host):
+    """NASA-AMMOS/AIT-Core#399, troglobit/merecat#47: images of vendors who switched it off."""
+    drop_in = "/run/systemd/system/ssh.service.d/no-ipv6.conf"
+    host.run(f"mkdir -p $(dirname {drop_in})")
+    host.run(f"cat > {drop_in}", stdin="[Service]\nRestrictAddressFamilies=~AF_INET6\n")
+    host.run("systemctl daemon-reload; systemctl restart ssh")
+    host.run("rm /etc/ssh/sshd_config.d/00-opensafely.conf /etc/nftables.d/* || true")
+    try:
+        done = manage(host, "--offline", "emis", NO_IPV6)
+        assert done.returncode == 0, done.stdout + done.stderr
+        status = manage(host, "status", "emis", NO_IPV6)
+        assert status.returncode == 0, status.stdout + status.stderr
+        shuts_rita_out(host, NO_IPV6)
+    finally:
+        host.run(f"rm -r $(dirname {drop_in}); systemctl daemon-reload")
+        host.run("systemctl restart ssh")
+    lets_rita_in(host)
+
+
+# ---- the clock
+
+
+# As a machine whose clock is off: each program that is started asks for the time by this.
+FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+
+
+@contextlib.contextmanager
+def clock(host, offset):
+    host.run(f"apt-get -qq install faketime && cp {FAKETIME} /usr/lib/off.so")
+    host.run(
+        f"echo {offset} > /etc/faketimerc; echo /usr/lib/off.so > /etc/ld.so.preload"
+    )
+    try:
+        yield
+    finally:
+        host.run("LD_PRELOAD= rm /etc/ld.so.preload /etc/faketimerc")
+
+
+def test_a_clock_that_is_a_day_late(host):
+    """jareware/chilipie-kiosk#190, diggerhq/opencomputer#43: apt takes no lists, TLS may not."""
+    host.run("sed -i '1!d' /etc/issue.net")
+    with clock(host, "-1d"):
+        for words in ("plan --offline", "status", "--offline"):
+            done = manage(host, words, "emis")
+            assert done.returncode in (3, 4), done.stdout + done.stderr
+            assert "Traceback" not in done.stderr, done.stderr
+            assert "in the last run; try: timedatectl" in done.stdout
+            assert hints(done).count("timedatectl") == 1
+        shuts_rita_out(host)
+        lists = "rm -r /var/lib/apt/lists/*; apt-get -qq purge tree"
+        host.run(lists)
+        done = manage(host, "", "emis")
+        assert done.returncode == 1, done.stdout
+        assert "not yet valid certificate" in done.stdout, done.stdout
+        assert "try: timedatectl" in done.stdout
+    lets_rita_in(host)
+
+
+def test_a_clock_that_is_a_year_early(host):
+    """apt's Valid-Until is over then, and accounts with an end are shut, as they say."""
+    with clock(host, "+400d"):
+        for words in ("plan --offline", "status", "--offline"):
+            done = manage(host, words, "emis")
+            assert done.returncode in (0, 3, 4), done.stdout
+            assert "Traceback" not in done.stderr, done.stderr
+        shuts_rita_out(host)
+    host.run(
+        "touch -d '1 year' /var/log/opensafely/history.jsonl"
+    )  # as the kernel would have
+    done = manage(host, "status", "emis")
+    assert "in the last run; try: timedatectl" in done.stdout
+    host.run("touch /var/log/opensafely/history.jsonl")
+    lets_rita_in(host)
