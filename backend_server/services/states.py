@@ -8,6 +8,7 @@ from typing import Iterator, Mapping, NamedTuple, Sequence
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import CHOICES, SECRETS, Service
 from backend_server.engine import history
+from backend_server.host.mounts import is_mounted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.services import choices, component, environment, followed, switching
@@ -69,6 +70,8 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     made = switching.created(host.docker_object(reference) if reference else {})
     notes = [*followed.notes(site, host, service.name, digest)]
     notes += old(service.name, made) if service.docker else []
+    withheld = environment.now(host, service.secrets).withheld
+    notes += [f"has nothing of {each}: telemetry is not declared" for each in withheld]
     log = host.starts_and_ends(service.unit) if reference and up < FRESH_S else []
     ends = [status for status, _ in log if status is not None]
     poll = seen.answer or (0 if seen.silent_s else _last_poll(log))
@@ -155,6 +158,11 @@ def lacks(site: Site, host: HostReader, service: Service) -> Iterator[str]:
         yield (
             f"{service.name} has no image: neither {site.backend.name}/images.lock nor "
             f"{CHOICES} names one; sudo backend service update {service.name}"
+        )
+    if service.disk and not is_mounted(host, service.disk):
+        yield (
+            f"{service.name} does not run while nothing is mounted at {service.disk}; "
+            f"sudo mount {service.disk} && sudo backend"
         )
     found = environment.now(host, service.secrets)
     yield from map(str, found.problems)

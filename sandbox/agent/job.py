@@ -14,6 +14,7 @@ from sandbox.agent.config import Config, Definition
 MARK = ".opensafely-timestamp"
 # Values of a container's environment that a log may show.
 HARMLESS = {"PATH", "HOME", "LANG", "OPENSAFELY_BACKEND", "PYTHONUNBUFFERED"}
+ARCHIVES = (".tar.gz", ".tar.zstd", ".tar.xz")
 Results = Dict[str, Any]
 
 
@@ -44,7 +45,8 @@ class Job:
         """Its image is here, and its folder with what it reads."""
         workspace = self.definition["workspace"]
         there = (self.config.high / "workspaces" / workspace).exists()
-        if not there and any(self.config.archives.glob(f"{workspace}.tar.*")):
+        archive = self.config.archives / workspace
+        if not there and any(archive.with_suffix(e).exists() for e in ARCHIVES):
             raise CannotRun(f"Workspace {workspace} has been archived")
         docker.pull(self.config, self.definition)
         self.volume.mkdir(parents=True, exist_ok=True)
