@@ -140,7 +140,7 @@ def test_the_disk_is_waited_for_at_boot(host, outside, controller):
     job = controller.add("test", "-c", "pass", workspace="w9")
     slow = "[Service]\nType=oneshot\nExecStart=/bin/sleep 6\n"
     host.run("cat > /etc/systemd/system/slow.service", stdin=slow)
-    host.run("sed -i 's|nofail,|nofail,x-systemd.requires=slow.service,|' /etc/fstab")
+    host.run("sed -i 's|nofail,|x-systemd.requires=slow.service,|' /etc/fstab")
     host.reboot()
     polls_again(host, outside)
     since = "systemctl show --value -p ActiveEnterTimestampMonotonic"
