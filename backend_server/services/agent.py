@@ -99,6 +99,12 @@ def _named(found: Erring, line: str) -> Erring:
     return found._replace(error=error, workspace=workspace[1] if workspace else "")
 
 
+def why_ended(lines: list[str]) -> str:
+    """The last line of what a program said, which of a traceback is its error."""
+    errors = [line for line in lines if re.match(_EXCEPTION, line)]
+    return (errors or lines or [""])[-1]
+
+
 def plain(text: str) -> str:
     """Somebody else's words, without what they would do to a terminal."""
     return "".join(each if each.isprintable() else "?" for each in text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
@@ -12,7 +13,14 @@ from backend_server.host.mounts import is_mounted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.services import choices, component, environment, followed, switching
-from backend_server.services.agent import FRESH_S, Erring, Seen, look, unknown_field
+from backend_server.services.agent import (
+    FRESH_S,
+    Erring,
+    Seen,
+    look,
+    unknown_field,
+    why_ended,
+)
 from backend_server.services.trees import unlike
 from backend_server.text.errors import Refused, UserError
 
@@ -20,6 +28,8 @@ from backend_server.text.errors import Refused, UserError
 _EVERY = ("JOB_LOOP_INTERVAL", "STATS_POLL_INTERVAL")  # so often the agent asks, twice
 # Fewer restarts are one bad moment of the controller, which nobody need look at.
 _OFTEN = 3
+_RECENT_S = 300  # what ended often meanwhile may end again
+_LINES = 20  # of a traceback, and of the start after it
 _OLD_DAYS = 14  # the controller moves on several times a month
 
 
@@ -60,19 +70,20 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     reference = choices.settings(host, service.name).image
     word = _word(unit) if reference else "not started"
     up = switching.running_s(unit)
+    log = host.starts_and_ends(service.unit) if reference and up < _RECENT_S else []
+    word = "restarting" if word == "running" and _goes_on(log, up) else word
     seen = Seen()
     if service.docker and word in ("running", "restarting"):
         seen = look(host, service.name, up, *(_every(host, e) for e in _EVERY))
     word = "running" if seen.erring else word
     loop = word == "restarting"
-    said = host.last_words(service.unit, service.name, 1) if loop else []
+    said = host.last_words(service.unit, service.name, _LINES) if loop else []
     digest = reference.partition("@")[2]
     made = switching.created(host.docker_object(reference) if reference else {})
     notes = [*followed.notes(site, host, service.name, digest)]
     notes += old(service.name, made) if service.docker else []
     withheld = environment.now(host, service.secrets).withheld
     notes += [f"has nothing of {each}: telemetry is not declared" for each in withheld]
-    log = host.starts_and_ends(service.unit) if reference and up < FRESH_S else []
     ends = [status for status, _ in log if status is not None]
     poll = seen.answer or (0 if seen.silent_s else _last_poll(log))
     return State(
@@ -83,7 +94,7 @@ def state(site: Site, host: HostReader, service: Service) -> State:
         since=history.now(ago_s=up) if up and not loop else None,
         restarts=int(unit.get("NRestarts") or 0),
         exit_status=ends[-1] if loop and ends else None,
-        last_line=said[-1] if said else "",
+        last_line=why_ended(said),
         last_poll=history.at(poll) if poll else None,
         silent_since=history.now(ago_s=seen.silent_s) if seen.silent_s else None,
         erring=seen.erring,
@@ -120,11 +131,23 @@ def lines(found: State) -> Iterator[str]:
 
 def _word(unit: Mapping[str, str]) -> str:
     """Between two ends of a loop the unit is up for a moment, which is no running."""
-    if unit.get("ActiveState") not in ("active", "activating"):
+    # Before 254 it is inactive for a moment when its pause is over.
+    if unit.get("ActiveState") not in ("active", "activating") and "Job" not in unit:
         return "stopped"
     again = int(unit.get("NRestarts") or 0) > 0
     fresh = switching.running_s(unit) < FRESH_S
     return "restarting" if again and fresh else "running"
+
+
+def _goes_on(log: Sequence[tuple[int | None, int]], up: float) -> bool:
+    """Whether it ended often a moment ago, and is not up for much longer than it was then."""
+    recent = (time.time() - _RECENT_S) * 1e6
+    runs = [
+        (ended - began) / 1e6
+        for (start, began), (end, ended) in zip(log, log[1:])
+        if start is None and end is not None and ended > recent
+    ]
+    return len(runs) >= _OFTEN and up < 2 * max(runs)
 
 
 def loop_s(host: HostReader) -> float:
@@ -182,11 +205,9 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
     for each in site.services:
         missing = tuple(lacks(site, host, each))
         yield from missing
-        unit = host.unit(each.unit)
-        often = int(unit.get("NRestarts") or 0) >= _OFTEN
-        often = often and _word(unit) == "restarting"
+        often = int(host.unit(each.unit).get("NRestarts") or 0) >= _OFTEN
         if not missing and (often or each.name in known):
-            yield from _unwell(known.get(each.name) or state(site, host, each), often)
+            yield from _unwell(known.get(each.name) or state(site, host, each))
         if each.name in known:
             for place in unlike(host, each.name, component.trees(each)):
                 yield (
@@ -196,7 +217,7 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
         yield from followed.degraded(site, host, each.name)
 
 
-def _unwell(found: State, often: bool) -> Iterator[str]:
+def _unwell(found: State) -> Iterator[str]:
     yield from (f"{found.name}: {each}" for each in found.erring)
     errors = (found.last_line, *(each.error for each in found.erring))
     if unknown_field(*errors):
@@ -210,7 +231,7 @@ def _unwell(found: State, often: bool) -> Iterator[str]:
             f"{found.silent_since} and waits for it without end; sudo backend service "
             f"restart {found.name}"
         )
-    if often and found.state == "restarting":
+    if found.restarts >= _OFTEN and found.state == "restarting":
         last = f"; it said: {found.last_line}" if found.last_line else ""
         poll = found.last_poll or "none that is known of"
         yield (
