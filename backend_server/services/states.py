@@ -132,7 +132,7 @@ def lines(found: State) -> Iterator[str]:
 def _word(unit: Mapping[str, str]) -> str:
     """Between two ends of a loop the unit is up for a moment, which is no running."""
     # Before 254 it is inactive for a moment when its pause is over.
-    if unit.get("ActiveState") not in ("active", "activating") and "Job" not in unit:
+    if unit.get("ActiveState") not in ("active", "activating") and not unit.get("Job"):
         return "stopped"
     again = int(unit.get("NRestarts") or 0) > 0
     fresh = switching.running_s(unit) < FRESH_S
