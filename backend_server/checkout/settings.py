@@ -19,7 +19,7 @@ _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 def problems(backend: Backend, today: date) -> list[Problem]:
     """Every setting that nothing could be made of."""
     said = [*_follows(backend, today), *_places(backend), *_desktop(backend)]
-    said += [*_archives(backend), *_telemetry(backend)]
+    said += _of_agent(backend)
     said += backend.share.problems() if backend.share else ()
     return [Problem(f"{backend.name}/backend.py", 0, why) for why in said]
 
@@ -62,8 +62,11 @@ def _places(backend: Backend) -> Iterator[str]:
             yield f"listens {text!a}: wanted {wanted}"
 
 
-def _archives(backend: Backend) -> Iterator[str]:
-    """The job-runner's container has the tree of high privacy, and a unit the disk's name."""
+def _of_agent(backend: Backend) -> Iterator[str]:
+    """Its container has the tree of high privacy, and a unit of systemd's the disk's name.
+
+    What sends telemetry puts a path behind it, and nobody reads it on the way.
+    """
     for name in ("archives", "archives_disk"):
         path = getattr(backend, name)
         if path and not re.fullmatch(r"/srv/high_privacy(/[a-z0-9_]+)+", path):
@@ -71,10 +74,6 @@ def _archives(backend: Backend) -> Iterator[str]:
     disk = backend.archives_disk
     if disk and not f"{backend.archives}/".startswith(f"{disk}/"):
         yield f"archives {backend.archives!a}: not on archives_disk {disk!a}"
-
-
-def _telemetry(backend: Backend) -> Iterator[str]:
-    """No path: what sends it puts one behind. And nobody reads it on the way."""
     url = backend.telemetry
     if url and not re.fullmatch(r"https://[a-z0-9.-]+(:[1-9][0-9]{0,4})?", url):
         yield f"telemetry {url!a}: wanted https://NAME, such as https://collector.opensafely.org"

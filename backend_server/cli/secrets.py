@@ -65,9 +65,7 @@ def listed(this: Site, host: HostReader) -> Iterator[dict[str, object]]:
             yield _found(name, what.name, name not in missing, date)
 
 
-def _found(
-    name: str, service: str, there: bool, date: str | None
-) -> dict[str, object]:
+def _found(name: str, service: str, there: bool, date: str | None) -> dict[str, object]:
     found = {"name": name, "service": service, "set": there}
     return {**found, "date": date if there else None}
 

@@ -18,6 +18,7 @@ from backend_server.text.roles import OPENSAFELY, OPENSAFELY_ID
 
 WORKDIR = "/var/lib/opensafely/jobrunner"  # its caches; the image calls it /workdir
 CERTIFICATES = "/etc/opensafely/certificates"  # the same path inside and outside
+_SECRETS = ("CONTROLLER_TASK_API_TOKEN", "PRIVATE_REPO_ACCESS_TOKEN")
 SOCKET = "/var/run/docker.sock"
 # Names for the numbers that it sees, and nobody else's: a list of people is not its business.
 PASSWD = "/etc/opensafely/containers/passwd"
@@ -52,10 +53,7 @@ def jobrunner(backend: Backend) -> Service:
             ("OTEL_SERVICE_NAME", f"agent-{backend.name}"),
             *telemetry(backend),
         ),
-        secrets=(
-            *("CONTROLLER_TASK_API_TOKEN", "PRIVATE_REPO_ACCESS_TOKEN"),
-            *(*database, *headers),
-        ),
+        secrets=(*_SECRETS, *database, *headers),
         docker=True,
         disk=backend.archives_disk,
     )

@@ -198,6 +198,8 @@ def silent_s(wires: list[tuple[float, float]], loop_s: float, other_s: float) ->
     also while the first is at something that lasts.
     """
     waits = [heard for heard, said in wires if _HANGS * loop_s <= said < heard]
+    # A word now and then is no answer.
+    waits += [said for heard, said in wires if said - heard >= _HANGS * loop_s]
     quiet = min((heard for heard, _ in wires), default=0.0)
     if quiet >= max(_HANGS * loop_s, 2 * other_s):
         waits.append(quiet)

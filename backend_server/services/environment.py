@@ -12,7 +12,9 @@ from backend_server.text.problem import Problem
 
 
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
-_EXPORTER = "OTEL_EXPORTER_"  # by one of these the programs in containers tell others of them
+_EXPORTER = (
+    "OTEL_EXPORTER_"  # by one of these the programs in containers tell others of them
+)
 
 
 class Environment(NamedTuple):
@@ -52,9 +54,7 @@ def now(host: HostReader, secrets: Iterable[str] = ()) -> Environment:
     return Environment(values, tuple(problems), missing, withheld)
 
 
-def differing(
-    host: HostReader, name: str, secrets: Iterable[str] = ()
-) -> tuple[str, ...]:
+def differing(host: HostReader, name: str, secrets: Iterable[str]) -> tuple[str, ...]:
     """Names whose value is another one now than the service NAME was started with."""
     started = env.literal(host.read(f"{service.MERGED}/{name}") or "")
     values = now(host, secrets).values

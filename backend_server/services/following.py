@@ -28,7 +28,6 @@ class WentBack(UserError):
 
 HOW = "service follow"
 _WITHOUT_TOKEN = 401
-_PAUSE_S = 1
 _PATIENCE_S = 5
 _OFTEN = 3  # so many ends while it is on trial, and it goes back
 
@@ -87,9 +86,8 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
         held = followed.held(host, name)
         return held or unanswered(host, name, states.loop_s(host))
 
-    away: list[str] = []
     try:
-        with _watched(site, away):
+        with _watched(site) as away:
             done, _ = updating.carry_out(site, host, service, found, HOW, doubt=doubt)
     except Refused:  # nothing was tried
         raise
@@ -109,18 +107,19 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
 
 
 @contextlib.contextmanager
-def _watched(site: Site, away: list[str]) -> Iterator[None]:
-    """AWAY has a word for each time that the controller did not answer this host meanwhile."""
+def _watched(site: Site) -> Iterator[list[str]]:
+    """Gives a word for each time that the controller did not answer this host meanwhile."""
+    away: list[str] = []
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(_PAUSE_S):
+        while not over.wait(1):
             away.extend(filter(None, [_away(site)]))
 
-    watcher = threading.Thread(target=look, daemon=True)
+    watcher = threading.Thread(target=look)
     watcher.start()
     try:
-        yield
+        yield away
     finally:
         over.set()
         watcher.join()

@@ -12,15 +12,9 @@ from backend_server.engine import history
 from backend_server.host.mounts import is_mounted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.services import choices, component, environment, followed, switching
-from backend_server.services.agent import (
-    FRESH_S,
-    Erring,
-    Seen,
-    look,
-    unknown_field,
-    why_ended,
-)
+from backend_server.services import agent, choices, environment, followed, switching
+from backend_server.services.agent import FRESH_S, Erring, Seen, look
+from backend_server.services.component import image, trees
 from backend_server.services.trees import unlike
 from backend_server.text.errors import Refused, UserError
 
@@ -94,7 +88,7 @@ def state(site: Site, host: HostReader, service: Service) -> State:
         since=history.now(ago_s=up) if up and not loop else None,
         restarts=int(unit.get("NRestarts") or 0),
         exit_status=ends[-1] if loop and ends else None,
-        last_line=why_ended(said),
+        last_line=agent.why_ended(said),
         last_poll=history.at(poll) if poll else None,
         silent_since=history.now(ago_s=seen.silent_s) if seen.silent_s else None,
         erring=seen.erring,
@@ -209,7 +203,7 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
         if not missing and (often or each.name in known):
             yield from _unwell(known.get(each.name) or state(site, host, each))
         if each.name in known:
-            for place in unlike(host, each.name, component.trees(each)):
+            for place in unlike(host, each.name, trees(each)):
                 yield (
                     f"{each.name} does not see at {place} what is mounted here; sudo backend "
                     f"service restart {each.name}"
@@ -220,10 +214,10 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
 def _unwell(found: State) -> Iterator[str]:
     yield from (f"{found.name}: {each}" for each in found.erring)
     errors = (found.last_line, *(each.error for each in found.erring))
-    if unknown_field(*errors):
+    if agent.unknown_field(*errors):
         yield (
             f"{found.name} is older than its controller, and does not know its field "
-            f"{unknown_field(*errors)!r}; sudo backend service update {found.name}"
+            f"{agent.unknown_field(*errors)!r}; sudo backend service update {found.name}"
         )
     if found.silent_since:
         yield (
@@ -246,8 +240,7 @@ def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
     for each in site.services:
         locked = site.images.get(each.name, "")
         digests = {locked, choices.digest(host, each.name, locked)} - {""}
-        image = component.image(site.backend, each)
-        found |= {f"{image}@{digest}" for digest in digests}
+        found |= {f"{image(site.backend, each)}@{digest}" for digest in digests}
         settings = choices.settings(host, each.name)
         found |= {settings.image, settings.previous} - {""}
     return frozenset(found)

@@ -104,9 +104,7 @@ def _workspaces(
     return done
 
 
-def _besides_workspaces(
-    host: Host, rule: Rule, counts: Counts, archives: str
-) -> None:
+def _besides_workspaces(host: Host, rule: Rule, counts: Counts, archives: str) -> None:
     """What else is in high privacy: logs, archives, what jobs work on, and other finds.
 
     The folders that are declared have their own access; what is in them is walked.

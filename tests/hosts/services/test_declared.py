@@ -88,7 +88,10 @@ def test_what_is_declared_is_told_to_that_place_alone(host, outside, controller)
     assert environ(host)["OTEL_SEMCONV_STABILITY_OPT_IN"] == "http"
     # Off again: the next start tells nobody.
     reach = "import socket; socket.create_connection(('{}', 443), 3)"
-    assert not inside(host, f'python3 -c "{reach.format("198.51.100.10")}" || echo shut') == ""
+    assert (
+        not inside(host, f'python3 -c "{reach.format("198.51.100.10")}" || echo shut')
+        == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,10 +119,14 @@ def on_disk(host):
 def test_no_job_is_begun_while_the_disk_is_away(host, outside, controller):
     """Before it comes, once it is here, and when it is taken away."""
     declare(host, f'archives="{ARCHIVES}", archives_disk="{DISK}",')
-    host.run(f"echo disk {DISK} tmpfs nofail,size=1m 0 0 >> /etc/fstab; mkdir -p {DISK}")
+    host.run(
+        f"echo disk {DISK} tmpfs nofail,size=1m 0 0 >> /etc/fstab; mkdir -p {DISK}"
+    )
     host.run("systemctl daemon-reload")
     done = manage(host, "--offline")
-    assert (done.returncode, AWAY in done.stdout) == (4, True), done.stdout + done.stderr
+    assert (done.returncode, AWAY in done.stdout) == (4, True), (
+        done.stdout + done.stderr
+    )
     job = controller.add("test", "-c", "pass", workspace="w9")
     refused(manage(host, "service start jobrunner"), AWAY)
     host.run(f"mount {DISK}")
@@ -128,7 +135,9 @@ def test_no_job_is_begun_while_the_disk_is_away(host, outside, controller):
     wait_until(lambda: listed(host)["erring"], timeout_s=60)
     assert "archived" in listed(host)["erring"][0]["error"]
     assert environ(host)["HIGH_PRIVACY_ARCHIVE_DIR"] == ARCHIVES
-    assert f"{ARCHIVES}:2750:opensafely" in host.run(f"stat -c %n:%a:%U {ARCHIVES}").stdout
+    assert (
+        f"{ARCHIVES}:2750:opensafely" in host.run(f"stat -c %n:%a:%U {ARCHIVES}").stdout
+    )
     ran(host, controller)
     host.run(f"umount {DISK}")
     wait_until(lambda: listed(host)["state"] == "stopped")
