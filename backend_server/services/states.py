@@ -23,6 +23,8 @@ _EVERY = ("JOB_LOOP_INTERVAL", "STATS_POLL_INTERVAL")  # so often the agent asks
 # Fewer restarts are one bad moment of the controller, which nobody need look at.
 _OFTEN = 3
 _RECENT_S = 300  # what ended often meanwhile may end again
+_STOPPED = (0, 143)  # how it ends where it is told to
+_UP = ("active", "activating", "deactivating")  # the last also where it ends by itself
 _LINES = 20  # of a traceback, and of the start after it
 _OLD_DAYS = 14  # the controller moves on several times a month
 
@@ -125,8 +127,8 @@ def lines(found: State) -> Iterator[str]:
 
 def _word(unit: Mapping[str, str]) -> str:
     """Between two ends of a loop the unit is up for a moment, which is no running."""
-    # Before 254 it is inactive for a moment when its pause is over.
-    if unit.get("ActiveState") not in ("active", "activating") and not unit.get("Job"):
+    # Before 254 it is inactive for a moment when its pause is over, and then has a job.
+    if unit.get("ActiveState") not in _UP and not unit.get("Job"):
         return "stopped"
     again = int(unit.get("NRestarts") or 0) > 0
     fresh = switching.running_s(unit) < FRESH_S
@@ -134,13 +136,16 @@ def _word(unit: Mapping[str, str]) -> str:
 
 
 def _goes_on(log: Sequence[tuple[int | None, int]], up: float) -> bool:
-    """Whether it ended often a moment ago, and is not up for much longer than it was then."""
-    recent = (time.time() - _RECENT_S) * 1e6
-    runs = [
-        (ended - began) / 1e6
-        for (start, began), (end, ended) in zip(log, log[1:])
-        if start is None and end is not None and ended > recent
-    ]
+    """Whether it ended often a moment ago, and is not up for much longer than it was then.
+
+    What was before somebody stopped it counts no more.
+    """
+    recent, runs = (time.time() - _RECENT_S) * 1e6, []
+    for (start, began), (end, ended) in zip(log, log[1:]):
+        if end in _STOPPED:
+            runs = []
+        elif start is None and end is not None and ended > recent:
+            runs.append((ended - began) / 1e6)
     return len(runs) >= _OFTEN and up < 2 * max(runs)
 
 

@@ -248,6 +248,9 @@ def test_a_field_that_the_agent_does_not_know_is_named(quick, outside, controlle
     assert [told() for _ in range(15)] == [True] * 15
     controller.withdraw("t1")
     wait_until(lambda: sentence not in manage(host, "status").stdout, timeout_s=60)
+    assert manage(host, "service restart jobrunner").returncode == 0
+    wait_until(lambda: listed(host)["state"] == "running", timeout_s=30)
+    assert sentence not in manage(host, "status").stdout
 
 
 SLOW = """

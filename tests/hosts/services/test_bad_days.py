@@ -59,7 +59,9 @@ def test_killed_while_it_prepares(host, controller):
     given = []
 
     def give():
-        given.append(controller.add("test", "-c", read, inputs=["in.dat"], workspace="w1"))
+        given.append(
+            controller.add("test", "-c", read, inputs=["in.dat"], workspace="w1")
+        )
 
     killed_at(host, f"{HIGH}/volumes/*/in.dat.*.tmp", give)
     (job,) = given

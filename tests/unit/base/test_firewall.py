@@ -205,7 +205,10 @@ def test_telemetry_has_its_way_where_it_is_declared(site):
     [
         ({"telemetry": "http://collector.opensafely.org"}, "wanted https://NAME"),
         ({"telemetry": "https://collector.opensafely.org/v1"}, "wanted https://NAME"),
-        ({"telemetry": "https://elsewhere.example"}, "elsewhere.example has no line in"),
+        (
+            {"telemetry": "https://elsewhere.example"},
+            "elsewhere.example has no line in",
+        ),
         ({"archives": "/srv/archive"}, "wanted a folder below /srv/high_privacy"),
         ({"archives": "/srv/high_privacy/../x"}, "wanted a folder below"),
         ({"archives_disk": "/srv/high_privacy/my-disk"}, "wanted a folder below"),

@@ -362,12 +362,14 @@ def test_words_for_a_state(shown, word):
     ],
 )
 def test_one_that_ended_often_may_do_so_again(runs_s, ago_s, up, goes_on):
-    """Until it is up for twice as long as it ever was, a moment ago."""
+    """Until it is up for twice as long as it ever was, a moment ago; and none that was stopped."""
     at, log = time.time() - ago_s - sum(runs_s), []
     for run_s in runs_s:
         log += [(None, int(at * S)), (1, int((at + run_s) * S))]
         at += run_s
     assert states._goes_on(log, up) is goes_on
+    stopped = [(None, int(at * S)), (143, int(at * S))]
+    assert not states._goes_on([*log, *stopped], up)
 
 
 def test_of_a_traceback_it_is_the_error_that_is_told():
@@ -383,7 +385,9 @@ HEADERS = environment.HEADERS
 
 
 def test_only_who_needs_the_headers_has_anything_of_an_exporter(host):
-    lines = f"{HEADERS}=Authorization=x\nOTEL_EXPORTER_OTLP_ENDPOINT=https://else\nA=1\n"
+    lines = (
+        f"{HEADERS}=Authorization=x\nOTEL_EXPORTER_OTLP_ENDPOINT=https://else\nA=1\n"
+    )
     lay(host, service.LOCAL, lines)
     found = environment.now(host)
     assert found.values == {"A": "1"}

@@ -509,9 +509,7 @@ def test_archives_elsewhere_have_the_access_that_is_declared(host):
     archives.mkdir(parents=True)
     (archives / "w.tar.gz").touch(0o600)
     before = [os.listxattr(each) for each in (archives.parent, archives)]
-    counts = modes.repair(
-        host, recent=False, archives="/srv/high_privacy/archive/kept"
-    )
+    counts = modes.repair(host, recent=False, archives="/srv/high_privacy/archive/kept")
     assert counts.given == 1
     after = [os.listxattr(each) for each in (archives.parent, archives)]
     assert before == after
