@@ -138,7 +138,7 @@ def _word(unit: Mapping[str, str]) -> str:
 def _goes_on(log: Sequence[tuple[int | None, int]], up: float) -> bool:
     """Whether it ended often a moment ago, and is not up for much longer than it was then.
 
-    What was before somebody stopped it counts no more.
+    What was before somebody stopped it counts no more, and one long run among short ones neither.
     """
     recent, runs = (time.time() - _RECENT_S) * 1e6, []
     for (start, began), (end, ended) in zip(log, log[1:]):
@@ -146,7 +146,7 @@ def _goes_on(log: Sequence[tuple[int | None, int]], up: float) -> bool:
             runs = []
         elif start is None and end is not None and ended > recent:
             runs.append((ended - began) / 1e6)
-    return len(runs) >= _OFTEN and up < 2 * max(runs)
+    return len(runs) >= _OFTEN and up < 2 * sorted(runs[-_OFTEN:])[1]
 
 
 def loop_s(host: HostReader) -> float:

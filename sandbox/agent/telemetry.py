@@ -6,6 +6,7 @@ be sent is dropped, and holds nothing up.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
@@ -35,10 +36,8 @@ def begin(env: Mapping[str, str]) -> None:
 
 def span(**attributes: Any) -> None:
     """Something was done. Where nobody takes it, it goes once too many wait."""
-    try:
+    with contextlib.suppress(queue.Full):
         _spans.put_nowait(attributes)
-    except queue.Full:
-        pass
 
 
 def export(url: str, headers: Mapping[str, str], of: str) -> None:

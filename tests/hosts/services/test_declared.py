@@ -9,7 +9,6 @@ import pytest
 from sandbox import fixtures
 from sandbox.answer import Answer
 from sandbox.outside import COLLECTOR
-from tests.hosts.jobs import jobbing
 from tests.hosts.managing import CHECKOUT, manage, refused
 from tests.hosts.programs import wait_until
 from tests.hosts.services.running import (
@@ -86,12 +85,6 @@ def test_what_is_declared_is_told_to_that_place_alone(host, outside, controller)
     assert told["authorization"] == SECRET
     assert json.loads(told["body"])["resource"] == "rap.backend=test,backend=test"
     assert environ(host)["OTEL_SEMCONV_STABILITY_OPT_IN"] == "http"
-    # Off again: the next start tells nobody.
-    reach = "import socket; socket.create_connection(('{}', 443), 3)"
-    assert (
-        not inside(host, f'python3 -c "{reach.format("198.51.100.10")}" || echo shut')
-        == ""
-    )
 
 
 @pytest.mark.parametrize(
@@ -151,7 +144,15 @@ def test_the_disk_is_waited_for_at_boot(host, outside, controller):
     host.run("cat > /etc/systemd/system/slow.service", stdin=slow)
     host.run("sed -i 's|nofail,|x-systemd.requires=slow.service,|' /etc/fstab")
     host.reboot()
-    polls_again(host, outside)
+    try:
+        polls_again(host, outside)
+    except Exception:
+        print(
+            host.run(
+                "journalctl -b -o short-monotonic -n 400 | grep -v audit; systemctl list-jobs; findmnt; cat /etc/fstab"
+            ).stdout
+        )
+        raise
     since = "systemctl show --value -p ActiveEnterTimestampMonotonic"
     mounted, began = (int(host.run(f"{since} {u}").stdout) for u in (MOUNT, UNIT))
     assert mounted < began

@@ -357,12 +357,14 @@ def test_words_for_a_state(shown, word):
         ([20, 20, 20], 5, 18, True),
         ([20, 20, 20], 5, 41, False),
         ([20, 20], 5, 18, False),
+        ([20, 1, 4], 5, 15, False),
+        ([20, 5, 20], 5, 18, True),
         ([20, 20, 20], 400, 18, False),
         ([], 0, 18, False),
     ],
 )
 def test_one_that_ended_often_may_do_so_again(runs_s, ago_s, up, goes_on):
-    """Until it is up for twice as long as it ever was, a moment ago; and none that was stopped."""
+    """Until it is up for twice as long as it mostly was, a moment ago; none that was stopped."""
     at, log = time.time() - ago_s - sum(runs_s), []
     for run_s in runs_s:
         log += [(None, int(at * S)), (1, int((at + run_s) * S))]
