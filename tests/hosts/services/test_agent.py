@@ -24,7 +24,7 @@ from tests.hosts.services.running import (
 )
 
 
-pytestmark = pytest.mark.share("agent")
+pytestmark = [pytest.mark.share("agent"), pytest.mark.one_of("agent", "errs")]
 STEADY_S = 4
 
 

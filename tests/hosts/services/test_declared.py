@@ -22,7 +22,7 @@ from tests.hosts.services.running import (
 )
 
 
-pytestmark = pytest.mark.share("agent")
+pytestmark = [pytest.mark.share("agent"), pytest.mark.one_of("agent", "is given")]
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 SET = f"{CHECKOUT}/test/manage.sh service secrets set {HEADERS}"
 SECRET = "Basic Wagon4-Thimble-Fern"

@@ -17,7 +17,7 @@ from tests.hosts.services.running import (
 )
 
 
-pytestmark = pytest.mark.share("agent")
+pytestmark = [pytest.mark.share("agent"), pytest.mark.one_of("agent", "follows")]
 STEADY_S = 4
 FOLLOW = "opensafely-follow@jobrunner"
 
