@@ -60,6 +60,8 @@ class Answering(BaseHTTPRequestHandler):
             self._pass_on(settings["locations"][top] + self.path[len(top) :])
         elif name == settings["controller"]["name"]:
             self._say(self._task_api(settings["controller"], body))
+        elif name == settings["collector"]["name"] and path == "v1/traces":
+            self._say(self._collect(settings["collector"], body))
         elif name == settings["registry"]["name"] and top == "/v2":
             self._pull(settings["registry"])
         else:
@@ -109,6 +111,14 @@ class Answering(BaseHTTPRequestHandler):
             self.headers.get("Authorization"),
             body,
         )
+
+    def _collect(self, collector: Settings, body: bytes) -> Answer:
+        """Whatever comes is taken, and written down; what is no JSON by its bytes alone."""
+        who = {"address": self._asker(), "authorization": self.headers["Authorization"]}
+        found = {**who, "body": body.decode("latin-1")}
+        with Path(collector["log"]).open("a") as log:
+            log.write(json.dumps(found) + "\n")
+        return Answer(b"{}", headers={"Content-Type": "application/json"})
 
     def _pull(self, registry: Settings) -> None:
         """As the registry says; it is there to be read from, and a tag may have moved."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from sandbox.answer import NOT_FOUND, Answer, keys
 from sandbox.authority import Authority
@@ -21,13 +21,15 @@ from sandbox.network import INTERNET, Lab
 from sandbox.people import People
 from sandbox.registry import Registry
 from sandbox.services import TOKEN
+from sandbox.taskapi import records
 
 
 DOMAIN = "opensafely.org"
 GITHUB = f"github-proxy.{DOMAIN}"
 ARCHIVES = (f"archive-ubuntu.{DOMAIN}", f"security-ubuntu.{DOMAIN}")
 DOCKER_PROXY, CONTROLLER = f"docker-proxy.{DOMAIN}", f"controller.{DOMAIN}"
-NAMES = (f"jobs.{DOMAIN}", CONTROLLER, DOCKER_PROXY, GITHUB, *ARCHIVES)
+COLLECTOR = f"collector.{DOMAIN}"
+NAMES = (f"jobs.{DOMAIN}", CONTROLLER, DOCKER_PROXY, GITHUB, COLLECTOR, *ARCHIVES)
 DATABASE = "192.0.2.30"
 SHARE = "192.0.2.40"
 # Where a database listens, and where nothing of it should be reached.
@@ -55,6 +57,7 @@ class Outside:
         self.folder = lab.runtime / "outside"
         self.folder.mkdir(parents=True)
         self.log, self.settings = self.folder / "log", self.folder / "settings.json"
+        self.collected_log = self.folder / "collected"
         self.certificate = authority.issue(NAMES, self.folder)
         self.process: subprocess.Popen[bytes] | None = None
         tokens = dict.fromkeys(Checkout().backends(), TOKEN)
@@ -164,6 +167,11 @@ class Outside:
         """What was asked since the start: NAME "METHOD PATH PROTOCOL" STATUS."""
         return [line for line in self.log.read_text().splitlines() if '"' in line]
 
+    def collected(self, address: str) -> list[dict[str, Any]]:
+        """What the host at this address told the collector: `authorization` and `body`."""
+        found = records(self.collected_log) if self.collected_log.exists() else []
+        return [each for each in found if each["address"] == address]
+
     def _show(self, names: Sequence[str], certificate: tuple[Path, Path]) -> None:
         shown = [str(path) for path in certificate]
         self._certificates.update(dict.fromkeys(names, shown))
@@ -195,6 +203,7 @@ class Outside:
                 "folder": str(self.controller.folder),
                 "tokens": self.controller.tokens,
             },
+            "collector": {"name": COLLECTOR, "log": str(self.collected_log)},
             "answers": {where: answer.note() for where, answer in answers.items()},
             "certificate": [str(path) for path in self.certificate],
             "certificates": self._certificates,

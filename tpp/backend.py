@@ -18,6 +18,10 @@ BACKEND = Backend(
         "security-ubuntu.opensafely.org:443",
     ),
     github="https://github-proxy.opensafely.org",
+    # On a disk of its own. That no job is begun while it is away takes one line more, once it is
+    # known where it is mounted:
+    #   archives_disk="/srv/high_privacy/archive",
+    archives="/srv/high_privacy/archive/archived_workspaces",
     # A folder of the Windows server that reviewers are on.
     share=Share(server="level4", path="Level4Files/workspaces", account="opensafely"),
     # The provider's firewall lets no question about a name through.

@@ -104,6 +104,9 @@ class Backend(Frozen):
     `database` is what jobs with access to the patients' database may reach, and nothing else:
     ADDRESS:PORT, ADDRESS/BITS:PORT or ADDRESS:FIRST-LAST; where `dummy_data` is true there is
     no such database.
+    Archived workspaces lie in `archives`, and where that is on a disk of its own this is
+    mounted at `archives_disk`: while it is not, no job is begun. The job-runner tells
+    `telemetry`, a URL, of what it does; empty: nobody.
     Where there is an `rdp_address`, reviewers come to it by remote desktop; 0.0.0.0 is every
     address of the host. With a `second_factor` they type, after their password, the code of
     the moment that their own device shows.
@@ -122,6 +125,9 @@ class Backend(Frozen):
     controller: str = "https://controller.opensafely.org"
     database: tuple[str, ...] = ()
     dummy_data: bool = False
+    archives: str = "/srv/high_privacy/archives"
+    archives_disk: str = ""
+    telemetry: str = ""
     follows: tuple[Follow, ...] = ()
     sudo_password: bool = True
     rdp_address: str = ""
@@ -130,3 +136,9 @@ class Backend(Frozen):
     share: Share | None = None
     dns: bool = True
     hyperv: bool = False
+
+    @property
+    def reaches(self) -> tuple[str, ...]:
+        """NAME:PORT of all that this host and its services must reach."""
+        name, _, port = self.telemetry.partition("://")[2].partition(":")
+        return (*self.endpoints, *([f"{name}:{port or 443}"] if name else []))

@@ -28,9 +28,9 @@ class Service(Frozen):
 
     `image` is its path at the backend's registry. `mounts` are in docker-run(1)'s own form,
     SOURCE:TARGET[:ro]. `secrets` are names that must have a value in 02_secrets.env before it
-    starts, `optional_secrets` may have one. With `docker` it may start containers of its own,
-    which is being root. It has proved itself when it ran for `steady_s` seconds without a
-    restart.
+    starts. With `docker` it may start containers of its own, which is being root. It has proved
+    itself when it ran for `steady_s` seconds without a restart. Where it has a `disk`, it
+    runs only while something is mounted there.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Service(Frozen):
     mounts: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     secrets: tuple[str, ...] = ()
-    optional_secrets: tuple[str, ...] = ()
     docker: bool = False
+    disk: str = ""
     steady_s: int = 15
 
     @property

@@ -19,6 +19,7 @@ _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 def problems(backend: Backend, today: date) -> list[Problem]:
     """Every setting that nothing could be made of."""
     said = [*_follows(backend, today), *_places(backend), *_desktop(backend)]
+    said += _of_agent(backend)
     said += backend.share.problems() if backend.share else ()
     return [Problem(f"{backend.name}/backend.py", 0, why) for why in said]
 
@@ -26,7 +27,7 @@ def problems(backend: Backend, today: date) -> list[Problem]:
 def unpinned(backend: Backend, hosts: str) -> list[Problem]:
     """Containers have no name server, and this host none it need trust: names are in hosts(5)."""
     source, pinned = f"{backend.name}/backend.py", parse_hosts(hosts)
-    named = [("endpoint", each.partition(":")[0]) for each in backend.endpoints]
+    named = [("endpoint", each.partition(":")[0]) for each in backend.reaches]
     if backend.share and not networks.is_address(backend.share.server):
         named.append(("share", backend.share.server))
     return [
@@ -59,6 +60,23 @@ def _places(backend: Backend) -> Iterator[str]:
         if networks.door(text) is None:
             wanted = "PORT/tcp or PORT/udp, such as 9100/tcp from 192.0.2.0/24"
             yield f"listens {text!a}: wanted {wanted}"
+
+
+def _of_agent(backend: Backend) -> Iterator[str]:
+    """Its container has the tree of high privacy, and a unit of systemd's the disk's name.
+
+    What sends telemetry puts a path behind it, and nobody reads it on the way.
+    """
+    for name in ("archives", "archives_disk"):
+        path = getattr(backend, name)
+        if path and not re.fullmatch(r"/srv/high_privacy(/[a-z0-9_]+)+", path):
+            yield f"{name} {path!a}: wanted a folder below /srv/high_privacy, of a-z, 0-9 and _"
+    disk = backend.archives_disk
+    if disk and not f"{backend.archives}/".startswith(f"{disk}/"):
+        yield f"archives {backend.archives!a}: not on archives_disk {disk!a}"
+    url = backend.telemetry
+    if url and not re.fullmatch(r"https://[a-z0-9.-]+(:[1-9][0-9]{0,4})?", url):
+        yield f"telemetry {url!a}: wanted https://NAME, such as https://collector.opensafely.org"
 
 
 def _desktop(backend: Backend) -> Iterator[str]:

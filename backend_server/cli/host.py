@@ -7,7 +7,7 @@ from backend_server.cli.ending import told
 from backend_server.engine import history, lock
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.run.place import Asked
+from backend_server.run.place import Asked, load
 from backend_server.services import meanwhile
 from backend_server.storage import modes
 from backend_server.text.errors import FAILED, OK
@@ -22,7 +22,8 @@ def repair(options: Repair) -> int:
 
     Silent where only recent changes were asked for, and there was none.
     """
-    counts = modes.repair(Host(), recent=options.recent)
+    archives = load(options.backend, options.checkout).archives
+    counts = modes.repair(Host(), recent=options.recent, archives=archives)
     says = counts.seen or not options.recent
     line = f"{options.backend} host repair: {counts}"
     told(options, vars(counts), [line] if says else [])

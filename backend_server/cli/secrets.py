@@ -50,26 +50,23 @@ def secrets(options: Secrets) -> int:
 
 
 def listed(this: Site, host: HostReader) -> Iterator[dict[str, object]]:
-    """Every secret that a service or the share here needs or may have; no value."""
-    values, file = environment.now(host).values, host.stat(SECRETS)
+    """Every secret that a service or the share here needs; no value."""
+    file = host.stat(SECRETS)
     dates = dict(_dates(host))
     changed = time.strftime("%Y-%m-%d", time.gmtime(file.st_mtime)) if file else None
     if this.backend.share:
-        name, there = (
-            credentials.SECRET,
-            credentials.is_set(host.read(credentials.FILE)),
-        )
-        yield _found(name, "outputs", True, there, dates.get(name))
+        name = credentials.SECRET
+        there = credentials.is_set(host.read(credentials.FILE))
+        yield _found(name, "outputs", there, dates.get(name))
     for what in this.services:
-        for name in (*what.secrets, *what.optional_secrets):
-            needed, there = name in what.secrets, bool(values.get(name))
-            yield _found(name, what.name, needed, there, dates.get(name, changed))
+        missing = environment.now(host, what.secrets).missing
+        for name in what.secrets:
+            date = dates.get(name, changed)
+            yield _found(name, what.name, name not in missing, date)
 
 
-def _found(
-    name: str, service: str, needed: bool, there: bool, date: str | None
-) -> dict[str, object]:
-    found = {"name": name, "service": service, "needed": needed, "set": there}
+def _found(name: str, service: str, there: bool, date: str | None) -> dict[str, object]:
+    found = {"name": name, "service": service, "set": there}
     return {**found, "date": date if there else None}
 
 
@@ -81,8 +78,7 @@ def _dates(host: HostReader) -> Iterator[tuple[str, str]]:
 
 
 def _line(found: dict[str, object]) -> str:
-    missing = "missing" if found["needed"] else "not set, and need not be"
-    state = f"set {found['date']}" if found["set"] else missing
+    state = f"set {found['date']}" if found["set"] else "missing"
     return f"{found['service']:<12} {found['name']:<28} {state}"
 
 
@@ -95,7 +91,7 @@ def _set(options: Secrets) -> int:
     with only_run(f"service secrets set by {history.who(host)}, since {history.now()}"):
         text = _text(host, path, name, value)
         outlive_terminal(options)
-        takes = [w for w in this.services if name in (*w.secrets, *w.optional_secrets)]
+        takes = [w for w in this.services if name in w.secrets]
         said = f"{history.who(host)} has set {name}"
         told_of = partial(event, host, this.checkout, _SET, said, subject=name)
         run = [*_written(this, host, path, text, takes, told_of)]
@@ -140,7 +136,7 @@ def _written(
         host.write(path, text, 0o600)
         for what in runs:
             lacks = any(states.lacks(this, host, what))
-            if environment.differing(host, what.name) and not lacks:
+            if environment.differing(host, what.name, what.secrets) and not lacks:
                 host.run("systemctl", "restart", what.unit)
                 starts.append((what, switching.started(host, what.name)))
     for what, start in starts:

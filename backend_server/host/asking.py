@@ -16,7 +16,7 @@ Directory = Literal["passwd", "group"]  # of getent(1)
 
 _UNIT_PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,UnitFileState,Type,Result,MainPID,ExecStart,"
-    "NRestarts,ExecMainStatus,ActiveEnterTimestampMonotonic,InvocationID,Listen"
+    "NRestarts,ExecMainStatus,ActiveEnterTimestampMonotonic,InvocationID,Listen,Job"
 )
 # What systemd calls `Started UNIT` and `Main process exited`; sd-messages.h has them.
 _STARTED = "39f53479d3a045ac8e11786248231fbf"

@@ -11,12 +11,14 @@ from backend_server.checkout.service import Service
 from backend_server.engine.resource import Resource
 from backend_server.jobs.database import URL
 from backend_server.resources import UNITS, Directory, File, Unit
+from backend_server.services.environment import HEADERS, telemetry
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
 from backend_server.text.roles import OPENSAFELY, OPENSAFELY_ID
 
 
 WORKDIR = "/var/lib/opensafely/jobrunner"  # its caches; the image calls it /workdir
 CERTIFICATES = "/etc/opensafely/certificates"  # the same path inside and outside
+_SECRETS = ("CONTROLLER_TASK_API_TOKEN", "PRIVATE_REPO_ACCESS_TOKEN")
 SOCKET = "/var/run/docker.sock"
 # Names for the numbers that it sees, and nobody else's: a list of people is not its business.
 PASSWD = "/etc/opensafely/containers/passwd"
@@ -26,6 +28,7 @@ GROUP = "/etc/opensafely/containers/group"
 def jobrunner(backend: Backend) -> Service:
     """Hands storage paths to the host's docker, so they are the same inside and outside."""
     database = () if backend.dummy_data else (URL,)
+    headers = (HEADERS,) if backend.telemetry else ()
     return Service(
         name="jobrunner",
         title="runs the jobs that the controller asks for",
@@ -48,10 +51,11 @@ def jobrunner(backend: Backend) -> Service:
             ("WORKDIR", "/workdir"),
             ("DOCKER_HOST", f"unix://{SOCKET}"),
             ("OTEL_SERVICE_NAME", f"agent-{backend.name}"),
+            *telemetry(backend),
         ),
-        secrets=("CONTROLLER_TASK_API_TOKEN", "PRIVATE_REPO_ACCESS_TOKEN", *database),
-        optional_secrets=("OTEL_EXPORTER_OTLP_HEADERS",),
+        secrets=(*_SECRETS, *database, *headers),
         docker=True,
+        disk=backend.archives_disk,
     )
 
 

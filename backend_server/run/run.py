@@ -141,7 +141,7 @@ class Run:
             pinned = parse_hosts(self.site.hosts)
             backend = self.site.backend
             share = (backend.share.endpoint,) if backend.share else ()
-            named = (*backend.endpoints, *share)
+            named = (*backend.reaches, *share)
             self.unanswered = endpoints.unanswered(named, pinned)
 
     def data(self) -> dict[str, object]:

@@ -74,6 +74,7 @@ def _jobs(
 ) -> list[Job]:
     try:
         here = listing.listed(host, site.backend, erring)
+        degraded += listing.rivals(host, [each.name for each in site.services])
     except listing.NoDocker as error:
         degraded.append(str(error))
         return []

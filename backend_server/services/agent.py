@@ -100,6 +100,12 @@ def _named(found: Erring, line: str) -> Erring:
     return found._replace(error=error, workspace=workspace[1] if workspace else "")
 
 
+def why_ended(lines: list[str]) -> str:
+    """The last line of what a program said, which of a traceback is its error."""
+    errors = [line for line in lines if re.match(_EXCEPTION, line)]
+    return (errors or lines or [""])[-1]
+
+
 def plain(text: str) -> str:
     """Somebody else's words, without what they would do to a terminal."""
     return "".join(each if each.isprintable() else "?" for each in text)
@@ -193,6 +199,8 @@ def silent_s(wires: list[tuple[float, float]], loop_s: float, other_s: float) ->
     also while the first is at something that lasts.
     """
     waits = [heard for heard, said in wires if _HANGS * loop_s <= said < heard]
+    # A word now and then is no answer.
+    waits += [said for heard, said in wires if said - heard >= _HANGS * loop_s]
     quiet = min((heard for heard, _ in wires), default=0.0)
     if quiet >= max(_HANGS * loop_s, 2 * other_s):
         waits.append(quiet)

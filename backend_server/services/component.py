@@ -43,6 +43,7 @@ def _of_backend(site: Site) -> str:
         dummy="true" if backend.dummy_data else "false",
         network=networks.DATABASE_NETWORK,
         high=HIGH_TREE,
+        archives=backend.archives,
         medium=MEDIUM_TREE,
     )
     return ours + site.service_env
@@ -72,6 +73,7 @@ def container(site: Site, what: Service) -> Iterator[Resource]:
         mounts=frozenset(what.mounts),
         secrets=what.secrets,
         docker=what.docker,
+        disk=what.disk,
         steady_s=what.steady_s,
     )
 
@@ -93,6 +95,7 @@ def confined(what: Service) -> frozenset[str]:
 
 def unit(site: Site, what: Service) -> str:
     """The text of its unit. `$` and `%` of ours mean nothing to systemd."""
+    disk = f"{what.disk.strip('/').replace('/', '-')}.mount"
     limits = sorted(confined(what) - {_GROUP})
     options = [
         *("--rm", f"--name={what.name}", "--attach=stdout", *limits),
@@ -109,6 +112,7 @@ def unit(site: Site, what: Service) -> str:
         name=what.name,
         title=what.title,
         sources=" ".join(trees(what)),
+        disk=f"\nBindsTo={disk}\nAfter={disk}" if what.disk else "",
         settings=what.settings,
         options="".join(f"    {option} \\\n" for option in options),
         command="".join(f" {_word(word)}" for word in what.command),

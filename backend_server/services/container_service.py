@@ -6,6 +6,7 @@ from typing import Any, Iterator, Mapping
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.engine.resource import Resource
+from backend_server.host.mounts import is_mounted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.services import choices, environment, switching
@@ -22,8 +23,8 @@ class ContainerService(Resource):
 
     `locked` is the checkout's digest, where nobody chose another on this host. Without any, or
     without a value for one of its `secrets`, nothing is wanted of it: it is not started, and
-    what runs already goes on. `docker` is whether it joins docker's group, whose number only
-    the host knows. Another environment, image or file mounted singly wants a restart; after
+    what runs already goes on. So it is while nothing is mounted at its `disk`. `docker` is
+    whether it joins docker's group, whose number only the host knows. Another environment, image or file mounted singly wants a restart; after
     one it must run for `steady_s` seconds, or the image before is brought back.
     """
 
@@ -34,6 +35,7 @@ class ContainerService(Resource):
     mounts: frozenset[str]
     secrets: tuple[str, ...] = ()
     docker: bool = False
+    disk: str = ""
     steady_s: int = 15
     enabled: bool = True
     running: bool = True
@@ -77,7 +79,8 @@ class ContainerService(Resource):
     def _ready(self, host: HostReader) -> bool:
         digest = choices.digest(host, self.name, self.locked)
         found = environment.now(host, self.secrets)
-        return bool(digest) and not found.missing and not found.problems
+        away = self.disk and not is_mounted(host, self.disk)
+        return bool(digest) and not (found.missing or found.problems or away)
 
     def _settings(self, host: HostReader) -> Settings:
         found = choices.settings(host, self.name)
@@ -92,7 +95,7 @@ class ContainerService(Resource):
 
     def _as_started(self, host: HostReader) -> Changes:
         """How the container that runs differs from what it would be if started now."""
-        differing = environment.differing(host, self.name)
+        differing = environment.differing(host, self.name, self.secrets)
         container = host.docker_object(self.name)
         changes: Changes = ()
         if differing:

@@ -5,32 +5,59 @@ from __future__ import annotations
 from typing import Iterable
 
 from backend_server.checkout import env, service
+from backend_server.checkout.backend import Backend
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.frozen import Frozen
 from backend_server.text.problem import Problem
 
 
+HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
+# By one of these the programs in containers tell others of them.
+_EXPORTER = "OTEL_EXPORTER_"
+
+
 class Environment(Frozen):
-    """Values by name; lines that are none; required names that have no value."""
+    """Values by name; lines that are none; required names that have no value; and withheld ones."""
 
     values: dict[str, str]
     problems: tuple[Problem, ...]
     missing: tuple[str, ...]
+    withheld: tuple[str, ...]
+
+
+def telemetry(backend: Backend) -> tuple[tuple[str, str], ...]:
+    """What a service is told of where to tell of itself: nothing, unless the backend says so."""
+    if not backend.telemetry:
+        return ()
+    name = backend.name
+    return (
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", backend.telemetry),
+        ("OTEL_RESOURCE_ATTRIBUTES", f"rap.backend={name},backend={name}"),
+        # As much as the collector takes.
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2000"),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "65536"),
+        ("OTEL_SEMCONV_STABILITY_OPT_IN", "http"),
+    )
 
 
 def now(host: HostReader, secrets: Iterable[str] = ()) -> Environment:
-    """What a service that needs these SECRETS would be started with."""
+    """What a service that needs these SECRETS would be started with.
+
+    Where it exports telemetry to is its unit's to say, and that it does is the backend's.
+    """
     files = ((path, host.read(path) or "") for path in service.ENV_FILES)
-    values, problems = env.merge(files)
+    found, problems = env.merge(files)
+    values = {n: v for n, v in found.items() if n in secrets or _EXPORTER not in n}
     missing = tuple(name for name in secrets if not values.get(name))
-    return Environment(values, tuple(problems), missing)
+    withheld = tuple(sorted(found.keys() - values.keys()))
+    return Environment(values, tuple(problems), missing, withheld)
 
 
-def differing(host: HostReader, name: str) -> tuple[str, ...]:
+def differing(host: HostReader, name: str, secrets: Iterable[str]) -> tuple[str, ...]:
     """Names whose value is another one now than the service NAME was started with."""
     started = env.literal(host.read(f"{service.MERGED}/{name}") or "")
-    values = now(host).values
+    values = now(host, secrets).values
     return tuple(sorted({name for name, _ in started.items() ^ values.items()}))
 
 

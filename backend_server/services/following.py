@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from typing import Iterator
+
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
+from backend_server.people import https
 from backend_server.services import choices, followed, states, switching, updating
 from backend_server.services.agent import unanswered
 from backend_server.services.states import State
 from backend_server.services.updating import Update
 from backend_server.text.errors import DEGRADED, Refused, UserError
+from backend_server.text.parsers import parse_hosts
 
 
 class WentBack(UserError):
@@ -21,6 +27,8 @@ class WentBack(UserError):
 
 
 HOW = "service follow"
+_WITHOUT_TOKEN = 401
+_PATIENCE_S = 5
 _OFTEN = 3  # so many ends while it is on trial, and it goes back
 
 
@@ -47,7 +55,11 @@ def due(site: Site, host: Host, service: Service) -> tuple[Update | None, str]:
     if kept.trial and kept.trial == now.digest:
         often = now.state == "restarting" and now.restarts >= _OFTEN
         if often and choices.settings(host, name).previous:
-            return updating.back(site, host, service), ""
+            # It may be its controller that was away, and still is, or not any more.
+            away, loop_s = _away(site), states.loop_s(host)
+            if not away and unanswered(host, name, loop_s):
+                return updating.back(site, host, service), ""
+            return None, f"{name} is on trial, and the controller {away or 'answers'}"
         if not followed.on_trial(host, name, kept.trial):
             followed.keep(host, name, kept._replace(trial=""))
             done = f"has prepared its first job at {kept.trial}"
@@ -75,11 +87,12 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
         return held or unanswered(host, name, states.loop_s(host))
 
     try:
-        done, _ = updating.carry_out(site, host, service, found, HOW, doubt=doubt)
+        with _watched(site) as away:
+            done, _ = updating.carry_out(site, host, service, found, HOW, doubt=doubt)
     except Refused:  # nothing was tried
         raise
     except UserError as error:
-        well = before.state == "running" and not before.silent_since
+        well = before.state == "running" and not (before.silent_since or away)
         if well and not followed.held(host, name):
             why = (error.hint or str(error)).splitlines()[-1]
             followed.keep(host, name, kept._replace(refused=found.after, why=why))
@@ -91,6 +104,35 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
         kept = followed.Kept(trial=found.after, since=since)
     followed.keep(host, name, kept)
     return done
+
+
+@contextlib.contextmanager
+def _watched(site: Site) -> Iterator[list[str]]:
+    """Gives a word for each time that the controller did not answer this host meanwhile."""
+    away: list[str] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(1):
+            away.extend(filter(None, [_away(site)]))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield away
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _away(site: Site) -> str:
+    """Why the controller would answer no agent; empty: it would. It is asked without a token."""
+    there = https.Site(site.backend.controller, parse_hosts(site.hosts))
+    try:
+        there.text(f"{site.backend.name}/tasks/", 0, _PATIENCE_S)
+    except https.NoText as error:
+        return "" if error.status == _WITHOUT_TOKEN else str(error)
+    return "does not ask who asks"
 
 
 def _stays(host: Host, now: State) -> str:

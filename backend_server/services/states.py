@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 from typing import Iterator, Mapping, Sequence
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import CHOICES, SECRETS, Service
 from backend_server.engine import history
+from backend_server.host.mounts import is_mounted
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.services import choices, component, environment, followed, switching
-from backend_server.services.agent import FRESH_S, Erring, Seen, look, unknown_field
+from backend_server.services import agent, choices, environment, followed, switching
+from backend_server.services.agent import FRESH_S, Erring, Seen, look
+from backend_server.services.component import image, trees
 from backend_server.services.trees import unlike
 from backend_server.text.errors import Refused, UserError
 from backend_server.text.frozen import Frozen
@@ -20,6 +23,10 @@ from backend_server.text.frozen import Frozen
 _EVERY = ("JOB_LOOP_INTERVAL", "STATS_POLL_INTERVAL")  # so often the agent asks, twice
 # Fewer restarts are one bad moment of the controller, which nobody need look at.
 _OFTEN = 3
+_RECENT_S = 300  # what ended often meanwhile may end again
+_STOPPED = (0, 143)  # how it ends where it is told to
+_UP = ("active", "activating", "deactivating")  # the last also where it ends by itself
+_LINES = 20  # of a traceback, and of the start after it
 _OLD_DAYS = 14  # the controller moves on several times a month
 
 
@@ -60,17 +67,20 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     reference = choices.settings(host, service.name).image
     word = _word(unit) if reference else "not started"
     up = switching.running_s(unit)
+    log = host.starts_and_ends(service.unit) if reference and up < _RECENT_S else []
+    word = "restarting" if word == "running" and _goes_on(log, up) else word
     seen = Seen()
     if service.docker and word in ("running", "restarting"):
         seen = look(host, service.name, up, *(_every(host, e) for e in _EVERY))
     word = "running" if seen.erring else word
     loop = word == "restarting"
-    said = host.last_words(service.unit, service.name, 1) if loop else []
+    said = host.last_words(service.unit, service.name, _LINES) if loop else []
     digest = reference.partition("@")[2]
     made = switching.created(host.docker_object(reference) if reference else {})
     notes = [*followed.notes(site, host, service.name, digest)]
     notes += old(service.name, made) if service.docker else []
-    log = host.starts_and_ends(service.unit) if reference and up < FRESH_S else []
+    withheld = environment.now(host, service.secrets).withheld
+    notes += [f"has nothing of {each}: telemetry is not declared" for each in withheld]
     ends = [status for status, _ in log if status is not None]
     poll = seen.answer or (0 if seen.silent_s else _last_poll(log))
     return State(
@@ -81,7 +91,7 @@ def state(site: Site, host: HostReader, service: Service) -> State:
         since=history.now(ago_s=up) if up and not loop else None,
         restarts=int(unit.get("NRestarts") or 0),
         exit_status=ends[-1] if loop and ends else None,
-        last_line=said[-1] if said else "",
+        last_line=agent.why_ended(said),
         last_poll=history.at(poll) if poll else None,
         silent_since=history.now(ago_s=seen.silent_s) if seen.silent_s else None,
         erring=seen.erring,
@@ -118,11 +128,26 @@ def lines(found: State) -> Iterator[str]:
 
 def _word(unit: Mapping[str, str]) -> str:
     """Between two ends of a loop the unit is up for a moment, which is no running."""
-    if unit.get("ActiveState") not in ("active", "activating"):
+    # Before 254 it is inactive for a moment when its pause is over, and then has a job.
+    if unit.get("ActiveState") not in _UP and not unit.get("Job"):
         return "stopped"
     again = int(unit.get("NRestarts") or 0) > 0
     fresh = switching.running_s(unit) < FRESH_S
     return "restarting" if again and fresh else "running"
+
+
+def _goes_on(log: Sequence[tuple[int | None, int]], up: float) -> bool:
+    """Whether it ended often a moment ago, and is not up for much longer than it was then.
+
+    What was before somebody stopped it counts no more, and one long run among short ones neither.
+    """
+    recent, runs = (time.time() - _RECENT_S) * 1e6, []
+    for (start, began), (end, ended) in zip(log, log[1:]):
+        if end in _STOPPED:
+            runs = []
+        elif start is None and end is not None and ended > recent:
+            runs.append((ended - began) / 1e6)
+    return len(runs) >= _OFTEN and up < 2 * sorted(runs[-_OFTEN:])[1]
 
 
 def loop_s(host: HostReader) -> float:
@@ -157,6 +182,11 @@ def lacks(site: Site, host: HostReader, service: Service) -> Iterator[str]:
             f"{service.name} has no image: neither {site.backend.name}/images.lock nor "
             f"{CHOICES} names one; sudo backend service update {service.name}"
         )
+    if service.disk and not is_mounted(host, service.disk):
+        yield (
+            f"{service.name} does not run while nothing is mounted at {service.disk}; "
+            f"sudo mount {service.disk} && sudo backend"
+        )
     found = environment.now(host, service.secrets)
     yield from map(str, found.problems)
     for name in found.missing:
@@ -175,13 +205,11 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
     for each in site.services:
         missing = tuple(lacks(site, host, each))
         yield from missing
-        unit = host.unit(each.unit)
-        often = int(unit.get("NRestarts") or 0) >= _OFTEN
-        often = often and _word(unit) == "restarting"
+        often = int(host.unit(each.unit).get("NRestarts") or 0) >= _OFTEN
         if not missing and (often or each.name in known):
-            yield from _unwell(known.get(each.name) or state(site, host, each), often)
+            yield from _unwell(known.get(each.name) or state(site, host, each))
         if each.name in known:
-            for place in unlike(host, each.name, component.trees(each)):
+            for place in unlike(host, each.name, trees(each)):
                 yield (
                     f"{each.name} does not see at {place} what is mounted here; sudo backend "
                     f"service restart {each.name}"
@@ -189,13 +217,13 @@ def degraded(site: Site, host: HostReader, of: Sequence[State] = ()) -> Iterator
         yield from followed.degraded(site, host, each.name)
 
 
-def _unwell(found: State, often: bool) -> Iterator[str]:
+def _unwell(found: State) -> Iterator[str]:
     yield from (f"{found.name}: {each}" for each in found.erring)
     errors = (found.last_line, *(each.error for each in found.erring))
-    if unknown_field(*errors):
+    if agent.unknown_field(*errors):
         yield (
             f"{found.name} is older than its controller, and does not know its field "
-            f"{unknown_field(*errors)!r}; sudo backend service update {found.name}"
+            f"{agent.unknown_field(*errors)!r}; sudo backend service update {found.name}"
         )
     if found.silent_since:
         yield (
@@ -203,7 +231,7 @@ def _unwell(found: State, often: bool) -> Iterator[str]:
             f"{found.silent_since} and waits for it without end; sudo backend service "
             f"restart {found.name}"
         )
-    if often and found.state == "restarting":
+    if found.restarts >= _OFTEN and found.state == "restarting":
         last = f"; it said: {found.last_line}" if found.last_line else ""
         poll = found.last_poll or "none that is known of"
         yield (
@@ -218,8 +246,7 @@ def images_in_use(site: Site, host: HostReader) -> frozenset[str]:
     for each in site.services:
         locked = site.images.get(each.name, "")
         digests = {locked, choices.digest(host, each.name, locked)} - {""}
-        image = component.image(site.backend, each)
-        found |= {f"{image}@{digest}" for digest in digests}
+        found |= {f"{image(site.backend, each)}@{digest}" for digest in digests}
         settings = choices.settings(host, each.name)
         found |= {settings.image, settings.previous} - {""}
     return frozenset(found)

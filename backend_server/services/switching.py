@@ -138,7 +138,7 @@ def steady(host: Host, name: str, steady_s: int, this: Start) -> bool:
         # Before 254 a unit is inactive for a moment when its pause is over.
         idle = state.get("ActiveState") in ("inactive", "failed")
         again = int(state.get("NRestarts") or 0) - this.restarts
-        if idle and "Job" not in state:
+        if idle and not state.get("Job"):
             return False
         if again >= _ENDED_OFTEN:
             return agent.only_jobs_err(host, name, this.at)

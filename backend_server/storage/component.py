@@ -38,15 +38,16 @@ def storage(site: Site) -> Iterator[Resource]:
     Lists come after all directories, so that none is handed down while these are made.
     """
     high, medium = people_of(HIGH).group, people_of(MEDIUM).group
+    folders = (HIGH_TREE, *high_folders(site.backend.archives))
     shared = _SHARED if MEDIUM in people_of(MEDIUM).writes else _CLOSED
-    for path in (HIGH_TREE, *HIGH_FOLDERS):
+    for path in folders:
         yield Directory(path, mode=_CLOSED, owner=OPENSAFELY, group=high)
     # Whoever cannot write here cannot move what stands here out of the way.
     yield Directory(MEDIUM_TREE, mode=_CLOSED, owner=OPENSAFELY, group=medium)
     work = WORKSPACES[MEDIUM]
     yield Directory(work, mode=shared, owner=OPENSAFELY, group=medium)
     yield Directory(REQUESTS_TREE, mode=0o700, owner=OPENSAFELY, group=OPENSAFELY)
-    for path in (HIGH_TREE, *HIGH_FOLDERS):
+    for path in folders:
         yield Acl(path, default=access_to(HIGH))
     yield Acl(MEDIUM_TREE)
     yield Acl(work, default=access_to(MEDIUM))
@@ -55,6 +56,14 @@ def storage(site: Site) -> Iterator[Resource]:
     yield NoSuid(_NOSUID, places=PLACES)
     # It has no RestrictSUIDSGID: directories are given their setgid back.
     yield from by_timer(site, "opensafely-modes")
+
+
+def high_folders(archives: str) -> tuple[str, ...]:
+    """Where the agent puts things, and what leads to where the archives are."""
+    above = [archives]
+    while above[0].rpartition("/")[0] not in ("", HIGH_TREE):
+        above.insert(0, above[0].rpartition("/")[0])
+    return tuple(dict.fromkeys((*HIGH_FOLDERS, *above)))
 
 
 def people_of(area: str) -> Role:

@@ -42,7 +42,7 @@ class Signs(NamedTuple):
     newest_ns: int
 
 
-def repair(host: Host, *, recent: bool) -> Counts:
+def repair(host: Host, *, recent: bool, archives: str = HIGH_FOLDERS[0]) -> Counts:
     """Both trees' files have at least the access that is declared for them.
 
     Metadata in medium privacy has exactly that. `recent` leaves out the workspaces that look
@@ -50,10 +50,10 @@ def repair(host: Host, *, recent: bool) -> Counts:
     waits, or each would take the other's unfinished state for a left-over.
     """
     with only_run("host repair", str(host.root) + LOCK, wait=True):
-        return _repair(host, recent)
+        return _repair(host, recent, archives)
 
 
-def _repair(host: Host, recent: bool) -> Counts:
+def _repair(host: Host, recent: bool, archives: str) -> Counts:
     rules = {area: _rule(host, area) for area in (HIGH, MEDIUM, METADATA)}
     made_by = repr(sorted((area, _digest(rule)) for area, rule in rules.items()))
     before = _read_state(host, made_by)
@@ -65,7 +65,7 @@ def _repair(host: Host, recent: bool) -> Counts:
             known = before if recent else {}
             after.update(_workspaces(fd, area, rules[area], names, known, counts))
     if not recent:
-        _besides_workspaces(host, rules[HIGH], counts)
+        _besides_workspaces(host, rules[HIGH], counts, archives)
     if after != before:
         state = {"format": 1, "rules": made_by, "seen": after}
         host.write(STATE, json.dumps(state, indent=1) + "\n", 0o600)
@@ -98,15 +98,16 @@ def _workspaces(
     return done
 
 
-def _besides_workspaces(host: Host, rule: Rule, counts: Counts) -> None:
+def _besides_workspaces(host: Host, rule: Rule, counts: Counts, archives: str) -> None:
     """What else is in high privacy: logs, archives, what jobs work on, and other finds.
 
     The folders that are declared have their own access; what is in them is walked.
     """
-    declared = {os.path.basename(path) for path in component.HIGH_FOLDERS}
+    folders = {*component.HIGH_FOLDERS, archives}
+    declared = {path[len(component.HIGH_TREE) :].split("/")[1] for path in folders}
     for fd in _opened(host, component.HIGH_TREE):
         _all_in(fd, rule, counts, leave_out=declared)
-    for path in component.HIGH_FOLDERS:
+    for path in sorted(folders):
         if path != component.WORKSPACES[HIGH]:
             for fd in _opened(host, path):
                 _all_in(fd, rule, counts)

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 
-from sandbox.agent import config, database, said, tasks
+from sandbox.agent import config, database, said, tasks, telemetry
 from sandbox.agent.job import Job
 from sandbox.agent.tasks import Task
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     said.begin()
+    telemetry.begin(os.environ)
     log.info("agent.service started")
     settings = config.read(os.environ)
     threading.Thread(target=measure, args=(settings,), name="mtrc", daemon=True).start()
@@ -59,6 +60,8 @@ def handle(settings: config.Config, task: Task) -> None:
         tasks.update(settings, task, "", database.ask(settings, task), complete=True)
         return
     job = Job(settings, tasks.definition(task))
+    about = {key: job.definition[key] for key in ("id", "workspace", "action")}
+    telemetry.span(task=task.id, task_type=task.type.upper(), **about)
     with said.of(id=job.definition["id"], task=task.id, task_type=task.type.upper()):
         (run if task.type == "runjob" else cancel)(settings, task, job)
 

@@ -14,6 +14,7 @@ from sandbox.agent.config import Config, Definition
 MARK = ".opensafely-timestamp"
 # Values of a container's environment that a log may show.
 HARMLESS = {"PATH", "HOME", "LANG", "OPENSAFELY_BACKEND", "PYTHONUNBUFFERED"}
+ARCHIVES = (".tar.gz", ".tar.zstd", ".tar.xz")
 Results = Dict[str, Any]
 
 
@@ -33,7 +34,9 @@ class Job:
 
     def stage(self) -> str:
         """unknown, prepared, executing, executed or finalized."""
-        if (self.log / "metadata.json").exists():
+        metadata = self.log / "metadata.json"
+        # What a full disk, or a kill, left of it is an error each time.
+        if metadata.exists() and json.loads(metadata.read_text()):
             return "finalized"
         container = docker.inspect(self.name)
         if container:
@@ -44,7 +47,8 @@ class Job:
         """Its image is here, and its folder with what it reads."""
         workspace = self.definition["workspace"]
         there = (self.config.high / "workspaces" / workspace).exists()
-        if not there and any(self.config.archives.glob(f"{workspace}.tar.*")):
+        archive = self.config.archives / workspace
+        if not there and any(archive.with_suffix(e).exists() for e in ARCHIVES):
             raise CannotRun(f"Workspace {workspace} has been archived")
         docker.pull(self.config, self.definition)
         self.volume.mkdir(parents=True, exist_ok=True)
@@ -94,7 +98,7 @@ class Job:
         for base in (self.config.high, self.config.medium) if copies else ():
             folder = base / "workspaces" / self.definition["workspace"] / "metadata"
             outputs.copy(self.log / "logs.txt", folder / f"{facts['action']}.log")
-        outputs.write(self.log / "metadata.json", json.dumps(facts, indent=2))
+        (self.log / "metadata.json").write_text(json.dumps(facts, indent=2))
 
     def results(self) -> Results:
         """What the controller hears: no names of outputs."""
@@ -118,18 +122,14 @@ class Job:
         shutil.rmtree(self.volume, ignore_errors=True)
 
 
-def message(state: Mapping[str, Any], cancelled: bool) -> str:
+def message(state: Mapping[str, Any], cancelled: bool) -> str | None:
     if cancelled:
-        return "Job cancelled by user"
+        return "Job cancelled by system"
     if state.get("OOMKilled"):
         return "Job ran out of memory"
     if state.get("ExitCode") == 137:
-        return "Job killed by an admin"
-    return (
-        "Completed successfully"
-        if not state.get("ExitCode")
-        else "Job exited with an error"
-    )
+        return "Job killed by OpenSAFELY admin or memory limits"
+    return None if state.get("ExitCode") else "Completed successfully"
 
 
 def redacted(container: Mapping[str, Any]) -> Mapping[str, Any]:

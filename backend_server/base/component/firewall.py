@@ -67,7 +67,7 @@ def limited(site: Site, name: str, *notify: str) -> UnitFile:
 def rules(site: Site) -> str:
     """The table: jobs reach the database, services the endpoints at their pinned addresses."""
     pinned = parse_hosts(site.hosts)
-    named = (endpoint.rpartition(":") for endpoint in site.backend.endpoints)
+    named = (endpoint.rpartition(":") for endpoint in site.backend.reaches)
     endpoints = [(pinned[name], int(port)) for name, _, port in named]
     database = filter(None, map(networks.place, site.backend.database))
     providers = sorted(site.backend.provider_accounts)

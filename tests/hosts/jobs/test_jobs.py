@@ -134,7 +134,7 @@ def test_several_at_once(host, controller):
         assert manage(host, f"job kill {one.id} {two.id} --yes").returncode == 0
         for job in (one, two):
             assert controller.wait(job.task)["results"]["exit_code"] == 137
-            assert "exit 137, Job killed by an admin" in str(ended(host))
+            assert "exit 137, Job killed by OpenSAFELY admin" in str(ended(host))
 
 
 def test_a_job_for_which_memory_ran_out(host, controller):

@@ -17,7 +17,7 @@ from tests.hosts.services.running import (
 )
 
 
-pytestmark = pytest.mark.share("agent")
+pytestmark = [pytest.mark.share("agent"), pytest.mark.one_of("agent", "follows")]
 STEADY_S = 4
 FOLLOW = "opensafely-follow@jobrunner"
 
@@ -106,6 +106,40 @@ def test_one_that_ends_again_and_again_while_on_trial_goes_back(
     look(host)
     assert digest(host) == before
     polls_again(host, outside)
+
+
+def test_a_controller_that_goes_away_during_a_trial(host, outside, job_runner):
+    """It was here before, and is back after it: that says nothing of the image."""
+    before = digest(host)
+    other = "v1" if before == job_runner["v2"] else "v2"
+    outside.tag("job-runner", other)
+    with in_background(host, "systemctl", "start", f"{FOLLOW}.service") as trial:
+        wait_until(lambda: other_runs(host, job_runner[other]), timeout_s=60)
+        outside.stop((CONTROLLER,))
+        wait_until(lambda: other_runs(host, before), timeout_s=120)
+        outside.start()
+        trial.end()
+    assert digest(host) == before
+    assert not told(host, "degraded", job_runner[other])
+    polls_again(host, outside)
+    look(host)
+    assert digest(host) == job_runner[other]
+
+
+def test_a_controller_that_goes_away_while_one_is_on_trial(host, outside, job_runner):
+    """It stays, while it is away and once it is back."""
+    on_trial = digest(host)
+    assert told(host, "service", f"{on_trial} is on trial")
+    outside.tag("job-runner", "v1" if on_trial == job_runner["v1"] else "v2")
+    outside.stop((CONTROLLER,))
+    wait_until(lambda: listed(host)["restarts"] >= 3, timeout_s=60)
+    look(host)
+    assert digest(host) == on_trial
+    outside.start()
+    wait_until(lambda: listed(host)["last_poll"] and listed(host)["since"])
+    look(host)
+    assert digest(host) == on_trial
+    assert not told(host, "degraded", "went back")
 
 
 @pytest.mark.long

@@ -28,6 +28,9 @@ def site(tmp_path):
     return site_of("test", "debian 12", tmp_path / "checkout")
 
 
+SERVICES = "from_services"
+
+
 def chain(text, name):
     """The lines of a chain."""
     found = re.search(rf"^    chain {name} \{{\n(.*?)^    \}}", text, re.M | re.S)
@@ -46,7 +49,7 @@ def test_each_backend(backend, tmp_path):
     wanted = [f"ip daddr {where} tcp dport {port} accept" for where, _, port in at]
     assert chain(text, "from_database_network") == [*wanted, "goto refuse"]
     # Every endpoint is at one address, where https answers.
-    assert accepted(text, "from_services") == [("ip", "157.245.31.108 . 443")]
+    assert accepted(text, SERVICES) == [("ip", "157.245.31.108 . 443")]
     for name in ("refuse", "answers", "from_database_network", "from_services"):
         last = chain(text, name)[-1]
         assert last.startswith("reject" if name == "refuse" else "goto refuse")
@@ -187,6 +190,38 @@ def test_mistakes_in_the_database_are_listed_with_all_others(tmp_path):
         gather(bad, named("debian 12"), checkout, TODAY)
     assert "test/backend.py: database 'db.example:1433': wanted" in str(raised.value)
     assert str(raised.value).count("database") == 1
+
+
+def test_telemetry_has_its_way_where_it_is_declared(site):
+    hosts = "192.0.2.9 collector.opensafely.org\n192.0.2.8 one\n"
+    url = "https://collector.opensafely.org"
+    for telemetry, more in (("", ""), (url, ", 192.0.2.9 . 443")):
+        backend = site.backend._replace(endpoints=("one:443",), telemetry=telemetry)
+        found = accepted(rules(site._replace(backend=backend, hosts=hosts)), SERVICES)
+        assert found == [("ip", f"192.0.2.8 . 443{more}")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"telemetry": "http://collector.opensafely.org"}, "wanted https://NAME"),
+        ({"telemetry": "https://collector.opensafely.org/v1"}, "wanted https://NAME"),
+        (
+            {"telemetry": "https://elsewhere.example"},
+            "elsewhere.example has no line in",
+        ),
+        ({"archives": "/srv/archive"}, "wanted a folder below /srv/high_privacy"),
+        ({"archives": "/srv/high_privacy/../x"}, "wanted a folder below"),
+        ({"archives_disk": "/srv/high_privacy/my-disk"}, "wanted a folder below"),
+        ({"archives_disk": "/srv/high_privacy/arch"}, "not on archives_disk"),
+    ],
+)
+def test_mistakes_in_what_the_agent_is_given(tmp_path, wrong, why):
+    checkout = checkout_of("test", tmp_path / "checkout")
+    site = site_of("test", "debian 12", tmp_path / "other")
+    with pytest.raises(Exception, match="test/backend.py: ") as raised:
+        gather(site.backend._replace(**wrong), named("debian 12"), checkout, TODAY)
+    assert why in str(raised.value)
 
 
 def test_docker_waits_for_the_rules(site):

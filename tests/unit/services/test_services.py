@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_names_that_changed_since_the_start(host):
     )
     lay(host, service.DEFAULTS, "A=\"'1'\"\nB=1\n")
     lay(host, service.LOCAL, "D=4\n")
-    assert environment.differing(host, "jobrunner") == ("B", "C", "D")
+    assert environment.differing(host, "jobrunner", ()) == ("B", "C", "D")
 
 
 def test_a_database_is_asked_for_where_there_are_patients(site):
@@ -249,6 +250,8 @@ def test_connections_as_ss_lists_them():
         ([(31, 26)], 31),  # on a connection that had answers before
         ([(2, 2.1), (31, 26)], 31),  # and the second thread has its own
         ([(31, 0.1)], 0),  # asked a moment ago, after a pause
+        ([(1, 40), (2, 2.1)], 40),  # a word now and then, and no answer
+        ([(1, 20)], 0),  # one that takes its time
     ],
 )
 def test_an_agent_that_waits_for_an_answer(wires, silent):
@@ -346,6 +349,75 @@ def test_what_a_container_said_as_journalctl_gives_it():
 )
 def test_words_for_a_state(shown, word):
     assert states._word(shown) == word
+
+
+@pytest.mark.parametrize(
+    ("runs_s", "ago_s", "up", "goes_on"),
+    [
+        ([20, 20, 20], 5, 18, True),
+        ([20, 20, 20], 5, 41, False),
+        ([20, 20], 5, 18, False),
+        ([20, 1, 4], 5, 15, False),
+        ([20, 5, 20], 5, 18, True),
+        ([20, 20, 20], 400, 18, False),
+        ([], 0, 18, False),
+    ],
+)
+def test_one_that_ended_often_may_do_so_again(runs_s, ago_s, up, goes_on):
+    """Until it is up for twice as long as it mostly was, a moment ago; none that was stopped."""
+    at, log = time.time() - ago_s - sum(runs_s), []
+    for run_s in runs_s:
+        log += [(None, int(at * S)), (1, int((at + run_s) * S))]
+        at += run_s
+    assert states._goes_on(log, up) is goes_on
+    stopped = [(None, int(at * S)), (143, int(at * S))]
+    assert not states._goes_on([*log, *stopped], up)
+
+
+def test_of_a_traceback_it_is_the_error_that_is_told():
+    said = ["Traceback (most recent call last):", "TypeError: no 'x'", BEGIN]
+    assert agent.why_ended(said) == "TypeError: no 'x'"
+    assert agent.why_ended(["this version cannot start"]) == "this version cannot start"
+    assert agent.why_ended([]) == ""
+
+
+# ---- telemetry
+
+HEADERS = environment.HEADERS
+
+
+def test_only_who_needs_the_headers_has_anything_of_an_exporter(host):
+    lines = (
+        f"{HEADERS}=Authorization=x\nOTEL_EXPORTER_OTLP_ENDPOINT=https://else\nA=1\n"
+    )
+    lay(host, service.LOCAL, lines)
+    found = environment.now(host)
+    assert found.values == {"A": "1"}
+    assert found.withheld == ("OTEL_EXPORTER_OTLP_ENDPOINT", HEADERS)
+    assert environment.now(host, [HEADERS]).values == {
+        "A": "1",
+        HEADERS: "Authorization=x",
+    }
+
+
+def test_the_agent_tells_whom_the_backend_says(site):
+    off = jobrunner(site.backend)
+    assert HEADERS not in off.secrets
+    assert not [name for name, _ in off.environment if "OTEL_EXPORTER" in name]
+    on = jobrunner(site.backend._replace(telemetry="https://collector.opensafely.org"))
+    assert HEADERS in on.secrets
+    assert "--env=OTEL_EXPORTER_OTLP_ENDPOINT=https://collector" in unit(site, on)
+
+
+# ---- archives
+
+
+def test_the_unit_is_bound_to_the_disk_with_archives(site):
+    assert "BindsTo" not in unit(site, jobrunner(site.backend))
+    backend = site.backend._replace(archives_disk="/srv/high_privacy/archive")
+    text = unit(site, jobrunner(backend))
+    for word in ("BindsTo", "After"):
+        assert f"\n{word}=srv-high_privacy-archive.mount\n" in text
 
 
 # ---- the unit

@@ -503,6 +503,18 @@ def test_the_state_names_no_workspace_and_is_written_only_when_it_changes(host):
     assert state.stat().st_ino == before
 
 
+def test_archives_elsewhere_have_the_access_that_is_declared(host):
+    """What is in them is given back; they themselves are as the run has made them."""
+    archives = host.root / "srv/high_privacy/archive/kept"
+    archives.mkdir(parents=True)
+    (archives / "w.tar.gz").touch(0o600)
+    before = [os.listxattr(each) for each in (archives.parent, archives)]
+    counts = modes.repair(host, recent=False, archives="/srv/high_privacy/archive/kept")
+    assert counts.given == 1
+    after = [os.listxattr(each) for each in (archives.parent, archives)]
+    assert before == after
+
+
 def test_of_two_repairs_the_second_waits(host):
     workspace(host, "study")
     counts = []

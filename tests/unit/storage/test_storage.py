@@ -59,6 +59,18 @@ def test_directories(declared):
     }
 
 
+def test_what_leads_to_archives_is_the_trees_too(tmp_path):
+    """As on tpp, where a disk of their own is in between."""
+    found = list(storage(site_of("tpp", "noble", tmp_path)))
+    high = [r for r in found if type(r) is Directory and r.group == "researchers"]
+    paths = [r.path for r in high]
+    assert paths[-2:] == [
+        f"{HIGH_TREE}/archive",
+        f"{HIGH_TREE}/archive/archived_workspaces",
+    ]
+    assert {r.mode for r in high} == {0o2750}
+
+
 def test_every_directory_has_exactly_one_list(declared):
     lists = {r.path: r for r in declared if isinstance(r, Acl)}
     assert list(lists) == [r.path for r in declared if type(r) is Directory]

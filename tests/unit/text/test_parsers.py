@@ -223,12 +223,14 @@ def test_units():
 
 def test_unit_list():
     listed = """\
+  late.timer       loaded    active   elapsed Late
   cron.service     loaded    active   running Regular background program
 ● avahi.service    not-found inactive dead    avahi.service
 * x-gone.service   masked    failed   failed
 -.mount            loaded    active   mounted Root Mount
 """
     assert parse_unit_list(listed) == {
+        "late.timer": ("loaded", "elapsed"),
         "cron.service": ("loaded", "active"),
         "avahi.service": ("not-found", "inactive"),
         "x-gone.service": ("masked", "failed"),

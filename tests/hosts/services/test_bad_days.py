@@ -1,0 +1,179 @@
+"""The agent on bad days: killed half-way, on a full disk, beside another, and slow to hear."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from sandbox import fixtures
+from sandbox.answer import Answer
+from sandbox.outside import CONTROLLER
+from tests.hosts.jobs import jobbing
+from tests.hosts.managing import CHECKOUT, manage
+from tests.hosts.programs import in_background, wait_until
+from tests.hosts.services.running import (
+    NAME,
+    inspected,
+    listed,
+    polls_again,
+    starts_anew_quickly,
+)
+
+
+pytestmark = [pytest.mark.share("agent"), pytest.mark.one_of("agent", "bad days")]
+HIGH = "/srv/high_privacy"
+SIZE = 300 << 20  # in no time, and yet not at once
+WRITE = f"open('a.dat', 'w').truncate({SIZE})"
+OUTPUTS = {"a.dat": "highly_sensitive"}
+
+
+@pytest.fixture(scope="module")
+def host(shared_warm_host):
+    host = shared_warm_host("test", shape=[fixtures.hurried], legacy_cgroups=True)
+    starts_anew_quickly(host)
+    return host
+
+
+def killed_at(host, sign, meanwhile):
+    """The agent is, once there is such a file; and what it had been at is done by the next."""
+    kill = f"until ls {sign} 2>/dev/null; do :; done; docker kill -s KILL {NAME}"
+    with in_background(host, "timeout", "60", "sh", "-c", kill) as killing:
+        before = inspected(host)["State"]["Pid"]
+        meanwhile()
+        assert NAME in killing.end()
+    wait_until(lambda: inspected(host)["State"]["Pid"] not in (0, before))
+
+
+def whole_or_absent(host, path):
+    size = host.run(f"stat -c %s {path}", check=False).stdout.strip()
+    assert size in ("", str(SIZE))
+
+
+def test_killed_while_it_prepares(host, controller):
+    """What a job reads is there whole before the job begins."""
+    there = f"{HIGH}/workspaces/w1"
+    host.run(f"install -d -o opensafely {there}; truncate -s {SIZE} {there}/in.dat")
+    read = f"import os; assert os.path.getsize('in.dat') == {SIZE}"
+    given = []
+
+    def give():
+        given.append(
+            controller.add("test", "-c", read, inputs=["in.dat"], workspace="w1")
+        )
+
+    killed_at(host, f"{HIGH}/volumes/*/in.dat.*.tmp", give)
+    (job,) = given
+    results = controller.wait(job.task)["results"]
+    assert results["exit_code"] == 0
+    assert controller.stages(job.task)[0] == "preparing"
+
+
+def test_killed_while_it_copies_outputs(host, controller):
+    """Nobody sees half of one; and all are there in the end, which `job list` says."""
+    target = f"{HIGH}/workspaces/w2/a.dat"
+    given = []
+
+    def give():
+        job = controller.add("test", "-c", WRITE, outputs=OUTPUTS, workspace="w2")
+        given.append(job)
+
+    killed_at(host, f"{target}.*.tmp", give)
+    whole_or_absent(host, target)
+    (job,) = given
+    assert controller.wait(job.task)["results"]["exit_code"] == 0
+    assert host.run(f"stat -c %s {target}").stdout.strip() == str(SIZE)
+    ended = manage(host, "job list --since 1h").stdout
+    assert job.id in ended
+
+
+def test_a_disk_that_is_full(host, controller):
+    """Killed meanwhile or not: the job errs, which is told, and ends well once there is room."""
+    there = f"{HIGH}/workspaces/w3"
+    host.run(f"mkdir -p {there}; mount -t tmpfs -o size=1m,uid=10000 full {there}")
+    try:
+        job = controller.add("test", "-c", WRITE, outputs=OUTPUTS, workspace="w3")
+        wait_until(lambda: listed(host)["erring"], timeout_s=60)
+        (found,) = listed(host)["erring"]
+        assert found["job"] == job.id
+        assert "No space left on device" in found["error"]
+        host.run(f"docker kill -s KILL {NAME}", check=False)
+        whole_or_absent(host, f"{there}/a.dat")
+        wait_until(lambda: jobbing.listed(host)[job.id]["state"] == "erring")
+        host.run(f"mount -o remount,size=1g {there}")
+        assert controller.wait(job.task)["results"]["exit_code"] == 0
+        assert host.run(f"stat -c %s {there}/a.dat").stdout.strip() == str(SIZE)
+    finally:
+        wait_until(lambda: host.run(f"umount {there}", check=False).returncode == 0)
+
+
+def test_half_of_what_it_keeps_of_a_job(host, controller):
+    """As a kill in the midst of it leaves it: told, with the error, until the file is gone."""
+    with jobbing.running(host, controller, workspace="w4") as job:
+        month = "$(date -u +%Y-%m)"
+        log = f"{HIGH}/logs/{month}/{job.container}"
+        host.run(f"install -d -o opensafely {log}; echo '{{' > {log}/metadata.json")
+        wait_until(lambda: "JSONDecodeError" in str(listed(host)["erring"]), 60)
+        assert manage(host, "job list --since 1h").returncode == 0
+        host.run(f"rm {log}/metadata.json")
+        assert jobbing.finish(host, controller, job)["exit_code"] == 0
+        jobbing.complete(host, job)
+
+
+def test_another_agent_on_this_host(host):
+    """By whatever name: who has docker's socket takes jobs, or ends ours."""
+    sentence = "container other of"
+    assert sentence not in manage(host, "status").stdout
+    image = inspected(host)["Config"]["Image"]
+    socket = "-v /var/run/docker.sock:/var/run/docker.sock"
+    host.run(f"docker run -d --name other {socket} --entrypoint sleep {image} 600")
+    try:
+        done = manage(host, "status")
+        assert (done.returncode, sentence in done.stdout) == (4, True)
+        assert "another agent takes jobs of this backend" in done.stdout
+    finally:
+        host.run("docker rm --force other")
+    assert sentence not in manage(host, "status").stdout
+
+
+def test_a_controller_that_is_slow_by_a_byte_a_second(host, outside):
+    """A word now and then is no answer: that it has none is told, and since when."""
+    polls_again(host, outside)
+    body = json.dumps({"tasks": []}).encode()
+    slow = Answer(body + b" " * 600, pause_s=1)
+    outside.answer(CONTROLLER, "*", slow)
+    wait_until(lambda: listed(host)["silent_since"], timeout_s=60)
+    done = manage(host, "status")
+    assert done.returncode == 4
+    assert "has had no answer from the controller since" in done.stdout
+    outside.reset()
+    assert manage(host, "service restart jobrunner").returncode == 0
+    wait_until(lambda: listed(host)["last_poll"], timeout_s=30)
+    assert listed(host)["silent_since"] is None
+
+
+# The tool with a clock of its own, so many seconds off: the machine's is not ours to set.
+SHIFTED = """
+import runpy, sys, time
+real, off_s = time.time, float(sys.argv[1])
+time.time = lambda: real() + off_s
+sys.argv = ["entry.py", "{0}", "test", *sys.argv[2:]]
+sys.path.insert(0, "{0}")
+runpy.run_path("{0}/backend_server/entry.py", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("off_s", [3600, -3600])
+def test_a_clock_that_is_an_hour_off(host, controller, off_s):
+    """Set a moment ago, it makes all that the journal and files say another hour's."""
+    made = int(time.time()) - off_s
+    job = controller.add("test", "-c", "pass", created_at=made)
+    assert controller.wait(job.task)["results"]["exit_code"] == 0
+    assert job.id in manage(host, "job list --since 3h").stdout
+    wait_until(lambda: listed(host)["last_poll"], timeout_s=60)
+    argv = f"/usr/bin/python3 -I -S - {off_s} service list --json"
+    said = host.run(argv, stdin=SHIFTED.format(CHECKOUT), check=False).stdout
+    (found,) = json.loads(said)["services"]
+    assert (found["state"], found["silent_since"]) == ("running", None)
+    assert json.loads(said)["degraded"] == []
