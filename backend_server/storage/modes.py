@@ -42,7 +42,9 @@ class Signs(NamedTuple):
     newest_ns: int
 
 
-def repair(host: Host, *, recent: bool, archives: str = HIGH_FOLDERS[0]) -> Counts:
+def repair(
+    host: Host, *, recent: bool, archives: str = component.HIGH_FOLDERS[0]
+) -> Counts:
     """Both trees' files have at least the access that is declared for them.
 
     Metadata in medium privacy has exactly that. `recent` leaves out the workspaces that look
