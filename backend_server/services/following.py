@@ -27,8 +27,6 @@ class WentBack(UserError):
 
 
 HOW = "service follow"
-_WITHOUT_TOKEN = 401
-_PATIENCE_S = 5
 _OFTEN = 3  # so many ends while it is on trial, and it goes back
 
 
@@ -126,12 +124,12 @@ def _watched(site: Site) -> Iterator[list[str]]:
 
 
 def _away(site: Site) -> str:
-    """Why the controller would answer no agent; empty: it would. It is asked without a token."""
+    """Why the controller would answer no agent; empty: it would, and misses the token now."""
     there = https.Site(site.backend.controller, parse_hosts(site.hosts))
     try:
-        there.text(f"{site.backend.name}/tasks/", 0, _PATIENCE_S)
+        there.text(f"{site.backend.name}/tasks/", 0, patience_s=5)
     except https.NoText as error:
-        return "" if error.status == _WITHOUT_TOKEN else str(error)
+        return "" if error.status == 401 else str(error)
     return "does not ask who asks"
 
 

@@ -141,7 +141,8 @@ def _goes_on(log: Sequence[tuple[int | None, int]], up: float) -> bool:
 
     What was before somebody stopped it counts no more, and one long run among short ones neither.
     """
-    recent, runs = (time.time() - _RECENT_S) * 1e6, []
+    runs: list[float] = []
+    recent = (time.time() - _RECENT_S) * 1e6
     for (start, began), (end, ended) in zip(log, log[1:]):
         if end in _STOPPED:
             runs = []

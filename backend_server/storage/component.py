@@ -60,9 +60,8 @@ def storage(site: Site) -> Iterator[Resource]:
 
 def high_folders(archives: str) -> tuple[str, ...]:
     """Where the agent puts things, and what leads to where the archives are."""
-    above = [archives]
-    while above[0].rpartition("/")[0] not in ("", HIGH_TREE):
-        above.insert(0, above[0].rpartition("/")[0])
+    parts = archives[len(HIGH_TREE) + 1 :].split("/")
+    above = ("/".join((HIGH_TREE, *parts[: n + 1])) for n in range(len(parts)))
     return tuple(dict.fromkeys((*HIGH_FOLDERS, *above)))
 
 
