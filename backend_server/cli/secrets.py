@@ -66,7 +66,7 @@ def listed(this: Site, host: HostReader) -> Iterator[dict[str, object]]:
 
 
 def _found(name: str, service: str, there: bool, date: str | None) -> dict[str, object]:
-    found = {"name": name, "service": service, "set": there}
+    found = {"name": name, "service": service, "needed": True, "set": there}
     return {**found, "date": date if there else None}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 from typing import Callable, Iterable, Iterator, Literal, Mapping, Sequence
 
 from backend_server.host import command
 from backend_server.text.errors import CommandFailed
-from backend_server.text.parsers import parse_getent, parse_starts_and_ends
+from backend_server.text.parsers import parse_getent
 
 
 Directory = Literal["passwd", "group"]  # of getent(1)
@@ -168,7 +169,7 @@ class Asking:
         """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""
         either = (f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}")
         said = self._journal("json", f"--lines={_LOOKS_BACK}", f"UNIT={unit}", *either)
-        return parse_starts_and_ends("\n".join(said), _STARTED)
+        return [start_or_end(line) for line in said]
 
     def _journal(self, output: str, *words: str) -> list[str]:
         argv = ("journalctl", "--quiet", f"--output={output}")
@@ -254,3 +255,11 @@ class Asking:
             self._begun[argv] = process
             raise _Begun
         return command.answer(process, argv, stdin=stdin, deadline_s=deadline_s)
+
+
+def start_or_end(line: str) -> tuple[int | None, int]:
+    """Of journalctl's JSON: None, or the exit status of what ended; and when, in µs of UTC."""
+    entry = json.loads(line)
+    ended = entry.get("MESSAGE_ID") != _STARTED
+    status = int(entry.get("EXIT_STATUS") or 0) if ended else None
+    return status, int(entry["__REALTIME_TIMESTAMP"])

@@ -68,7 +68,7 @@ class Run:
         shut = revoked.fingerprints(self.host)
         self.site = keyring.with_keys(self.site, verdict, shut)
         self.components = chosen(self._declare(self.site), self.options.only)
-        declared = [r for part in self.components for r in part.resources]
+        declared = [r for part in self.components for r in part.wanted(self.host)]
         self.host.watched_units = frozenset(u for r in declared for u in r.asks())
         self.host.resting_units = frozenset(u for r in declared for u in r.rests())
         self.host.watched_names = everybody(self.site.people)

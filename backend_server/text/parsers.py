@@ -172,8 +172,11 @@ class PackageState(NamedTuple):
     half: bool = False  # of its files some are not there
 
 
-# dpkg writes Status right after Package. What begins with plain text is found five times sooner.
-_PACKAGE = re.compile(r"\nPackage: (\S+)\nStatus: (\S+) (\S+) (\S+)(?=\n)")
+# As dpkg writes them. What begins with plain text is found five times sooner.
+_PACKAGE = re.compile(
+    r"\nPackage: (\S+)(?:\n(?:Essential|Protected|Important): yes)*"
+    r"\nStatus: (\S+) (\S+) (\S+)(?=\n)"
+)
 
 
 @lru_cache(maxsize=None)  # of a thousand packages, few differ
@@ -230,19 +233,6 @@ def parse_unit_list(text: str) -> dict[str, tuple[str, str]]:
         name: (load, sub if sub == "elapsed" else active)
         for name, load, active, sub, *_ in words
     }
-
-
-def parse_starts_and_ends(text: str, started: str) -> list[tuple[int | None, int]]:
-    """Of journalctl's JSON, a line each: None where it is STARTED, else the exit status; and when.
-
-    Times are in µs of UTC.
-    """
-    found = []
-    for entry in map(json.loads, text.splitlines()):
-        ended = entry.get("MESSAGE_ID") != started
-        status = int(entry.get("EXIT_STATUS") or 0) if ended else None
-        found.append((status, int(entry["__REALTIME_TIMESTAMP"])))
-    return found
 
 
 def parse_hosts(text: str) -> dict[str, str]:

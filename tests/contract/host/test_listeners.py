@@ -6,7 +6,9 @@ import contextlib
 import os
 import socket
 
-from backend_server.host.listening import tcp_listeners
+import pytest
+
+from backend_server.host.listening import by_netlink, by_proc
 
 
 def listening(stack, family, address):
@@ -20,7 +22,8 @@ def place(found):
     return address, str(port), os.readlink(f"/proc/self/fd/{found.fileno()}")
 
 
-def test_each_that_listens_is_named_by_address_port_and_inode():
+@pytest.mark.parametrize("listeners", [by_netlink, by_proc])
+def test_each_that_listens_is_named_by_address_port_and_inode(listeners):
     with contextlib.ExitStack() as stack:
         kinds = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
         # More than fit into one answer of the kernel.
@@ -30,8 +33,8 @@ def test_each_that_listens_is_named_by_address_port_and_inode():
         for each in found:
             each.listen()
         client = stack.enter_context(socket.create_connection(found[0].getsockname()))
-        told = set(tcp_listeners())
+        told = set(listeners())
         here = {place(each) for each in found}
         assert here <= told
         assert not {place(silent), place(client)} & told
-    assert not here & set(tcp_listeners())
+    assert not here & set(listeners())

@@ -10,6 +10,7 @@ from backend_server.checkout import env, service
 from backend_server.checkout.backend import Backend, Follow
 from backend_server.checkout.gather import gather
 from backend_server.engine import history
+from backend_server.host.asking import start_or_end
 from backend_server.host.reader import HostReader
 from backend_server.jobs.component import jobrunner
 from backend_server.run.place import services_of
@@ -23,7 +24,7 @@ from backend_server.services import (
 )
 from backend_server.services.component import confined, unit
 from backend_server.text.errors import Refused
-from backend_server.text.parsers import parse_mount_sources, parse_starts_and_ends
+from backend_server.text.parsers import parse_mount_sources
 from backend_server.text.releases import named
 from tests.unit.example import ROOT, TODAY, checkout_of, load, site_of
 
@@ -151,11 +152,13 @@ def test_the_last_good_poll_is_the_end_of_a_long_run(moments, last):
 
 def test_the_journal_as_journalctl_gives_it():
     lines = [
-        '{"MESSAGE_ID":"39f","__REALTIME_TIMESTAMP":"1795581179000001","MESSAGE":"Started"}',
+        '{"MESSAGE_ID":"39f53479d3a045ac8e11786248231fbf","__REALTIME_TIMESTAMP":"1795581179000001","MESSAGE":"Started"}',
         '{"MESSAGE_ID":"98e","__REALTIME_TIMESTAMP":"1795581180000002","EXIT_STATUS":"3"}',
     ]
-    found = parse_starts_and_ends("\n".join(lines), "39f")
-    assert found == [(None, 1795581179000001), (3, 1795581180000002)]
+    assert [start_or_end(line) for line in lines] == [
+        (None, 1795581179000001),
+        (3, 1795581180000002),
+    ]
 
 
 # ---- what the agent says
