@@ -18,6 +18,7 @@ from backend_server.text.roles import MARKER, ROLES
 _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
 _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
 _OURS = re.compile(r"(opensafely-.*|service|timer|path|socket)\.d").fullmatch
+_TIMES = re.compile(r"OnCalendar=\S")
 _HARMLESS = ("[", "CPU", "Doc", "IO", "Nice", "OnFailure", "OOM", "TimeoutStopF")
 _LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d")
 _SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'
@@ -68,10 +69,14 @@ class OurUnits(InForce):
             yield from (f"{folder}/{n}" for n in host.names(folder) if _OURS(n))
 
     def objection(self, host: HostReader) -> Refused | None:
+        lines = [*lines_of(host, self.goes_by(host))]
+        # A timer that has other times in the place of ours still comes.
+        timed = {w.rpartition(":")[0] for w, s in lines if _TIMES.match(s)}
         mends = {}
-        for where, line in lines_of(host, self.goes_by(host)):
+        for where, line in lines:
             path = where.rpartition(":")[0]
-            if path.endswith(".conf") and not line.startswith(_HARMLESS):
+            theirs = (*_HARMLESS, "OnCalendar=") if path in timed else _HARMLESS
+            if path.endswith(".conf") and not line.startswith(theirs):
                 mends[f"{where}: {line}"] = f"mv {path} {path}.off"
         reload = {"": "systemctl daemon-reload"} if mends else {}
         return _refused("units of ours are not as declared", {**mends, **reload})

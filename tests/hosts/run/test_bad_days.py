@@ -10,13 +10,13 @@ import pytest
 
 from sandbox.outside import ARCHIVES
 from tests.hosts.managing import edited, manage, missed, refused, rests
-from tests.hosts.programs import in_background
+from tests.hosts.programs import in_background, wait_until
 
 
 # What cannot be done without packages, with all that needs them.
 AFTER_PACKAGES = {
     *("packages", "updates", "sudo", "storage", "firewall", "docker", "jobrunner"),
-    *("tidy", "logs"),
+    *("tidy", "logs", "limits"),
 }
 
 
@@ -151,6 +151,8 @@ def test_endpoint_that_does_not_answer_on_the_first_run(host, outside):
     line = r"degraded: jobs\.opensafely\.org \(157\.245\.31\.108\) port 443 does not answer"
     assert re.search(line, done.stdout)
     outside.start()
+    # The agent ended often meanwhile, and has to run for a while before it counts as up.
+    wait_until(lambda: manage(host).returncode == 0, timeout_s=300)
     assert rests(host)
     host.run("rm /root/backend")
 

@@ -376,6 +376,15 @@ def test_a_drop_in_that_only_watches(host):
     host.run(f"rm -r {folder}; systemctl daemon-reload")
 
 
+def test_a_drop_in_that_only_schedules(host):
+    """Times in the place of ours, so not one that takes them away alone."""
+    folder = "/etc/systemd/system/opensafely-tidy.timer.d"
+    text = "[Timer]\nOnCalendar=\nOnCalendar=03:17\n"
+    host.run(f"mkdir {folder}; cat > {folder}/night.conf", stdin=text)
+    assert looks(host, "identity").returncode == 0
+    host.run(f"rm -r {folder}; systemctl daemon-reload")
+
+
 CORES = [
     ("zzz-provider.conf", "* hard core unlimited\n"),
     ("10-app.conf", "# app\n@developers - core 1000\n"),
