@@ -12,7 +12,7 @@ from backend_server.engine.in_force import InForce, lines_of
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
-from backend_server.text.roles import MARKER, ROLES
+from backend_server.text.roles import MARKER
 
 
 _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
@@ -20,6 +20,7 @@ _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
 _OURS = re.compile(r"(opensafely-.*|service|timer|path|socket)\.d").fullmatch
 _TIMES = re.compile(r"OnCalendar=\S")
 _HARMLESS = ("[", "CPU", "Doc", "IO", "Nice", "OnFailure", "OOM", "TimeoutStopF")
+_NAME = re.compile(r"\*|@?[A-Za-z_][\w.-]*")
 _LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d")
 _SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'
 
@@ -88,17 +89,23 @@ class CoreLimit(InForce):
     path: str = ""
 
     def goes_by(self, host: HostReader) -> Iterator[str]:
-        yield from (*_LIMITS, " ".join(sorted(host.members(MARKER))))
+        yield from (*_LIMITS, "/etc/group", " ".join(sorted(host.members(MARKER))))
 
     def objection(self, host: HostReader) -> Refused | None:
-        ours = {*(f"@{role.group}" for role in ROLES), *host.members(MARKER)}
+        people = host.members(MARKER)
+        groups = {f"@{group}" for name in people for group in host.groups_of(name)}
         mends = {}
         for where, line in lines_of(host, _LIMITS):
             path, _, number = where.rpartition(":")
-            # One for a name or a group counts before those, of which the last does.
-            all_ = ("*", "root") if path > self.path else ()
-            who = "|".join(map(re.escape, {*ours, *all_}))
-            if re.match(rf"({who}) (hard|-) core (?!0$)", line):
+            who, kind, item, most = (*line.partition("#")[0].split(), "", "", "", "")[
+                :4
+            ]
+            # One for a name or a group counts before those, of which the last does. Whom else
+            # a line means, as 1000: or %users, is not worked out.
+            later = who in ("*", "root") and path > self.path
+            ours = later or who in {*people, *groups} or not _NAME.fullmatch(who)
+            other = kind in ("hard", "-") and item.lower() == "core" and most != "0"
+            if ours and other and path.endswith(".conf"):
                 mends[f"{where}: {line}"] = f"sed -i '{number}s/^/#/' {path}"
         return _refused("processes of ours may leave core files", mends)
 

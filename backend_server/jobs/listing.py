@@ -98,7 +98,7 @@ def containers(host: HostReader) -> tuple[Container, ...]:
     if found is None:
         raise NoDocker(
             "docker does not answer, so which jobs run cannot be told",
-            hint=f"systemctl status {DOCKER}; jobs that ran go on without it",
+            hint=f"systemctl status {DOCKER}; sudo backend",
         )
     return parse_containers(found)
 

@@ -36,6 +36,7 @@ def logs(site: Site) -> Iterator[Resource]:
     yield Unit(_JOURNALD)
     yield verbatim(site, "/etc/tmpfiles.d/opensafely.conf")
     yield verbatim(site, _READY)
+    yield verbatim(site, f"{UNITS}/logrotate.service.d/opensafely.conf")
     logins = dict.fromkeys(_LOGINS if site.release.utmp else (), ("rw-", "rw-", "r--"))
     for path, modes in {**_SHUT, **logins}.items():
         access = _ACCESS.format(*modes, UNPRIVILEGED)

@@ -389,7 +389,20 @@ CORES = [
     ("zzz-provider.conf", "* hard core unlimited\n"),
     ("10-app.conf", "# app\n@developers - core 1000\n"),
     ("zzz.conf", "ada hard core unlimited\n"),
+    ("10-range.conf", "1000: hard core unlimited\n"),
+    ("10-all.conf", "@opensafely-people - CORE unlimited # of ours\n"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("zzz.conf.bak", "ada - core 9\n"), ("zzz.conf", "ada hard core 0 # none\n")],
+)
+def test_a_line_of_no_other_limit_of_core_files(host, name, text):
+    host.run(f"cat > /etc/security/limits.d/{name}", stdin=text)
+    done = looks(host, "kernel")
+    host.run(f"rm /etc/security/limits.d/{name}")
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(("name", "text"), CORES)
