@@ -31,7 +31,7 @@ class Named(Asked):
 
 
 def load(name: str, checkout: Path) -> Backend:
-    """What NAME/backend.py in the checkout declares. Raises Refused where there is none."""
+    """What NAME/backend.py in the checkout declares. Raises Refused where that is nothing."""
     path = checkout / name / "backend.py"
     spec = importlib.util.spec_from_file_location(f"{name}_backend", str(path))
     if spec is None or spec.loader is None or not path.exists():
@@ -40,8 +40,15 @@ def load(name: str, checkout: Path) -> Backend:
             hint="run the manage.sh of one of the backends in this checkout",
         )
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    backend: Backend = module.BACKEND
+    try:
+        spec.loader.exec_module(module)
+        backend: Backend = module.BACKEND
+    except Exception as error:  # it is Python, and somebody's
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
+        what = (
+            f"{name}/backend.py{line} cannot be read: {type(error).__name__}: {error}"
+        )
+        raise Refused(what, hint=f"git -C {checkout} diff {name}/backend.py") from None
     return backend
 
 

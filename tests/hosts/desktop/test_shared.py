@@ -67,15 +67,6 @@ def host(shared_warm_host, request):
     return host
 
 
-# 12,000 connections that are refused there.
-ENDED = """
-import contextlib, socket
-for _ in range(12_000):
-    with socket.socket() as each, contextlib.suppress(OSError):
-        each.connect(("{}", 9))
-"""
-
-
 @pytest.fixture(scope="module")
 def both(host):
     """Each has a desktop; gus's is left for now."""
@@ -257,17 +248,6 @@ def test_nobody_fills_the_table_of_connections(host):
         host.run(f"runuser -u ada -- bash -c '{goes_out}' && bash -c '{goes_out}'")
         assert comes_in(host)
         assert rests(host, backend="emis", words="--offline")
-
-
-def test_nobody_fills_it_with_what_has_ended(host):
-    """The kernel counts those as nobody's, and keeps their places for ten seconds or more."""
-    size = "cat /proc/sys/net/netfilter/nf_conntrack_count"
-    before = int(host.run(size).stdout)
-    outside = identity.addresses(host.lab.number, 1)[0]
-    command = "runuser -u rita -- python3 -I -S -"
-    host.run(command, stdin=ENDED.format(outside))
-    assert before + 1500 < int(host.run(size).stdout) < before + 4500
-    assert comes_in(host)
 
 
 def test_a_kernel_that_counts_no_connections_has_all_other_rules(host):

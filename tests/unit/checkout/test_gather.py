@@ -152,6 +152,28 @@ def test_a_backend_that_is_not_there(tmp_path):
         load("nowhere", Path(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "BACKEND = Backend(\n    name='bad'\n    title=''\n)\n",
+            "backend.py:2 cannot be",
+        ),
+        (
+            "from backend_server.checkout.backend import Backend\nBACKEND = Backend(nane=1)\n",
+            "nane",
+        ),
+        ("", "no attribute 'BACKEND'"),
+    ],
+)
+def test_a_backend_that_is_no_python_is_a_sentence(tmp_path, text, said):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/backend.py").write_text(text)
+    with pytest.raises(Refused) as refused:
+        load("bad", tmp_path)
+    assert said in str(refused.value)
+
+
 def test_the_sample_people_are_those_of_the_rosters():
     assert set(ROSTERS) == {"developers", "researchers", "reviewers"}
 
