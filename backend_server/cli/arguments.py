@@ -173,13 +173,16 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """As much as reads these words: making all of it takes longer than most of what is asked."""
+def parser(words: Sequence[str] = (), place: str = "") -> argparse.ArgumentParser:
+    """As much as reads these words: making all of it takes longer than most of what is asked.
+
+    PLACE is the folder of manage.sh, so that it can be typed anywhere.
+    """
     command, action = (*words[1:3], "", "")[:2]
     everything = (*COMMANDS, *GROUPS)
     asked = [each for each in everything if each[0] == command] or everything
     top = _Parser(
-        prog="manage.sh",
+        prog=f"{place}manage.sh",
         description="Makes this host an OpenSAFELY backend and keeps it one.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -35,7 +35,8 @@ def _act(words: list[str], checkout: str) -> int:
     try:
         if as_json and not {"-h", "--help"}.isdisjoint(words):
             raise Refused("help is text, and no JSON", "the same without --json")
-        options = parser(words).parse_args(words)
+        place = f"{checkout}/{words[0]}/" if words else ""
+        options = parser(words, place).parse_args(words)
         if options.command != "show" and os.geteuid() != 0:
             raise _not_root(options)
         act, asked = _asked(options, checkout)

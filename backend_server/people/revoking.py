@@ -59,15 +59,24 @@ def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
         with late, then_starts("opensafely-people.service", LOCK):
             unwritten = _write_down(host, entry)
         yield "sshd", unwritten or f"refuses {keys}, anywhere here"
-        if _FINGERPRINT.fullmatch(subject):
-            yield from _shut_key_out(host, subject)
-        else:
-            yield from doors.shut_out(host, subject)
+        said, hint = (
+            f"{subject} is out now",
+            "df -h /etc /run; df -i /etc /run; backend status",
+        )
+        try:
+            if _FINGERPRINT.fullmatch(subject):
+                yield from _shut_key_out(host, subject)
+            else:
+                yield from doors.shut_out(host, subject)
+        except UserError as error:
+            if not unwritten:
+                raise
+            said, hint = str(error), error.hint
     if unwritten:
         raise UserError(
-            f"{subject} is out now, but that could not be written down ({unwritten}): the "
-            "next run would let it in again",
-            hint="df -h /etc /run; df -i /etc /run; backend status",
+            f"{said}; it could not be written down ({unwritten}): the next run would "
+            "let it in again",
+            hint=hint,
         )
 
 

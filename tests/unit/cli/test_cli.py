@@ -83,7 +83,9 @@ MISTAKES = [
 def test_a_mistake_is_usage_and_2(argv, capsys):
     assert main.main(argv, str(ROOT)) == 2
     said = capsys.readouterr()
-    assert "usage: manage.sh" in said.err
+    place = f"{ROOT}/test/" if argv else ""
+    assert f"usage: {place}manage.sh" in said.err
+    assert f"try: {place}manage.sh" in said.err
     assert said.out == ""
 
 
