@@ -72,7 +72,7 @@ class ContainerService(Resource):
             host.clear_pending(self.unit)
             return
         wanted = self._settings(host)
-        if not switching.there(host, wanted.image):
+        if not host.docker_object(wanted.image):
             switching.pull(host, wanted.image)
         switching.switch(host, self.name, wanted, self.steady_s)
 
@@ -83,15 +83,9 @@ class ContainerService(Resource):
         return bool(digest) and not (found.missing or found.problems or away)
 
     def _settings(self, host: HostReader) -> Settings:
-        found = choices.settings(host, self.name)
         digest = choices.digest(host, self.name, self.locked)
-        reference = f"{self.image}@{digest}"
-        same = found.image == reference
-        return Settings(
-            image=reference,
-            previous=found.previous if same else found.image,
-            docker_gid=switching.docker_gid(host) if self.docker else "",
-        )
+        image = f"{self.image}@{digest}"
+        return switching.wanted(host, self.name, image, self.docker)
 
     def _as_started(self, host: HostReader) -> Changes:
         """How the container that runs differs from what it would be if started now."""

@@ -53,7 +53,7 @@ def back(site: Site, host: Host, service: Service) -> Update:
             f"{service.name} ran at no other image on this host before",
             hint=f"backend service update {service.name} --to sha256:…",
         )
-    if not switching.there(host, previous):
+    if not host.docker_object(previous):
         switching.pull(host, previous)
     return _between(host, service, name, digest)
 
@@ -86,11 +86,7 @@ def carry_out(
     name, before = service.name, choices.settings(host, service.name)
     _ready(host, service, before)
     reference = f"{image(site.backend, service)}@{update.after}"
-    wanted = before._replace(
-        image=reference,
-        previous=before.previous if before.image == reference else before.image,
-        docker_gid=switching.docker_gid(host) if service.docker else "",
-    )
+    wanted = switching.wanted(host, name, reference, service.docker)
     who, done = history.who(host), [(f"{name} is as before", True)]
     more = {"subject": name, "before": update.before, "after": update.after}
 
