@@ -229,6 +229,10 @@ class HostReader(Looking, Asking):
         mark = self.read(f"{PENDING}/{unit}") or ""
         return unit in self._planned_notices or mark.split()[:1] == [self.boot_id()]
 
+    def notice(self, unit: str) -> str:
+        """The same in a word, for a field that a change is of."""
+        return "pending" if self.pending(unit) else "done"
+
     def restarted(self, unit: str) -> bool:
         """Whether a unit that was left to a person to restart is another process since."""
         mark = self.read(f"{PENDING}/{unit}") or ""

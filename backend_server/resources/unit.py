@@ -42,10 +42,7 @@ class Unit(Resource):
         return compare(
             enabled=(asks_enabled and self._enabled(host), self.enabled),
             running=(asks_running and self._active(host), self.running),
-            on_change=(
-                "pending" if host.pending(self.name) else "done",
-                None if waits else "done",
-            ),
+            on_change=(host.notice(self.name), None if waits else "done"),
         )
 
     def _enabled(self, host: HostReader) -> bool:

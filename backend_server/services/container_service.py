@@ -52,7 +52,7 @@ class ContainerService(Resource):
     def check(self, host: HostReader) -> Changes:
         unit = host.unit(self.unit)
         up = unit.get("ActiveState") in ("active", "activating", "reloading")
-        notice = "pending" if host.pending(self.unit) else "done"
+        notice = host.notice(self.unit)
         if not self._ready(host):
             # What is down has noticed everything when it starts.
             return () if up else compare(on_change=(notice, self.on_change))
