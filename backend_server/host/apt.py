@@ -120,10 +120,7 @@ def finish_interrupted(host: Host) -> None:
     if unfinished(host) or host.names("/var/lib/dpkg/updates"):
         keep = ("--force-confdef", "--force-confold")
         with contextlib.suppress(CommandFailed):
-            host.run(
-                "dpkg", *keep, "--configure", "-a",
-                deadline_s=_DEADLINE_S, environment=_ENVIRONMENT,
-            )  # fmt: skip
+            _run(host, "dpkg", *keep, "--configure", "-a")
     half = sorted(name for name, state in host.packages().items() if state.half)
     if half:
         _apt_get(host, "--reinstall", "install", *half)
@@ -135,9 +132,11 @@ def unfinished(host: HostReader) -> list[str]:
 
 
 def _apt_get(host: Host, *argv: str) -> str:
-    return host.run(
-        "apt-get", *_OPTIONS, *argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT
-    )
+    return _run(host, "apt-get", *_OPTIONS, *argv)
+
+
+def _run(host: Host, *argv: str) -> str:
+    return host.run(*argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT)
 
 
 class Holder(Frozen):
