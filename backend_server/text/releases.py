@@ -40,9 +40,8 @@ class Release(Frozen):
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
     xrdp: Xrdp
     hyperv: tuple[str, ...]  # a kernel, and the daemons of Hyper-V that go with it
-    deb822: bool = (
-        False  # sources are in sources.list.d/NAME.sources; else in sources.list
-    )
+    # Sources are in sources.list.d/NAME.sources; else in sources.list.
+    deb822: bool = False
     docker: tuple[str, ...] = _DOCKER  # bring dockerd and the docker command
     sudo_logfile: bool = True  # sudo-rs writes to the system log only
     subids: bool = False  # useradd (shadow 4.8) makes nobody without subordinate ids
