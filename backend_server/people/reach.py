@@ -44,16 +44,8 @@ def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
     for group in (roles.MARKER, *(role.group for role in roles.ROLES)):
         names |= host.members(group)
     for name in sorted(names):
-        yield {
-            "name": name,
-            "rosters": _rosters(site, name),
-            "groups": sorted(host.groups_of(name)),
-            "keys": len(fingerprints(host, name)),
-            "github_seen": _seen(record, name),
-            "password": password(host, name),
-            "second_factor": second_factor.state(site, host, name),
-            "revoked": _revoked(host, name),
-        }
+        number = len(fingerprints(host, name))
+        yield {**_facts(site, host, name, record), "keys": number}
 
 
 def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
@@ -64,17 +56,27 @@ def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
             hint="see who there is: backend people list",
         )
     return {
+        **_facts(site, host, name, held.read(host)),
+        "sessions": [str(s) for s in sessions(host) if s.user == name],
+        "sudo": sudo_rules(host, name),
+        "trees": {tree: granted(host, name, tree) for tree in TREES if host.stat(tree)},
+    }
+
+
+def _facts(
+    site: Site, host: HostReader, name: str, record: Mapping[str, Held]
+) -> dict[str, object]:
+    """What is told of somebody alone, and in a list."""
+    return {
         "name": name,
         "rosters": _rosters(site, name),
         "groups": sorted(host.groups_of(name)),
         "keys": fingerprints(host, name),
-        "github_seen": _seen(held.read(host), name),
+        # None where GitHub never named keys of theirs.
+        "github_seen": record[name].seen or None if name in record else None,
         "password": password(host, name),
         "second_factor": second_factor.state(site, host, name),
         "revoked": _revoked(host, name),
-        "sessions": [str(s) for s in sessions(host) if s.user == name],
-        "sudo": sudo_rules(host, name),
-        "trees": {tree: granted(host, name, tree) for tree in TREES if host.stat(tree)},
     }
 
 
@@ -90,11 +92,8 @@ def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
             found = sudo_rules(host, user.name)
             ways += [f"sudo: {rule}" for rule in found if _makes_root(rule)]
         if ways and (user.uid == 0 or user.uid >= FIRST_PERSON):
-            yield {
-                "name": user.name,
-                "ways": ways,
-                "rosters": _rosters(site, user.name),
-            }
+            rosters = _rosters(site, user.name)
+            yield {"name": user.name, "ways": ways, "rosters": rosters}
 
 
 def fingerprints(host: HostReader, name: str) -> list[str]:
@@ -103,12 +102,6 @@ def fingerprints(host: HostReader, name: str) -> list[str]:
     return [
         f"{key} {line.rpartition('@')[2]}" for line in lines for key in in_text(line)
     ]
-
-
-def _seen(record: Mapping[str, Held], name: str) -> str | None:
-    """When GitHub last named keys of theirs; None where it never has."""
-    found = record.get(name)
-    return found.seen or None if found else None
 
 
 def password(host: HostReader, name: str) -> str:
