@@ -30,13 +30,11 @@ class File(AtPath):
         return self.notify
 
     def check(self, host: HostReader) -> Changes:
-        found = host.stat(self.path)
-        if found is None:
-            changes = compare(text=(None, self.text))
-        else:
+        found, text = host.stat(self.path), None
+        if found:
             _refuse_directory(self, found)
             text = host.read(self.path) if stat.S_ISREG(found.st_mode) else None
-            changes = compare(text=(text, self.text))
+        changes = compare(text=(text, self.text))
         changes += access(host, found, self.owner, self.group, self.mode)
         if changes:
             host.refuse_unreachable(self.path)
@@ -89,14 +87,10 @@ def access(
     host: HostReader, found: os.stat_result | None, owner: str, group: str, mode: int
 ) -> Changes:
     """How owner, group and mode of what was found differ from what is wanted."""
-    if found is None:
-        return compare(
-            mode=(None, octal(mode)), owner=(None, owner), group=(None, group)
-        )
     return compare(
-        mode=(octal(stat.S_IMODE(found.st_mode)), octal(mode)),
-        owner=(host.user_name(found.st_uid), owner),
-        group=(host.group_name(found.st_gid), group),
+        mode=(found and octal(stat.S_IMODE(found.st_mode)), octal(mode)),
+        owner=(found and host.user_name(found.st_uid), owner),
+        group=(found and host.group_name(found.st_gid), group),
     )
 
 
