@@ -116,10 +116,8 @@ class HostReader(Looking, Asking):
 
     def has_directory(self) -> bool:
         """Whether people also come from a source that may be away for a while, such as sssd."""
-        sources = self.parsed("/etc/nsswitch.conf", parsers.parse_nsswitch).get(
-            "passwd", ()
-        )
-        return not {"files", "compat", "systemd"}.issuperset(sources)
+        found = self.parsed("/etc/nsswitch.conf", parsers.parse_nsswitch)
+        return not {"files", "compat", "systemd"}.issuperset(found.get("passwd", ()))
 
     # ---- packages and units
 
