@@ -12,7 +12,7 @@ from backend_server.host.question import agreed
 from backend_server.host.writer import Host
 from backend_server.resources import UNITS
 from backend_server.services import agent, choices, environment, switching
-from backend_server.services.choices import Choice, Settings
+from backend_server.services.choices import Choice
 from backend_server.services.component import image
 from backend_server.text.errors import Refused
 
@@ -83,8 +83,8 @@ def carry_out(
     Written at the end of the trial: what is killed before leaves neither. Returns what was done,
     and whether it stays up, which with KEEP it need not; nor does it with a DOUBT once it is up.
     """
-    name, before = service.name, choices.settings(host, service.name)
-    _ready(host, service, before)
+    name = service.name
+    _ready(host, service)
     reference = f"{image(site.backend, service)}@{update.after}"
     wanted = switching.wanted(host, name, reference, service.docker)
     who, done = history.who(host), [(f"{name} is as before", True)]
@@ -109,13 +109,13 @@ def carry_out(
     return done[-1]
 
 
-def _ready(host: Host, service: Service, before: Settings) -> None:
+def _ready(host: Host, service: Service) -> None:
     """Raises Refused where a restart would leave it down."""
     if host.stat(f"{UNITS}/{service.unit}") is None:
         raise Refused(f"there is no {service.unit} here yet", hint="sudo backend")
     found = environment.now(host, service.secrets)
     lacks = [*map(str, found.problems), *found.missing]
-    if before.image and lacks:
+    if lacks and choices.running(host, service.name):
         raise Refused(
             f"{service.name} would not start again: it lacks {', '.join(lacks)}",
             hint="sudo backend service secrets",
