@@ -115,7 +115,7 @@ def _ready(host: Host, service: Service) -> None:
         raise Refused(f"there is no {service.unit} here yet", hint="sudo backend")
     found = environment.now(host, service.secrets)
     lacks = [*map(str, found.problems), *found.missing]
-    if lacks and choices.running(host, service.name):
+    if lacks and choices.settings(host, service.name).image:
         raise Refused(
             f"{service.name} would not start again: it lacks {', '.join(lacks)}",
             hint="sudo backend service secrets",
