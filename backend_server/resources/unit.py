@@ -91,7 +91,8 @@ class Masked(Resource):
         host.begin(host.units_in_memory)
 
     def check(self, host: HostReader) -> Changes:
-        found = host.unit_in_memory(self.name) or (self._to_be_loaded(host), "inactive")
+        known = host.units_in_memory().get(self.name)
+        found = known or (self._to_be_loaded(host), "inactive")
         return compare(
             masked=(found[0] == "masked", self.masked),
             running=(found[1] == "active", self.running),
