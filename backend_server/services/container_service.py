@@ -106,7 +106,9 @@ class ContainerService(Resource):
         """The words of `confined` that hold for this container, and those it has besides."""
         config, limits = container["Config"], container["HostConfig"]
         yield f"--user={config['User']}"
-        yield f"--network={_network(limits['NetworkMode'])}"
+        mode = limits["NetworkMode"]
+        # docker says `default` where nothing was asked for, which is its own bridge.
+        yield f"--network={'bridge' if mode == 'default' else mode}"
         for word in ("cap-drop", "cap-add", "security-opt", "dns"):
             found = limits.get(word.title().replace("-", "")) or ()  # as CapDrop
             yield from (f"--{word}={each}" for each in found)
@@ -135,8 +137,3 @@ class ContainerService(Resource):
             if here and inside and here.st_ino != inside.st_ino:
                 continue
             yield mount
-
-
-def _network(mode: str) -> str:
-    """docker says `default` where nothing was asked for, which is its own bridge."""
-    return "bridge" if mode == "default" else mode
