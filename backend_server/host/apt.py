@@ -71,10 +71,6 @@ def install(host: Host, names: Iterable[str]) -> None:
     apt_get(host, *options, "install", *sorted(names))
 
 
-def purge(host: Host, names: Iterable[str]) -> None:
-    apt_get(host, "purge", *sorted(names))
-
-
 def upgrade_held(host: Host, names: Iterable[str]) -> str:
     """These packages, which are on hold, are the newest, and on hold. Returns what apt said.
 

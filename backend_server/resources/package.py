@@ -121,7 +121,7 @@ class NoPackages(Resource):
         return compare(names=(there, frozenset()))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        apt.purge(host, self._there(host))
+        apt.apt_get(host, "purge", *sorted(self._there(host)))
 
     def _there(self, host: HostReader) -> frozenset[str]:
         states = host.packages()
