@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import date, timedelta
-from typing import Iterator, Mapping
+from typing import Any, Iterator, Mapping
 
 from backend_server.access import second_factor
 from backend_server.access.component.sudo import FIXED_COMMANDS
@@ -178,10 +178,9 @@ def _makes_root(rule: str) -> bool:
     return ("root" in who or "ALL" in who) and not fixed
 
 
-def line(person: Mapping[str, object]) -> str:
+def line(person: Mapping[str, Any]) -> str:
     """Somebody of `listed`, on one line."""
-    rosters = _words(person["rosters"]) or "on no roster"
-    assert isinstance(person["keys"], int)
+    rosters = " ".join(person["rosters"]) or "on no roster"
     keys = counted(person["keys"], "key")
     rest = f"{keys}, password {person['password']}"
     code = person["second_factor"]
@@ -190,14 +189,9 @@ def line(person: Mapping[str, object]) -> str:
     return f"{person['name']:<16} {rosters}, {rest}"
 
 
-def root_lines(person: Mapping[str, object]) -> Iterator[str]:
+def root_lines(person: Mapping[str, Any]) -> Iterator[str]:
     """Somebody of `who_is_root`: a way there a line."""
-    for way in _words(person["ways"], "\n").split("\n"):
-        yield f"{person['name']:<16} {way}"
-
-
-def _words(value: object, between: str = " ") -> str:
-    return between.join(value) if isinstance(value, list) else ""
+    yield from (f"{person['name']:<16} {way}" for way in person["ways"])
 
 
 def lines(found: Mapping[str, object]) -> Iterator[str]:
