@@ -20,12 +20,10 @@ Entries = FrozenSet[str]
 class Directory(AtPath):
     """A directory with this owner, group and mode. What is inside is left alone."""
 
+    holds_others = True
     mode: int = 0o755
     owner: str = "root"
     group: str = "root"
-
-    def holds_others(self) -> bool:
-        return True
 
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.path)
