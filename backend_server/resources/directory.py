@@ -35,10 +35,8 @@ class Directory(AtPath):
         return changes
 
     def apply(self, host: Host, changes: Changes) -> None:
-        if host.stat(self.path) is None:
-            host.make_directory(self.path, self.mode, self.owner, self.group)
-        else:
-            host.set_access(self.path, self.mode, self.owner, self.group)
+        settle = host.set_access if host.stat(self.path) else host.make_directory
+        settle(self.path, self.mode, self.owner, self.group)
 
 
 class Acl(Resource):
