@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping, TypeVar
 
 from backend_server.host import dockerd
 from backend_server.host.asking import Asking, Directory
@@ -16,6 +16,7 @@ from backend_server.text.errors import Refused
 
 PENDING = "/var/lib/opensafely/pending"
 UNNOTICED_BY = ", unnoticed by process "
+T = TypeVar("T")
 
 
 class HostReader(Looking, Asking):
@@ -33,11 +34,8 @@ class HostReader(Looking, Asking):
         self.to_keep: dict[str, str] = {}  # by path, what the next run is faster by
         self._names: dict[str, tuple[object, Mapping[int, str]]] = {}
         self._units: dict[str, Mapping[str, str]] | None = None
-        self._in_memory: Mapping[str, tuple[str, str]] | None = None
         self._enabled: Mapping[str, str] | None = None
-        self._objects: dict[str, Mapping[str, Any]] = {}
-        self._tables: dict[str, tuple[Mapping[str, Any], ...]] | None = None
-        self._iptables: str | None = None
+        self._answers: dict[str, Any] = {}
         self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
         self._planned: dict[str, Changes] = {}
         self._planned_notices: set[str] = set()
@@ -166,10 +164,9 @@ class HostReader(Looking, Asking):
 
         One call asks for them: in a tenth of the time that `unit` takes for twenty.
         """
-        if self._in_memory is None:
-            listed = "" if self._prefix else self._list_units()
-            self._in_memory = parsers.parse_unit_list(listed)
-        return self._in_memory
+        if self._prefix:
+            return {}
+        return self._once("units", lambda: parsers.parse_unit_list(self._list_units()))
 
     def docker_object(self, name: str) -> Mapping[str, Any]:
         """What docker knows of a container, network or NAME@DIGEST of an image; {} where none is.
@@ -179,9 +176,7 @@ class HostReader(Looking, Asking):
         """
         if not self._docker_runs():
             return {}
-        if name not in self._objects:
-            self._objects[name] = dockerd.inspect(name)
-        return self._objects[name]
+        return self._once(f"docker {name}", lambda: dockerd.inspect(name))
 
     def containers(self) -> list[Mapping[str, Any]] | None:
         """What docker knows of every container now; None where no daemon runs, or answers."""
@@ -197,21 +192,24 @@ class HostReader(Looking, Asking):
 
     def nft_table(self, name: str) -> tuple[Mapping[str, Any], ...] | None:
         """The rules of the table `inet NAME` as the kernel has them; None without such a table."""
-        if self._tables is None:
-            self._tables = parsers.parse_nft(self._nft_list())
-        return self._tables.get(name)
+        tables = self._once("nft", lambda: parsers.parse_nft(self._nft_list()))
+        return tables.get(name)
 
     def iptables_rules(self) -> str:
         """The rules of other programs than ours, docker above all, as iptables-save(8) has them."""
-        if self._iptables is None:
-            self._iptables = self._iptables_save()
-        return self._iptables
+        return self._once("iptables", self._iptables_save)
+
+    def _once(self, what: str, ask: Callable[[], T]) -> T:
+        """The answer that is kept, or what it is now."""
+        if what not in self._answers:
+            self._answers[what] = ask()
+        answer: T = self._answers[what]
+        return answer
 
     def _forget_answers(self) -> None:
         """What programs said is out of date: something was changed."""
-        self._units = self._in_memory = self._enabled = None
-        self._iptables = self._tables = None
-        self._objects = {}
+        self._units = self._enabled = None
+        self._answers = {}
 
     def boot_id(self) -> str:
         return (self.read("/proc/sys/kernel/random/boot_id") or "").strip()
