@@ -180,9 +180,6 @@ def wait_for_locks(host: Host, wait_s: float = WAIT_S) -> None:
 
 def unreachable(output: str) -> str:
     """The sources apt-get named as not fetched, out of its output."""
-    urls = []
-    for line in output.splitlines():
-        _, failed, rest = line.partition("Failed to fetch ")
-        if failed and rest not in urls:
-            urls.append(rest)
+    parts = (line.partition("Failed to fetch ") for line in output.splitlines())
+    urls = dict.fromkeys(rest for _, failed, rest in parts if failed)
     return "; ".join(urls) or output.strip()[-500:]
