@@ -23,10 +23,8 @@ class Password(Named):
 
 def password(options: Password) -> int:
     """A reviewer has a new password; or, with --reset, somebody has none any more."""
-    host = Host()
-    if options.reset:
-        return _reset(host, options)
-    return _give(host, options)
+    act = _reset if options.reset else _give
+    return act(Host(), options)
 
 
 def _give(host: Host, options: Password) -> int:
