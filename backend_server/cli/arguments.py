@@ -72,7 +72,7 @@ PEOPLE = (
         "give a reviewer a password for the remote desktop; --reset: take anybody's back",
         (options.REVIEWER, options.ASK, options.RESET),
     ),
-    Command("totp", "totp.totp", "give a second factor", (options.REVIEWER,)),
+    Command("totp", "password.totp", "give a second factor", (options.REVIEWER,)),
     Command(
         "sessions",
         "desktop.sessions",
