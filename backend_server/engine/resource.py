@@ -68,5 +68,4 @@ class AtPath(Resource):
 
     def in_the_way(self, why: str) -> Refused:
         """What is there is nothing that may be changed into what is wanted: a person decides."""
-        hint = f"mv -T {self.path} {self.path}.old"
-        return Refused(f"{self.path} {why}", hint=hint)
+        return Refused(f"{self.path} {why}", f"mv -T {self.path} {self.path}.old")

@@ -9,7 +9,6 @@ from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Change, Changes, compare, octal
-from backend_server.text.errors import Refused
 
 
 class File(AtPath):
@@ -96,7 +95,4 @@ def access(
 
 def _refuse_directory(resource: AtPath, found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
-        raise Refused(
-            f"{resource.path} is a directory; wanted {type(resource).__name__}",
-            hint=f"mv -T {resource.path} {resource.path}.old",
-        )
+        raise resource.in_the_way(f"is a directory; wanted {type(resource).__name__}")
