@@ -88,9 +88,7 @@ class _Work:
 
     def record(self, stage: str) -> None:
         """The history says how far it came, and developers read of it when they log in."""
-        failed = [
-            result.what for result in self.results if result.outcome == proving.FAILED
-        ]
+        failed = [r.what for r in self.results if r.outcome == proving.FAILED]
         ended = f": {', '.join(failed)} failed" if failed else ""
         sentence = f"{self.what} by {history.who(self.host)} {stage}{ended}"
         results = [result._asdict() for result in self.results]

@@ -199,9 +199,7 @@ def lines(found: Mapping[str, object]) -> Iterator[str]:
     for key, value in found.items():
         what = key.replace("_", " ")
         if isinstance(value, dict):
-            yield from (
-                f"{what:<11} {tree} {granted}" for tree, granted in value.items()
-            )
+            yield from (f"{what:<11} {tree} {may}" for tree, may in value.items())
         elif isinstance(value, list):
             yield from (f"{what:<11} {item}" for item in value or ["none"])
         else:

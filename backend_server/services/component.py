@@ -62,9 +62,8 @@ _TMP = "/tmp:size=256m,mode=1777"
 
 def container(site: Site, what: Service) -> Iterator[Resource]:
     """Its unit, whole and the same on every host; and that it runs, at the digest that counts."""
-    yield resources.UnitFile(
-        f"{resources.UNITS}/{what.unit}", unit(site, what), notify=(what.unit,)
-    )
+    path = f"{resources.UNITS}/{what.unit}"
+    yield resources.UnitFile(path, unit(site, what), notify=(what.unit,))
     yield ContainerService(
         what.name,
         image=image(site.backend, what),
