@@ -45,12 +45,8 @@ def begin():
     checkout = os.path.realpath(sys.argv[1])
     if sys.version_info < OLDEST:
         found = "%d.%d" % sys.version_info[:2]
-        return refuse(
-            sentence(
-                "this is Python %s; wanted 3.8 or newer" % found,
-                "use Ubuntu 20.04 or newer, whose /usr/bin/python3 is new enough",
-            )
-        )
+        hint = "use Ubuntu 20.04 or newer, whose /usr/bin/python3 is new enough"
+        return refuse(sentence("this is Python %s; wanted 3.8 or newer" % found, hint))
     if os.geteuid() == 0:
         wrong = judged(checkout)
         if wrong:
@@ -114,9 +110,8 @@ def how_to_own(culprit, top, repository):
     What root makes root's in its place, somebody may still have open to write.
     """
     if culprit.startswith(os.path.join(repository, "objects")):
-        return "git --git-dir={0} repack -a -d -f && git --git-dir={0} fsck".format(
-            repository
-        )
+        git = "git --git-dir=" + repository
+        return git + " repack -a -d -f && " + git + " fsck"
     return (
         "(umask 022 && cp -RT {0} {0}.new) && mv -T {0} {0}.old.$(date +%s) && "
         "mv -T {0}.new {0}"

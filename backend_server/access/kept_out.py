@@ -41,11 +41,8 @@ def _of_pam(host: HostReader, names: list[str]) -> Iterator[tuple[str, str, str]
             named, _, but = users.partition("EXCEPT")
             if _among(named, who) and not _among(but, who):
                 if mark == "-" and origins.strip() != "LOCAL":
-                    yield (
-                        name,
-                        f"{where}: {line}",
-                        f"sed -i '1i +:{name}:ALL' {_ACCESS}",
-                    )
+                    mends = f"sed -i '1i +:{name}:ALL' {_ACCESS}"
+                    yield name, f"{where}: {line}", mends
                 break  # the first line counts
 
 

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site
 from backend_server.text.roles import REVIEWERS
-
-
-class Profile(NamedTuple):
-    """Of pam-auth-update(8); `line` stands in common-auth once it is in force."""
-
-    name: str
-    text: str
-    line: str
 
 
 XRDP = "/etc/pam.d/xrdp-sesman"
@@ -29,11 +19,14 @@ _WRONG = f"auth [default=die] pam_faillock.so authfail {_FAILLOCK}"
 _RIGHT = f"auth required pam_faillock.so authsucc {_FAILLOCK}"
 
 
-def _profile(name: str, says: str, kind: str, priority: int, line: str) -> Profile:
+def _profile(
+    name: str, says: str, kind: str, priority: int, line: str
+) -> tuple[str, str, str]:
+    """Name and text for pam-auth-update(8), and the LINE that common-auth has by it."""
     rest = line.partition(" ")[2]
     head = f"Name: OpenSAFELY: {says}\nDefault: yes\nPriority: {priority}\n"
     text = f"{head}Auth-Type: {kind}\nAuth:\n\t{rest}\n"
-    return Profile(f"opensafely-{name}", text, line)
+    return f"opensafely-{name}", text, line
 
 
 # Each alone lets right passwords in, and so do any two: a run may be killed between them. The

@@ -55,12 +55,7 @@ class Key(NamedTuple):
 Keys = Tuple[Key, ...]
 
 
-class _Judged(NamedTuple):
-    """What the lines of a file hold; numbers are those of lines, from 1."""
-
-    keys: Keys
-    left_out: dict[Key, tuple[int, str]]  # whole keys, but none that we let in
-    wrong: list[tuple[int, str]]  # what is no key at all
+_Why = Tuple[int, str]  # the number of a line, from 1, and what is to be said of it
 
 
 def parse(source: str, content: bytes) -> tuple[Keys, Problems]:
@@ -83,16 +78,17 @@ def offered(content: bytes) -> tuple[Keys, tuple[str, ...], str]:
     return keys, tuple(sentences), ""
 
 
-def _judged(content: bytes) -> _Judged:
+def _judged(content: bytes) -> tuple[Keys, dict[Key, _Why], list[_Why]]:
+    """What is let in, whole keys that are not, and what is no key at all."""
     if len(content) > MAX_BYTES:
         why = f"there are more than {MAX_BYTES} bytes; wanted public keys, one a line"
-        return _Judged((), {}, [(1, why)])
+        return (), {}, [(1, why)]
     if b"PRIVATE KEY" in content:
         why = "this is a private key: it is no secret any more, make a new one"
-        return _Judged((), {}, [(1, why)])
+        return (), {}, [(1, why)]
     keys: dict[Key, None] = {}
-    left_out: dict[Key, tuple[int, str]] = {}
-    wrong: list[tuple[int, str]] = []
+    left_out: dict[Key, _Why] = {}
+    wrong: list[_Why] = []
     for number, line in enumerate(content.split(b"\n"), start=1):
         try:
             for key, found in _key(line):
@@ -106,7 +102,7 @@ def _judged(content: bytes) -> _Judged:
     count = len(keys) + len(left_out)
     if count > MAX_KEYS:
         wrong.append((1, f"there are {count} keys; at most {MAX_KEYS} are let in"))
-    return _Judged(tuple(keys), left_out, wrong)
+    return tuple(keys), left_out, wrong
 
 
 def without(keys: Iterable[Key], shut: frozenset[str]) -> Keys:

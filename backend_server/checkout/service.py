@@ -15,7 +15,8 @@ ENV_FILES = (DEFAULTS, SECRETS, OF_BACKEND, LOCAL)  # a later one wins
 MERGED = "/run/opensafely/env"  # what containers were started with, a file for each
 CHOICES = "/etc/opensafely/images.lock"  # images that somebody chose on this host
 DOCKER_GROUP = "docker"  # its number differs from host to host
-SETTINGS = "/etc/opensafely/services"  # what only this host knows, a file for each
+# What only this host knows, a file for each: the image in use, and docker's gid.
+SETTINGS = "/etc/opensafely/services"
 
 
 def unit_of(name: str) -> str:
@@ -49,12 +50,3 @@ class Service(Frozen):
     @property
     def unit(self) -> str:
         return unit_of(self.name)
-
-    @property
-    def settings(self) -> str:
-        """What only this host knows of it: the image in use, and docker's gid."""
-        return f"{SETTINGS}/{self.name}"
-
-    @property
-    def merged(self) -> str:
-        return f"{MERGED}/{self.name}"

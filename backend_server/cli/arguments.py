@@ -72,7 +72,7 @@ PEOPLE = (
         "give a reviewer a password for the remote desktop; --reset: take anybody's back",
         (options.REVIEWER, options.ASK, options.RESET),
     ),
-    Command("totp", "totp.totp", "give a second factor", (options.REVIEWER,)),
+    Command("totp", "password.totp", "give a second factor", (options.REVIEWER,)),
     Command(
         "sessions",
         "desktop.sessions",
@@ -192,18 +192,21 @@ def parser(words: Sequence[str] = (), place: str = "") -> argparse.ArgumentParse
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add(commands, [each for each in asked if isinstance(each, Command)])
     for name, says, group in (g for g in asked if isinstance(g, Group)):
-        actions = commands.add_parser(
-            name, help=says, description=says, allow_abbrev=False
-        ).add_subparsers(dest="action", metavar="ACTION", required=True)
+        of_group = _parser(commands, name, says)
+        actions = of_group.add_subparsers(
+            dest="action", metavar="ACTION", required=True
+        )
         _add(actions, [each for each in group if each.name == action] or group)
     return top
 
 
+def _parser(parsers: Any, name: str, says: str) -> Any:
+    return parsers.add_parser(name, help=says, description=says, allow_abbrev=False)
+
+
 def _add(parsers: Any, commands: Sequence[Command]) -> None:
     for name, act, says, arguments in commands:
-        command = parsers.add_parser(
-            name, help=says, description=says, allow_abbrev=False
-        )
+        command = _parser(parsers, name, says)
         command.set_defaults(act=act)
         command.add_argument("--json", action="store_true", help="for programs")
         for each in arguments:

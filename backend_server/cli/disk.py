@@ -54,10 +54,8 @@ def _tidy(options: Asked, host: Host) -> tuple[dict[str, object], list[str]]:
     except UserError as error:  # tried again tomorrow
         done = tidying.Tidied([], 0, [str(error)])
     if done.removed:
-        checkout = str(options.checkout)
-        entry = {"format": 1, "event": TIDY, "began": history.now()}
-        entry = {**entry, "subject": ", ".join(done.removed)}
-        history.append(host, {**entry, **history.context(host, checkout)})
+        names = ", ".join(done.removed)
+        history.event(host, str(options.checkout), TIDY, subject=names)
     held = [update._asdict() for update in waiting]
     images = counted(len(done.removed), "image")
     last = f"{options.backend} host tidy: {images} removed, {usage.size(done.bytes)}"

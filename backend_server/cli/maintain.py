@@ -12,10 +12,7 @@ from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
 from backend_server.host.writer import Host
-from backend_server.jobs import maintenance
-from backend_server.jobs.proving import DEGRADED as UNWELL
-from backend_server.jobs.proving import FAILED as BROKEN
-from backend_server.jobs.proving import Result
+from backend_server.jobs import maintenance, proving
 from backend_server.run.place import Asked, of_host_itself
 from backend_server.run.status import REBOOT_REQUIRED
 from backend_server.text.errors import DEGRADED, FAILED, OK
@@ -44,7 +41,7 @@ def _maintain(work: _Work, until: float, reboot: bool) -> int:
     with maintenance.no_new_jobs(host, work.site, until, _say):
         work.record("began")
         work.add(maintenance.upgraded(host))
-        if reboot and not work.any(BROKEN):
+        if reboot and not work.any(proving.FAILED):
             work.record("reboots")
             maintenance.reboot(host)
             proofs = "journalctl -t backend-server"
@@ -78,9 +75,9 @@ class _Work:
         self.host.say = _say
         self.site: Site = of_host_itself(options, self.host)
         self.who = f"{what} by {history.who(self.host)}, since {history.now()}"
-        self.results: list[Result] = []
+        self.results: list[proving.Result] = []
 
-    def add(self, results: Iterable[Result]) -> None:
+    def add(self, results: Iterable[proving.Result]) -> None:
         for result in results:
             self.results.append(result)
             if not self.options.json:
@@ -91,7 +88,7 @@ class _Work:
 
     def record(self, stage: str) -> None:
         """The history says how far it came, and developers read of it when they log in."""
-        failed = [result.what for result in self.results if result.outcome == BROKEN]
+        failed = [r.what for r in self.results if r.outcome == proving.FAILED]
         ended = f": {', '.join(failed)} failed" if failed else ""
         sentence = f"{self.what} by {history.who(self.host)} {stage}{ended}"
         results = [result._asdict() for result in self.results]
@@ -100,9 +97,9 @@ class _Work:
 
     def end(self) -> int:
         told(self.options, {"results": [r._asdict() for r in self.results]}, ())
-        if self.any(BROKEN):
+        if self.any(proving.FAILED):
             return FAILED
-        return DEGRADED if self.any(UNWELL) else OK
+        return DEGRADED if self.any(proving.DEGRADED) else OK
 
 
 def _say(line: str) -> None:

@@ -1,11 +1,12 @@
-"""people password: a reviewer is given one, or anybody's is taken back."""
+"""people password and totp: what a reviewer is given to log in with, or is taken back."""
 
 from __future__ import annotations
 
-from backend_server.access import given_password
+from backend_server.access import given_password, second_factor
 from backend_server.access.passwords import may_sudo
 from backend_server.cli.ending import record, say_done, shown_once
 from backend_server.engine import history
+from backend_server.engine.notices import event
 from backend_server.host import typed
 from backend_server.host.writer import Host
 from backend_server.run.place import Named, load
@@ -23,10 +24,8 @@ class Password(Named):
 
 def password(options: Password) -> int:
     """A reviewer has a new password; or, with --reset, somebody has none any more."""
-    host = Host()
-    if options.reset:
-        return _reset(host, options)
-    return _give(host, options)
+    act = _reset if options.reset else _give
+    return act(Host(), options)
 
 
 def _give(host: Host, options: Password) -> int:
@@ -66,4 +65,22 @@ def _reset(host: Host, options: Password) -> int:
     given = f"is given one with: sudo backend people password {name}"
     then = own if may_sudo(host, name) else given
     say_done(options, f"{name} has no password now, and {then}")
+    return OK
+
+
+def totp(options: Named) -> int:
+    """A reviewer's device makes codes from now on, of a secret that is shown once."""
+    host, name = Host(), options.subject
+    backend = load(options.backend, options.checkout)
+    second_factor.refuse(host, backend, name)
+    with shown_once(options.json, "a second factor", f"people totp {name}") as terminal:
+        uri = second_factor.give(host, backend, name)
+        print(f"\n{second_factor.picture(host, uri)}\n    {uri}\n", file=terminal)
+        print(
+            f"It is not shown again. {name} reads the picture with an authenticator, now.",
+            file=terminal,
+        )
+    sentence = f"{history.who(host)} gave {name} a second factor"
+    event(host, str(options.checkout), "second factor given", sentence, subject=name)
+    print(f"{name} types the password and then the code of the moment, as one word")
     return OK

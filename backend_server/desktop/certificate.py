@@ -29,12 +29,11 @@ class OwnCertificate(Resource):
 
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.key)
-        mode = octal(stat.S_IMODE(found.st_mode)) if found else None
         return compare(
             path=(self.path if host.stat(self.path) else None, self.path),
-            key=(self.key if found else None, self.key),
-            group=(host.group_name(found.st_gid) if found else None, self.group),
-            mode=(mode, octal(self.mode)),
+            key=(found and self.key, self.key),
+            group=(found and host.group_name(found.st_gid), self.group),
+            mode=(found and octal(stat.S_IMODE(found.st_mode)), octal(self.mode)),
         )
 
     def apply(self, host: Host, changes: Changes) -> None:

@@ -24,7 +24,8 @@ def down(site: Site, host: HostReader) -> Iterator[str]:
     if not site.backend.rdp_address:
         return
     behind = _BEHIND[: 1 if site.release.xrdp.apart else 2]
-    wrong = [u for u in behind if (host.unit_in_memory(u) or ())[1:] != ("active",)]
+    known = host.units_in_memory()
+    wrong = [unit for unit in behind if known.get(unit, ())[1:] != ("active",)]
     mends = f"systemctl restart {SERVICE}"
     if f"{PORT}" not in ports(host, SERVICE):
         wrong.append(SERVICE)

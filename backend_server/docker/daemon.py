@@ -70,8 +70,7 @@ class DaemonJson(AtPath):
         text, found = host.read(self.path), self._found(host)
         self._refuse_settings(found)
         self._refuse_options(host)
-        mark = "pending" if host.pending(_RELOAD) else "done"
-        loaded = compare(loaded=(mark, self.loaded))
+        loaded = compare(loaded=(host.notice(_RELOAD), self.loaded))
         wanted = self._merged(found)
         if text is not None and parsed(text) == wanted:
             return loaded

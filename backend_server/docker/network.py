@@ -52,12 +52,10 @@ class DockerNetwork(Resource):
     def apply(self, host: Host, changes: Changes) -> None:
         if host.docker_object(self.name):
             host.run("docker", "network", "rm", self.name)
-        icc = str(self.icc).lower()
-        options = (f"--opt={_BRIDGE}={self.bridge}", f"--opt={_ICC}={icc}")
-        ipv6 = ("--ipv6",) if self.ipv6 else ()
         mtu = _mtu(host)
+        options = (f"--opt={_BRIDGE}={self.bridge}", f"--opt={_ICC}=false")
         more = (f"--opt={_MTU}={mtu}",) if mtu else ()
-        host.run("docker", "network", "create", *options, *ipv6, *more, self.name)
+        host.run("docker", "network", "create", *options, *more, self.name)
 
     def _leave_alone_where_used(self, found: Mapping[str, Any]) -> None:
         """No Refused: a job that runs for days must not hold up who may log in."""

@@ -70,7 +70,7 @@ def well_formed(components: Iterable[Component]) -> None:
                 if folder in above:
                     break  # and so are those above it
                 above[folder] = resource
-                if folder in owners and not owners[folder].holds_others():
+                if folder in owners and not owners[folder].holds_others:
                     raise Refused(
                         f"{resource} is inside {owners[folder]}, which is no directory",
                         hint="declare a Directory there, or another path",

@@ -71,6 +71,12 @@ def entries(host: HostReader) -> Iterator[dict[str, object]]:
             yield entry
 
 
+def event(host: Host, checkout: str, what: str, **more: object) -> None:
+    """A line of what somebody did that is no run."""
+    entry = {"format": 1, "event": what, "began": now(), **more}
+    append(host, {**entry, **context(host, checkout)})
+
+
 def context(host: HostReader, checkout: str) -> dict[str, object]:
     """When, who, and from which commit; `clean` means that nothing was changed since."""
     output = host.git_status(checkout)

@@ -17,8 +17,7 @@ KEPT = timedelta(days=14)
 
 def event(host: Host, checkout: str, what: str, sentence: str, **more: object) -> None:
     """The history has a line of what somebody did, and the other developers read SENTENCE."""
-    entry = {"format": 1, "event": what, "began": history.now(), **more}
-    history.append(host, {**entry, **history.context(host, checkout)})
+    history.event(host, checkout, what, **more)
     tell(host, sentence)
 
 

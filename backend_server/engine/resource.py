@@ -12,6 +12,9 @@ from backend_server.text.frozen import Frozen
 class Resource(Frozen):
     """A fact about a host that should be so. Its first field names it."""
 
+    # Whether what it owns is a directory, in which other resources may be.
+    holds_others = False
+
     @property
     def label(self) -> str:
         return f"{type(self).__name__} {getattr(self, self._fields[0])}"
@@ -22,10 +25,6 @@ class Resource(Frozen):
     def owns(self) -> tuple[str, ...]:
         """The facts this resource decides; no other resource may own one of them."""
         return (self.label,)
-
-    def holds_others(self) -> bool:
-        """Whether what it owns is a directory, in which other resources may be."""
-        return False
 
     def notifies(self) -> tuple[str, ...]:
         """The units that must reload or restart before a change here has any effect."""
@@ -69,5 +68,4 @@ class AtPath(Resource):
 
     def in_the_way(self, why: str) -> Refused:
         """What is there is nothing that may be changed into what is wanted: a person decides."""
-        hint = f"mv -T {self.path} {self.path}.old"
-        return Refused(f"{self.path} {why}", hint=hint)
+        return Refused(f"{self.path} {why}", f"mv -T {self.path} {self.path}.old")

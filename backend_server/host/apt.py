@@ -71,10 +71,6 @@ def install(host: Host, names: Iterable[str]) -> None:
     apt_get(host, *options, "install", *sorted(names))
 
 
-def purge(host: Host, names: Iterable[str]) -> None:
-    apt_get(host, "purge", *sorted(names))
-
-
 def upgrade_held(host: Host, names: Iterable[str]) -> str:
     """These packages, which are on hold, are the newest, and on hold. Returns what apt said.
 
@@ -120,10 +116,7 @@ def finish_interrupted(host: Host) -> None:
     if unfinished(host) or host.names("/var/lib/dpkg/updates"):
         keep = ("--force-confdef", "--force-confold")
         with contextlib.suppress(CommandFailed):
-            host.run(
-                "dpkg", *keep, "--configure", "-a",
-                deadline_s=_DEADLINE_S, environment=_ENVIRONMENT,
-            )  # fmt: skip
+            _run(host, "dpkg", *keep, "--configure", "-a")
     half = sorted(name for name, state in host.packages().items() if state.half)
     if half:
         _apt_get(host, "--reinstall", "install", *half)
@@ -135,9 +128,11 @@ def unfinished(host: HostReader) -> list[str]:
 
 
 def _apt_get(host: Host, *argv: str) -> str:
-    return host.run(
-        "apt-get", *_OPTIONS, *argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT
-    )
+    return _run(host, "apt-get", *_OPTIONS, *argv)
+
+
+def _run(host: Host, *argv: str) -> str:
+    return host.run(*argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT)
 
 
 class Holder(Frozen):
@@ -185,9 +180,6 @@ def wait_for_locks(host: Host, wait_s: float = WAIT_S) -> None:
 
 def unreachable(output: str) -> str:
     """The sources apt-get named as not fetched, out of its output."""
-    urls = []
-    for line in output.splitlines():
-        _, failed, rest = line.partition("Failed to fetch ")
-        if failed and rest not in urls:
-            urls.append(rest)
+    parts = (line.partition("Failed to fetch ") for line in output.splitlines())
+    urls = dict.fromkeys(rest for _, failed, rest in parts if failed)
     return "; ".join(urls) or output.strip()[-500:]

@@ -82,9 +82,8 @@ class Asking:
         """Commit and changed files of a checkout; its own hooks and monitors are not run."""
         quiet = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=")
         status = ("-C", checkout, "status", "--porcelain=v2", "--branch")
-        return self._start(
-            ("git", "--no-optional-locks", *quiet, *status), environment=_GIT
-        )
+        argv = ("git", "--no-optional-locks", *quiet, *status)
+        return self._start(argv, environment=_GIT)
 
     def sshd_test(self) -> str:
         """What sshd finds wrong with the configuration that is here; empty when nothing."""
@@ -199,8 +198,7 @@ class Asking:
 
     def certificate(self, path: str) -> command.Output:
         """When a certificate ends."""
-        argv = ("openssl", "x509", "-noout", "-enddate", "-in", path)
-        return self._start(argv)
+        return self._start(("openssl", "x509", "-noout", "-enddate", "-in", path))
 
     def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
         argv = ("getent", kind, "--", *names)

@@ -104,9 +104,7 @@ class Looking:
 
     def writable(self, path: str) -> bool:
         """Whether the kernel would let us write: not on read-only mounts such as /proc/sys here."""
-        with contextlib.suppress(OSError):
-            return os.access(self._prefix + path, os.W_OK)
-        return False
+        return os.access(self._prefix + path, os.W_OK)
 
     def refuse_unreachable(self, path: str) -> None:
         """Raise Refused where a write to PATH would be: something on the way is in the way."""

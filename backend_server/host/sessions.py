@@ -73,8 +73,7 @@ def _owner(host: HostReader, pid: str) -> int | None:
 def _is_program(host: HostReader, pid: str, scope: str) -> bool:
     try:
         name = host.read(f"/proc/{pid}/comm") or "sshd"
-        return not name.startswith("sshd") and scope in (
-            host.read(f"/proc/{pid}/cgroup") or ""
-        )
+        groups = host.read(f"/proc/{pid}/cgroup") or ""
+        return not name.startswith("sshd") and scope in groups
     except ProcessLookupError:  # ended while we looked
         return False

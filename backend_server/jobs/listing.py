@@ -9,16 +9,8 @@ import time
 from typing import Any, Collection, Iterable, Iterator, NamedTuple
 
 from backend_server.checkout.backend import Backend
-from backend_server.docker.containers import (
-    CANARY_LABEL,
-    JOB_LABEL,
-    JOB_NAME,
-    Container,
-    Image,
-    parse_containers,
-    parse_images,
-    unconfined,
-)
+from backend_server.docker import containers as docker
+from backend_server.docker.containers import JOB_LABEL, JOB_NAME, Container
 from backend_server.engine.history import at
 from backend_server.host.reader import HostReader
 from backend_server.services.agent import Erring
@@ -80,7 +72,7 @@ def listed(
 
     One of those ERRING may have neither container nor folder.
     """
-    here = [c for c in containers(host) if CANARY_LABEL not in c.labels]
+    here = [c for c in containers(host) if docker.CANARY_LABEL not in c.labels]
     jobs = [_of(c, backend) for c in here if JOB_LABEL in c.labels]
     asking = (c for c in here if JOB_LABEL not in c.labels)
     jobs += [_question(c) for c in asking if DATABASE_NETWORK in c.networks and c.alive]
@@ -100,7 +92,7 @@ def containers(host: HostReader) -> tuple[Container, ...]:
             "docker does not answer, so which jobs run cannot be told",
             hint=f"systemctl status {DOCKER}; sudo backend",
         )
-    return parse_containers(found)
+    return docker.parse_containers(found)
 
 
 def rivals(host: HostReader, ours: Collection[str]) -> Iterator[str]:
@@ -115,19 +107,19 @@ def rivals(host: HostReader, ours: Collection[str]) -> Iterator[str]:
             )
 
 
-def images_here(host: HostReader) -> tuple[Image, ...]:
+def images_here(host: HostReader) -> tuple[docker.Image, ...]:
     """All of them. Raises NoDocker where docker does not answer."""
     found = host.docker_says("/images/json")
     if found is None:
         raise NoDocker("docker lists no images", hint=f"systemctl status {DOCKER}")
-    return parse_images(found)
+    return docker.parse_images(found)
 
 
 def on_disk(host: HostReader) -> Iterator[Job]:
     """Jobs that have a folder for their files, as prepared as those without a container are."""
     for name in host.names(VOLUMES):
         found = host.stat(f"{VOLUMES}/{name}/{MARK}") or host.stat(f"{VOLUMES}/{name}")
-        if found and name != CANARY_LABEL:
+        if found and name != docker.CANARY_LABEL:
             recent = time.time() - found.st_mtime < _PREPARED_S
             yield Job(name, PREPARED if recent else LEFT, at(found.st_mtime))
 
@@ -213,7 +205,7 @@ def _of(container: Container, backend: Backend) -> Job:
         ", ".join(sorted(container.networks - {"default"})),
         container.cpus,
         container.memory,
-        tuple(unconfined(container, f"{VOLUMES}/{job}", open_to)),
+        tuple(docker.unconfined(container, f"{VOLUMES}/{job}", open_to)),
         name,
     )
 

@@ -13,6 +13,7 @@ from backend_server.docker import component as docker
 from backend_server.host import apt, record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.resources.package import installed
 
 
 RECORD = "/var/lib/opensafely/updates.json"
@@ -33,11 +34,10 @@ class Update(NamedTuple):
 
 def held_here(host: HostReader) -> list[str]:
     """The packages that only a maintenance moves, of those that are installed."""
-    states = host.packages()
     # The provider's own desktop is theirs to move.
     ours = host.stat(xrdp.CERTIFICATE) is not None
     held = docker.HELD | (desktop.HELD if ours else frozenset())
-    return sorted(name for name in held if name in states and states[name].installed)
+    return sorted(installed(held, host))
 
 
 def parse_policy(text: str) -> Mapping[str, tuple[str, str]]:

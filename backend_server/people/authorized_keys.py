@@ -44,9 +44,8 @@ class AuthorizedKeys(_KeyFile):
         found, text = host.read(self.path), self._text(host)
         if not text:
             nobody: frozenset[str] = frozenset()
-            return (
-                () if found is None else compare(keys=(_before(found, nobody), nobody))
-            )
+            keys = (_before(found, nobody), nobody)
+            return () if found is None else compare(keys=keys)
         changes = access(host, host.stat(self.path), self.owner, self.group, self.mode)
         if found == text:
             return changes

@@ -24,7 +24,9 @@ def leavers(site: gather.Site) -> Iterator[Resource]:
 def people(site: gather.Site) -> Iterator[Resource]:
     """Needs neither network nor packages, so that access can be taken away at any time."""
     yield from _groups()
-    yield from _service_account()
+    # Locked, with a shell: developers become it with `sudo -iu`, which keeps their name.
+    name, home = roles.OPENSAFELY, f"/home/{roles.OPENSAFELY}"
+    yield User(name, home=home, uid=roles.OPENSAFELY_ID, comment="runs the jobs")
     for name, day in sorted(gather.last_days(site).items()):
         # Whoever left and is back has no end of the past.
         expires = str(day or "never")
@@ -45,20 +47,11 @@ def _groups() -> Iterator[Resource]:
         roles.OPENSAFELY: roles.OPENSAFELY_ID,
         roles.REVIEWERS: roles.REVIEWERS_GID,
     }
-    for name in sorted(
-        {roles.MARKER, roles.UNPRIVILEGED, *(role.group for role in roles.ROLES)}
-    ):
+    names = {roles.MARKER, roles.UNPRIVILEGED, *(r.group for r in roles.ROLES)}
+    for name in sorted(names):
         yield Group(name, gid=fixed.get(name))
     # docker's package would make it, and has it then when it is first started.
     yield Group(roles.DOCKER, system=True)
-
-
-def _service_account() -> Iterator[Resource]:
-    """Locked, with a shell: developers become it with `sudo -iu`, which keeps their name."""
-    home = f"/home/{roles.OPENSAFELY}"
-    yield User(
-        roles.OPENSAFELY, home=home, uid=roles.OPENSAFELY_ID, comment="runs the jobs"
-    )
 
 
 def keys(site: gather.Site) -> Iterator[Resource]:

@@ -34,10 +34,8 @@ def ask(
             if patience_s > 0:
                 answers[name] = _answer(site, name, patience_s)
 
-    threads = [
-        threading.Thread(target=work, daemon=True)
-        for _ in range(min(AT_ONCE, len(answers)))
-    ]
+    many = min(AT_ONCE, len(answers))
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(many)]
     for thread in threads:
         thread.start()
     for thread in threads:

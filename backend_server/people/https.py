@@ -10,6 +10,7 @@ import ssl
 import time
 import urllib.parse
 import urllib.request
+from functools import partial
 from typing import Any, Mapping
 
 from backend_server.text.errors import Refused
@@ -63,17 +64,14 @@ class Site:
             raise NoText(_sentence(error)) from None
 
     def _connection(self, patience_s: float) -> http.client.HTTPConnection:
+        to = partial(http.client.HTTPConnection, timeout=patience_s)
         if not self.proxy:
-            return http.client.HTTPConnection(
-                self.address, self.port, timeout=patience_s
-            )
+            return to(self.address, self.port)
         full = self.proxy if "://" in self.proxy else f"http://{self.proxy}"
         with contextlib.suppress(ValueError):
             url = urllib.parse.urlsplit(full)
             if url.scheme == "http" and url.hostname:
-                connection = http.client.HTTPConnection(
-                    url.hostname, url.port or 80, timeout=patience_s
-                )
+                connection = to(url.hostname, url.port or 80)
                 connection.set_tunnel(self.host, self.port, _introduction(url))
                 return connection
         raise NoText("https_proxy names no proxy; wanted http://NAME:PORT")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import date, timedelta
-from typing import Iterator, Mapping
+from typing import Any, Iterator, Mapping
 
 from backend_server.access import second_factor
 from backend_server.access.component.sudo import FIXED_COMMANDS
@@ -44,16 +44,8 @@ def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
     for group in (roles.MARKER, *(role.group for role in roles.ROLES)):
         names |= host.members(group)
     for name in sorted(names):
-        yield {
-            "name": name,
-            "rosters": _rosters(site, name),
-            "groups": sorted(host.groups_of(name)),
-            "keys": len(fingerprints(host, name)),
-            "github_seen": _seen(record, name),
-            "password": password(host, name),
-            "second_factor": second_factor.state(site, host, name),
-            "revoked": _revoked(host, name),
-        }
+        number = len(fingerprints(host, name))
+        yield {**_facts(site, host, name, record), "keys": number}
 
 
 def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
@@ -64,17 +56,27 @@ def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
             hint="see who there is: backend people list",
         )
     return {
+        **_facts(site, host, name, held.read(host)),
+        "sessions": [str(s) for s in sessions(host) if s.user == name],
+        "sudo": sudo_rules(host, name),
+        "trees": {tree: granted(host, name, tree) for tree in TREES if host.stat(tree)},
+    }
+
+
+def _facts(
+    site: Site, host: HostReader, name: str, record: Mapping[str, Held]
+) -> dict[str, object]:
+    """What is told of somebody alone, and in a list."""
+    return {
         "name": name,
         "rosters": _rosters(site, name),
         "groups": sorted(host.groups_of(name)),
         "keys": fingerprints(host, name),
-        "github_seen": _seen(held.read(host), name),
+        # None where GitHub never named keys of theirs.
+        "github_seen": record[name].seen or None if name in record else None,
         "password": password(host, name),
         "second_factor": second_factor.state(site, host, name),
         "revoked": _revoked(host, name),
-        "sessions": [str(s) for s in sessions(host) if s.user == name],
-        "sudo": sudo_rules(host, name),
-        "trees": {tree: granted(host, name, tree) for tree in TREES if host.stat(tree)},
     }
 
 
@@ -90,11 +92,8 @@ def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
             found = sudo_rules(host, user.name)
             ways += [f"sudo: {rule}" for rule in found if _makes_root(rule)]
         if ways and (user.uid == 0 or user.uid >= FIRST_PERSON):
-            yield {
-                "name": user.name,
-                "ways": ways,
-                "rosters": _rosters(site, user.name),
-            }
+            rosters = _rosters(site, user.name)
+            yield {"name": user.name, "ways": ways, "rosters": rosters}
 
 
 def fingerprints(host: HostReader, name: str) -> list[str]:
@@ -103,12 +102,6 @@ def fingerprints(host: HostReader, name: str) -> list[str]:
     return [
         f"{key} {line.rpartition('@')[2]}" for line in lines for key in in_text(line)
     ]
-
-
-def _seen(record: Mapping[str, Held], name: str) -> str | None:
-    """When GitHub last named keys of theirs; None where it never has."""
-    found = record.get(name)
-    return found.seen or None if found else None
 
 
 def password(host: HostReader, name: str) -> str:
@@ -185,10 +178,9 @@ def _makes_root(rule: str) -> bool:
     return ("root" in who or "ALL" in who) and not fixed
 
 
-def line(person: Mapping[str, object]) -> str:
+def line(person: Mapping[str, Any]) -> str:
     """Somebody of `listed`, on one line."""
-    rosters = _words(person["rosters"]) or "on no roster"
-    assert isinstance(person["keys"], int)
+    rosters = " ".join(person["rosters"]) or "on no roster"
     keys = counted(person["keys"], "key")
     rest = f"{keys}, password {person['password']}"
     code = person["second_factor"]
@@ -197,14 +189,9 @@ def line(person: Mapping[str, object]) -> str:
     return f"{person['name']:<16} {rosters}, {rest}"
 
 
-def root_lines(person: Mapping[str, object]) -> Iterator[str]:
+def root_lines(person: Mapping[str, Any]) -> Iterator[str]:
     """Somebody of `who_is_root`: a way there a line."""
-    for way in _words(person["ways"], "\n").split("\n"):
-        yield f"{person['name']:<16} {way}"
-
-
-def _words(value: object, between: str = " ") -> str:
-    return between.join(value) if isinstance(value, list) else ""
+    yield from (f"{person['name']:<16} {way}" for way in person["ways"])
 
 
 def lines(found: Mapping[str, object]) -> Iterator[str]:
@@ -212,9 +199,7 @@ def lines(found: Mapping[str, object]) -> Iterator[str]:
     for key, value in found.items():
         what = key.replace("_", " ")
         if isinstance(value, dict):
-            yield from (
-                f"{what:<11} {tree} {granted}" for tree, granted in value.items()
-            )
+            yield from (f"{what:<11} {tree} {may}" for tree, may in value.items())
         elif isinstance(value, list):
             yield from (f"{what:<11} {item}" for item in value or ["none"])
         else:

@@ -20,12 +20,10 @@ Entries = FrozenSet[str]
 class Directory(AtPath):
     """A directory with this owner, group and mode. What is inside is left alone."""
 
+    holds_others = True
     mode: int = 0o755
     owner: str = "root"
     group: str = "root"
-
-    def holds_others(self) -> bool:
-        return True
 
     def check(self, host: HostReader) -> Changes:
         found = host.stat(self.path)
@@ -37,10 +35,8 @@ class Directory(AtPath):
         return changes
 
     def apply(self, host: Host, changes: Changes) -> None:
-        if host.stat(self.path) is None:
-            host.make_directory(self.path, self.mode, self.owner, self.group)
-        else:
-            host.set_access(self.path, self.mode, self.owner, self.group)
+        settle = host.set_access if host.stat(self.path) else host.make_directory
+        settle(self.path, self.mode, self.owner, self.group)
 
 
 class Acl(Resource):

@@ -9,7 +9,6 @@ from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.text.change import Change, Changes, compare, octal
-from backend_server.text.errors import Refused
 
 
 class File(AtPath):
@@ -30,13 +29,11 @@ class File(AtPath):
         return self.notify
 
     def check(self, host: HostReader) -> Changes:
-        found = host.stat(self.path)
-        if found is None:
-            changes = compare(text=(None, self.text))
-        else:
+        found, text = host.stat(self.path), None
+        if found:
             _refuse_directory(self, found)
             text = host.read(self.path) if stat.S_ISREG(found.st_mode) else None
-            changes = compare(text=(text, self.text))
+        changes = compare(text=(text, self.text))
         changes += access(host, found, self.owner, self.group, self.mode)
         if changes:
             host.refuse_unreachable(self.path)
@@ -89,20 +86,13 @@ def access(
     host: HostReader, found: os.stat_result | None, owner: str, group: str, mode: int
 ) -> Changes:
     """How owner, group and mode of what was found differ from what is wanted."""
-    if found is None:
-        return compare(
-            mode=(None, octal(mode)), owner=(None, owner), group=(None, group)
-        )
     return compare(
-        mode=(octal(stat.S_IMODE(found.st_mode)), octal(mode)),
-        owner=(host.user_name(found.st_uid), owner),
-        group=(host.group_name(found.st_gid), group),
+        mode=(found and octal(stat.S_IMODE(found.st_mode)), octal(mode)),
+        owner=(found and host.user_name(found.st_uid), owner),
+        group=(found and host.group_name(found.st_gid), group),
     )
 
 
 def _refuse_directory(resource: AtPath, found: os.stat_result) -> None:
     if stat.S_ISDIR(found.st_mode):
-        raise Refused(
-            f"{resource.path} is a directory; wanted {type(resource).__name__}",
-            hint=f"mv -T {resource.path} {resource.path}.old",
-        )
+        raise resource.in_the_way(f"is a directory; wanted {type(resource).__name__}")

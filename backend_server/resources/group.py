@@ -135,9 +135,8 @@ class RootEquivalent(Resource):
             return ()
         _refuse_primary(self.group, self.users | self.provider, host)
         found = self._people(host)
-        adopted = {
-            name for name in found if host.planned(f"User {name}")
-        }  # by this run
+        # By this run.
+        adopted = {name for name in found if host.planned(f"User {name}")}
         for name in sorted(found - self.users - host.members(self.marker) - adopted):
             if _is_somebody(name, host):
                 raise Refused(

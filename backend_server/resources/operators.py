@@ -42,9 +42,8 @@ class OperatorsFile(AtPath):
 
 def _alarming(change: Change) -> Change:
     """The plan, the run and the history say what an open file may have cost."""
-    if change.field != "mode" or not isinstance(change.before, str):
+    was = change.before if change.field == "mode" else None
+    if not isinstance(was, str) or not int(was, 8) & 0o077:
         return change
-    if not int(change.before, 8) & 0o077:
-        return change
-    warning = f"{change.before}, open to others: its secrets may be known, replace them"
-    return Change(change.field, warning, change.after)
+    warning = f"{was}, open to others: its secrets may be known, replace them"
+    return change._replace(before=warning)

@@ -34,7 +34,7 @@ class Packages(Resource):
         return self.alone
 
     def check(self, host: HostReader) -> Changes:
-        there = _installed(self.names, host)
+        there = installed(self.names, host)
         missing = self.names - there
         lists_will_change = host.planned("PackageLists apt")
         if missing and host.names(LISTS) and not lists_will_change:
@@ -61,12 +61,12 @@ class Packages(Resource):
 
     def _install(self, host: Host) -> None:
         """All of them that apt has."""
-        known = _to_be_had(self.names - _installed(self.names, host), host)
+        known = _to_be_had(self.names - installed(self.names, host), host)
         self._refuse_side_effects(known, host)
         try:
             apt.install(host, known)
         except CommandFailed:
-            if known - _installed(known, host):
+            if known - installed(known, host):
                 raise
             # What failed is somebody else's, as a package that was half there before.
 
@@ -121,7 +121,7 @@ class NoPackages(Resource):
         return compare(names=(there, frozenset()))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        apt.purge(host, self._there(host))
+        apt.apt_get(host, "purge", *sorted(self._there(host)))
 
     def _there(self, host: HostReader) -> frozenset[str]:
         states = host.packages()
@@ -129,11 +129,9 @@ class NoPackages(Resource):
         return frozenset(name for name in known if states[name].configured)
 
 
-def _installed(names: frozenset[str], host: HostReader) -> frozenset[str]:
+def installed(names: frozenset[str], host: HostReader) -> frozenset[str]:
     states = host.packages()
-    return frozenset(
-        name for name in names if name in states and states[name].installed
-    )
+    return frozenset(n for n in names if n in states and states[n].installed)
 
 
 def _to_be_had(names: frozenset[str], host: HostReader) -> frozenset[str]:
@@ -173,11 +171,10 @@ class Held(Resource):
     packages: str = ""
 
     def check(self, host: HostReader) -> Changes:
-        states = host.packages()
-        there = {n for n in self.names if n in states and states[n].installed}
+        there, states = installed(self.names, host), host.packages()
         held = frozenset(name for name in there if states[name].held)
         wanted = there | (self.names & self._coming(host))
-        return compare(names=(held, frozenset(wanted)))
+        return compare(names=(held, wanted))
 
     def apply(self, host: Host, changes: Changes) -> None:
         apt.wait_for_locks(host)
@@ -188,7 +185,4 @@ class Held(Resource):
     def _coming(self, host: HostReader) -> frozenset[str]:
         """What this run will have installed by then."""
         planned = (change.after for change in host.planned(self.packages))
-        names = (
-            name for after in planned if isinstance(after, frozenset) for name in after
-        )
-        return frozenset(names)
+        return frozenset().union(*(a for a in planned if isinstance(a, frozenset)))

@@ -42,10 +42,7 @@ class Unit(Resource):
         return compare(
             enabled=(asks_enabled and self._enabled(host), self.enabled),
             running=(asks_running and self._active(host), self.running),
-            on_change=(
-                "pending" if host.pending(self.name) else "done",
-                None if waits else "done",
-            ),
+            on_change=(host.notice(self.name), None if waits else "done"),
         )
 
     def _enabled(self, host: HostReader) -> bool:
@@ -94,7 +91,8 @@ class Masked(Resource):
         host.begin(host.units_in_memory)
 
     def check(self, host: HostReader) -> Changes:
-        found = host.unit_in_memory(self.name) or (self._to_be_loaded(host), "inactive")
+        known = host.units_in_memory().get(self.name)
+        found = known or (self._to_be_loaded(host), "inactive")
         return compare(
             masked=(found[0] == "masked", self.masked),
             running=(found[1] == "active", self.running),

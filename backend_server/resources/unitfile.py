@@ -29,8 +29,8 @@ class UnitFile(File):
         return "daemon-reload." + self.path.rpartition("/")[2]
 
     def check(self, host: HostReader) -> Changes:
-        found = "pending" if host.pending(self._reload) else "done"
-        return super().check(host) + compare(loaded=(found, self.loaded))
+        loaded = (host.notice(self._reload), self.loaded)
+        return super().check(host) + compare(loaded=loaded)
 
     def apply(self, host: Host, changes: Changes) -> None:
         host.mark_pending(self._reload, self.label)

@@ -31,6 +31,7 @@ class User(Resource):
     revoked stays shut.
     """
 
+    holds_others = True
     name: str
     home: str
     uid: int | None = None
@@ -44,9 +45,6 @@ class User(Resource):
 
     def owns(self) -> tuple[str, ...]:
         return (self.label, self.home)
-
-    def holds_others(self) -> bool:
-        return True
 
     def stands_alone(self) -> bool:
         return self.marker is not None

@@ -29,7 +29,7 @@ TERMINALS = 512  # of 4096 (kernel.pty.max), that all have together
 REBOOT_REQUIRED = "/run/reboot-required"
 
 
-def status(site: Site, host: HostReader) -> dict[str, object]:
+def status(site: Site, host: HostReader) -> dict[str, Any]:
     """See docs/json.md for what each key means."""
     waiting = [unit for unit in host.names(PENDING) if host.pending(unit)]
     today = datetime.now(timezone.utc).date()
@@ -99,43 +99,36 @@ def terminals(host: HostReader) -> Iterator[str]:
             yield f"{name} has {number} terminals, of 4096 for all; try: pkill -KILL -u {name}"
 
 
-def lines(found: dict[str, object]) -> Iterator[str]:
+def lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"backend     {found['backend']} on {found['release']}"
-    groups = found["people"]
-    assert isinstance(groups, dict)
-    for group, names in groups.items():
+    for group, names in found["people"].items():
         yield f"{group:<11} {' '.join(names) or 'nobody'}"
-    for name in _listed(found["without_password"]):
+    for name in found["without_password"]:
         yield f"password    {name} has set none for {reach.PATIENCE_DAYS} days or more"
-    for name in _listed(found["without_second_factor"]):
+    for name in found["without_second_factor"]:
         yield f"totp        {name} has none and cannot log in: backend people totp {name}"
-    for name in _listed(found["locked"]):
+    for name in found["locked"]:
         yield f"locked      {name} after wrong passwords: faillock --user {name} --reset"
-    for each in _listed(found["ending"]):
+    for each in found["ending"]:
         yield f"ending      {each['name']} has no access any more from {each['until']} on"
     yield from watching.lines(found)
     if found["outputs"]:
         yield from pushed.lines(found["outputs"])
-    yield from (f"degraded    {line}" for line in _listed(found["degraded"]))
+    yield from (f"degraded    {line}" for line in found["degraded"])
     if found["desktop_sessions"]:
         yield f"desktop     {found['desktop_sessions']} open: backend people sessions"
-    yield from (f"note        {line}" for line in _listed(found["odd_lines"]))
-    yield f"pending     {' '.join(_listed(found['pending'])) or 'nothing'}"
-    unconfirmed = _listed(found["unconfirmed"])
-    if unconfirmed:
-        yield f"unconfirmed {' '.join(unconfirmed)}: log in anew, or `host undo`"
+    yield from (f"note        {line}" for line in found["odd_lines"])
+    yield f"pending     {' '.join(found['pending']) or 'nothing'}"
+    if found["unconfirmed"]:
+        paths = " ".join(found["unconfirmed"])
+        yield f"unconfirmed {paths}: log in anew, or `host undo`"
     yield f"reboot      {'required' if found['reboot_required'] else 'not required'}"
-    yield from (f"under way   {line}" for line in _listed(found["under_way"]))
+    yield from (f"under way   {line}" for line in found["under_way"])
     yield f"last run    {_last(found['last_run'])}"
 
 
-def _listed(value: object) -> list[Any]:
-    assert isinstance(value, list)
-    return value
-
-
-def _last(run: object) -> str:
-    if not isinstance(run, dict):
+def _last(run: dict[str, Any] | None) -> str:
+    if run is None:
         return "none is recorded"
     clean = "" if run["clean"] else ", with local changes"
     if run["exit"] is None:

@@ -62,9 +62,8 @@ _TMP = "/tmp:size=256m,mode=1777"
 
 def container(site: Site, what: Service) -> Iterator[Resource]:
     """Its unit, whole and the same on every host; and that it runs, at the digest that counts."""
-    yield resources.UnitFile(
-        f"{resources.UNITS}/{what.unit}", unit(site, what), notify=(what.unit,)
-    )
+    path = f"{resources.UNITS}/{what.unit}"
+    yield resources.UnitFile(path, unit(site, what), notify=(what.unit,))
     yield ContainerService(
         what.name,
         image=image(site.backend, what),
@@ -102,7 +101,7 @@ def unit(site: Site, what: Service) -> str:
         *(("--group-add=${DOCKER_GID}",) if what.docker else ()),
         *("--ulimit=core=0", f"--tmpfs={_TMP}", "--env=HOME=/tmp"),
         *("--log-driver=journald", f"--log-opt=tag={what.name}"),
-        f"--env-file={what.merged}",
+        f"--env-file={service.MERGED}/{what.name}",
         *(_word(f"--env={name}={value}") for name, value in what.environment),
         *(_word(f"--volume={mount}") for mount in what.mounts),
     ]
@@ -113,7 +112,7 @@ def unit(site: Site, what: Service) -> str:
         title=what.title,
         sources=" ".join(trees(what)),
         disk=f"\nBindsTo={disk}\nAfter={disk}" if what.disk else "",
-        settings=what.settings,
+        settings=f"{service.SETTINGS}/{what.name}",
         options="".join(f"    {option} \\\n" for option in options),
         command="".join(f" {_word(word)}" for word in what.command),
     )

@@ -52,7 +52,7 @@ class ContainerService(Resource):
     def check(self, host: HostReader) -> Changes:
         unit = host.unit(self.unit)
         up = unit.get("ActiveState") in ("active", "activating", "reloading")
-        notice = "pending" if host.pending(self.unit) else "done"
+        notice = host.notice(self.unit)
         if not self._ready(host):
             # What is down has noticed everything when it starts.
             return () if up else compare(on_change=(notice, self.on_change))
@@ -72,7 +72,7 @@ class ContainerService(Resource):
             host.clear_pending(self.unit)
             return
         wanted = self._settings(host)
-        if not switching.there(host, wanted.image):
+        if not host.docker_object(wanted.image):
             switching.pull(host, wanted.image)
         switching.switch(host, self.name, wanted, self.steady_s)
 
@@ -83,15 +83,9 @@ class ContainerService(Resource):
         return bool(digest) and not (found.missing or found.problems or away)
 
     def _settings(self, host: HostReader) -> Settings:
-        found = choices.settings(host, self.name)
         digest = choices.digest(host, self.name, self.locked)
-        reference = f"{self.image}@{digest}"
-        same = found.image == reference
-        return Settings(
-            image=reference,
-            previous=found.previous if same else found.image,
-            docker_gid=switching.docker_gid(host) if self.docker else "",
-        )
+        image = f"{self.image}@{digest}"
+        return switching.wanted(host, self.name, image, self.docker)
 
     def _as_started(self, host: HostReader) -> Changes:
         """How the container that runs differs from what it would be if started now."""
@@ -112,7 +106,9 @@ class ContainerService(Resource):
         """The words of `confined` that hold for this container, and those it has besides."""
         config, limits = container["Config"], container["HostConfig"]
         yield f"--user={config['User']}"
-        yield f"--network={_network(limits['NetworkMode'])}"
+        mode = limits["NetworkMode"]
+        # docker says `default` where nothing was asked for, which is its own bridge.
+        yield f"--network={'bridge' if mode == 'default' else mode}"
         for word in ("cap-drop", "cap-add", "security-opt", "dns"):
             found = limits.get(word.title().replace("-", "")) or ()  # as CapDrop
             yield from (f"--{word}={each}" for each in found)
@@ -141,8 +137,3 @@ class ContainerService(Resource):
             if here and inside and here.st_ino != inside.st_ino:
                 continue
             yield mount
-
-
-def _network(mode: str) -> str:
-    """docker says `default` where nothing was asked for, which is its own bridge."""
-    return "bridge" if mode == "default" else mode

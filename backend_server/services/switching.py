@@ -63,8 +63,11 @@ def docker_gid(host: HostReader) -> str:
     return str(group.gid) if group else ""
 
 
-def there(host: HostReader, reference: str) -> bool:
-    return bool(host.docker_object(reference))
+def wanted(host: HostReader, name: str, image: str, docker: bool) -> Settings:
+    """Those by which a service runs at an image, and may go back to the one before."""
+    found = choices.settings(host, name)
+    before = found.previous if found.image == image else found.image
+    return Settings(image, before, docker_gid(host) if docker else "")
 
 
 def switch(

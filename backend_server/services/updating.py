@@ -12,7 +12,7 @@ from backend_server.host.question import agreed
 from backend_server.host.writer import Host
 from backend_server.resources import UNITS
 from backend_server.services import agent, choices, environment, switching
-from backend_server.services.choices import Choice, Settings
+from backend_server.services.choices import Choice
 from backend_server.services.component import image
 from backend_server.text.errors import Refused
 
@@ -53,7 +53,7 @@ def back(site: Site, host: Host, service: Service) -> Update:
             f"{service.name} ran at no other image on this host before",
             hint=f"backend service update {service.name} --to sha256:…",
         )
-    if not switching.there(host, previous):
+    if not host.docker_object(previous):
         switching.pull(host, previous)
     return _between(host, service, name, digest)
 
@@ -83,14 +83,10 @@ def carry_out(
     Written at the end of the trial: what is killed before leaves neither. Returns what was done,
     and whether it stays up, which with KEEP it need not; nor does it with a DOUBT once it is up.
     """
-    name, before = service.name, choices.settings(host, service.name)
-    _ready(host, service, before)
+    name = service.name
+    _ready(host, service)
     reference = f"{image(site.backend, service)}@{update.after}"
-    wanted = before._replace(
-        image=reference,
-        previous=before.previous if before.image == reference else before.image,
-        docker_gid=switching.docker_gid(host) if service.docker else "",
-    )
+    wanted = switching.wanted(host, name, reference, service.docker)
     who, done = history.who(host), [(f"{name} is as before", True)]
     more = {"subject": name, "before": update.before, "after": update.after}
 
@@ -113,13 +109,13 @@ def carry_out(
     return done[-1]
 
 
-def _ready(host: Host, service: Service, before: Settings) -> None:
+def _ready(host: Host, service: Service) -> None:
     """Raises Refused where a restart would leave it down."""
     if host.stat(f"{UNITS}/{service.unit}") is None:
         raise Refused(f"there is no {service.unit} here yet", hint="sudo backend")
     found = environment.now(host, service.secrets)
     lacks = [*map(str, found.problems), *found.missing]
-    if before.image and lacks:
+    if lacks and choices.settings(host, service.name).image:
         raise Refused(
             f"{service.name} would not start again: it lacks {', '.join(lacks)}",
             hint="sudo backend service secrets",

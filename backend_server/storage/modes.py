@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from typing import Container, Dict, Iterator, Mapping, NamedTuple, TypeVar
+from typing import Container, Dict, Iterator, Mapping, TypeVar
 
 from backend_server.engine.lock import only_run
 from backend_server.host.folder import descriptor
@@ -32,14 +32,6 @@ _LIST = os.O_RDONLY | os.O_DIRECTORY
 
 T = TypeVar("T")
 Seen = Dict[str, str]
-
-
-class Signs(NamedTuple):
-    """How a workspace looked: by these it is found unchanged at the next pass."""
-
-    key: str  # the inode: names may tell too much
-    state: str
-    newest_ns: int
 
 
 def repair(
@@ -89,14 +81,14 @@ def _workspaces(
         found = _signs(fd, area, name)
         if found is None:
             continue
-        if known.get(found.key) != found.state:
+        key, state, newest_ns = found
+        if known.get(key) != state:
             failed = counts.failed
             walk.settle(fd, name, rule, inside)
-            if counts.failed > failed:
+            recent = newest_ns > time.time_ns() - _TOO_RECENT_NS
+            if counts.failed > failed or recent:
                 continue
-            if found.newest_ns > time.time_ns() - _TOO_RECENT_NS:
-                continue
-        done[found.key] = found.state
+        done[key] = state
     return done
 
 
@@ -124,8 +116,11 @@ def _all_in(
             walk.settle(fd, name, rule)
 
 
-def _signs(fd: int, area: str, name: str) -> Signs | None:
-    """None where nothing is any more."""
+def _signs(fd: int, area: str, name: str) -> tuple[str, str, int] | None:
+    """By its inode, as names may tell too much, how a workspace looks, and its newest time.
+
+    By these it is found unchanged at the next pass. None where nothing is any more.
+    """
     looks = [_look(fd, os.path.join(name, sign)) for sign in _SIGNS]
     if looks[0] is None:
         return None
@@ -134,7 +129,7 @@ def _signs(fd: int, area: str, name: str) -> Signs | None:
         for found in looks
     )
     newest = max(found.st_mtime_ns for found in looks if found)
-    return Signs(f"{area} {looks[0].st_ino}", state, newest)
+    return f"{area} {looks[0].st_ino}", state, newest
 
 
 def _look(fd: int, name: str) -> os.stat_result | None:

@@ -17,9 +17,7 @@ class Xrdp(Frozen):
     """The remote desktop of a release, and what it has to keep sessions apart."""
 
     version: str
-    sockets: str  # the folder of a session's sockets; {} is its owner's uid
-    mode: int  # of that folder
-    # From 0.10 on: such folders; the session manager is asked by a socket and not over TCP; the
+    # From 0.10 on: a folder of sockets for each uid; the session manager is asked by a socket and not over TCP; the
     # picture of a screen is a descriptor, and not System V shared memory that is everybody's.
     apart: bool
     private_ipc: bool = True  # systemd 248 has PrivateIPC=
@@ -40,9 +38,8 @@ class Release(Frozen):
     motd_parts: tuple[str, ...]  # of /etc/update-motd.d, that are made silent
     xrdp: Xrdp
     hyperv: tuple[str, ...]  # a kernel, and the daemons of Hyper-V that go with it
-    deb822: bool = (
-        False  # sources are in sources.list.d/NAME.sources; else in sources.list
-    )
+    # Sources are in sources.list.d/NAME.sources; else in sources.list.
+    deb822: bool = False
     docker: tuple[str, ...] = _DOCKER  # bring dockerd and the docker command
     sudo_logfile: bool = True  # sudo-rs writes to the system log only
     subids: bool = False  # useradd (shadow 4.8) makes nobody without subordinate ids
@@ -70,11 +67,11 @@ class Release(Frozen):
         return f"{self.codename}-security"
 
 
-_APART = Xrdp("0.10.1", "/run/xrdp/sockdir/{}", 0o2750, apart=True)
+_APART = Xrdp("0.10.1", apart=True)
 
 
 def _together(version: str, *has: bool) -> Xrdp:
-    return Xrdp(version, "/run/xrdp/sockdir", 0o3777, False, *has)
+    return Xrdp(version, False, *has)
 
 
 _ubuntu = partial(

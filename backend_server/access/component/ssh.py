@@ -45,28 +45,24 @@ def ssh(site: Site) -> Iterator[Resource]:
     yield Group(CANARY)
     yield User(CANARY, home="/var/lib/opensafely/canary", system=True)
     root = "root" in site.backend.provider_accounts
+    by_ssh = [role for role in ROLES if role.login == "ssh"]
+    # The provider's accounts come by their own groups.
+    others = (*sorted(site.backend.provider_accounts), CANARY)
     # Read first, and sshd keeps the first value it meets. Unknown names after a minus are no
     # error, so one list of what is too weak serves every release.
     text = filled(
         site,
         OURS,
         root="prohibit-password" if root else "no",
-        groups=" ".join(_groups(site)),
+        groups=" ".join((*(role.group for role in by_ssh), *others)),
         key_types=_KEY_TYPES,
         rsa_size=f"RequiredRSASize {RSA_BITS.start}" if site.release.rsa_size else "",
     )
-    others = (*sorted(site.backend.provider_accounts), CANARY)
-    people = logins(site, (role for role in ROLES if role.login == "ssh"))
+    people = logins(site, by_ssh)
     config = SshdConfig(OURS, text, people=people, others=others, expect=_EXPECT)
     yield RevokedKeys(REVOKED_KEYS)
     yield config
     yield Proven("sshd", changed_by=(config.label,))
-
-
-def _groups(site: Site) -> list[str]:
-    """Of the roles that come by ssh, and the provider's accounts by their own groups."""
-    roles = [role.group for role in ROLES if role.login == "ssh"]
-    return [*roles, *sorted(site.backend.provider_accounts), CANARY]
 
 
 def logins(site: Site, roles: Iterable[Role] = ROLES) -> tuple[Login, ...]:
