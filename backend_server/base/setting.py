@@ -59,6 +59,8 @@ def _found(host: HostReader, path: str, line: str) -> str | None:
 
 
 def _put(host: Host, path: str, line: str, new: str) -> None:
-    """The new line stands last, and none of those besides."""
-    rest = re.sub(line, "", host.read(path) or "")
-    host.write(path, rest + "\n" * (rest[-1:] not in ("", "\n")) + new, 0o644)
+    """Each of those is the new line, where it stands; where there was none, the last is."""
+    text, replaced = re.subn(line, lambda _: new, host.read(path) or "")
+    if not replaced:
+        text += "\n" * (text[-1:] not in ("", "\n")) + new
+    host.write(path, text, 0o644)
