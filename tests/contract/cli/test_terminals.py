@@ -132,10 +132,7 @@ def fork(fork=os.fork):
     return worker
 os.fork = fork
 """
-WORKS = """
-import time
-try:
-    time.sleep(30)
+WORKS = """    time.sleep(30)
 except KeyboardInterrupt:
     time.sleep(1)
     Path(sys.argv[1]).touch()
@@ -148,7 +145,8 @@ def test_it_is_stopped_as_it_parts_from_its_terminal(done, late):
     """Whoever waits passes that on, once, and ends as what works does."""
     start, parts, _ = WORK.partition("outlive_terminal(Asked")
     rest = '("test", Path("/")))\n'
-    text = f"LATE = {late}\n{CTRL_C}{start}{parts}{rest}{WORKS}"
+    # It may come while it parts, or after that.
+    text = f"LATE = {late}\n{CTRL_C}{start}try:\n    {parts}{rest}{WORKS}"
     argv = (sys.executable, "-c", text, done)
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     ended = subprocess.run(
