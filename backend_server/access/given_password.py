@@ -27,7 +27,7 @@ def refuse_others(host: Host, backend: Backend, name: str) -> None:
     if not backend.rdp_address:
         raise Refused(
             f"{backend.name} has no remote desktop: nobody logs in with a password here",
-            hint=f"for somebody's sudo: backend people password --reset {name}",
+            hint=f"sudo backend people password --reset {name}",
         )
     if may_sudo(host, name):
         raise Refused(

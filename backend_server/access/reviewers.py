@@ -18,7 +18,7 @@ def reviewers(host: HostReader) -> list[str]:
 def refuse_others(host: HostReader, backend: Backend, name: str) -> None:
     """Raise Refused where NAME does not come to this backend by remote desktop."""
     if name in revoked.names(host):
-        hint = f"backend people readmit {name}"
+        hint = f"sudo backend people readmit {name}"
         raise Refused(f"{name} is revoked on this host", hint=hint)
     ours = reviewers(host)
     if name not in ours:

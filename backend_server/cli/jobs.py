@@ -77,7 +77,9 @@ def job_shell(options: Named) -> int:
     host = Host()
     job = listing.one(listing.running(_found(options, host)), options.subject)
     if options.json or not sys.stdin.isatty():
-        raise Refused("a shell needs a terminal, and this is none", "backend job logs")
+        raise Refused(
+            "a shell needs a terminal, and this is none", "sudo backend job logs"
+        )
     sentence = f"{who(host)} opened a shell inside job {job.id}"
     _event(host, options, "job shell", job, sentence)
     become(options, "docker", "exec", "-it", job.container, *command.SHELL)

@@ -52,7 +52,7 @@ def _act(words: list[str], checkout: str) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         what = f"this could not be written: {error.strerror} ({error.filename})"
-        say_error(UserError(what, "backend status"), as_json=as_json)
+        say_error(UserError(what, "sudo backend status"), as_json=as_json)
         return FAILED
     except KeyboardInterrupt as interrupt:
         stopped = UserError(str(interrupt), "run it again to go on where it ended")

@@ -63,7 +63,7 @@ def _proven(work: _Work, stage: str) -> int:
     work.add(maintenance.proven(work.host, work.site))
     work.record(stage)
     if work.host.stat(REBOOT_REQUIRED):
-        _say("a reboot is required: backend host maintenance --reboot")
+        _say("a reboot is required: sudo backend host maintenance --reboot")
     return work.end()
 
 

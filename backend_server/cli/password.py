@@ -53,7 +53,8 @@ def _reset(host: Host, options: Password) -> int:
     name = options.subject
     if name not in host.members(MARKER) or name not in host.users():
         raise Refused(
-            f"{name!a} is no account of ours on this host", hint="backend people list"
+            f"{name!a} is no account of ours on this host",
+            hint="sudo backend people list",
         )
     host.run("usermod", "--password", "!", name)
     uid = str(host.users()[name].uid)

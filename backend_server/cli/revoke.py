@@ -37,7 +37,9 @@ def revoke(options: Revoke) -> int:
         if not options.json:
             told(options, {}, [f"{door:<22} {what or 'shut already'}"])
     record(host, options, "revoked", f"{subject} was revoked by {entry.who}", why)
-    done = f"{subject} is out until somebody says: backend people readmit {subject}"
+    done = (
+        f"{subject} is out until somebody says: sudo backend people readmit {subject}"
+    )
     told(options, {"subject": subject, "doors": receipt}, [done])
     return OK
 

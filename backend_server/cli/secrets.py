@@ -41,7 +41,7 @@ def secrets(options: Secrets) -> int:
     if options.subject:
         raise Refused(
             f"found {options.subject!a}; wanted nothing, or set NAME",
-            hint="backend service secrets set NAME",
+            hint="sudo backend service secrets set NAME",
         )
     host = HostReader()
     found = list(listed(of_host_itself(options, host), host))

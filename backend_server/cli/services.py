@@ -50,7 +50,8 @@ def shell(options: Named) -> int:
     what = states.known(of_host_itself(options, host), options.subject)
     if not host.docker_object(what.name).get("State", {}).get("Running"):
         raise Refused(
-            f"{what.name} does not run now", hint=f"backend service start {what.name}"
+            f"{what.name} does not run now",
+            hint=f"sudo backend service start {what.name}",
         )
     become(options, "docker", "exec", "-it", what.name, *command.SHELL)
 

@@ -60,7 +60,7 @@ def too_full(host: HostReader) -> Iterator[str]:
     """A sentence for each file system that may soon stop jobs, or with /run everything."""
     for each in file_systems(host, "/run"):
         if each.percent >= FULL:
-            place, how = each.places[0], "backend host disk"
+            place, how = each.places[0], "sudo backend host disk"
             if place in _BARE:
                 how = f"du --all --one-file-system {place}"
             yield f"the disk of {each}; `{how}` says what fills it"

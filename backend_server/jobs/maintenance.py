@@ -59,7 +59,7 @@ def wait_for_none(host: Host, site: Site, until: float, say: Say) -> None:
             raise Refused(
                 f"{counted(len(now), 'job')} would be disturbed: {names}; "
                 "nothing was touched",
-                hint="wait for the end of them: backend host maintenance --wait 2h",
+                hint="sudo backend host maintenance --wait 2h",
             )
         if now != told:
             say(f"waiting for {names}; Ctrl-C leaves all as it was")
@@ -126,7 +126,7 @@ def movable(host: Host) -> tuple[list[str], Result | None]:
     if not stay:
         return held, None
     still = f"{counted(open_now, 'session')} open, so {' and '.join(sorted(stay))}"
-    says = f"{still} did not move: backend people sessions --end ends them"
+    says = f"{still} did not move: sudo backend people sessions --end ends them"
     waits = Result("desktop", DEGRADED, says)
     return [name for name in held if name not in stay], waits
 

@@ -53,7 +53,7 @@ def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
     if name not in host.users() and not _rosters(site, name):
         raise Refused(
             f"{name} has no account here and is on no roster",
-            hint="see who there is: backend people list",
+            hint="sudo backend people list",
         )
     return {
         **_facts(site, host, name, held.read(host)),

@@ -37,7 +37,7 @@ def judged(host: Host, backend: Backend, subject: str, why: str) -> Revocation:
     if not (why.strip() and why.isprintable()):  # others read it on their terminals
         raise Refused(
             "the reason is empty, or is not one line of what can be seen",
-            hint=f"backend people revoke {subject} --why 'a laptop was stolen'",
+            hint=f"sudo backend people revoke {subject} --why 'a laptop was stolen'",
         )
     site = _applied(host, backend)
     keys = _keys_meant(host, site, subject)
@@ -61,7 +61,7 @@ def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
         yield "sshd", unwritten or f"refuses {keys}, anywhere here"
         said, hint = (
             f"{subject} is out now",
-            "df -h /etc /run; df -i /etc /run; backend status",
+            "df -h /etc /run; df -i /etc /run; sudo backend status",
         )
         try:
             if _FINGERPRINT.fullmatch(subject):
@@ -112,7 +112,7 @@ def readmit(host: Host, subject: str, begun: Callable[[], object] = bool) -> Non
             who = ", ".join(entry.subject for entry in entries) or "nobody"
             raise Refused(
                 f"{subject} is not revoked on this host; these are: {who}",
-                hint="backend people list",
+                hint="sudo backend people list",
             )
         begun()
         revoked.write(host, left)
@@ -135,14 +135,14 @@ def _keys_meant(host: HostReader, site: Site, subject: str) -> frozenset[str]:
         if not _FINGERPRINT.fullmatch(subject):
             raise Refused(
                 f"{subject!a} is no fingerprint; wanted SHA256: and 43 characters",
-                hint="backend people who USER lists them; or ssh-keygen -l -f FILE",
+                hint="sudo backend people who USER; ssh-keygen -l -f FILE",
             )
         return frozenset({subject})
     # glibc may pass over the line of the account, or of the group that says it is ours.
     if subject not in host.members(MARKER) | everybody(site.people):
         raise Refused(
             f"{subject!a} is no account of ours on this host",
-            hint="backend people list",
+            hint="sudo backend people list",
         )
     found = {*_in_force(host, subject), *site.keys.get(subject, ())}
     record = held.read(host)

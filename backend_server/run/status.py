@@ -106,7 +106,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     for name in found["without_password"]:
         yield f"password    {name} has set none for {reach.PATIENCE_DAYS} days or more"
     for name in found["without_second_factor"]:
-        yield f"totp        {name} has none and cannot log in: backend people totp {name}"
+        yield f"totp        {name} has none and cannot log in: sudo backend people totp {name}"
     for name in found["locked"]:
         yield f"locked      {name} after wrong passwords: faillock --user {name} --reset"
     for each in found["ending"]:
@@ -116,7 +116,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield from pushed.lines(found["outputs"])
     yield from (f"degraded    {line}" for line in found["degraded"])
     if found["desktop_sessions"]:
-        yield f"desktop     {found['desktop_sessions']} open: backend people sessions"
+        yield f"desktop     {found['desktop_sessions']} open: sudo backend people sessions"
     yield from (f"note        {line}" for line in found["odd_lines"])
     yield f"pending     {' '.join(found['pending']) or 'nothing'}"
     if found["unconfirmed"]:

@@ -51,7 +51,7 @@ def back(site: Site, host: Host, service: Service) -> Update:
     if name != image(site.backend, service):
         raise Refused(
             f"{service.name} ran at no other image on this host before",
-            hint=f"backend service update {service.name} --to sha256:…",
+            hint=f"sudo backend service update {service.name} --to sha256:…",
         )
     if not host.docker_object(previous):
         switching.pull(host, previous)

@@ -328,7 +328,7 @@ def test_a_second_factor(host):
     host.run(f"sed -i 's/^    rdp_address=/    second_factor=True,\\n&/' {backend}")
     assert manage(host, backend="emis").returncode in (0, 4)
     assert rests(host, "emis", words="--offline")
-    none = "totp        gus has none and cannot log in: backend people totp gus"
+    none = "totp        gus has none and cannot log in: sudo backend people totp gus"
     assert none in host.run("backend status", check=False).stdout
     assert "second factor none yet" in host.run("backend people list").stdout
     assert not let_in(host, "gus", PASSWORD)
