@@ -23,6 +23,9 @@ Act = Callable[[Any], int]
 # These shut a door, or bring the last one back: no state of the host may hold them up.
 _ALWAYS = ("revoke", "undo")
 
+# A full disk, one that is read-only, and a file that is immutable.
+_NO_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPERM)
+
 
 def main(argv: Sequence[str], checkout: str) -> int:
     """The exit status. Only errors we expect are caught: a bug keeps its traceback."""
@@ -49,7 +52,7 @@ def _act(words: list[str], checkout: str) -> int:
         say_error(error, as_json=as_json)
         return error.exit_code
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno not in _NO_WRITING:
             raise
         what = f"this could not be written: {error.strerror} ({error.filename})"
         say_error(UserError(what, "sudo backend status"), as_json=as_json)

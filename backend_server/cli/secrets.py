@@ -99,7 +99,9 @@ def _set(options: Secrets) -> int:
         if name == credentials.SECRET and this.backend.share:
             # Mounted, it knows the old one only: the next push mounts it anew.
             host.run("systemctl", "stop", "--no-block", this.backend.share.mount)
-    done = f"{name} is set" + "".join(f"; {each} runs with it" for each in run)
+    done = f"{name} is set" + "".join(
+        f"; {each} runs with it" for each in dict.fromkeys(run)
+    )
     told(options, {"subject": name, "done": done}, [done])
     say_lines(states.degraded(this, host), sys.stderr)
     return OK

@@ -76,7 +76,7 @@ def _jobs(
         here = listing.listed(host, site.backend, erring)
         degraded += listing.rivals(host, [each.name for each in site.services])
     except listing.NoDocker as error:
-        degraded.append(str(error))
+        degraded.append(f"{error}; try: {error.hint}")
         return []
     for job in here:
         if job.unconfined:
