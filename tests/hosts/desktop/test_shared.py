@@ -10,6 +10,7 @@ import json
 import re
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,41 @@ def test_nobody_fills_the_table_of_connections(host):
         host.run(f"runuser -u ada -- bash -c '{goes_out}' && bash -c '{goes_out}'")
         assert comes_in(host)
         assert rests(host, backend="emis", words="--offline")
+
+
+# 8,000 connections that whoever is there ends at once, so that each keeps its place for a while.
+ENDED = """
+import contextlib, socket
+for number in range(8_000):
+    with contextlib.suppress(OSError), socket.create_connection(("{}", {}), 5) as each:
+        each.recv(1)
+"""
+
+
+# Whoever connects is left at once.
+ENDS_EACH = """
+import socket
+with socket.create_server(("{}", 9009), backlog=4096) as server:
+    print("listens", flush=True)
+    while True:
+        server.accept()[0].close()
+"""
+
+
+def test_nobody_fills_it_with_what_has_ended(host):
+    """The kernel counts those as nobody's, and keeps their places for two minutes."""
+    size = "cat /proc/sys/net/netfilter/nf_conntrack_count"
+    outside = identity.addresses(host.lab.number, 1)[0]
+    server = host.lab.inside(*PYTHON.split(), "-c", ENDS_EACH.format(outside))
+    with subprocess.Popen(server, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"listens\n"
+        before, began = int(host.run(size).stdout), time.monotonic()
+        host.run("runuser -u ada -- python3 -I -S -", stdin=ENDED.format(outside, 9009))
+        most = 2000 + 100 * (time.monotonic() - began)
+        ended = int(host.run(size).stdout) - before
+        process.kill()
+    assert 500 < ended < most + 200
+    assert comes_in(host)
 
 
 def test_a_kernel_that_counts_no_connections_has_all_other_rules(host):
