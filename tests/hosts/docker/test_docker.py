@@ -234,7 +234,7 @@ def test_its_file_broken_before_we_knew_it(host):
 def test_settings_that_undo_ours(host, settings, why):
     text = json.dumps({**daemon_json(host), **settings})
     with edited(host, DAEMON, text), untouched(host):
-        refused(manage(host), why, f"take {[*settings][0]} out of {DAEMON}")
+        refused(manage(host), why, f"grep -n '\"{[*settings][0]}\"' {DAEMON}")
 
 
 def test_what_is_published_here_is_reached_here(host):
