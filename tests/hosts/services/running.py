@@ -39,8 +39,16 @@ def digest(host: Host) -> str:
 
 
 def environ(host: Host) -> dict[str, str]:
-    """What the container was started with, of its first process."""
-    text = host.run(f"cat /proc/{inspected(host)['State']['Pid']}/environ").stdout
+    """What the container was started with, of its first process.
+
+    An agent that errs ends between two looks.
+    """
+    for _ in range(20):
+        first = inspected(host)["State"]["Pid"]
+        text = host.run(f"cat /proc/{first}/environ", check=False).stdout
+        if first and text:
+            break
+        time.sleep(0.5)
     pairs = (each.partition("=") for each in text.split("\0") if each)
     return {name: value for name, _, value in pairs}
 
