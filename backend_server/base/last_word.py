@@ -19,7 +19,8 @@ _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
 _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
 _OURS = re.compile(r"(opensafely-.*|service|timer|path|socket)\.d").fullmatch
 _TIMES = re.compile(r"OnCalendar=\S")
-_HARMLESS = ("[", *"CPU Doc IO Nice OnFailure OOM RestartSec TimeoutStopF".split())
+_WATCHES = ("[", "CPU", "Doc", "IO", "Nice", "OnFailure", "OOM", "TimeoutStopF")
+_HARMLESS = (*_WATCHES, "RestartSec=")
 _NAME = re.compile(r"\*|@?[A-Za-z_][\w.-]*")
 _LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d")
 _SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'
