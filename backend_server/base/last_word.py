@@ -98,9 +98,8 @@ class CoreLimit(InForce):
         mends = {}
         for where, line in lines_of(host, _LIMITS):
             path, _, number = where.rpartition(":")
-            who, kind, item, most = (*line.partition("#")[0].split(), "", "", "", "")[
-                :4
-            ]
+            words = line.partition("#")[0].split()
+            who, kind, item, most = (*words, "", "", "", "")[:4]
             # One for a name or a group counts before those, of which the last does. Whom else
             # a line means, as 1000: or %users, is not worked out.
             later = who in ("*", "root") and path > self.path

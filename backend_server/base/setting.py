@@ -20,7 +20,8 @@ class LoginDefs(Resource):
     value: str
 
     def check(self, host: HostReader) -> Changes:
-        return compare(value=(_found(host, LOGIN_DEFS, self._line), self.value))
+        found: list[str] = re.findall(self._line, host.read(LOGIN_DEFS) or "")
+        return compare(value=(found[-1] if found else None, self.value))
 
     def apply(self, host: Host, changes: Changes) -> None:
         _put(host, LOGIN_DEFS, self._line, f"{self.name}\t{self.value}\n")
@@ -40,8 +41,10 @@ class NameSources(Resource):
     sources: tuple[str, ...]
 
     def check(self, host: HostReader) -> Changes:
-        found = _found(host, NSSWITCH, self._line) or ""
-        return compare(sources=(" ".join(found.split()), " ".join(self.sources)))
+        found: list[str] = re.findall(self._line, host.read(NSSWITCH) or "")
+        # Of several that differ, glibc goes by the first or the last, as its version has it.
+        each = dict.fromkeys(" ".join(words.split()) for words in found)
+        return compare(sources=(", ".join(each), " ".join(self.sources)))
 
     def apply(self, host: Host, changes: Changes) -> None:
         line = f"{self.database}: {' '.join(self.sources)}\n"
@@ -50,12 +53,6 @@ class NameSources(Resource):
     @property
     def _line(self) -> str:
         return rf"(?m)^[ \t]*{self.database}:([^#\n]*).*\n?"
-
-
-def _found(host: HostReader, path: str, line: str) -> str | None:
-    """What the last of these lines says."""
-    found: list[str] = re.findall(line, host.read(path) or "")
-    return found[-1] if found else None
 
 
 def _put(host: Host, path: str, line: str, new: str) -> None:

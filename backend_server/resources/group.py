@@ -18,6 +18,7 @@ from backend_server.text.roles import MARKER
 # A file for each person of ours who has lost a group, until nothing of before goes on. A boot
 # ends that too, and no disk that is full keeps anybody in a group.
 LOST = "/run/opensafely/lost"
+_NAMED = "provider_accounts of the backend's backend.py names those"
 
 
 class Group(Resource):
@@ -141,7 +142,7 @@ class RootEquivalent(Resource):
             if _is_somebody(name, host):
                 raise Refused(
                     f"{name} is in group {self.group}, which is as good as root, and is "
-                    "neither on a roster nor a provider account",
+                    f"neither on a roster nor a provider account ({_NAMED})",
                     hint=f"gpasswd --delete {name} {self.group}",
                 )
         return compare(users=(found, self.users)) if found != self.users else ()
@@ -163,7 +164,8 @@ def _refuse_roots_number(provider: frozenset[str], host: HostReader) -> None:
     roots = (user.name for user in host.users().values() if user.uid == 0)
     for name in sorted({*roots} - provider - {"root"}):
         raise Refused(
-            f"{name} has uid 0 in /etc/passwd, so it is root, and no provider account",
+            f"{name} has uid 0 in /etc/passwd, so it is root, and no provider account "
+            f"({_NAMED})",
             hint=f"sed -i '/^ *{name}:/d' /etc/passwd",
         )
 

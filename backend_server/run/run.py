@@ -18,8 +18,9 @@ from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
 from backend_server.resources import package
-from backend_server.run import endpoints, watching
+from backend_server.run import endpoints
 from backend_server.run.backends import declare
+from backend_server.run.beneath import beneath
 from backend_server.run.place import Asked, of_host_itself
 from backend_server.services import states
 from backend_server.services.container_service import ContainerService
@@ -125,7 +126,7 @@ class Run:
         """A sentence for each thing of the outside world that is not as it should be."""
         unanswered = (str(o.error) for o in engine.unanswered(self.outcomes))
         theirs = offers.degraded(self.verdict)
-        below = (*watching.beneath(self.site, self.host), *self.unanswered)
+        below = (*beneath(self.site, self.host), *self.unanswered)
         return [*below, *theirs, *unanswered, *self._services_unwell()]
 
     def _services_unwell(self) -> Iterator[str]:

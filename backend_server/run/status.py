@@ -19,6 +19,7 @@ from backend_server.jobs import maintenance
 from backend_server.outputs import pushed
 from backend_server.people import held, odd_lines, reach, revoking
 from backend_server.run import watching
+from backend_server.run.beneath import beneath
 from backend_server.services import meanwhile
 from backend_server.text.roles import ROLES
 
@@ -51,7 +52,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
         "ending": reach.ending(site, today),
         **watched,
         "degraded": [
-            *watching.beneath(site, host),
+            *beneath(site, host),
             *unseen(site, host),
             *watched["degraded"],
             *late,

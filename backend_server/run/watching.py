@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timezone
 from typing import Any, Dict, Iterator, NamedTuple
 
-from backend_server.access import kept_out
-from backend_server.base.beneath import missing
-from backend_server.checkout.gather import Site, developers
+from backend_server.checkout.gather import Site
 from backend_server.docker import usage
 from backend_server.docker.network import unforwarded
 from backend_server.host.reader import HostReader
@@ -61,12 +59,6 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
         "disks": [each._asdict() for each in usage.file_systems(host)],
         "degraded": degraded,
     }
-
-
-def beneath(site: Site, host: HostReader) -> Iterator[str]:
-    """A sentence for each thing that a run stands on, or people come in by, and that is amiss."""
-    yield from missing(host)
-    yield from kept_out.shut(host, (entry.name for entry in developers(site)))
 
 
 def _jobs(

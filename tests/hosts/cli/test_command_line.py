@@ -47,7 +47,7 @@ def test_show_needs_no_root(host):
 @pytest.mark.parametrize(
     ("words", "ours", "all_of_them"),
     [
-        ("plan --offline", 170, 290),
+        ("plan --offline", 166, 290),
         ("status", 155, 287),
         ("job list", 91, 206),
         ("host disk", 112, 232),

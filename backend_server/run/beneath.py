@@ -6,6 +6,8 @@ import os
 import time
 from typing import Iterator
 
+from backend_server.access import kept_out
+from backend_server.checkout.gather import Site, developers
 from backend_server.engine.history import HISTORY, at
 from backend_server.host.reader import HostReader
 from backend_server.text.parsers import parse_hosts, parse_nsswitch
@@ -15,7 +17,13 @@ _WRITTEN = ("/", "/etc", "/usr", "/boot", "/home", "/run", "/var", "/var/log")
 _ROOM = 16 << 20  # with less in /run, systemd refuses to read a unit anew
 
 
-def missing(host: HostReader) -> Iterator[str]:
+def beneath(site: Site, host: HostReader) -> Iterator[str]:
+    """A sentence for each thing that a run stands on, or people come in by, and that is amiss."""
+    yield from _missing(host)
+    yield from kept_out.shut(host, (entry.name for entry in developers(site)))
+
+
+def _missing(host: HostReader) -> Iterator[str]:
     """A sentence for each thing that keeps a run or sudo from its work, with what mends it."""
     spaces = ((path, host.space(path)) for path in _WRITTEN)
     shut = [path for path, space in spaces if space and space.read_only]
