@@ -141,7 +141,8 @@ def _keys_meant(host: HostReader, site: Site, subject: str) -> frozenset[str]:
     # glibc may pass over the line of the account, or of the group that says it is ours.
     if subject not in host.members(MARKER) | everybody(site.people):
         raise Refused(
-            f"{subject!a} is no account of ours on this host",
+            f"{subject!a} is no account of ours on this host; the key of a provider's account "
+            "is revoked by its fingerprint",
             hint="sudo backend people list",
         )
     found = {*_in_force(host, subject), *site.keys.get(subject, ())}
