@@ -313,11 +313,15 @@ def comes_in(host):
 
 
 def test_who_has_all_terminals_is_named(host):
-    """With what ends it. Meanwhile a desktop comes, and so does who asks for no terminal."""
+    """With what ends it. Meanwhile a desktop comes, and so does who asks for no terminal.
+
+    The kernel counts those of all hosts of this machine together: this one gets a limit of its own.
+    """
+    host.run("mount -o remount,gid=5,mode=620,ptmxmode=666,max=700 /dev/pts")
     degraded = "degraded    rita has "
     assert degraded not in host.run("backend status", check=False).stdout
     with beside(host, "rita", "terminals /dev/ptmx") as program:
-        assert int(program.line().split()[1]) > 2000
+        assert int(program.line().split()[1]) > 600
         with desk(host, "ada", "id -un") as terminal:
             terminal.end()
         assert "PTY allocation request failed" in terminal.seen

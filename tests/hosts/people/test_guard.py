@@ -44,7 +44,7 @@ def run(host, words=""):
 
 FORGET = "echo '{}' >/var/lib/opensafely/github.json"  # what GitHub said
 NO_KEY = "ada has no key: none at GitHub was accepted here, none is in keys/ada"
-LOCKED = "grace has a locked password: backend people password --reset grace"
+LOCKED = "grace has a locked password: sudo backend people password --reset grace"
 GUARDED = {
     "keys": (f"rm {KEYS}/ada {KEYS}/grace", "nobody", NO_KEY, "grace has no key"),
     "empty": (f": >{KEYS}/ada; echo '# none' >{KEYS}/grace", "nobody", NO_KEY),
