@@ -148,6 +148,10 @@ def without_skips(report):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    if hasattr(
+        config, "workerinput"
+    ):  # what it spent comes to the controller by its reports
+        return
     spent = config.stash[SPENT]
     file = config.getoption("--times")
     if file:

@@ -16,6 +16,8 @@ from backend_server.text.parsers import PasswdEntry, parse_subids
 
 
 _AS_LOADED = "as the file says"
+_BEFORE, _ALTERED = "as a former file says", "as no file says"
+_PROOF = f"{PROOFS}/nft-{{}}"
 
 
 class NftTable(Resource):
@@ -49,15 +51,15 @@ class NftTable(Resource):
         text = compare(text=(self._found(host), self._wanted(host)))
         if text:
             host.refuse_unreachable(self.path)
-        listed = self._listed(host)
-        digest, _, kept = (host.read(self._proof) or "").partition("\n")
+        listed = _listed(host, self.name)
+        digest, kept = _proof(host, self.name)
         changed = text or host.planned(f"Inbound {self.included}")
-        loaded = not changed and digest == self._digest(host)
-        if listed is not None and loaded and kept == listed:
-            return text
-        # What can be shown beside each other is two lists of the same file's rules.
-        expected = kept if listed is not None and kept and loaded else self.rules
-        return text + compare(rules=(listed, expected))
+        if listed is not None and not changed and digest == self._digest(host):
+            return compare(rules=(listed, kept))
+        if text and kept == listed:
+            return text  # which says why it is loaded anew
+        former = _BEFORE if kept == listed else _ALTERED
+        return text + compare(rules=(listed and former, self.rules))
 
     def apply(self, host: Host, changes: Changes) -> None:
         def validate(candidate: str) -> None:
@@ -65,12 +67,9 @@ class NftTable(Resource):
 
         host.write(self.path, self._with_uids(host), 0o644, validate=validate)
         host.run("nft", "--file", self.path)
-        listed = self._listed(host)
-        host.write(self._proof, f"{self._digest(host)}\n{listed or ''}", 0o644)
-
-    @property
-    def _proof(self) -> str:
-        return f"{PROOFS}/nft-{self.name}"
+        listed = _listed(host, self.name)
+        proof = f"{self._digest(host)}\n{listed or ''}"
+        host.write(_PROOF.format(self.name), proof, 0o644)
 
     def _digest(self, host: HostReader) -> str:
         text = self._with_uids(host) + (host.read(self.included) or "")
@@ -102,12 +101,23 @@ class NftTable(Resource):
         lines = found.splitlines(keepends=True)
         return "".join(names.get(line, line) for line in lines)
 
-    def _listed(self, host: HostReader) -> str | None:
-        """The kernel's rules, one a line, so that a difference can be read."""
-        found = host.nft_table(self.name)
-        if found is None:
-            return None
-        return "".join(f"{_line(each)}\n" for each in found)
+
+def altered(host: HostReader, name: str) -> bool:
+    """Whether the kernel's table is gone, or another than what we loaded last."""
+    _, kept = _proof(host, name)
+    return bool(kept) and kept != _listed(host, name)
+
+
+def _proof(host: HostReader, name: str) -> tuple[str, str]:
+    """Of which text the table was loaded, and what the kernel listed then."""
+    digest, _, kept = (host.read(_PROOF.format(name)) or "").partition("\n")
+    return digest, kept
+
+
+def _listed(host: HostReader, name: str) -> str | None:
+    """The kernel's rules, one a line, so that a difference can be read."""
+    found = host.nft_table(name)
+    return None if found is None else "".join(f"{_line(each)}\n" for each in found)
 
 
 _NAMED = re.compile(r"\buid:([\w.-]+)")

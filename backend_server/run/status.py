@@ -7,7 +7,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator
 
 from backend_server.access import second_factor, wrong_passwords
+from backend_server.base import nft
 from backend_server.base.component import clock
+from backend_server.base.inbound import FIREWALL
 from backend_server.checkout.gather import Site, everybody
 from backend_server.desktop import remote
 from backend_server.engine import history, lock
@@ -21,12 +23,14 @@ from backend_server.people import held, odd_lines, reach, revoking
 from backend_server.run import watching
 from backend_server.run.beneath import beneath
 from backend_server.services import meanwhile
+from backend_server.text.networks import TABLE
 from backend_server.text.roles import ROLES
 
 
 # After that long, what GitHub said last is no longer news.
 MAX_AGE = timedelta(days=7)
 TERMINALS = 512  # of 4096 (kernel.pty.max), that all have together
+TABLES = {TABLE: FIREWALL, f"{TABLE}_limits": "/etc/opensafely/limits.nft"}
 REBOOT_REQUIRED = "/run/reboot-required"
 
 
@@ -59,6 +63,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
             *clock.unset(site, host),
             *remote.down(site, host),
             *failed(host),
+            *unfiltered(host),
             *terminals(host),
             *(f"{unit} is on trial, and nobody is at it: host undo" for unit in left),
         ],
@@ -89,6 +94,13 @@ def failed(host: HostReader) -> Iterator[str]:
     for unit, (_, active) in sorted(host.units_in_memory().items()):
         if unit.startswith("opensafely-") and active == "failed":
             yield f"{unit} has failed; try: journalctl -u {unit}; systemctl start {unit}"
+
+
+def unfiltered(host: HostReader) -> Iterator[str]:
+    """A sentence for each table of the packet filter that somebody took away or changed."""
+    for name, path in TABLES.items():
+        if nft.altered(host, name):
+            yield f"the packet filter is not as {path} says; try: nft --file {path}"
 
 
 def terminals(host: HostReader) -> Iterator[str]:

@@ -346,19 +346,42 @@ def test_nobody_keeps_init_from_its_work(host):
         with beside(host, name, said) as program:
             assert program.line() == f"has {got}\n"
     host.run("systemd-run --quiet --wait -p Type=notify systemd-notify --ready")
-    asks = (
-        "echo $DBUS_SESSION_BUS_ADDRESS; systemd-run --user --quiet --wait echo; id -u"
-    )
     for name in ("ada", "rita"):
-        host.run(f"systemctl stop user@$(id -u {name})")
-        uid = host.run(f"id -u {name}").stdout.strip()
-        found = host.ssh(name, host.people[name].key, asks).stdout
-        assert found == f"unix:path=/run/user/{uid}/bus\n{uid}\n"
+        assert has_a_bus(host, name)
+
+
+def has_a_bus(host, name):
+    """Whether somebody whose user manager has to begin may ask it for all that it does."""
+    asks = "echo $DBUS_SESSION_BUS_ADDRESS; systemd-run --user --quiet --wait echo"
+    host.run(f"systemctl stop user@$(id -u {name})")
+    uid = host.run(f"id -u {name}").stdout.strip()
+    done = host.ssh(name, host.people[name].key, f"{asks} && id -u")
+    return done.stdout == f"unix:path=/run/user/{uid}/bus\n{uid}\n"
+
+
+def test_nobody_passes_for_anothers_manager(host):
+    """rita listens by the names of ada's sockets: who waited for these found ada's manager up too early."""
+    uid = host.run("id -u ada").stdout.strip()
+    with beside(host, "rita", f"manager {uid}") as program:
+        assert program.line() == "has 2\n", program.end()
+        for _ in range(4):
+            assert has_a_bus(host, "ada")
+        assert host.run(f"ss -Hlx src /run/user/{uid}/bus").stdout.count("\n") == 2
 
 
 def test_nobody_holds_up_who_is_written_down(host):
-    """A lock on the lists of who came cost each login ten seconds, and its line there."""
+    """A lock on the lists of who came cost each login ten seconds, and its line there.
+
+    So it is with a list that logrotate made anew.
+    """
     if named(host.tree.release).utmp:
+        host.write(
+            "/etc/logrotate.d/wtmp",
+            "/var/log/wtmp {\n    create 0664 root utmp\n    size 1\n}\n",
+        )
+        host.run(
+            "echo >>/var/log/wtmp; systemctl start logrotate; test -e /var/log/wtmp.1"
+        )
         for path in ("/run/utmp", "/var/log/wtmp", "/var/log/lastlog"):
             for name, got in (("rita", 0), ("ada", 1)):
                 with beside(host, name, f"shared {path}") as program:

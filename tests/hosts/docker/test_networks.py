@@ -182,6 +182,9 @@ def test_all_rules_flushed_by_hand(place):
     assert "+ NftTable opensafely" in plan.stdout
     cut_off = "docker's own packet filter rules are gone, and containers reach nothing"
     assert cut_off in plan.stdout
+    status = host.run("backend status", check=False).stdout
+    for name in ("firewall", "limits"):
+        assert f"the packet filter is not as /etc/opensafely/{name}.nft says" in status
     done = manage(host)
     assert done.returncode == 1
     assert cut_off in done.stdout
@@ -190,6 +193,19 @@ def test_all_rules_flushed_by_hand(place):
         assert reaches(host, sum(places.values(), []), "job") == set()
         assert reaches(host, sum(places.values(), []), "service") == set()
     host.run("systemctl reset-failed docker; systemctl restart docker")
+    assert place.confined()
+    assert rests_again(host)
+
+
+def test_a_rule_that_somebody_took_away(place):
+    """Is named, with what mends it."""
+    host, amiss = place.host, "degraded    the packet filter is not as "
+    for name in ("", "_limits"):
+        assert amiss not in host.run("backend status", check=False).stdout
+        host.run(f"nft flush chain inet opensafely{name} output")
+        status = host.run("backend status", check=False).stdout
+        assert status.count(amiss) == 1, status
+        host.run(re.search(f"{amiss}.*; try: (.*)", status)[1])
     assert place.confined()
     assert rests_again(host)
 

@@ -83,7 +83,14 @@ def status(host: Host, exit_status: int = 0) -> dict:
 
 def settled(host: Host) -> None:
     """The agent that ended with docker has been up for so long that this is no loop."""
-    wait_until(lambda: manage(host, "status").returncode == 0, timeout_s=90)
+    wait_until(lambda: _settled(host), timeout_s=90)
+
+
+def _settled(host: Host) -> bool:
+    done = manage(host, "status --json")
+    services = json.loads(done.stdout)["services"]
+    # One that ends for the third time in a moment is none that ends again and again yet.
+    return done.returncode == 0 and all(x["state"] == "running" for x in services)
 
 
 def complete(host: Host, job: Job) -> None:

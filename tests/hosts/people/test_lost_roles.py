@@ -199,6 +199,8 @@ def test_it_is_said_whose_sessions_end_and_why(host, lost):
         assert re.search("ivan: [0-9]+ processes begun in developers", said), said
         assert re.search("rita: [0-9]+ processes begun in researchers", said), said
         assert "gus: " not in said
+        assert "~ NftTable opensafely\n" in said  # by the lines of its file alone
+        assert '"expr"' not in said
     assert (
         "set-user-id and set-group-id taken from rita's '/var/tmp/of-rita'"
         in done.stderr
