@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from backend_server.access.pam_profiles import SHUT_S, TRIES
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 
 
 def locked(host: HostReader) -> list[str]:

@@ -9,8 +9,7 @@ from typing import Any, Iterator, Mapping
 
 from backend_server.engine.in_force import PROOFS
 from backend_server.engine.resource import Resource
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Changes, compare
 from backend_server.text.parsers import PasswdEntry, parse_subids
 

@@ -14,9 +14,7 @@ from backend_server.cli.ending import outlive_terminal, say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
-from backend_server.host import typed
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, typed
 from backend_server.outputs import credentials
 from backend_server.resources import UNITS
 from backend_server.run.backends import declare

@@ -8,10 +8,8 @@ import syslog
 import time
 from typing import Iterator
 
-from backend_server.host import loginuid
+from backend_server.host import Host, HostReader, loginuid
 from backend_server.host.files import write_all
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.text.errors import UserError
 
 

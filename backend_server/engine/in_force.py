@@ -6,7 +6,7 @@ import hashlib
 from typing import Iterable, Iterator
 
 from backend_server.engine.resource import Resource
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text.change import Changes
 from backend_server.text.errors import Refused
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from backend_server.checkout.gather import Site, developers
 from backend_server.checkout.rosters import Entry
+from backend_server.host import HostReader
 from backend_server.host.loginuid import person
-from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
 
 

@@ -6,9 +6,8 @@ import itertools
 from typing import Callable, Iterable
 
 from backend_server.engine.resource import Resource
+from backend_server.host import Host, HostReader
 from backend_server.host.loginuid import person
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.people import processes
 from backend_server.people.doors import end_sessions, look_through, open_doors, shut_out
 from backend_server.resources.group import LOST

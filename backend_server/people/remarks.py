@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.checkout.gather import Site, developers, everybody, last_developers
+from backend_server.host import HostReader
 from backend_server.host.loginuid import person
-from backend_server.host.reader import HostReader
 from backend_server.people import lookalikes, odd_lines, others
 from backend_server.people.offers import Verdict
 

@@ -6,8 +6,7 @@ import os
 import stat
 
 from backend_server.engine.resource import AtPath
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Change, Changes, compare, octal
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from backend_server.engine.resource import Resource
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, revoked
 from backend_server.text import networks
 from backend_server.text.change import Changes, compare
 from backend_server.text.errors import CommandFailed, Refused

@@ -10,9 +10,7 @@ from typing import Callable, Iterable, Iterator, Tuple
 from backend_server.checkout.gather import Site, everybody, without
 from backend_server.engine import engine, history, report
 from backend_server.engine.engine import Component, Outcome
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, revoked
 from backend_server.jobs import database
 from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
@@ -93,7 +91,7 @@ class Run:
         """The timer and later runs know the rosters and keys that this run acts on."""
         if {"leavers", "people", "keys"} <= {part.name for part in self.components}:
             with self.taking_note():
-                keyring.remember(host, self.verdict)
+                keyring.keep(host, self.verdict.held)
                 applied.keep(host, self.site)
 
     @contextlib.contextmanager

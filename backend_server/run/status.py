@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator
 
 from backend_server.access import second_factor, wrong_passwords
-from backend_server.base.component import clock
+from backend_server.base.component.hyperv import unset_clock
 from backend_server.checkout.gather import Site, everybody
 from backend_server.desktop import remote
 from backend_server.engine import history, lock
@@ -17,7 +17,7 @@ from backend_server.host.reader import PENDING, HostReader
 from backend_server.host.sessions import desktops
 from backend_server.jobs import maintenance
 from backend_server.outputs import pushed
-from backend_server.people import held, odd_lines, reach, revoking
+from backend_server.people import keyring, odd_lines, reach, revoking
 from backend_server.run import watching
 from backend_server.run.beneath import beneath
 from backend_server.services import meanwhile
@@ -56,7 +56,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
             *unseen(site, host),
             *watched["degraded"],
             *late,
-            *clock.unset(site, host),
+            *unset_clock(site, host),
             *remote.down(site, host),
             *failed(host),
             *terminals(host),
@@ -76,7 +76,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
 def unseen(site: Site, host: HostReader) -> Iterator[str]:
     """A sentence for everybody whose keys GitHub has not confirmed for too long."""
     oldest, listed = history.now(ago_s=MAX_AGE.total_seconds()), everybody(site.people)
-    for name, (keys, seen) in sorted(held.read(host).items()):
+    for name, (keys, seen) in sorted(keyring.held(host).items()):
         if keys and seen < oldest and name in listed:
             yield (
                 f"GitHub has not been heard about the keys of {name} for more than "

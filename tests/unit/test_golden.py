@@ -11,7 +11,7 @@ import pytest
 from backend_server.cli.arguments import parser
 from backend_server.desktop.component import FOLDERS, WALLS
 from backend_server.desktop.remote import RemoteDesktop
-from backend_server.docker.rules import DockerRules
+from backend_server.docker.network import DockerRules
 from backend_server.engine import report
 from backend_server.jobs.component import jobrunner
 from backend_server.resources import File, Unit
