@@ -8,8 +8,8 @@ import sys
 
 from backend_server.access import reviewers
 from backend_server.checkout.backend import Backend
-from backend_server.host import Host, HostReader, loginuid, typed
-from backend_server.host.question import say
+from backend_server.host import Host, HostReader
+from backend_server.host.question import say, secret
 from backend_server.text.errors import CommandFailed, Refused, UserError
 from backend_server.text.roles import ROLES
 
@@ -63,17 +63,17 @@ def set_first_password(host: Host) -> str:
     if not sys.stdin.isatty():
         raise Refused("a password is typed on a terminal", hint="ssh -t, then again")
     say("At least 14 characters, of all four kinds, and no words.")
-    set_password(host, name, typed.secret(f"New password for {name}"))
+    set_password(host, name, secret(f"New password for {name}"))
     return name
 
 
 def _person(host: Host) -> str:
-    if loginuid.uid(host) != os.environ.get("SUDO_UID"):
+    if host.login_uid() != os.environ.get("SUDO_UID"):
         raise Refused(
             "the person who logged in is not the one who called sudo",
             hint="log in as yourself and type: sudo opensafely-password",
         )
-    name = loginuid.person(host)
+    name = host.person()
     if not may_sudo(host, name):
         raise Refused(f"{name} is in no group that may use sudo")
     return name

@@ -6,7 +6,7 @@ from backend_server.access import passwords, second_factor
 from backend_server.cli.ending import record, say_done, shown_once
 from backend_server.engine import history
 from backend_server.engine.notices import event
-from backend_server.host import Host, typed
+from backend_server.host import Host, question
 from backend_server.run.place import Named, load
 from backend_server.text.errors import OK, Refused
 from backend_server.text.roles import MARKER
@@ -30,7 +30,7 @@ def _give(host: Host, options: Password) -> int:
     name = options.subject
     passwords.refuse_others(host, load(options.backend, options.checkout), name)
     if options.ask:
-        passwords.give(host, name, typed.secret(f"New password for {name}"))
+        passwords.give(host, name, question.secret(f"New password for {name}"))
     else:
         how = f"people password {name}"
         with shown_once(options.json, "a password", how) as terminal:

@@ -15,6 +15,7 @@ from backend_server.text.errors import Refused
 
 
 PENDING = "/var/lib/opensafely/pending"
+_UNSET = str(2**32 - 1)
 UNNOTICED_BY = ", unnoticed by process "
 T = TypeVar("T")
 
@@ -101,6 +102,20 @@ class HostReader(Looking, Asking):
             names = sorted({name, *self.watched_names} - here.keys())
             found.update(self._ask_directory(kind, names))
         return found[name]
+
+    def login_uid(self) -> str:
+        """Of whoever logged in, whatever they became since; empty where nobody did.
+
+        loginuid is set once at login and kept by the kernel, through sudo and su; it is unset on
+        a console, in cloud-init and in timers.
+        """
+        login = (self.read("/proc/self/loginuid") or "").strip()
+        return login if login.isdigit() and login != _UNSET else ""
+
+    def person(self) -> str:
+        """The account with that uid; empty where nobody logged in."""
+        login = self.login_uid()
+        return self.user_name(int(login)) if login else ""
 
     def refuse_known_elsewhere(self, kind: Directory, name: str) -> None:
         """Raise Refused where our new account or group would have a namesake, as in sssd or LDAP."""

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator
 
-from backend_server.access import second_factor, wrong_passwords
+from backend_server.access import pam_profiles, second_factor
 from backend_server.base.component.hyperv import unset_clock
 from backend_server.checkout.gather import Site, everybody
 from backend_server.desktop import remote
@@ -48,7 +48,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
         "people": {group: sorted(host.members(group)) for group in groups},
         "without_password": reach.without_password(site, host),
         "without_second_factor": second_factor.without(site, host),
-        "locked": wrong_passwords.locked(host),
+        "locked": pam_profiles.locked(host),
         "ending": reach.ending(site, today),
         **watched,
         "degraded": [

@@ -57,9 +57,7 @@ def sudo(site: Site) -> Iterator[Resource]:
 
 def _rights(site: Site, rules: Sudoers) -> SudoRights:
     able = {entry.name for entry in developers(site)}
-    taken = (
-        f"RootEquivalent {group}" for group in sorted(roles.ROOT_EQUIVALENT_GROUPS)
-    )
+    taken = (f"RootEquivalent {each}" for each in sorted(roles.ROOT_EQUIVALENT_GROUPS))
     given = (f"Members {role.group}" for role in roles.ROLES)
     return SudoRights(
         "sudo",
@@ -73,12 +71,10 @@ def _rights(site: Site, rules: Sudoers) -> SudoRights:
 
 def _rules(site: Site) -> str:
     tag = "" if site.backend.sudo_password else "NOPASSWD: "
-    able = (
-        f"%{role.group} ALL=(ALL:ALL) {tag}ALL\n" for role in roles.ROLES if role.sudo
-    )
-    fixed = (
-        f"%{roles.DEVELOPERS} ALL=(root) NOPASSWD: {each}\n" for each in FIXED_COMMANDS
-    )
+    groups = [role.group for role in roles.ROLES if role.sudo]
+    able = (f"%{group} ALL=(ALL:ALL) {tag}ALL\n" for group in groups)
+    free = f"%{roles.DEVELOPERS} ALL=(root) NOPASSWD:"
+    fixed = (f"{free} {each}\n" for each in FIXED_COMMANDS)
     own = _OF_SUDO if site.release.sudo_logfile else ""
     return filled(site, _RULES, own=own, rules="".join(able), fixed="".join(fixed))
 

@@ -21,14 +21,10 @@ def hosts(site: Site) -> Iterator[Resource]:
     yield HostsBlock("/etc/hosts", site.hosts)
     yield HostsBlock(_TEMPLATE, site.hosts, optional=True)
     if not site.backend.dns:
-        yield from _no_others(site)
-
-
-def _no_others(site: Site) -> Iterator[Resource]:
-    """No program asks a name server, whatever the network says of one at each boot."""
-    yield NameSources("hosts", ("files", "myhostname"))
-    # It hears of name servers from DHCP, and answers on D-Bus whoever does not ask glibc.
-    yield Masked("systemd-resolved.service")
-    # Without a nameserver line glibc asks 127.0.0.1, and nobody listens there.
-    yield verbatim(site, "/etc/resolv.conf")
-    yield verbatim(site, "/etc/dhcp/dhclient-enter-hooks.d/opensafely")
+        # No program asks a name server, whatever the network says of one at each boot.
+        yield NameSources("hosts", ("files", "myhostname"))
+        # It hears of them from DHCP, and answers on D-Bus whoever does not ask glibc.
+        yield Masked("systemd-resolved.service")
+        # Without a nameserver line glibc asks 127.0.0.1, and nobody listens there.
+        yield verbatim(site, "/etc/resolv.conf")
+        yield verbatim(site, "/etc/dhcp/dhclient-enter-hooks.d/opensafely")
