@@ -124,8 +124,9 @@ class Run:
         """A sentence for each thing of the outside world that is not as it should be."""
         unanswered = (str(o.error) for o in engine.unanswered(self.outcomes))
         theirs = offers.degraded(self.verdict)
-        below = (*beneath(self.site, self.host), *self.unanswered)
-        return [*below, *theirs, *unanswered, *self._services_unwell()]
+        below = self.host.once("beneath", lambda: [*beneath(self.site, self.host)])
+        unwell = self.host.once("unwell", lambda: [*self._services_unwell()])
+        return [*below, *self.unanswered, *theirs, *unanswered, *unwell]
 
     def _services_unwell(self) -> Iterator[str]:
         """Of a run that is about services: the timer that looks after people knows no images."""
