@@ -54,10 +54,8 @@ class Inbound(AtPath):
         return compare(text=(found, wanted), undeclared=(shut, self.undeclared))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        def validate(candidate: str) -> None:
-            host.run("nft", "--check", "--file", candidate)
-
-        host.write(self.path, self._wanted(host), 0o644, validate=validate)
+        judge = host.judged_by("nft", "--check", "--file")
+        host.write(self.path, self._wanted(host), 0o644, validate=judge)
 
     def _wanted(self, host: HostReader) -> str:
         before = re.search(_DPORT, host.read(self.path) or "tcp dport { 22 }")

@@ -59,10 +59,8 @@ class NftTable(Resource):
         return text + compare(rules=(listed, expected))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        def validate(candidate: str) -> None:
-            host.run("nft", "--check", "--file", candidate)
-
-        host.write(self.path, self._with_uids(host), 0o644, validate=validate)
+        judge = host.judged_by("nft", "--check", "--file")
+        host.write(self.path, self._with_uids(host), 0o644, validate=judge)
         host.run("nft", "--file", self.path)
         listed = self._listed(host)
         host.write(self._proof, f"{self._digest(host)}\n{listed or ''}", 0o644)

@@ -39,11 +39,8 @@ class File(AtPath):
         return changes
 
     def apply(self, host: Host, changes: Changes) -> None:
-        def validate(candidate: str) -> None:
-            if self.validate:
-                host.run(*self.validate, candidate)
-
-        host.write(self.path, self.text, self.mode, self.owner, self.group, validate)
+        judge = host.judged_by(*self.validate) if self.validate else None
+        host.write(self.path, self.text, self.mode, self.owner, self.group, judge)
 
 
 class FileMode(AtPath):
