@@ -62,8 +62,9 @@ class InForce(Resource):
         digest = hashlib.sha256()
         for part in self.goes_by(host):
             digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-            inside = (f"{part}/{name}" for name in host.names(part))
-            for path in (part, *inside) if part.startswith("/") else ():
+            if not part.startswith("/"):
+                continue
+            for path in (part, *(f"{part}/{name}" for name in host.names(part))):
                 at = host.stat(path)
                 seen = f"{path} {at.st_mode:o} {at.st_uid}" if at else path
                 text = f"{seen}\0{host.read(path) or ''}\0"
