@@ -16,7 +16,6 @@ from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
 from backend_server.resources import package
-from backend_server.run import endpoints
 from backend_server.run.backends import declare
 from backend_server.run.beneath import beneath
 from backend_server.run.place import Asked, of_host_itself
@@ -138,6 +137,8 @@ class Run:
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""
         if not self.options.offline:
+            from backend_server.run import endpoints
+
             pinned = parse_hosts(self.site.hosts)
             backend = self.site.backend
             share = (backend.share.endpoint,) if backend.share else ()
