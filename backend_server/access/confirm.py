@@ -13,9 +13,8 @@ from backend_server.checkout.gather import Site, developers
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine.notices import event
 from backend_server.engine.resource import Resource
-from backend_server.host import undo
+from backend_server.host import Host, undo
 from backend_server.host.sessions import Session, at_work, sessions
-from backend_server.host.writer import Host
 from backend_server.text.errors import UserError
 
 

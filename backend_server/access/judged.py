@@ -6,7 +6,7 @@ import re
 from typing import Iterator
 
 from backend_server.engine.in_force import InForce, lines_of
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text.errors import Refused
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Iterable, Iterator
 
 from backend_server.engine.in_force import lines_of
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 
 
 _ACCESS = "/etc/security/access.conf"

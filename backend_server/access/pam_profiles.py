@@ -1,9 +1,12 @@
-"""How PAM judges passwords here: after many wrong ones none, and a second factor."""
+"""How PAM judges passwords here: a second factor, and after many wrong ones none, and whose."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site
+from backend_server.host import HostReader
 from backend_server.text.roles import REVIEWERS
 
 
@@ -71,3 +74,24 @@ def xrdp(site: Site) -> str:
         segments="" if site.release.xrdp.apart else _SEGMENTS,
         network=_NETWORK if site.release.xrdp.pam_net else "",
     )
+
+
+def locked(host: HostReader) -> list[str]:
+    """Who may try no password for a while; others can have typed the wrong ones.
+
+    Nobody is asked about where no wrong one was typed since the boot.
+    """
+    counted = host.names("/run/faillock")
+    return shut_out(host.wrong_passwords(), datetime.now()) if counted else []
+
+
+def shut_out(said: str, now: datetime) -> list[str]:
+    """Names, of what faillock(8) says of everybody: enough wrong ones, and the last not long ago."""
+    since, times = f"{now - timedelta(seconds=SHUT_S):%Y-%m-%d %H:%M:%S}", [""]
+    wrong: dict[str, list[str]] = {}
+    for line in said.splitlines():
+        if line.endswith(":"):
+            times = wrong.setdefault(line[:-1], [])
+        elif line.endswith(" V"):
+            times.append(line[: len(since)])
+    return sorted(n for n, t in wrong.items() if len(t) >= TRIES and max(t) > since)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from backend_server.checkout.backend import Backend
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader, revoked
 from backend_server.text.errors import Refused
 from backend_server.text.roles import MARKER, REVIEWERS
 

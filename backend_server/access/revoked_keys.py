@@ -8,9 +8,7 @@ import struct
 import tempfile
 
 from backend_server.engine.resource import Resource
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, revoked
 from backend_server.text.change import Changes, compare, counted
 
 

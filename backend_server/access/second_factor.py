@@ -10,8 +10,7 @@ from backend_server.access import pam_profiles
 from backend_server.access.reviewers import refuse_others, reviewers
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.errors import Refused
 
 

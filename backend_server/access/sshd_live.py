@@ -11,9 +11,8 @@ from typing import Iterator
 
 from backend_server.access import sshd
 from backend_server.access.kept_out import reasons
+from backend_server.host import Host, HostReader
 from backend_server.host.listening import addresses
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.text.errors import CommandFailed, UserError
 from backend_server.text.parsers import parse_assignments
 

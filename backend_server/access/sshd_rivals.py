@@ -6,7 +6,7 @@ from typing import Iterable, Iterator, Tuple
 
 from backend_server.access import sshd
 from backend_server.access import sshd_live as daemon
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 
 
 Rival = Tuple[str, str]  # what it is, and the command that takes it out of the way

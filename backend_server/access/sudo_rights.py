@@ -9,8 +9,7 @@ from typing import Iterator
 from backend_server.access.sshd import Login
 from backend_server.access.sudoers import files
 from backend_server.engine.in_force import InForce, lines_of
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader, revoked
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import parse_nsswitch
 

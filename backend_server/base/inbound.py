@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from backend_server.engine.resource import AtPath
+from backend_server.host import Host, HostReader
 from backend_server.host.listening import ports
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.text.change import Changes, compare
 
 
@@ -55,10 +54,8 @@ class Inbound(AtPath):
         return compare(text=(found, wanted), undeclared=(shut, self.undeclared))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        def validate(candidate: str) -> None:
-            host.run("nft", "--check", "--file", candidate)
-
-        host.write(self.path, self._wanted(host), 0o644, validate=validate)
+        judge = host.judged_by("nft", "--check", "--file")
+        host.write(self.path, self._wanted(host), 0o644, validate=judge)
 
     def _wanted(self, host: HostReader) -> str:
         before = re.search(_DPORT, host.read(self.path) or "tcp dport { 22 }")

@@ -9,8 +9,7 @@ from typing import Any, Iterator, Mapping
 
 from backend_server.engine.in_force import PROOFS
 from backend_server.engine.resource import Resource
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Changes, compare
 from backend_server.text.parsers import PasswdEntry, parse_subids
 
@@ -62,10 +61,8 @@ class NftTable(Resource):
         return text + compare(rules=(listed and former, self.rules))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        def validate(candidate: str) -> None:
-            host.run("nft", "--check", "--file", candidate)
-
-        host.write(self.path, self._with_uids(host), 0o644, validate=validate)
+        judge = host.judged_by("nft", "--check", "--file")
+        host.write(self.path, self._with_uids(host), 0o644, validate=judge)
         host.run("nft", "--file", self.path)
         listed = _listed(host, self.name)
         proof = f"{self._digest(host)}\n{listed or ''}"

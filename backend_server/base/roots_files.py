@@ -7,8 +7,7 @@ from typing import Iterable
 
 from backend_server.engine.engine import Component
 from backend_server.engine.resource import Resource
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Changes, compare
 
 

@@ -12,10 +12,8 @@ from backend_server.engine import engine, history, report
 from backend_server.engine.lock import only_run
 from backend_server.engine.progress import Progress
 from backend_server.engine.resource import Resource
-from backend_server.host import undo
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
-from backend_server.run import consent, preflight
+from backend_server.host import Host, HostReader, undo
+from backend_server.run import consent, place
 from backend_server.run.run import Options, Run, of_checkout
 from backend_server.text.errors import CHANGES, REFUSED, UserError
 
@@ -47,7 +45,7 @@ class Apply(Options):
 def apply(options: Apply) -> int:
     """This host is what it is declared to be, and the history says what that took."""
     host = Host()
-    preflight.can_be_managed(host)
+    place.can_be_managed(host)
     who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
     with only_run(who), host.ahead():
         host.begin(host.git_status, str(options.checkout))
@@ -78,7 +76,7 @@ def _carry_out(run: Run, host: Host, options: Apply) -> None:
 
 def _agree(run: Run, host: Host, yes: bool) -> None:
     """Somebody has said yes to all that needs a person, or Refused is raised."""
-    if preflight.is_first_run(host):
+    if place.is_first_run(host):
         run.ask_outside()
         consent.first_run(run, yes)
     else:

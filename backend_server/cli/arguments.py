@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NamedTuple, NoReturn, Sequence
 
-from backend_server.cli import kinds, options
+from backend_server.cli import options
 from backend_server.cli.options import Argument, argument, flag
 from backend_server.text.errors import Refused
 
@@ -87,7 +87,7 @@ _AGREED = flag("--yes", says="answers yes")
 _GO_ON = flag("-f", "--follow", says="go on as it comes")
 _BY_TIMER = flag("--by-timer", says="the timer's, every 15 minutes: ends no hold")
 _AGENT = flag("--agent", says="what the job-runner says about it instead")
-_TO = argument("--to", metavar="DIGEST", type=kinds.digest, help="sha256:…")
+_TO = argument("--to", metavar="DIGEST", type=options.digest, help="sha256:…")
 _TAG = argument("--tag", metavar="TAG", help="what that means now; latest")
 _KEEP = flag("--keep", says="and do not go back: the fault is elsewhere")
 SERVICE = (
@@ -119,7 +119,7 @@ SERVICE = (
     ),
     Command("environment", "services.environment", "for its unit", (_SERVICE,)),
 )
-_WAIT = argument("--wait", metavar="TIME", type=kinds.time, help="for jobs, as 2h")
+_WAIT = argument("--wait", metavar="TIME", type=options.time, help="for jobs, as 2h")
 _REBOOT = flag("--reboot", says="prove after a reboot instead")
 HOST = (
     Command(

@@ -8,8 +8,8 @@ from backend_server.cli.ending import told
 from backend_server.desktop.screens import shown
 from backend_server.engine import history
 from backend_server.engine.notices import event
+from backend_server.host import Host
 from backend_server.host.sessions import Session, desktops
-from backend_server.host.writer import Host
 from backend_server.people import doors
 from backend_server.run.place import Asked
 from backend_server.text.errors import OK, Refused

@@ -8,8 +8,7 @@ from backend_server.cli.ending import told
 from backend_server.docker import usage
 from backend_server.engine import history
 from backend_server.engine.lock import TIDY, Busy, only_run
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.jobs import tidy as tidying
 from backend_server.jobs import updates
 from backend_server.run.place import Asked, of_host_itself

@@ -13,8 +13,7 @@ from typing import Iterable, Iterator, Mapping, NoReturn, TextIO
 from backend_server.cli.streams import Stream, show
 from backend_server.engine.notices import event
 from backend_server.engine.report import sentence
-from backend_server.host import command
-from backend_server.host.writer import Host
+from backend_server.host import Host, command
 from backend_server.run.place import Asked, Named
 from backend_server.text.errors import FAILED, OK, REFUSED, Refused, UserError
 

@@ -6,7 +6,7 @@ from backend_server.access import confirm
 from backend_server.cli.ending import told
 from backend_server.engine import history, lock
 from backend_server.engine.notices import event
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.run.place import Asked, load
 from backend_server.services import meanwhile
 from backend_server.storage import modes

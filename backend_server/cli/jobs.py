@@ -9,10 +9,8 @@ from typing import Iterator, Sequence
 from backend_server.cli.ending import Logs, become, passed_on, told
 from backend_server.engine.history import who
 from backend_server.engine.notices import event
-from backend_server.host import command
+from backend_server.host import Host, HostReader, command
 from backend_server.host.question import agreed
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.jobs import listing, rerunning
 from backend_server.jobs.listing import Job
 from backend_server.run.place import Asked, Named, of_host_itself

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend_server.cli.ending import told
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.run import status as host_status
 from backend_server.run.place import Asked, of_host_itself
 from backend_server.text.errors import DEGRADED, OK

@@ -12,9 +12,8 @@ from typing import Any, Callable, Sequence
 from backend_server.cli import streams
 from backend_server.cli.arguments import parser
 from backend_server.cli.ending import all_told, say_error
-from backend_server.host.reader import HostReader
-from backend_server.run.place import Asked
-from backend_server.run.preflight import plain_path, same_backend
+from backend_server.host import HostReader
+from backend_server.run.place import Asked, plain_path, same_backend
 from backend_server.text.errors import FAILED, Refused, UserError
 
 

@@ -11,7 +11,7 @@ from backend_server.cli.ending import outlive_terminal, say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.jobs import maintenance, proving
 from backend_server.run.place import Asked, of_host_itself
 from backend_server.run.status import REBOOT_REQUIRED

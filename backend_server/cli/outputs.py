@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from backend_server.cli.ending import say_lines, told
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
 from backend_server.run.place import Asked, of_host_itself

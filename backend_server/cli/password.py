@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from backend_server.access import given_password, second_factor
-from backend_server.access.passwords import may_sudo
+from backend_server.access import passwords, second_factor
 from backend_server.cli.ending import record, say_done, shown_once
 from backend_server.engine import history
 from backend_server.engine.notices import event
-from backend_server.host import typed
-from backend_server.host.writer import Host
+from backend_server.host import Host, question
 from backend_server.run.place import Named, load
 from backend_server.text.errors import OK, Refused
 from backend_server.text.roles import MARKER
@@ -30,13 +28,13 @@ def password(options: Password) -> int:
 
 def _give(host: Host, options: Password) -> int:
     name = options.subject
-    given_password.refuse_others(host, load(options.backend, options.checkout), name)
+    passwords.refuse_others(host, load(options.backend, options.checkout), name)
     if options.ask:
-        given_password.give(host, name, typed.secret(f"New password for {name}"))
+        passwords.give(host, name, question.secret(f"New password for {name}"))
     else:
         how = f"people password {name}"
         with shown_once(options.json, "a password", how) as terminal:
-            shown = given_password.give(host, name, "")
+            shown = passwords.give(host, name, "")
             print(
                 f"\n    {shown}\n\nIt is not shown again. Give it to {name} in person, "
                 "or by a call.",
@@ -64,7 +62,7 @@ def _reset(host: Host, options: Password) -> int:
     record(host, options, "password reset", sentence)
     own = "sets one with: sudo opensafely-password"
     given = f"is given one with: sudo backend people password {name}"
-    then = own if may_sudo(host, name) else given
+    then = own if passwords.may_sudo(host, name) else given
     say_done(options, f"{name} has no password now, and {then}")
     return OK
 

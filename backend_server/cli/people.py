@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from backend_server.access.first_password import set_first_password
+from backend_server.access.passwords import set_first_password
 from backend_server.cli.ending import told
 from backend_server.engine.notices import event
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.people import reach
 from backend_server.run.place import Asked, of_host_itself
 from backend_server.text.errors import OK, Refused

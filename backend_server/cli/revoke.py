@@ -10,7 +10,7 @@ from backend_server.cli.ending import outlive_terminal, record, say_done, told
 from backend_server.engine import engine, history, report
 from backend_server.engine.lock import NARROW, Busy, only_run
 from backend_server.engine.notices import tell
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.people import applied, keyring, revoking
 from backend_server.people.narrowing import narrowing, overdue, remaining
 from backend_server.run import consent
@@ -89,7 +89,7 @@ def _narrow(asked: Narrow, host: Host) -> Run | None:
     run = Run(options, host, now, verdict, lambda site: narrowing(before, site, host))
     run.unanswered = list(overdue(now, today))
     with run.taking_note():
-        keyring.remember(host, verdict)
+        keyring.keep(host, verdict.held)
     run.plan()
     whose = consent.gains_and_losses(run.outcomes)
     if whose:

@@ -14,9 +14,7 @@ from backend_server.cli.ending import outlive_terminal, say_lines, told
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.engine.notices import event
-from backend_server.host import typed
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, question
 from backend_server.outputs import credentials
 from backend_server.resources import UNITS
 from backend_server.run.backends import declare
@@ -87,7 +85,7 @@ def _set(options: Secrets) -> int:
     host, name = Host(), options.secret
     this = of_host_itself(options, host)
     path = _file(this, host, name)
-    value = typed.secret(name)
+    value = question.secret(name)
     with only_run(f"service secrets set by {history.who(host)}, since {history.now()}"):
         text = _text(host, path, name, value)
         outlive_terminal(options)

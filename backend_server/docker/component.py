@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Iterator
 
 from backend_server.base.sysctl import Sysctl
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
-from backend_server.docker.daemon import DAEMON_JSON, DaemonJson
-from backend_server.docker.network import DockerNetwork
-from backend_server.docker.rules import DockerRules
-from backend_server.docker.socket import DockerSocket
+from backend_server.docker.daemon import DAEMON_JSON, DaemonJson, DockerSocket
+from backend_server.docker.network import DockerNetwork, DockerRules
 from backend_server.engine.resource import Resource
 from backend_server.resources import UNITS, Held, Packages, Unit
 from backend_server.text import networks
@@ -26,23 +23,12 @@ HELD = frozenset(
     }
 )
 
-# No key that version 20.10 does not know.
-_DAEMON = {
-    # Containers go on while dockerd is down or restarts.
-    "live-restore": True,
-    "log-driver": "local",
-    "log-opts": {"max-size": "20m", "max-file": "5"},
-    "default-ulimits": {"core": {"Name": "core", "Soft": 0, "Hard": 0}},
-    # Nobody answers there: containers know the names in hosts(5), and no others.
-    "dns": [networks.NO_DNS],
-    "icc": False,
-}
-
 
 def docker(site: Site, services: frozenset[str]) -> Iterator[Resource]:
     """What it is to be like is there before its package starts it for the first time."""
-    text = json.dumps(_DAEMON, indent=4, sort_keys=True) + "\n"
-    yield DaemonJson(DAEMON_JSON, text)
+    # No key that version 20.10 does not know. With live-restore containers go on while dockerd
+    # is down. Nobody answers at the address in dns: containers know the names in hosts(5) alone.
+    yield DaemonJson(DAEMON_JSON, site.etc[DAEMON_JSON])
     yield verbatim(site, "/etc/needrestart/conf.d/opensafely.conf")
     packages = Packages("docker", frozenset(site.release.docker))
     yield packages

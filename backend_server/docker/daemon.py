@@ -1,4 +1,4 @@
-"""How dockerd runs."""
+"""How dockerd runs, and who it answers: the way to docker is a way to root."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, Dict
 
 from backend_server.engine.resource import AtPath
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
-from backend_server.text.change import Changes, compare
+from backend_server.host import Host, HostReader
+from backend_server.text.change import Changes, compare, octal
 from backend_server.text.errors import CommandFailed, Refused
 from backend_server.text.parsers import parse_assignments
+from backend_server.text.roles import DOCKER
 
 
 SERVICE = "docker.service"
@@ -166,3 +166,21 @@ def _validate(host: Host, candidate: str) -> None:
     except CommandFailed as error:
         if "unknown flag" not in error.hint:
             raise
+
+
+class DockerSocket(AtPath):
+    """docker's own socket answers root and its group, however it was made; where one is there."""
+
+    access: str = f"0660 root:{DOCKER}"
+
+    def check(self, host: HostReader) -> Changes:
+        at = host.stat(self.path)
+        if at is None:
+            return ()
+        owners = f"{host.user_name(at.st_uid)}:{host.group_name(at.st_gid)}"
+        found = f"{octal(stat.S_IMODE(at.st_mode))} {owners}"
+        return compare(access=(found, self.access))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        for program, to in zip(("chmod", "chown"), self.access.split()):
+            host.run(program, to, self.path)

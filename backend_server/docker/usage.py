@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, NamedTuple
 
+from backend_server.host import HostReader
 from backend_server.host.looking import Space
-from backend_server.host.reader import HostReader
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
 from backend_server.text.errors import CommandFailed
 

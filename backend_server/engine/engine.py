@@ -7,8 +7,7 @@ import posixpath
 from typing import Callable, Iterable, Iterator, NamedTuple
 
 from backend_server.engine.resource import Resource
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Changes, brief
 from backend_server.text.errors import OutsideWorld, Refused, UserError
 from backend_server.text.frozen import Frozen

@@ -8,10 +8,8 @@ import syslog
 import time
 from typing import Iterator
 
-from backend_server.host import loginuid
+from backend_server.host import Host, HostReader
 from backend_server.host.files import write_all
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.text.errors import UserError
 
 
@@ -102,7 +100,5 @@ def at(seconds: float) -> str:
 def who(host: HostReader) -> str:
     """The person behind this run; where nobody logged in, the account that called sudo."""
     return (
-        loginuid.person(host)
-        or os.environ.get("SUDO_USER", "")
-        or host.user_name(os.getuid())
+        host.person() or os.environ.get("SUDO_USER", "") or host.user_name(os.getuid())
     )

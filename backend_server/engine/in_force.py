@@ -6,7 +6,7 @@ import hashlib
 from typing import Iterable, Iterator
 
 from backend_server.engine.resource import Resource
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text.change import Changes
 from backend_server.text.errors import Refused
 
@@ -62,8 +62,9 @@ class InForce(Resource):
         digest = hashlib.sha256()
         for part in self.goes_by(host):
             digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-            inside = (f"{part}/{name}" for name in host.names(part))
-            for path in (part, *inside) if part.startswith("/") else ():
+            if not part.startswith("/"):
+                continue
+            for path in (part, *(f"{part}/{name}" for name in host.names(part))):
                 at = host.stat(path)
                 seen = f"{path} {at.st_mode:o} {at.st_uid}" if at else path
                 text = f"{seen}\0{host.read(path) or ''}\0"

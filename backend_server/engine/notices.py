@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from backend_server.engine import history
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.errors import UserError
 from backend_server.text.roles import DEVELOPERS
 

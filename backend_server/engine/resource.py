@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Changes
 from backend_server.text.errors import Refused
 from backend_server.text.frozen import Frozen

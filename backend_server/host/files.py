@@ -14,7 +14,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 _RANDOM = 8  # hexadecimal digits in a candidate's name
 
-Validate = Callable[[str], None]  # is given the path of the candidate, raises UserError
+Validate = Callable[[str], object]  # given the path of the candidate, raises UserError
 
 
 def replace(

@@ -15,6 +15,7 @@ from backend_server.text.errors import Refused
 
 
 PENDING = "/var/lib/opensafely/pending"
+_UNSET = str(2**32 - 1)
 UNNOTICED_BY = ", unnoticed by process "
 T = TypeVar("T")
 
@@ -102,6 +103,20 @@ class HostReader(Looking, Asking):
             found.update(self._ask_directory(kind, names))
         return found[name]
 
+    def login_uid(self) -> str:
+        """Of whoever logged in, whatever they became since; empty where nobody did.
+
+        loginuid is set once at login and kept by the kernel, through sudo and su; it is unset on
+        a console, in cloud-init and in timers.
+        """
+        login = (self.read("/proc/self/loginuid") or "").strip()
+        return login if login.isdigit() and login != _UNSET else ""
+
+    def person(self) -> str:
+        """The account with that uid; empty where nobody logged in."""
+        login = self.login_uid()
+        return self.user_name(int(login)) if login else ""
+
     def refuse_known_elsewhere(self, kind: Directory, name: str) -> None:
         """Raise Refused where our new account or group would have a namesake, as in sssd or LDAP."""
         if self.known_elsewhere(kind, name):
@@ -166,7 +181,7 @@ class HostReader(Looking, Asking):
         """
         if self._prefix:
             return {}
-        return self._once("units", lambda: parsers.parse_unit_list(self._list_units()))
+        return self.once("units", lambda: parsers.parse_unit_list(self._list_units()))
 
     def docker_object(self, name: str) -> Mapping[str, Any]:
         """What docker knows of a container, network or NAME@DIGEST of an image; {} where none is.
@@ -176,7 +191,7 @@ class HostReader(Looking, Asking):
         """
         if not self._docker_runs():
             return {}
-        return self._once(f"docker {name}", lambda: dockerd.inspect(name))
+        return self.once(f"docker {name}", lambda: dockerd.inspect(name))
 
     def containers(self) -> list[Mapping[str, Any]] | None:
         """What docker knows of every container now; None where no daemon runs, or answers."""
@@ -192,15 +207,15 @@ class HostReader(Looking, Asking):
 
     def nft_table(self, name: str) -> tuple[Mapping[str, Any], ...] | None:
         """The rules of the table `inet NAME` as the kernel has them; None without such a table."""
-        tables = self._once("nft", lambda: parsers.parse_nft(self._nft_list()))
+        tables = self.once("nft", lambda: parsers.parse_nft(self._nft_list()))
         return tables.get(name)
 
     def iptables_rules(self) -> str:
         """The rules of other programs than ours, docker above all, as iptables-save(8) has them."""
-        return self._once("iptables", self._iptables_save)
+        return self.once("iptables", self._iptables_save)
 
-    def _once(self, what: str, ask: Callable[[], T]) -> T:
-        """The answer that is kept, or what it is now."""
+    def once(self, what: str, ask: Callable[[], T]) -> T:
+        """What was found out since something on the host was changed, or what is found out now."""
         if what not in self._answers:
             self._answers[what] = ask()
         answer: T = self._answers[what]
@@ -247,5 +262,6 @@ class HostReader(Looking, Asking):
         self._planned_notices.update(notices)
 
     def forget_plan(self) -> None:
+        self._forget_answers()
         self._planned.clear()
         self._planned_notices.clear()

@@ -65,6 +65,10 @@ class Host(HostReader):
         data = text.encode("utf-8", "surrogateescape")
         files.replace(str(self.root), path, data, mode, ids, validate)
 
+    def judged_by(self, *argv: str) -> files.Validate:
+        """For `write`: this program, given the candidate's path, must end with 0."""
+        return lambda candidate: self.run(*argv, candidate)
+
     def keep(self) -> None:
         """The next run knows what this one found to be of use to it."""
         for path, text in self.to_keep.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from backend_server.checkout.backend import Share
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.outputs import credentials
 from backend_server.outputs.within import UNREACHED
 from backend_server.text.errors import OutsideWorld

@@ -5,9 +5,8 @@ from __future__ import annotations
 import stat
 
 from backend_server.engine.resource import AtPath
+from backend_server.host import Host, HostReader
 from backend_server.host.mounts import is_immutable, is_mounted
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.resources import Unit
 from backend_server.text.change import Changes, compare
 

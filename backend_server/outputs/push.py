@@ -13,9 +13,8 @@ from typing import Callable, Container, Counter, Dict, Iterator, Mapping, Sequen
 from backend_server.checkout.backend import Share
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
-from backend_server.host import opened
+from backend_server.host import Host, opened
 from backend_server.host.opened import NotPlain, Output
-from backend_server.host.writer import Host
 from backend_server.outputs import connection, outgoing, patience, pushed, windows
 from backend_server.outputs import share as on_share
 from backend_server.outputs.outgoing import Outgoing

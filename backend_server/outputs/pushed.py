@@ -8,9 +8,8 @@ from typing import Any, Counter, Iterator, NamedTuple
 
 from backend_server.checkout.backend import Share
 from backend_server.engine import history
+from backend_server.host import Host, HostReader
 from backend_server.host.opened import Sign
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.outputs.turns import workspace
 from backend_server.resources import UNITS
 from backend_server.text.change import counted

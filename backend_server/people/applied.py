@@ -8,9 +8,7 @@ from backend_server.checkout import rosters
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
 from backend_server.checkout.keys import in_text
-from backend_server.host import record
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, record
 from backend_server.text.errors import Refused
 from backend_server.text.releases import RELEASES, named
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import stat
 
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import counted
 
 

@@ -9,8 +9,7 @@ from typing import Callable, Iterator
 from backend_server.access.pam_profiles import SECRETS
 from backend_server.checkout.keys import FOLDER as KEYS
 from backend_server.checkout.keys import in_text
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.people import crontabs, own_lines, owned, processes
 from backend_server.people.processes import Processes
 from backend_server.resources.group import LOST, note_lost

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from backend_server.checkout.gather import Site, developers
 from backend_server.checkout.rosters import Entry
-from backend_server.host.loginuid import person
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text.errors import Refused
 
 
@@ -39,7 +38,7 @@ def enough_remain(site: Site, host: HostReader, enough: int = ENOUGH) -> None:
 
 def _not_yourself(site: Site, host: HostReader, whys: dict[str, str]) -> None:
     """The provider's accounts and root keep the ways that they have."""
-    name = person(host)
+    name = host.person()
     if not name or name == "root" or name in site.backend.provider_accounts:
         return
     why = whys.get(name, "is no developer on a roster, nor a provider account")

@@ -2,28 +2,63 @@
 
 from __future__ import annotations
 
+import json
 from typing import Mapping
 
 from backend_server.checkout.gather import Site, everybody
-from backend_server.checkout.keys import Key, without
+from backend_server.checkout.keys import FOLDER, Key, in_text, without
 from backend_server.engine import history
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
-from backend_server.people import held, offers
-from backend_server.people.offers import Answer, Known, Verdict
+from backend_server.host import Host, HostReader, record, revoked
+from backend_server.people import offers
+from backend_server.people.offers import Answer, Held, Known, Verdict
+from backend_server.text.errors import Refused
 from backend_server.text.parsers import parse_hosts
 from backend_server.text.roles import MARKER
 
 
+RECORD = "/var/lib/opensafely/github.json"
+
+
+def held(host: HostReader) -> Mapping[str, Held]:
+    """By person. Of whom the record does not know, what their key file has from GitHub."""
+    known = host.parsed(RECORD, _parse)
+    lost = (name for name in host.names(FOLDER) if name not in known)
+    return {**{name: _in_force(host, name) for name in lost}, **known}
+
+
+def keep(host: Host, held: Mapping[str, Held]) -> None:
+    """The record says exactly this; a file that says so already is left alone."""
+    found = {
+        name: {"seen": seen, "keys": [key.bare for key in keys]}
+        for name, (keys, seen) in sorted(held.items())
+    }
+    record.keep(host, RECORD, found)
+
+
+def _in_force(host: HostReader, name: str) -> Held:
+    lines = (host.read(f"{FOLDER}/{name}") or "").splitlines()
+    ours = (line for line in lines if line.endswith(f" {name}@github"))
+    return Held(in_text("\n".join(ours)), "")
+
+
+def _parse(text: str) -> Mapping[str, Held]:
+    try:
+        return {
+            name: Held(
+                tuple(Key(*line.split()) for line in found["keys"]), found["seen"]
+            )
+            for name, found in json.loads(text or "{}").items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise Refused(
+            f"{RECORD} cannot be read; wanted the keys that were accepted from GitHub",
+            hint=f"mv {RECORD} {RECORD}.broken: the key files say what was accepted",
+        ) from None
+
+
 def remembered(host: HostReader) -> Verdict:
     """What was accepted before, without asking anybody."""
-    return Verdict(held.read(host))
-
-
-def remember(host: Host, verdict: Verdict) -> None:
-    """What stands is kept for when GitHub does not answer."""
-    held.write(host, verdict.held)
+    return Verdict(held(host))
 
 
 def asked(site: Site, host: HostReader) -> Verdict:
@@ -35,7 +70,7 @@ def asked(site: Site, host: HostReader) -> Verdict:
     shut = revoked.fingerprints(host)
     strangers = host.users().keys() - host.members(MARKER)  # not ours, or not yet
     known = Known(site.keys, shut, names & strangers)
-    before = held.read(host)
+    before = held(host)
     new = {key for answer in answers.values() for key in answer.keys}
     new -= {key for found in before.values() for key in found.keys}
     answers = _read_alike(answers, sorted(new), host)

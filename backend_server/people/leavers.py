@@ -6,9 +6,7 @@ import itertools
 from typing import Callable, Iterable
 
 from backend_server.engine.resource import Resource
-from backend_server.host.loginuid import person
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.people import processes
 from backend_server.people.doors import end_sessions, look_through, open_doors, shut_out
 from backend_server.resources.group import LOST
@@ -93,7 +91,7 @@ class LostRoles(Resource):
 
     def _lost(self, host: HostReader) -> dict[str, str]:
         """Of each of them the groups: by their mark, or which this run will take."""
-        here = self.people & host.users().keys() - {person(host)}
+        here = self.people & host.users().keys() - {host.person()}
         found = {name: (host.read(f"{LOST}/{name}") or "").split() for name in here}
         groups = (*(role.group for role in ROLES), *ROOT_EQUIVALENT_GROUPS)
         for noun, group in itertools.product(_TAKE, groups):

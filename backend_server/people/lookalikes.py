@@ -6,7 +6,7 @@ from os.path import commonprefix
 from typing import Iterable, Iterator
 
 from backend_server.checkout.gather import Site, everybody
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text.roles import MARKER
 
 

@@ -10,8 +10,7 @@ from backend_server.access.sshd import REVOKED_KEYS
 from backend_server.checkout import gather
 from backend_server.engine.engine import Component, component
 from backend_server.engine.resource import Resource
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader, revoked
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.resources import NotMembers

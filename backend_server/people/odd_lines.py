@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Iterator, Sized
 
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text import parsers
 
 

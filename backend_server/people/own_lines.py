@@ -6,7 +6,7 @@ import fcntl
 import stat
 from typing import Callable, Iterable
 
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.text.parsers import BLANKS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Iterator, List, Tuple
 
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.storage.component import PLACES
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text.parsers import PasswdEntry
 
 

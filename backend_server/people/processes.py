@@ -9,8 +9,7 @@ import signal
 import time
 from typing import Dict, Mapping, NamedTuple
 
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.errors import UserError
 
 

@@ -13,10 +13,9 @@ from backend_server.access.sudo_rights import rules
 from backend_server.checkout.gather import Site, developers, everybody, last_days
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.checkout.keys import in_text
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader, revoked
 from backend_server.host.sessions import sessions
-from backend_server.people import held
+from backend_server.people.keyring import held
 from backend_server.people.offers import Held
 from backend_server.people.permission import granted
 from backend_server.storage import component
@@ -40,7 +39,7 @@ TREES = (
 
 def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
     """Everybody on a roster here, in a role's group, or with an account that is or was ours."""
-    names, record = set(everybody(site.people)), held.read(host)
+    names, record = set(everybody(site.people)), held(host)
     for group in (roles.MARKER, *(role.group for role in roles.ROLES)):
         names |= host.members(group)
     for name in sorted(names):
@@ -56,7 +55,7 @@ def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
             hint="sudo backend people list",
         )
     return {
-        **_facts(site, host, name, held.read(host)),
+        **_facts(site, host, name, held(host)),
         "sessions": [str(s) for s in sessions(host) if s.user == name],
         "sudo": sudo_rules(host, name),
         "trees": {tree: granted(host, name, tree) for tree in TREES if host.stat(tree)},

@@ -13,13 +13,11 @@ from backend_server.checkout.gather import Site, everybody, without
 from backend_server.checkout.keys import FOLDER, Keys, in_text
 from backend_server.engine import history
 from backend_server.engine.lock import only_run, then_starts
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
+from backend_server.host import Host, HostReader, revoked
 from backend_server.host.revoked import Revocation
-from backend_server.host.writer import Host
-from backend_server.people import applied, doors, guard, held
+from backend_server.people import applied, doors, guard
 from backend_server.people.authorized_keys import NoOtherKeys
-from backend_server.people.keyring import remembered, with_keys
+from backend_server.people.keyring import held, remembered, with_keys
 from backend_server.text.change import counted
 from backend_server.text.errors import Refused, UserError
 from backend_server.text.roles import MARKER
@@ -146,7 +144,7 @@ def _keys_meant(host: HostReader, site: Site, subject: str) -> frozenset[str]:
             hint="sudo backend people list",
         )
     found = {*_in_force(host, subject), *site.keys.get(subject, ())}
-    record = held.read(host)
+    record = held(host)
     if subject in record:
         found.update(record[subject].keys)
     before = (e.fingerprints for e in revoked.listed(host) if e.subject == subject)

@@ -6,8 +6,7 @@ import stat
 from typing import FrozenSet
 
 from backend_server.engine.resource import AtPath, Resource
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.resources.file import access
 from backend_server.text import acl
 from backend_server.text.change import Change, Changes

@@ -6,8 +6,7 @@ import os
 import stat
 
 from backend_server.engine.resource import AtPath
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Change, Changes, compare, octal
 
 
@@ -40,11 +39,8 @@ class File(AtPath):
         return changes
 
     def apply(self, host: Host, changes: Changes) -> None:
-        def validate(candidate: str) -> None:
-            if self.validate:
-                host.run(*self.validate, candidate)
-
-        host.write(self.path, self.text, self.mode, self.owner, self.group, validate)
+        judge = host.judged_by(*self.validate) if self.validate else None
+        host.write(self.path, self.text, self.mode, self.owner, self.group, judge)
 
 
 class FileMode(AtPath):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from backend_server.engine.resource import Resource
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, revoked
 from backend_server.text import networks
 from backend_server.text.change import Changes, compare
 from backend_server.text.errors import CommandFailed, Refused
@@ -60,14 +58,22 @@ class Group(Resource):
                 )
 
 
-class Members(Resource):
+class _Membership(Resource):
+    """Who is in a group: one resource decides it."""
+
+    group: str
+    users: frozenset[str]
+
+    def owns(self) -> tuple[str, ...]:
+        return (f"Members {self.group}",)
+
+
+class Members(_Membership):
     """Exactly who is in a group: off this list, or revoked, means out of the group.
 
     `offline` takes the network before the group is given: the rules come later in a run.
     """
 
-    group: str
-    users: frozenset[str]
     offline: bool = False
 
     def notifies(self) -> tuple[str, ...]:
@@ -93,14 +99,8 @@ class Members(Resource):
         return frozenset(filter(host.will_have_account, users))
 
 
-class NotMembers(Resource):
+class NotMembers(_Membership):
     """None of these is in the group any more; all others are left alone."""
-
-    group: str
-    users: frozenset[str]
-
-    def owns(self) -> tuple[str, ...]:
-        return (f"Members {self.group}",)
 
     def check(self, host: HostReader) -> Changes:
         found = host.members(self.group)
@@ -111,7 +111,7 @@ class NotMembers(Resource):
         _settle(host, self.group, found, found - self.users)
 
 
-class RootEquivalent(Resource):
+class RootEquivalent(_Membership):
     """A group whose members can become root holds, of all people, exactly these.
 
     System accounts and the provider's are left alone. Accounts that carry the `marker` group
@@ -120,13 +120,8 @@ class RootEquivalent(Resource):
     account with root's own number. A group that is not there is fine.
     """
 
-    group: str
-    users: frozenset[str]
     provider: frozenset[str]
     marker: str
-
-    def owns(self) -> tuple[str, ...]:
-        return (f"Members {self.group}",)
 
     def check(self, host: HostReader) -> Changes:
         if self.group == "root":

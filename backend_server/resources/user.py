@@ -6,9 +6,7 @@ import stat
 from datetime import date, timedelta
 
 from backend_server.engine.resource import Resource
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, revoked
 from backend_server.text.change import Changes, compare, octal
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import FIRST_PERSON, PasswdEntry, ShadowEntry

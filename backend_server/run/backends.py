@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.access.component.lockout import lockout
-from backend_server.access.component.programs import programs
 from backend_server.access.component.ssh import ssh
-from backend_server.access.component.sudo import sudo
-from backend_server.base.component.clock import HOSTS_CLOCK, clock
+from backend_server.access.component.sudo import programs, sudo
 from backend_server.base.component.firewall import firewall, limits
 from backend_server.base.component.hosts import hosts
-from backend_server.base.component.hyperv import HOSTS_SERVICES, hyperv
+from backend_server.base.component.hyperv import HOSTS_CLOCK, VMBUS, clock, hyperv
 from backend_server.base.component.identity import identity
 from backend_server.base.component.kernel import kernel
 from backend_server.base.component.login import login
@@ -75,6 +73,6 @@ def _components(site: Site) -> Iterator[Component]:
     yield component("kernel", kernel(site))
     if site.backend.hyperv:
         first = ("packages",)
-        yield component("hyperv", hyperv(site), first, device=HOSTS_SERVICES)
+        yield component("hyperv", hyperv(site), first, device=VMBUS)
         yield component("clock", clock(site), first, device=HOSTS_CLOCK)
     yield component("programs", programs(), needs=("people",))

@@ -9,7 +9,7 @@ from typing import Iterator
 from backend_server.access import kept_out
 from backend_server.checkout.gather import Site, developers
 from backend_server.engine.history import HISTORY, at
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text.parsers import parse_hosts, parse_nsswitch
 
 

@@ -11,7 +11,7 @@ from backend_server.host.question import agreed, answer, say
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.people.offers import Offer, alarm, says
-from backend_server.people.others import shut_out
+from backend_server.people.remarks import shut_out
 from backend_server.resources import Members, NotMembers, RootEquivalent, User
 from backend_server.run.run import Run
 from backend_server.text.change import Value

@@ -10,15 +10,12 @@ from typing import Callable, Iterable, Iterator, Tuple
 from backend_server.checkout.gather import Site, everybody, without
 from backend_server.engine import engine, history, report
 from backend_server.engine.engine import Component, Outcome
-from backend_server.host import revoked
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, revoked
 from backend_server.jobs import database
 from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
 from backend_server.resources import package
-from backend_server.run import endpoints
 from backend_server.run.backends import declare
 from backend_server.run.beneath import beneath
 from backend_server.run.place import Asked, of_host_itself
@@ -93,7 +90,7 @@ class Run:
         """The timer and later runs know the rosters and keys that this run acts on."""
         if {"leavers", "people", "keys"} <= {part.name for part in self.components}:
             with self.taking_note():
-                keyring.remember(host, self.verdict)
+                keyring.keep(host, self.verdict.held)
                 applied.keep(host, self.site)
 
     @contextlib.contextmanager
@@ -126,8 +123,9 @@ class Run:
         """A sentence for each thing of the outside world that is not as it should be."""
         unanswered = (str(o.error) for o in engine.unanswered(self.outcomes))
         theirs = offers.degraded(self.verdict)
-        below = (*beneath(self.site, self.host), *self.unanswered)
-        return [*below, *theirs, *unanswered, *self._services_unwell()]
+        below = self.host.once("beneath", lambda: [*beneath(self.site, self.host)])
+        unwell = self.host.once("unwell", lambda: [*self._services_unwell()])
+        return [*below, *self.unanswered, *theirs, *unanswered, *unwell]
 
     def _services_unwell(self) -> Iterator[str]:
         """Of a run that is about services: the timer that looks after people knows no images."""
@@ -139,6 +137,8 @@ class Run:
     def ask_outside(self) -> None:
         """`unanswered` names each endpoint of the backend that does not answer."""
         if not self.options.offline:
+            from backend_server.run import endpoints
+
             pinned = parse_hosts(self.site.hosts)
             backend = self.site.backend
             share = (backend.share.endpoint,) if backend.share else ()

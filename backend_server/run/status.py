@@ -6,9 +6,9 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator
 
-from backend_server.access import second_factor, wrong_passwords
+from backend_server.access import pam_profiles, second_factor
 from backend_server.base import nft
-from backend_server.base.component import clock
+from backend_server.base.component.hyperv import unset_clock
 from backend_server.base.inbound import FIREWALL
 from backend_server.checkout.gather import Site, everybody
 from backend_server.desktop import remote
@@ -19,7 +19,7 @@ from backend_server.host.reader import PENDING, HostReader
 from backend_server.host.sessions import desktops
 from backend_server.jobs import maintenance
 from backend_server.outputs import pushed
-from backend_server.people import held, odd_lines, reach, revoking
+from backend_server.people import keyring, odd_lines, reach, revoking
 from backend_server.run import watching
 from backend_server.run.beneath import beneath
 from backend_server.services import meanwhile
@@ -52,7 +52,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
         "people": {group: sorted(host.members(group)) for group in groups},
         "without_password": reach.without_password(site, host),
         "without_second_factor": second_factor.without(site, host),
-        "locked": wrong_passwords.locked(host),
+        "locked": pam_profiles.locked(host),
         "ending": reach.ending(site, today),
         **watched,
         "degraded": [
@@ -60,7 +60,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
             *unseen(site, host),
             *watched["degraded"],
             *late,
-            *clock.unset(site, host),
+            *unset_clock(site, host),
             *remote.down(site, host),
             *failed(host),
             *unfiltered(host),
@@ -81,7 +81,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
 def unseen(site: Site, host: HostReader) -> Iterator[str]:
     """A sentence for everybody whose keys GitHub has not confirmed for too long."""
     oldest, listed = history.now(ago_s=MAX_AGE.total_seconds()), everybody(site.people)
-    for name, (keys, seen) in sorted(held.read(host).items()):
+    for name, (keys, seen) in sorted(keyring.held(host).items()):
         if keys and seen < oldest and name in listed:
             yield (
                 f"GitHub has not been heard about the keys of {name} for more than "

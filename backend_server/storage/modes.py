@@ -9,8 +9,8 @@ import time
 from typing import Container, Dict, Iterator, Mapping, TypeVar
 
 from backend_server.engine.lock import only_run
+from backend_server.host import Host
 from backend_server.host.folder import descriptor
-from backend_server.host.writer import Host
 from backend_server.storage import component
 from backend_server.storage.tree import Counts, Rule, Walk
 from backend_server.text import acl

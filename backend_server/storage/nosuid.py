@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.resources import Unit
 from backend_server.text.change import Changes, compare
 from backend_server.text.parsers import parse_mount_points

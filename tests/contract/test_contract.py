@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.access.revoked_keys import RevokedKeys
-from backend_server.access.su import SuOnlyFor
+from backend_server.access.sudoers import SuOnlyFor
 from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.roots_files import RootsFiles
 from backend_server.base.setting import LoginDefs, NameSources

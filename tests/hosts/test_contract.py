@@ -19,10 +19,8 @@ from backend_server.base.package_lists import PackageLists
 from backend_server.desktop.certificate import OwnCertificate
 from backend_server.desktop.remote import RemoteDesktop
 from backend_server.desktop.roots_socket import RootsSocket
-from backend_server.docker.daemon import DaemonJson
-from backend_server.docker.network import DockerNetwork
-from backend_server.docker.rules import DockerRules
-from backend_server.docker.socket import DockerSocket
+from backend_server.docker.daemon import DaemonJson, DockerSocket
+from backend_server.docker.network import DockerNetwork, DockerRules
 from backend_server.engine.resource import Resource
 from backend_server.jobs.component import jobrunner
 from backend_server.outputs.mount import Automount

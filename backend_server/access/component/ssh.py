@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Iterable, Iterator
 
-from backend_server.access.proof import Proven
 from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.sshd import OURS, REVOKED_KEYS, Login
-from backend_server.access.sshd_config import SshdConfig
+from backend_server.access.sshd_config import Proven, SshdConfig
 from backend_server.access.sshd_live import CANARY
 from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site, in_role

@@ -1,4 +1,4 @@
-"""How developers become root, with a password of their own and a line in the log."""
+"""How developers become root, with a password of their own and a line in the log; others do not."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Iterator
 
 from backend_server.access.component.ssh import logins
 from backend_server.access.judged import Judged
+from backend_server.access.set_user_id import SetUserId
 from backend_server.access.sshd_live import CANARY
-from backend_server.access.su import SuOnlyFor
 from backend_server.access.sudo_rights import SudoRights
-from backend_server.access.sudoers import Sudoers
+from backend_server.access.sudoers import Sudoers, SuOnlyFor
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site, developers
 from backend_server.engine.resource import Resource
-from backend_server.resources import File
-from backend_server.text.roles import DEVELOPERS, ROLES, ROOT_EQUIVALENT_GROUPS
+from backend_server.resources import File, Unit
+from backend_server.text import roles
 
 
 FIRST_PASSWORD = "/usr/local/sbin/opensafely-password"
@@ -36,7 +36,7 @@ _RULES = "/etc/sudoers.d/zz-opensafely"
 # Root has no password that anybody could be asked for.
 _OF_SUDO = f"""\
 Defaults logfile=/var/log/sudo.log
-Defaults:%{DEVELOPERS} authenticate, !rootpw, !targetpw, !runaspw
+Defaults:%{roles.DEVELOPERS} authenticate, !rootpw, !targetpw, !runaspw
 """
 
 _COMMAND = "#!/bin/sh\nexec /usr/local/sbin/backend people first-password\n"
@@ -50,15 +50,15 @@ def sudo(site: Site) -> Iterator[Resource]:
     rules = Sudoers(_RULES, _rules(site))
     yield rules
     yield _rights(site, rules)
-    yield SuOnlyFor(DEVELOPERS)
+    yield SuOnlyFor(roles.DEVELOPERS)
     before = (strong.label, f"User {CANARY}", "Packages packages/core.txt")
     yield Judged("passwords", before, account=CANARY, ours=strong.path)
 
 
 def _rights(site: Site, rules: Sudoers) -> SudoRights:
     able = {entry.name for entry in developers(site)}
-    taken = (f"RootEquivalent {group}" for group in sorted(ROOT_EQUIVALENT_GROUPS))
-    given = (f"Members {role.group}" for role in ROLES)
+    taken = (f"RootEquivalent {each}" for each in sorted(roles.ROOT_EQUIVALENT_GROUPS))
+    given = (f"Members {role.group}" for role in roles.ROLES)
     return SudoRights(
         "sudo",
         (rules.label, *taken, *given),
@@ -71,7 +71,20 @@ def _rights(site: Site, rules: Sudoers) -> SudoRights:
 
 def _rules(site: Site) -> str:
     tag = "" if site.backend.sudo_password else "NOPASSWD: "
-    roles = (f"%{role.group} ALL=(ALL:ALL) {tag}ALL\n" for role in ROLES if role.sudo)
-    fixed = (f"%{DEVELOPERS} ALL=(root) NOPASSWD: {each}\n" for each in FIXED_COMMANDS)
+    groups = [role.group for role in roles.ROLES if role.sudo]
+    able = (f"%{group} ALL=(ALL:ALL) {tag}ALL\n" for group in groups)
+    free = f"%{roles.DEVELOPERS} ALL=(root) NOPASSWD:"
+    fixed = (f"{free} {each}\n" for each in FIXED_COMMANDS)
     own = _OF_SUDO if site.release.sudo_logfile else ""
-    return filled(site, _RULES, own=own, rules="".join(roles), fixed="".join(fixed))
+    return filled(site, _RULES, own=own, rules="".join(able), fixed="".join(fixed))
+
+
+def programs() -> Iterator[Resource]:
+    """Those that act as root for whoever starts them: last, when all packages are there.
+
+    Whoever has no rule of sudo's starts none of them, but the one for their own password: what
+    such a program does before it refuses, it does as root.
+    """
+    yield SetUserId(roles.UNPRIVILEGED, frozenset({"/usr/bin/passwd"}))
+    # It asks for them, by the rules that it has for reviewers.
+    yield Unit("dbus.service", enabled=None, running=None, on_change="reload")

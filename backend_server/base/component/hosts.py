@@ -6,19 +6,14 @@ from typing import Iterator
 
 from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.setting import NameSources
+from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import File, Masked
+from backend_server.resources import Masked
 
 
 # cloud-init makes /etc/hosts from this at each boot, where the provider told it to.
 _TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
-
-# Without a nameserver line glibc asks 127.0.0.1, and nobody listens there.
-_NO_SERVERS = "# Written by backend-server. No name servers: see /etc/hosts.\n"
-_DHCLIENT = (
-    "# Else each lease would write /etc/resolv.conf.\nmake_resolv_conf() { :; }\n"
-)
 
 
 def hosts(site: Site) -> Iterator[Resource]:
@@ -26,13 +21,10 @@ def hosts(site: Site) -> Iterator[Resource]:
     yield HostsBlock("/etc/hosts", site.hosts)
     yield HostsBlock(_TEMPLATE, site.hosts, optional=True)
     if not site.backend.dns:
-        yield from _no_others()
-
-
-def _no_others() -> Iterator[Resource]:
-    """No program asks a name server, whatever the network says of one at each boot."""
-    yield NameSources("hosts", ("files", "myhostname"))
-    # It hears of name servers from DHCP, and answers on D-Bus whoever does not ask glibc.
-    yield Masked("systemd-resolved.service")
-    yield File("/etc/resolv.conf", _NO_SERVERS)
-    yield File("/etc/dhcp/dhclient-enter-hooks.d/opensafely", _DHCLIENT)
+        # No program asks a name server, whatever the network says of one at each boot.
+        yield NameSources("hosts", ("files", "myhostname"))
+        # It hears of them from DHCP, and answers on D-Bus whoever does not ask glibc.
+        yield Masked("systemd-resolved.service")
+        # Without a nameserver line glibc asks 127.0.0.1, and nobody listens there.
+        yield verbatim(site, "/etc/resolv.conf")
+        yield verbatim(site, "/etc/dhcp/dhclient-enter-hooks.d/opensafely")

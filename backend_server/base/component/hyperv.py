@@ -1,4 +1,4 @@
-"""A guest of Hyper-V: its kernel, and what tells the Windows host about it."""
+"""A guest of Hyper-V: its kernel, what tells the Windows host about it, and the time from there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Iterator
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import Packages
+from backend_server.host import HostReader
+from backend_server.resources import UNITS, NoPackages, Packages, Unit
 
 
 # A folder with a device for each service of the Windows host.
-HOSTS_SERVICES = "/dev/vmbus"
+VMBUS = "/dev/vmbus"
+HOSTS_CLOCK = "/dev/ptp_hyperv"
+_CHRONY = "chrony.service"
+_CONF_FILE = "/etc/chrony/chrony.conf"
 
 
 def hyperv(site: Site) -> Iterator[Resource]:
@@ -24,3 +28,31 @@ def hyperv(site: Site) -> Iterator[Resource]:
     # Debian 11 has no such rule. Others' own has it from the boot on and takes it away at
     # `udevadm trigger`, which packages call; without it chronyd does not start again.
     yield verbatim(site, "/etc/udev/rules.d/60-opensafely-clock.rules")
+
+
+def clock(site: Site) -> Iterator[Resource]:
+    """chronyd follows the host's clock, as no time server can be reached; nothing else sets the time."""
+    yield NoPackages("systemd-timesyncd", frozenset({"systemd-timesyncd"}))
+    yield Packages("chrony", frozenset({"chrony"}))
+    # The whole of it, so that the distribution's pools are gone, and those that 26.04 has in a
+    # file of its own: from here none answers, and chronyd would ask for ever.
+    # poll: every 8 s; dpoll: each from readings 0.25 s apart. makestep: a guest that was paused
+    # for a backup would take days to slew back.
+    yield verbatim(site, _CONF_FILE, notify=_CHRONY)
+    # Without the device chronyd ends at once. At boot udev may be later than chronyd, and a host
+    # may offer its clock again.
+    yield verbatim(site, f"{UNITS}/{_CHRONY}.d/opensafely-clock.conf")
+    yield Unit(_CHRONY)
+
+
+def unset_clock(site: Site, host: HostReader) -> Iterator[str]:
+    """A sentence where nothing sets the clock any more, which the host once did."""
+    if not site.backend.hyperv or HOSTS_CLOCK not in (host.read(_CONF_FILE) or ""):
+        return
+    if host.stat(HOSTS_CLOCK) is None:
+        yield (
+            f"nothing sets the clock: there is no {HOSTS_CLOCK}; does the Windows host "
+            "offer Time Synchronization?"
+        )
+    elif host.unit(_CHRONY).get("ActiveState") != "active":
+        yield f"nothing sets the clock: {_CHRONY} does not run; sudo backend"

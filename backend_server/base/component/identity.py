@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from string import Template
 from typing import Iterator
 
 from backend_server.base.last_word import OurUnits
@@ -18,11 +17,6 @@ BACKEND_FILE = "/etc/opensafely/backend"
 # Outside the checkout, which it judges before anything of it runs.
 _ENTRY = "/usr/local/lib/opensafely/entry.py"
 
-_COMMAND = Template("""\
-#!/bin/sh
-exec /usr/bin/python3 -I -S $entry $checkout $backend "$$@"
-""")
-
 
 def identity(site: Site) -> Iterator[Resource]:
     """Folders for state, this host's name, `sudo backend`, and a way back at each boot."""
@@ -32,8 +26,8 @@ def identity(site: Site) -> Iterator[Resource]:
     checkout, name = site.checkout, site.backend.name
     yield Directory(os.path.dirname(_ENTRY))
     yield File(_ENTRY, site.entry)
-    command = _COMMAND.substitute(entry=_ENTRY, checkout=checkout, backend=name)
-    yield File("/usr/local/sbin/backend", command, mode=0o755)
+    command = f'exec /usr/bin/python3 -I -S {_ENTRY} {checkout} {name} "$@"'
+    yield File("/usr/local/sbin/backend", f"#!/bin/sh\n{command}\n", mode=0o755)
     at_boot = f"{UNITS}/{AT_BOOT}"
     text = filled(site, at_boot, checkout=checkout, kept=TOGETHER, trial=TRIAL)
     yield UnitFile(at_boot, text)

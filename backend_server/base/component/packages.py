@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from string import Template
 from typing import Iterator
 
 from backend_server.base.last_word import settled
 from backend_server.base.package_lists import PackageLists
+from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
 from backend_server.resources import File, NoFile, NoPackages, Packages, Unit
 
 
-_ONE_LINE = Template("deb [signed-by=$keyring] $url $suite $areas\n")
-_DEB822 = Template("""\
-Types: deb
-URIs: $url
-Suites: $suites
-Components: $areas
-Signed-By: $keyring
-""")
+_ONE_LINE = "/etc/apt/sources.list"
+_DEB822 = "/etc/apt/sources.list.d/release.sources"  # on a host the distribution's name
 
 
 def packages(site: Site) -> Iterator[Resource]:
@@ -44,39 +38,36 @@ def updates(site: Site) -> Iterator[Resource]:
 
 def _sources(site: Site) -> Iterator[Resource]:
     """The release's own sources file names the backend's mirror; sources of others stay."""
-    release = site.release
-    one_line = "/etc/apt/sources.list"
-    deb822 = f"/etc/apt/sources.list.d/{release.distribution}.sources"
-    both = {"areas": release.areas, "keyring": release.keyring}
+    release, (archive, security) = site.release, _archives(site)
+    deb822 = _DEB822.replace("release", release.distribution)
+    text = filled(
+        site,
+        _DEB822 if release.deb822 else _ONE_LINE,
+        archive=archive,
+        security=security,
+        codename=release.codename,
+        areas=release.areas,
+        keyring=release.keyring,
+    )
     if release.deb822:
-        parts = (
-            _DEB822.substitute(both, url=url, suites=" ".join(suites))
-            for url, suites in _archives(site)
-        )
-        yield File(deb822, "\n".join(parts))
-        yield File(one_line, f"# see {deb822}\n")
-        return
-    lines = (
-        _ONE_LINE.substitute(both, url=url, suite=suite)
-        for url, suites in _archives(site)
-        for suite in suites
-    )
-    yield File(one_line, "".join(lines))
-    yield NoFile(deb822)
+        yield File(deb822, text)
+        yield File(_ONE_LINE, f"# see {deb822}\n")
+    else:
+        yield File(_ONE_LINE, text)
+        yield NoFile(deb822)
 
 
-def _archives(site: Site) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _archives(site: Site) -> tuple[str, str]:
     release = site.release
-    return (
-        (f"{site.mirror}/{release.archive}", release.suites),
-        (f"{site.security_mirror}/{release.security}", (release.security_suite,)),
-    )
+    security = f"{site.security_mirror}/{release.security}"
+    return f"{site.mirror}/{release.archive}", security
 
 
 def _releases(site: Site) -> frozenset[str]:
     """apt's list files for these sources: the URL without its scheme, slashes as `_`."""
+    archive, security = _archives(site)
+    sources = [(archive, suite) for suite in site.release.suites]
     return frozenset(
         f"{url.partition('://')[2]}_dists_{suite}".replace("/", "_")
-        for url, suites in _archives(site)
-        for suite in suites
+        for url, suite in [*sources, (security, site.release.security_suite)]
     )

@@ -1,4 +1,4 @@
-"""A secret that is typed on a terminal, or not."""
+"""A secret that is question on a terminal, or not."""
 
 import os
 import pty
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from backend_server.host import typed
+from backend_server.host import question
 from backend_server.text.errors import Refused
 
 
@@ -14,12 +14,12 @@ AGAIN = b"Once more: "
 
 
 def typing(*answers):
-    """What came of it: to each prompt one of these is typed."""
+    """What came of it: to each prompt one of these is question."""
     child, terminal = pty.fork()
     if not child:
         sys.stdin = os.fdopen(0)  # pytest has another
         try:
-            value = typed.secret("TOKEN")
+            value = question.secret("TOKEN")
         except Refused as error:
             value = f"refused: {error}"
         except BaseException as error:

@@ -47,10 +47,10 @@ def test_show_needs_no_root(host):
 @pytest.mark.parametrize(
     ("words", "ours", "all_of_them"),
     [
-        ("plan --offline", 166, 290),
-        ("status", 155, 287),
-        ("job list", 91, 206),
-        ("host disk", 112, 232),
+        ("plan --offline", 153, 277),
+        ("status", 147, 279),
+        ("job list", 88, 203),
+        ("host disk", 107, 227),
     ],
 )
 def test_a_command_imports_what_it_needs(host, words, ours, all_of_them):

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from backend_server.access.wrong_passwords import shut_out
+from backend_server.access.pam_profiles import shut_out
 
 
 LAST = datetime(2026, 11, 29, 16, 0, 4)

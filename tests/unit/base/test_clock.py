@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend_server.base.component import clock
+from backend_server.base.component import hyperv
 from backend_server.host.reader import HostReader
 from backend_server.run.status import status
 from tests.unit.example import site_of
@@ -32,41 +32,41 @@ def guest(tmp_path):
 
 def managed(site, guest):
     """As `clock` leaves it."""
-    for resource in clock.clock(site):
+    for resource in hyperv.clock(site):
         if resource.label.startswith("File "):
             (guest.root / resource.path[1:]).write_text(resource.text)
-    (guest.root / clock.HOSTS_CLOCK[1:]).touch()
+    (guest.root / hyperv.HOSTS_CLOCK[1:]).touch()
 
 
 def test_nothing_is_said_while_the_host_sets_it(site, guest):
     managed(site, guest)
-    assert not [*clock.unset(site, guest)]
+    assert not [*hyperv.unset_clock(site, guest)]
 
 
 def test_a_host_that_gives_no_time_any_more_is_told(site, guest):
     managed(site, guest)
-    (guest.root / clock.HOSTS_CLOCK[1:]).unlink()
-    (sentence,) = clock.unset(site, guest)
+    (guest.root / hyperv.HOSTS_CLOCK[1:]).unlink()
+    (sentence,) = hyperv.unset_clock(site, guest)
     assert sentence.startswith("nothing sets the clock: there is no /dev/ptp_hyperv")
 
 
 def test_a_daemon_that_does_not_run_is_told(site, guest):
     managed(site, guest)
     guest.state = "activating"
-    (sentence,) = clock.unset(site, guest)
+    (sentence,) = hyperv.unset_clock(site, guest)
     assert sentence.startswith("nothing sets the clock: chrony.service does not run")
 
 
 def test_others_have_a_time_service_of_their_own(site, guest):
-    assert not [*clock.unset(site, guest)], "it was never offered"
+    assert not [*hyperv.unset_clock(site, guest)], "it was never offered"
     managed(site, guest)
-    (guest.root / clock.HOSTS_CLOCK[1:]).unlink()
+    (guest.root / hyperv.HOSTS_CLOCK[1:]).unlink()
     elsewhere = site._replace(backend=site.backend._replace(hyperv=False))
-    assert not [*clock.unset(elsewhere, guest)]
+    assert not [*hyperv.unset_clock(elsewhere, guest)]
 
 
 def test_status_has_it_among_what_is_degraded(site, guest):
     managed(site, guest)
-    (guest.root / clock.HOSTS_CLOCK[1:]).unlink()
+    (guest.root / hyperv.HOSTS_CLOCK[1:]).unlink()
     found = status(site, guest)["degraded"]
     assert [line for line in found if line.startswith("nothing sets the clock")]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.run.preflight import plain_path
+from backend_server.run.place import plain_path
 from backend_server.text.errors import Refused
 
 
