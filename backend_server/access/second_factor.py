@@ -31,7 +31,7 @@ def refuse(host: HostReader, backend: Backend, name: str) -> None:
     if host.stat(pam_profiles.SECRETS) is None:
         raise Refused(
             "this host does not ask for a second factor yet",
-            hint=f"run {backend.name}/manage.sh first",
+            hint="sudo backend",
         )
 
 

@@ -30,7 +30,7 @@ _NAME = re.compile(r"\*|@?[A-Za-z_][\w.-]*")
 _LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d")
 # With less nobody logs in, or no desktop begins.
 _LEAST = {
-    **{"nproc": 100, "nofile": 256, "maxlogins": 1, "maxsyslogins": 1},
+    **{"nproc": 200, "nofile": 256, "maxlogins": 1, "maxsyslogins": 1},
     **{"as": 1 << 20, "data": 1 << 18, "stack": 1 << 10, "fsize": 1 << 10},
 }
 _SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'

@@ -44,7 +44,7 @@ class DockerRules(Resource):
             raise UserError(
                 "docker's own packet filter rules are gone, and containers reach nothing: "
                 "not the controller, not the database",
-                hint="sudo backend host maintenance: a restart of docker brings them back",
+                hint="sudo backend host maintenance",
             )
         return compare(rules=("there" if there else "gone", self.rules))
 

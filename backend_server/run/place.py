@@ -37,7 +37,7 @@ def load(name: str, checkout: Path) -> Backend:
     if spec is None or spec.loader is None or not path.exists():
         raise Refused(
             f"there is no backend {name}: {path} is missing",
-            hint="run the manage.sh of one of the backends in this checkout",
+            hint=f"ls {checkout}/*/manage.sh",
         )
     module = importlib.util.module_from_spec(spec)
     try:

@@ -17,7 +17,7 @@ def can_be_managed(host: HostReader) -> None:
     if host.stat("/run/systemd/system") is None:
         raise Refused(
             "systemd does not run this machine; wanted a booted Ubuntu server",
-            hint="to see it work here: sudo ./scripts/sandbox.sh test",
+            hint="sudo ./scripts/sandbox.sh test",
         )
 
 
@@ -27,7 +27,7 @@ def plain_path(checkout: Path) -> None:
         better = re.sub(r"[^\w/.+@:,=~-]+", "-", str(checkout), flags=re.ASCII)
         raise Refused(
             f"the checkout is at {str(checkout)!a}; wanted a path without blanks, quotes, % and $",
-            hint=f"mv {shlex.quote(str(checkout))} {better}",
+            hint=f"mkdir -p {Path(better).parent} && mv {shlex.quote(str(checkout))} {better}",
         )
 
 

@@ -195,6 +195,16 @@ def test_passwords_are_judged_by_trying_some(host, path, script, said):
         host.run(f"cp -a /root/before {path}")
 
 
+def test_a_password_for_whoever_is_revoked(host):
+    """Nobody gets one past a revocation; what the refusal says ends that first."""
+    assert manage(host, "people revoke gus --why test", "emis").returncode == 0
+    done = manage(host, "people password gus --ask </dev/null", "emis")
+    assert (done.returncode, "gus is revoked" in done.stderr) == (2, True), done.stderr
+    host.run(f"cd /srv; {done.stderr.partition('try: ')[2].partition(chr(10))[0]}")
+    assert manage(host, "--offline", "emis").returncode in (0, 4)
+    assert "revoked" not in manage(host, "people password gus --ask </dev/null", "emis").stderr
+
+
 # ---- settings that more than one file may say
 
 
