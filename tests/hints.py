@@ -5,6 +5,7 @@ tests/unit/test_hints.py compares this with backend_server/.
 
 from __future__ import annotations
 
+
 # Where a line is pasted, and the trouble is gone or the next question is there.
 TRIED = "run/test_refusals.py::test_what_stands_after_try"
 SHOWN = "run/test_refusals.py::test_what_only_shows"

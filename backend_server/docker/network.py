@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator, Mapping
 
 from backend_server.docker.daemon import DAEMON_JSON, SERVICE, parsed
@@ -15,13 +16,14 @@ from backend_server.text.errors import UserError
 _BRIDGE = "com.docker.network.bridge.name"
 _ICC = "com.docker.network.bridge.enable_icc"
 _MTU = "com.docker.network.driver.mtu"
+_GIVEN = re.compile(r"--mtu[=\0](\d+)")
 
 
 class DockerNetwork(Resource):
     """A network of docker's on a bridge of this name, whose containers do not see each other.
 
-    It has no IPv6, and packets as long as dockerd's file says, which goes by it for its own
-    bridge alone. One that differs is made anew where no container is on it.
+    It has no IPv6, and packets as long as dockerd's file or option says, which goes by it for
+    its own bridge alone. One that differs is made anew where no container is on it.
     """
 
     name: str
@@ -43,7 +45,7 @@ class DockerNetwork(Resource):
             bridge=(is_bridge and options.get(_BRIDGE), self.bridge),
             icc=(options.get(_ICC) != "false", self.icc),
             ipv6=(bool(found.get("EnableIPv6")), self.ipv6),
-            mtu=(options.get(_MTU), _mtu(host)),
+            mtu=(options.get(_MTU), _mtu(host) or options.get(_MTU)),
         )
         if changes:
             self._leave_alone_where_used(found)
@@ -70,7 +72,9 @@ class DockerNetwork(Resource):
 
 def _mtu(host: HostReader) -> str | None:
     found = (parsed(host.read(DAEMON_JSON) or "") or {}).get("mtu")
-    return str(found) if found else None
+    pid = host.unit(SERVICE).get("MainPID")
+    given = _GIVEN.search(host.read(f"/proc/{pid}/cmdline") or "")
+    return str(found) if found else given and given[1]
 
 
 def unforwarded(host: HostReader) -> Iterator[str]:

@@ -36,8 +36,8 @@ def literals(tree):
             if name in ERRORS:
                 yield from node.args[1:2]
         elif isinstance(node, ast.Assign):
-            if any(getattr(target, "id", "") in NAMES for target in node.targets):
-                yield node.value
+            named = {getattr(target, "id", "") for target in node.targets} & NAMES
+            yield from [node.value] * bool(named)
 
 
 def found():

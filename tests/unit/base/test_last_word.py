@@ -6,7 +6,9 @@ from backend_server.base.last_word import Limits, OurUnits
 from backend_server.host.reader import HostReader
 
 
-PASSWD = "ada:x:1000:1000::/home/ada:/bin/bash\nlinus:x:1001:1001::/home/linus:/bin/sh\n"
+PASSWD = (
+    "ada:x:1000:1000::/home/ada:/bin/bash\nlinus:x:1001:1001::/home/linus:/bin/sh\n"
+)
 GROUP = "opensafely-people:x:2000:ada\nreviewers:x:10010:ada\n"
 
 
@@ -94,7 +96,10 @@ LINES = [
     # who has nothing left to begin a shell with
     ({FIRST: "* hard nproc 5\n"}, f"sed -i '1s/^/#/' /{FIRST}"),
     ({FIRST: "* soft nproc 5\n", LAST: "* soft nproc 4000\n"}, ""),
-    ({FIRST: "* - nproc 5\n", LAST: "* hard nproc 400\n"}, f"sed -i '1s/^/#/' /{FIRST}"),
+    (
+        {FIRST: "* - nproc 5\n", LAST: "* hard nproc 400\n"},
+        f"sed -i '1s/^/#/' /{FIRST}",
+    ),
     ({CONF: "\n@reviewers - nofile 10\n"}, f"sed -i '2s/^/#/' /{CONF}"),
     ({CONF: "linus - nproc 1\n@games - nofile 0\n"}, ""),
     ({CONF: "* hard maxlogins 10\n* hard nproc 400\n"}, ""),
