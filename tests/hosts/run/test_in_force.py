@@ -137,6 +137,7 @@ def test_whose_password_sudo_asks_for(host):
 INCLUDES = [
     "#includedir   /etc/sudoers.d/",
     '@includedir "/etc/sudoers.d"',
+    # chef-boneyard/sudo#58, trifectatechfoundation/sudo-rs#1524: a path from where sudoers is
     "#includedir sudoers.d",
     "@includedir /etc/../etc/sudoers.d",
 ]
@@ -868,7 +869,7 @@ DATA_ROOT = {
         "/etc/docker/daemon.json",
         '0,/{/s//{"data-root": "\\/data\\/docker",/',
     ),
-    # discourse/discourse_docker#284 and kin: an option, and a link in the old place
+    # microsoft/pai#1338: an option
     "an option": (
         "/etc/default/docker",
         '$aDOCKER_OPTS="--data-root=/data/docker"',
