@@ -65,6 +65,7 @@ PASTED = {
     "namei -l {}": SHOWN,
     "getent {} {}; grep ^{} /etc/nsswitch.conf": SHOWN,
     "systemctl status {}; sudo backend": SHOWN,
+    "systemctl cat {}": SHOWN,
     "systemctl status {}": SHOWN,
     "ssh-keygen -l -f keys/{}": SHOWN,
     "findmnt --target {}": SHOWN,

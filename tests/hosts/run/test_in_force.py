@@ -475,6 +475,25 @@ def test_what_set_property_leaves(host):
         host.run(f"rm -r /etc/systemd/system.control/{unit}.d; systemctl daemon-reload")
 
 
+def test_security_updates_that_are_put_off_for_years(host):
+    """jnv/ansible-role-unattended-upgrades#78 by other means: the timer waits, and counts as active."""
+    folder = "/etc/systemd/system/apt-daily-upgrade.timer.d"
+    again = "systemctl daemon-reload; systemctl restart apt-daily-upgrade.timer"
+    told = "apt-daily-upgrade.timer comes on 2099-01-01, not before"
+    assert "not before" not in manage(host, "status", "emis").stdout
+    host.run(f"mkdir {folder}")
+    host.write(f"{folder}/off.conf", "[Timer]\nOnCalendar=\nOnCalendar=2099-01-01\n")
+    host.run(again)
+    done = manage(host, "status", "emis")
+    try:
+        assert (done.returncode, told in done.stdout) == (4, True), done.stdout
+        hint = done.stdout.partition(f"{told}; try: ")[2].partition("\n")[0]
+        assert f"{folder}/off.conf" in host.run(hint).stdout
+    finally:
+        host.run(f"rm -r {folder}; {again}")
+    assert told not in manage(host, "status", "emis").stdout
+
+
 def test_a_timer_that_is_put_off_for_years(host):
     """As who wants no such runs writes, and does not mask it: it waits, and counts as active."""
     folder = "/etc/systemd/system/opensafely-people.timer.d"

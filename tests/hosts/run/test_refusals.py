@@ -544,6 +544,7 @@ LOOKS = [
     "namei -l /etc/passwd",
     "getent passwd ada; grep ^passwd /etc/nsswitch.conf",
     "systemctl status docker.service",
+    "systemctl cat apt-daily.timer",
     "systemctl status docker.service; sudo backend",
     "ssh-keygen -l -f keys/rita",
     "findmnt --target /srv/high_privacy",
