@@ -65,6 +65,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
             *failed(host),
             *unfiltered(host),
             *late(host),
+            *put_off(host),
             *terminals(host),
             *(f"{unit} is on trial, and nobody is at it: host undo" for unit in left),
         ],
@@ -105,6 +106,9 @@ def unfiltered(host: HostReader) -> Iterator[str]:
 
 
 def late(host: HostReader) -> Iterator[str]:
+
+
+def put_off(host: HostReader) -> Iterator[str]:
     """A sentence for each timer of ours, or for security updates, that is put off for long."""
     soon = str(datetime.now(timezone.utc).date() + timedelta(days=8))
     for words in map(str.split, host.timers().splitlines()):
