@@ -252,7 +252,7 @@ def parse_nft(text: str) -> dict[str, tuple[Mapping[str, Any], ...]]:
     with packets.
     """
     tables: dict[str, tuple[Mapping[str, Any], ...]] = {}
-    filled = set(_ADDED_TO.findall(text))  # before 1.1 no `dynamic` is listed
+    filled = set(_ADDED_TO.findall(text))  # nft 1.0 lists no `dynamic`
     for each in json.loads(text)["nftables"] if text else ():
         (what,) = each.values()
         name = what.get("table", what.get("name"))

@@ -253,7 +253,7 @@ def test_hosts():
 
 
 def test_sets_of_the_packet_filter():
-    """Before 1.1 nft lists no `dynamic`: those that a rule adds to are filled by packets."""
+    """nft 1.0 lists no `dynamic`: those that a rule adds to are filled by packets."""
     of = {"family": "inet", "table": "t", "handle": 7}
     sets = [
         {**of, "name": "rates", "size": 9, "elem": [{"elem": {"val": 1000}}]},
