@@ -44,6 +44,9 @@ PASTED = {
     "apt-get purge {}": "base/test_packages.py",
     "usermod -u {} {}": TRIED,
     "usermod --home {} --move-home {}": TRIED,
+    "systemctl unmask ssh.service; systemctl enable ssh.service": (
+        f"{IN_FORCE}::test_an_sshd_that_does_not_come_back"
+    ),
     "mount -o remount,size={}M /run": f"{BENEATH}::test_a_run_of_a_few_megabytes",
     "mount -o remount,rw {}": f"{BENEATH}::test_a_file_system_that_cannot_be_written_to",
     "echo 127.0.1.1 {} >> /etc/hosts": f"{BENEATH}::test_a_name_that_no_file_knows",

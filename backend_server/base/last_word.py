@@ -77,13 +77,12 @@ class OurUnits(InForce):
     """
 
     def goes_by(self, host: HostReader) -> Iterator[str]:
-        found = {}
-        for top in _UNITS:
-            for folder in filter(_OURS, host.names(top)):
-                inside = host.names(f"{top}/{folder}")
-                found.update({(folder, n): f"{top}/{folder}/{n}" for n in inside})
+        units = [
+            (top, unit) for top in _UNITS for unit in host.names(top) if _OURS(unit)
+        ]
+        found = ((top, u, n) for top, u in units for n in host.names(f"{top}/{u}"))
         # Of one name the last counts, be it a link to /dev/null.
-        yield from found.values()
+        yield from {path[1:]: "/".join(path) for path in found}.values()
 
     def objection(self, host: HostReader) -> Refused | None:
         lines = [*lines_of(host, self.goes_by(host))]

@@ -198,9 +198,7 @@ class Asking:
 
     def timers(self) -> str:
         """When each comes next, as systemctl(1) lists them."""
-        return self._stdout(
-            "systemctl", "list-timers", "--all", "--no-legend", "--full"
-        )
+        return self._stdout("systemctl", "list-timers", "--all", "--no-legend")
 
     def certificate(self, path: str) -> command.Output:
         """When a certificate ends."""

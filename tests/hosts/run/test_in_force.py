@@ -143,7 +143,7 @@ INCLUDES = [
 ]
 
 
-@pytest.mark.parametrize("line", INCLUDES)
+@pytest.mark.parametrize("line", one_of("includes", *INCLUDES))
 def test_sudoers_that_names_its_folder_otherwise(host, line):
     """in-force/16: Azure/WALinuxAgent."""
     host.run("cp -a /etc/sudoers /root/sudoers; rm /etc/sudoers.d/zz-opensafely")
@@ -572,23 +572,23 @@ def test_the_limit_of_core_files(host, name, text):
         host.run(f"rm {path}")
 
 
-NOBODY_IN = [
+NOBODY_IN = {
     # mikeizbicki/cmc-csci046#552, hashbang/shell-etc#129: whoever has no process left
-    ("10-fork.conf", "* hard nproc 1\n"),
-    ("10-app.conf", "# app\n@developers - nofile 3\n"),
+    "10-fork.conf": "* hard nproc 1\n",
+    "10-app.conf": "# app\n@developers - nofile 3\n",
     # idaholab/Malcolm#214, sonic-net/sonic-buildimage#5338: 0 is not no limit, which is -1
-    ("10-logins.conf", "* - maxlogins 0\n"),
-    ("10-memory.conf", "1000: hard as 1000\n"),
-]
+    "10-logins.conf": "* - maxlogins 0\n",
+    "10-memory.conf": "1000: hard as 1000\n",
+}
 
 
-@pytest.mark.parametrize(("name", "text"), NOBODY_IN)
-def test_a_limit_with_which_nobody_comes_in(host, name, text):
+@pytest.mark.parametrize("name", one_of("a limit", *NOBODY_IN))
+def test_a_limit_with_which_nobody_comes_in(host, name):
     def comes_in():
         done = host.ssh("ada", host.people["ada"].key, "id -un | cat", check=False)
         return done.stdout == "ada\n"
 
-    path = f"/etc/security/limits.d/{name}"
+    path, text = f"/etc/security/limits.d/{name}", NOBODY_IN[name]
     assert comes_in()
     host.write(path, text)
     try:
@@ -744,18 +744,39 @@ def test_a_socket_that_somebody_opened(host, line):
     assert rests(host, "emis", "--offline --only docker")
 
 
-@pytest.mark.parametrize("unit", ["docker.socket", "docker.service", "ssh.service"])
-def test_a_unit_of_others_that_is_masked(host, unit):
+@pytest.mark.parametrize(
+    "unit", one_of("a masked unit of docker's", "docker.socket", "docker.service")
+)
+def test_a_unit_of_docker_s_that_is_masked(host, unit):
     """in-force/04: what runs goes on, and would not come back after a reboot."""
     host.run(f"systemctl mask {unit}")
-    part = "ssh" if unit == "ssh.service" else "docker"
     try:
-        done = manage(host, f"--offline --only {part}", "emis")
+        done = manage(host, "--offline --only docker", "emis")
         assert done.returncode == 0, done.stdout + done.stderr
         state = host.run(f"systemctl is-enabled {unit}", check=False).stdout
         assert state == "enabled\n"
     finally:
         host.run(f"systemctl unmask {unit}")
+
+
+OFF = ("systemctl mask ssh.service", "systemctl disable ssh.service")
+
+
+@pytest.mark.parametrize("off", OFF)
+def test_an_sshd_that_does_not_come_back(host, off):
+    """systemd/systemd#12084 is kin: it runs until the next reboot, and then nobody comes in."""
+    told = "nothing starts sshd after a reboot"
+    assert told not in manage(host, "status", "emis").stdout
+    host.run(off)
+    try:
+        for words in ("status", "plan --offline"):
+            done = manage(host, words, "emis")
+            assert (done.returncode, done.stdout.count(told)) == (4, 1), done.stdout
+        host.run(done.stdout.partition(f"{told}; try: ")[2].partition("\n")[0])
+        assert host.run("systemctl is-enabled ssh.service").stdout == "enabled\n"
+        assert told not in manage(host, "status", "emis").stdout
+    finally:
+        host.run("systemctl unmask ssh.service; systemctl enable ssh.service")
 
 
 @pytest.mark.parametrize("how", ["", "--runtime"])
