@@ -46,4 +46,5 @@ class Judged(InForce):
         mends = [rf"sed -Ei '{n}s/{_RULES}\s*\S+//g' {path}" for path, n in places]
         what = f"takes {taken[0]!a}, which is weak" if taken else "takes no strong one"
         said = (f"of passwords PAM {what}", *map(": ".join, lines))
-        return Refused("\n".join(said), "; ".join(mends) or "pam-auth-update --package --force")
+        anew = "pam-auth-update --package --force"
+        return Refused("\n".join(said), "; ".join(mends) or anew)
