@@ -54,6 +54,7 @@ PASTED = {
     "sudo {}/{}/manage.sh": TRIED,
     "visudo -f {}": "run/test_providers_image.py::test_a_first_run_comes_to_a_good_end",
     "journalctl -u {}; systemctl start {}": "desktop/test_shared.py",
+    "nft --file {}": "docker/test_networks.py",
     "pkill -KILL -u {}": "desktop/test_shared.py",
     # These change nothing.
     "journalctl -u ssh -n 50": SHOWN,

@@ -64,7 +64,6 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
             *remote.down(site, host),
             *failed(host),
             *unfiltered(host),
-            *late(host),
             *put_off(host),
             *terminals(host),
             *(f"{unit} is on trial, and nobody is at it: host undo" for unit in left),
@@ -103,9 +102,6 @@ def unfiltered(host: HostReader) -> Iterator[str]:
     for name, path in TABLES.items():
         if nft.altered(host, name):
             yield f"the packet filter is not as {path} says; try: nft --file {path}"
-
-
-def late(host: HostReader) -> Iterator[str]:
 
 
 def put_off(host: HostReader) -> Iterator[str]:
