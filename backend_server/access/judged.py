@@ -10,6 +10,7 @@ from backend_server.host.reader import HostReader
 from backend_server.text.errors import Refused
 
 
+_SEEN = "/var/lib/pam/seen"
 _CONF = "/etc/security/pwquality.conf"
 _STACK = "/etc/pam.d/common-password"
 # Too short, of three kinds only, a word; and one that must do.
@@ -46,5 +47,6 @@ class Judged(InForce):
         mends = [rf"sed -Ei '{n}s/{_RULES}\s*\S+//g' {path}" for path, n in places]
         what = f"takes {taken[0]!a}, which is weak" if taken else "takes no strong one"
         said = (f"of passwords PAM {what}", *map(": ".join, lines))
-        anew = "pam-auth-update --package --force"
+        # Of a profile that it has seen it leaves out what is not there.
+        anew = f"sed -i /^pwquality/d {_SEEN}; pam-auth-update --package --force"
         return Refused("\n".join(said), "; ".join(mends) or anew)

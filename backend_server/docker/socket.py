@@ -7,6 +7,7 @@ import stat
 from backend_server.engine.resource import AtPath
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
+from backend_server.text.acl import ACCESS
 from backend_server.text.change import Changes, compare, octal
 from backend_server.text.roles import DOCKER
 
@@ -22,8 +23,10 @@ class DockerSocket(AtPath):
             return ()
         owners = f"{host.user_name(at.st_uid)}:{host.group_name(at.st_gid)}"
         found = f"{octal(stat.S_IMODE(at.st_mode))} {owners}"
-        return compare(access=(found, self.access))
+        listed = " and by an access list" if host.acl(self.path, ACCESS) else ""
+        return compare(access=(found + listed, self.access))
 
     def apply(self, host: Host, changes: Changes) -> None:
+        host.run("setfacl", "--remove-all", self.path)
         for program, to in zip(("chmod", "chown"), self.access.split()):
             host.run(program, to, self.path)
