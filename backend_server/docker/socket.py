@@ -23,8 +23,8 @@ class DockerSocket(AtPath):
             return ()
         owners = f"{host.user_name(at.st_uid)}:{host.group_name(at.st_gid)}"
         found = f"{octal(stat.S_IMODE(at.st_mode))} {owners}"
-        listed = " and by an access list" if host.acl(self.path, ACCESS) else ""
-        return compare(access=(found + listed, self.access))
+        found += " and a list" if host.acl(self.path, ACCESS) else ""
+        return compare(access=(found, self.access))
 
     def apply(self, host: Host, changes: Changes) -> None:
         host.run("setfacl", "--remove-all", self.path)

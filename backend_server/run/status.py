@@ -109,8 +109,8 @@ def put_off(host: HostReader) -> Iterator[str]:
     soon = str(datetime.now(timezone.utc).date() + timedelta(days=8))
     for words in map(str.split, host.timers().splitlines()):
         unit = next((word for word in words if word.endswith(".timer")), "")
-        ours = unit.startswith(("opensafely-", "apt-daily"))
-        if ours and words[1][:1].isdigit() and words[1] > soon:
+        far = words[1:2] > [soon] and words[1][0].isdigit()
+        if far and unit.startswith(("opensafely-", "apt-daily")):
             yield f"{unit} comes on {words[1]}, not before; try: systemctl cat {unit}"
 
 
