@@ -756,7 +756,8 @@ def test_a_unit_of_docker_s_that_is_masked(host, unit):
         state = host.run(f"systemctl is-enabled {unit}", check=False).stdout
         assert state == "enabled\n"
     finally:
-        host.run(f"systemctl unmask {unit}")
+        # Masked while it ran, the socket has lost what it listened with.
+        host.run(f"systemctl unmask {unit}; systemctl restart docker.socket docker")
 
 
 OFF = ("systemctl mask ssh.service", "systemctl disable ssh.service")
