@@ -110,7 +110,7 @@ may_install() {
         "sudo ./$backend/manage.sh"
     [ -d /run/systemd/system ] || refuse \
         'systemd does not run this machine; wanted a booted Ubuntu server' \
-        'to see it work here: sudo ./scripts/sandbox.sh test'
+        'sudo ./scripts/sandbox.sh test'
     grep -Eqv '^[[:space:]]*(#|$)' "$checkout/developers" || refuse \
         'no developer is on the roster developers; wanted at least one' \
         "echo YOUR-GITHUB-NAME >> $checkout/developers, and commit that"

@@ -107,7 +107,7 @@ class AtStake:
             time.sleep(0 if fresh else _POLL_S)
         raise UserError(
             f"no developer logged in within {span}",
-            hint="look at `journalctl -u ssh`, then run this again",
+            hint="journalctl -u ssh -n 50",
         )
 
     def _new_sessions(self, began: float, names: list[str]) -> Iterator[Session]:

@@ -10,6 +10,8 @@ from backend_server.host import HostReader
 from backend_server.text.errors import Refused
 
 
+# Of a profile that it has seen it leaves out what is not there.
+_ANEW = "sed -i /^pwquality/d /var/lib/pam/seen; pam-auth-update --package --force"
 _CONF = "/etc/security/pwquality.conf"
 _STACK = "/etc/pam.d/common-password"
 # Too short, of three kinds only, a word; and one that must do.
@@ -46,4 +48,4 @@ class Judged(InForce):
         mends = [rf"sed -Ei '{n}s/{_RULES}\s*\S+//g' {path}" for path, n in places]
         what = f"takes {taken[0]!a}, which is weak" if taken else "takes no strong one"
         said = (f"of passwords PAM {what}", *map(": ".join, lines))
-        return Refused("\n".join(said), "; ".join(mends) or "pam-auth-update --force")
+        return Refused("\n".join(said), "; ".join(mends) or _ANEW)

@@ -28,10 +28,7 @@ def refuse(host: HostReader, backend: Backend, name: str) -> None:
         )
     refuse_others(host, backend, name)
     if host.stat(pam_profiles.SECRETS) is None:
-        raise Refused(
-            "this host does not ask for a second factor yet",
-            hint=f"run {backend.name}/manage.sh first",
-        )
+        raise Refused("this host does not ask for a second factor yet", "sudo backend")
 
 
 def give(host: Host, backend: Backend, name: str) -> str:

@@ -102,7 +102,7 @@ class SshdConfig(AtPath):
             if lines and lines != [wanted.lower()]:
                 raise UserError(
                     f"for {name} sshd would use {', '.join(lines)}; wanted {wanted}",
-                    hint=f"find the line that says so: grep -ri {keyword} /etc/ssh",
+                    hint=f"grep -rni {keyword} /etc/ssh",
                 )
 
     def _refuse_rivals(self, host: HostReader) -> None:

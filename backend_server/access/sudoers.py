@@ -59,7 +59,7 @@ class Sudoers(AtPath):
             if _DROP_INS not in files(host):
                 raise Refused(
                     f"{_MAIN} does not include {_DROP_INS}, so no rule would be read",
-                    hint=f"visudo, and end {_MAIN} with: @includedir {_DROP_INS}",
+                    hint=f"echo '#includedir {_DROP_INS}' >> {_MAIN}",
                 )
             said = host.visudo_check()
             if said and self.path not in said:

@@ -11,18 +11,28 @@ from backend_server.checkout.gather import Site
 from backend_server.engine.in_force import InForce, lines_of
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
+from backend_server.resources.unit import BEFORE_ETC
 from backend_server.text.errors import Refused
 from backend_server.text.roles import MARKER
 
 
 _APT = ("/etc/apt/apt.conf.d", "/etc/apt/apt.conf")
 _FOLDERS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")
+_UNITS = (*(f"{top}/systemd/system" for top in _FOLDERS), *reversed(BEFORE_ETC))
 _OURS = re.compile(r"(opensafely-.*|service|timer|path|socket)\.d").fullmatch
-_TIMES = re.compile(r"OnCalendar=\S")
+# Each day at the least: no date or day of the week, as one that is years ahead.
+_TIMES = re.compile(
+    r"OnCalendar=(minutely|hourly|daily|(\*-\*-\* )?[\d*:/,.]+( UTC)?)$"
+)
 _WATCHES = ("[", "CPU", "Doc", "IO", "Nice", "OnFailure", "OOM", "TimeoutStopF")
 _HARMLESS = (*_WATCHES, "RestartSec=")
 _NAME = re.compile(r"\*|@?[A-Za-z_][\w.-]*")
 _LIMITS = ("/etc/security/limits.conf", "/etc/security/limits.d")
+# With less nobody logs in, or no desktop begins.
+_LEAST = {
+    **{"nproc": 200, "nofile": 256, "maxlogins": 1, "maxsyslogins": 1},
+    **{"as": 1 << 20, "data": 1 << 18, "stack": 1 << 10, "fsize": 1 << 10},
+}
 _SETTING = r'(?m)^\s*-?([\w.:/-]+)\s*(?:=\s*|\s")(.*?)(?:";)?\s*$'
 
 
@@ -67,8 +77,12 @@ class OurUnits(InForce):
     """
 
     def goes_by(self, host: HostReader) -> Iterator[str]:
-        for folder in (f"{top}/systemd/system" for top in _FOLDERS):
-            yield from (f"{folder}/{n}" for n in host.names(folder) if _OURS(n))
+        units = [
+            (top, unit) for top in _UNITS for unit in host.names(top) if _OURS(unit)
+        ]
+        found = ((top, u, n) for top, u in units for n in host.names(f"{top}/{u}"))
+        # Of one name the last counts, be it a link to /dev/null.
+        yield from {path[1:]: "/".join(path) for path in found}.values()
 
     def objection(self, host: HostReader) -> Refused | None:
         lines = [*lines_of(host, self.goes_by(host))]
@@ -84,10 +98,11 @@ class OurUnits(InForce):
         return _refused("units of ours are not as declared", {**mends, **reload})
 
 
-class CoreLimit(InForce):
-    """No line gives people of ours another limit than the file at `path`. Refused with each."""
+class Limits(InForce):
+    """People of ours leave no core files, and have of all else enough to log in.
 
-    path: str = ""
+    Of lines that are for the same the last counts. Refused with each.
+    """
 
     def goes_by(self, host: HostReader) -> Iterator[str]:
         yield from (*_LIMITS, "/etc/group", " ".join(sorted(host.members(MARKER))))
@@ -95,19 +110,22 @@ class CoreLimit(InForce):
     def objection(self, host: HostReader) -> Refused | None:
         people = host.members(MARKER)
         groups = {f"@{group}" for name in people for group in host.groups_of(name)}
-        mends = {}
+        last = {}
         for where, line in lines_of(host, _LIMITS):
-            path, _, number = where.rpartition(":")
             words = line.partition("#")[0].split()
             who, kind, item, most = (*words, "", "", "", "")[:4]
-            # One for a name or a group counts before those, of which the last does. Whom else
-            # a line means, as 1000: or %users, is not worked out.
-            later = who in ("*", "root") and path > self.path
-            ours = later or who in {*people, *groups} or not _NAME.fullmatch(who)
-            other = kind in ("hard", "-") and item.lower() == "core" and most != "0"
-            if ours and other and path.endswith(".conf"):
+            # Whom else a line means, as 1000: or %users, is not worked out.
+            ours = who in {"*", "root", *people, *groups} or not _NAME.fullmatch(who)
+            if ours and where.rpartition(":")[0].endswith(".conf"):
+                for each in ("hard", "soft") if kind == "-" else (kind,):
+                    last[who, each, item.lower()] = where, line, most
+        mends = {}
+        for (_, kind, item), (where, line, most) in last.items():
+            core = (kind, item) == ("hard", "core") and most != "0"
+            if core or most.isdigit() and int(most) < _LEAST.get(item, 0):
+                path, _, number = where.rpartition(":")
                 mends[f"{where}: {line}"] = f"sed -i '{number}s/^/#/' {path}"
-        return _refused("processes of ours may leave core files", mends)
+        return _refused("limits of our people are not as wanted", mends)
 
 
 def settled(site: Site, path: str, by: str, notify: str = "") -> Iterator[Resource]:

@@ -26,7 +26,9 @@ def sessions(options: Sessions) -> int:
     found = [s for s in desktops(host) if options.user in ("", s.user)]
     connected = shown(host)
     if options.user and options.user not in host.users():
-        raise Refused(f"{options.user!a} has no account here", hint="people sessions")
+        raise Refused(
+            f"{options.user!a} has no account here", hint="sudo backend people sessions"
+        )
     if options.end:
         _end(options, host, found)
     each = [_data(session, session.id in connected) for session in found]

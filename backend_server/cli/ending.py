@@ -108,7 +108,7 @@ def _wait(worker: int, journal: int, asked: Asked) -> NoReturn:
     _, status = os.waitpid(worker, 0)
     if os.WIFSIGNALED(status):
         killed = f"what worked was killed by signal {os.WTERMSIG(status)}"
-        hint = "sudo backend status; what it left is put back by itself"
+        hint = "sudo backend status"
         say_error(UserError(killed, hint), as_json=asked.json)
         os._exit(FAILED)
     os._exit(all_told(os.WEXITSTATUS(status)))

@@ -34,6 +34,8 @@ def docker(site: Site, services: frozenset[str]) -> Iterator[Resource]:
     yield packages
     yield Held("docker", HELD, packages.label)
     yield Unit("docker.service", on_change="pend")
+    # Masked, it keeps dockerd from its next start.
+    yield Unit("docker.socket", running=None)
     # dockerd sets it as it starts, and others may take it back: no container reaches anything.
     yield Sysctl("net.ipv4.ip_forward", "1")
     yield verbatim(site, f"{UNITS}/docker.socket.d/zz-opensafely.conf")

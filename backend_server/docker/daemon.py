@@ -10,6 +10,7 @@ from typing import Any, Dict
 
 from backend_server.engine.resource import AtPath
 from backend_server.host import Host, HostReader
+from backend_server.text.acl import ACCESS
 from backend_server.text.change import Changes, compare, octal
 from backend_server.text.errors import CommandFailed, Refused
 from backend_server.text.parsers import parse_assignments
@@ -179,8 +180,10 @@ class DockerSocket(AtPath):
             return ()
         owners = f"{host.user_name(at.st_uid)}:{host.group_name(at.st_gid)}"
         found = f"{octal(stat.S_IMODE(at.st_mode))} {owners}"
+        found += " and a list" if host.acl(self.path, ACCESS) else ""
         return compare(access=(found, self.access))
 
     def apply(self, host: Host, changes: Changes) -> None:
+        host.run("setfacl", "--remove-all", self.path)
         for program, to in zip(("chmod", "chown"), self.access.split()):
             host.run(program, to, self.path)

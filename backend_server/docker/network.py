@@ -20,13 +20,14 @@ _RULES = (
     re.compile("^-A FORWARD .*DOCKER", re.MULTILINE),
     re.compile("^-A POSTROUTING .*MASQUERADE", re.MULTILINE),
 )
+_GIVEN = re.compile(r"--mtu[=\0](\d+)")
 
 
 class DockerNetwork(Resource):
     """A network of docker's on a bridge of this name, whose containers do not see each other.
 
-    It has no IPv6, and packets as long as dockerd's file says, which goes by it for its own
-    bridge alone. One that differs is made anew where no container is on it.
+    It has no IPv6, and packets as long as dockerd's file or option says, which goes by it for
+    its own bridge alone. One that differs is made anew where no container is on it.
     """
 
     name: str
@@ -48,7 +49,7 @@ class DockerNetwork(Resource):
             bridge=(is_bridge and options.get(_BRIDGE), self.bridge),
             icc=(options.get(_ICC) != "false", self.icc),
             ipv6=(bool(found.get("EnableIPv6")), self.ipv6),
-            mtu=(options.get(_MTU), _mtu(host)),
+            mtu=(options.get(_MTU), _mtu(host) or options.get(_MTU)),
         )
         if changes:
             self._leave_alone_where_used(found)
@@ -75,7 +76,9 @@ class DockerNetwork(Resource):
 
 def _mtu(host: HostReader) -> str | None:
     found = (parsed(host.read(DAEMON_JSON) or "") or {}).get("mtu")
-    return str(found) if found else None
+    pid = host.unit(SERVICE).get("MainPID")
+    given = _GIVEN.search(host.read(f"/proc/{pid}/cmdline") or "")
+    return str(found) if found else given and given[1]
 
 
 class DockerRules(Resource):
@@ -104,7 +107,7 @@ class DockerRules(Resource):
             raise UserError(
                 "docker's own packet filter rules are gone, and containers reach nothing: "
                 "not the controller, not the database",
-                hint="sudo backend host maintenance: a restart of docker brings them back",
+                hint="sudo backend host maintenance",
             )
         return compare(rules=("there" if there else "gone", self.rules))
 

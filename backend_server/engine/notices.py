@@ -30,7 +30,7 @@ def tell(host: Host, sentence: str) -> None:
     except OSError as error:
         raise UserError(
             f"the developers are not told of this: {error.strerror} ({NOTICES})",
-            hint="look at `df -h`",
+            hint="df -h; df -i; sudo backend status",
         ) from None
 
 

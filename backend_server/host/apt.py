@@ -170,7 +170,7 @@ def wait_for_locks(host: Host, wait_s: float = WAIT_S) -> None:
         if time.monotonic() > deadline:
             raise CommandFailed(
                 f"gave up waiting for {who}, after {wait_s:g} seconds",
-                hint=f"see what it does: ps -fp {holder.pid}",
+                hint=f"ps -fp {holder.pid}",
             )
         if told != holder:
             host.say(f"waiting up to {wait_s:g} s for {who}")

@@ -196,6 +196,10 @@ class Asking:
         """What apt would install of each, from the package lists that are on this host."""
         return self._stdout("apt-cache", "policy", *packages)
 
+    def timers(self) -> str:
+        """When each comes next, as systemctl(1) lists them."""
+        return self._stdout("systemctl", "list-timers", "--all", "--no-legend")
+
     def certificate(self, path: str) -> command.Output:
         """When a certificate ends."""
         return self._start(("openssl", "x509", "-noout", "-enddate", "-in", path))

@@ -123,8 +123,7 @@ class HostReader(Looking, Asking):
             raise Refused(
                 f"{name} is not in /etc/{kind}, but another source has that name, or does "
                 "not answer; wanted a name that is nobody's yet",
-                hint=f"getent {kind} {name}; /etc/nsswitch.conf says which sources there "
-                "are; take the name off the roster, or out of that source",
+                hint=f"getent {kind} {name}; grep ^{kind} /etc/nsswitch.conf",
             )
 
     def has_directory(self) -> bool:

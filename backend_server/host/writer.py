@@ -144,10 +144,7 @@ class Host(HostReader):
         user, entry = self.users().get(owner), self.groups().get(group)
         if user is None or entry is None:
             missing = f"user {owner}" if user is None else f"group {group}"
-            raise CommandFailed(
-                f"there is no {missing} on this host",
-                hint="it is made by the `people` component: look at what failed there",
-            )
+            raise CommandFailed(f"there is no {missing} on this host", "sudo backend")
         return user.uid, entry.gid
 
 

@@ -15,7 +15,9 @@ def rerun(host: Host, job: Job) -> None:
     """
     folder, gone = f"{VOLUMES}/{job.id}", f"{VOLUMES}/{job.id}.gone"
     if host.stat(folder) is None:
-        raise Refused(f"{job.id} only asks, and nobody would ask again", "job kill")
+        raise Refused(
+            f"{job.id} only asks, and nobody would ask again", "sudo backend job kill"
+        )
     host.remove(f"{folder}/{MARK}")
     host.run("docker", "rm", "--force", job.container)
     host.run("rm", "-rf", "--one-file-system", gone)

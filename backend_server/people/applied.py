@@ -53,6 +53,6 @@ def read(host: HostReader, backend: Backend) -> Site | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused(
             f"{RECORD} cannot be read; wanted what the last run acted on",
-            hint="run manage.sh: it writes the file anew",
+            hint="sudo backend",
         ) from None
     return Site(backend, release, people, keys, hosts)

@@ -79,7 +79,7 @@ class AuthorizedKeys(_KeyFile):
         if host.fingerprints(self._text(host)) != ours:
             raise Refused(
                 f"ssh-keygen does not read the keys of {self.user} as this tool does",
-                hint=f"ssh-keygen -l -f keys/{self.user}; then look at GitHub's",
+                hint=f"ssh-keygen -l -f keys/{self.user}",
             )
 
 

@@ -52,7 +52,7 @@ def _parse(text: str) -> Mapping[str, Held]:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused(
             f"{RECORD} cannot be read; wanted the keys that were accepted from GitHub",
-            hint=f"mv {RECORD} {RECORD}.broken: the key files say what was accepted",
+            hint=f"mv {RECORD} {RECORD}.broken",
         ) from None
 
 

@@ -61,7 +61,7 @@ class Acl(Resource):
             raise Refused(
                 f"{self.path} is on a file system without access control lists; "
                 "wanted one that has them, such as ext4 or xfs",
-                hint=f"findmnt --target {self.path} says which; mount another one there",
+                hint=f"findmnt --target {self.path}",
             )
         return (
             *_differs("default", self._found(host, acl.DEFAULT), self.default),

@@ -39,8 +39,8 @@ class Group(Resource):
             # groupmod renumbers the group but not its files, which nobody would own.
             raise Refused(
                 f"{self} has gid {found.gid}, not {self.gid}",
-                hint=f"stop its services, groupmod -g {self.gid} {self.name}, "
-                "then chgrp its files",
+                hint=f"groupmod -g {self.gid} {self.name}; "
+                f"find / -xdev -gid {found.gid} -exec chgrp -h {self.name} {{}} +",
             )
         return ()
 
@@ -203,6 +203,5 @@ def _refuse_primary(group: str, users: frozenset[str], host: HostReader) -> None
         if stray and user.uid >= FIRST_PERSON:
             raise Refused(
                 f"group {group} is the primary group of {user.name}, who should not be in it",
-                hint=f"give them their own: groupadd {user.name}; "
-                f"usermod -g {user.name} {user.name}",
+                hint=f"groupadd -f {user.name}; usermod -g {user.name} {user.name}",
             )

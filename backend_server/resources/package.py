@@ -79,8 +79,7 @@ class Packages(Resource):
             verbs += [f"upgrade {' '.join(sorted(upgraded))}"] if upgraded else []
             raise Refused(
                 f"installing {' '.join(sorted(missing))} would also {' and '.join(verbs)}",
-                hint="do it yourself when it suits: "
-                f"apt-get install {' '.join(sorted(upgraded | missing))}",
+                hint=f"apt-get install {' '.join(sorted(upgraded | missing))}",
             )
 
 
@@ -115,8 +114,8 @@ class NoPackages(Resource):
             if more:
                 raise Refused(
                     f"purging {' '.join(sorted(there))} would also remove "
-                    f"{' '.join(sorted(more))}",
-                    hint=f"take it off {self.list}, or apt-get purge it yourself",
+                    f"{' '.join(sorted(more))} ({self.list})",
+                    hint=f"apt-get purge {' '.join(sorted(there))}",
                 )
         return compare(names=(there, frozenset()))
 

@@ -53,7 +53,7 @@ class PamProfile(Resource):
         if not any(host.stat(f"/lib/{n}/security/{module}") for n in libraries):
             raise UserError(
                 f"{module} is not on this host, and {self} would refuse everybody",
-                hint="apt-get update && apt-get install libpam-modules, then run this again",
+                hint="apt-get update && apt-get install --reinstall libpam-modules",
             )
         host.write(self._path, self.text, 0o644)
         host.run("pam-auth-update", "--package", "--enable", self.name)

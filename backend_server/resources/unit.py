@@ -13,7 +13,7 @@ from backend_server.text.errors import CommandFailed
 
 PEND = "pend"
 # Where systemd looks for a unit before it looks in /etc/systemd/system: systemd.unit(5).
-_BEFORE_ETC = (
+BEFORE_ETC = (
     "/etc/systemd/system.control",
     "/run/systemd/system.control",
     "/run/systemd/transient",
@@ -100,7 +100,7 @@ class Masked(Resource):
 
     def _to_be_loaded(self, host: HostReader) -> str:
         """What systemd would find, if anybody asked it for this unit."""
-        first = (f"{folder}/{self.name}" for folder in _BEFORE_ETC)
+        first = (f"{folder}/{self.name}" for folder in BEFORE_ETC)
         mask = host.link(f"/etc/systemd/system/{self.name}") == os.devnull
         return "masked" if mask and not any(map(host.stat, first)) else "loaded"
 

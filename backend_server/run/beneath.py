@@ -10,17 +10,28 @@ from backend_server.access import kept_out
 from backend_server.checkout.gather import Site, developers
 from backend_server.engine.history import HISTORY, at
 from backend_server.host import HostReader
+from backend_server.resources import UNITS
 from backend_server.text.parsers import parse_hosts, parse_nsswitch
 
 
 _WRITTEN = ("/", "/etc", "/usr", "/boot", "/home", "/run", "/var", "/var/log")
+_SSHD = ("multi-user.target.wants/ssh.service", "sockets.target.wants/ssh.socket")
 _ROOM = 16 << 20  # with less in /run, systemd refuses to read a unit anew
 
 
 def beneath(site: Site, host: HostReader) -> Iterator[str]:
     """A sentence for each thing that a run stands on, or people come in by, and that is amiss."""
     yield from _missing(host)
+    yield from _after_a_reboot(host)
     yield from kept_out.shut(host, (entry.name for entry in developers(site)))
+
+
+def _after_a_reboot(host: HostReader) -> Iterator[str]:
+    starts = (f"{UNITS}/{each}" for each in _SSHD)
+    masked = host.link(f"{UNITS}/ssh.service") == os.devnull
+    if host.stat("/usr/sbin/sshd") and (masked or not any(map(host.stat, starts))):
+        mends = "systemctl unmask ssh.service; systemctl enable ssh.service"
+        yield f"nothing starts sshd after a reboot; try: {mends}"
 
 
 def _missing(host: HostReader) -> Iterator[str]:

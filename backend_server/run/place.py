@@ -40,7 +40,7 @@ def load(name: str, checkout: Path) -> Backend:
     if spec is None or spec.loader is None or not path.exists():
         raise Refused(
             f"there is no backend {name}: {path} is missing",
-            hint="run the manage.sh of one of the backends in this checkout",
+            hint=f"ls {checkout}/*/manage.sh",
         )
     module = importlib.util.module_from_spec(spec)
     try:
@@ -90,7 +90,7 @@ def can_be_managed(host: HostReader) -> None:
     if host.stat("/run/systemd/system") is None:
         raise Refused(
             "systemd does not run this machine; wanted a booted Ubuntu server",
-            hint="to see it work here: sudo ./scripts/sandbox.sh test",
+            hint="sudo ./scripts/sandbox.sh test",
         )
 
 
@@ -100,7 +100,7 @@ def plain_path(checkout: Path) -> None:
         better = re.sub(r"[^\w/.+@:,=~-]+", "-", str(checkout), flags=re.ASCII)
         raise Refused(
             f"the checkout is at {str(checkout)!a}; wanted a path without blanks, quotes, % and $",
-            hint=f"mv {shlex.quote(str(checkout))} {better}",
+            hint=f"mkdir -p {Path(better).parent} && mv {shlex.quote(str(checkout))} {better}",
         )
 
 

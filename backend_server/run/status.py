@@ -64,6 +64,7 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
             *remote.down(site, host),
             *failed(host),
             *unfiltered(host),
+            *put_off(host),
             *terminals(host),
             *(f"{unit} is on trial, and nobody is at it: host undo" for unit in left),
         ],
@@ -101,6 +102,16 @@ def unfiltered(host: HostReader) -> Iterator[str]:
     for name, path in TABLES.items():
         if nft.altered(host, name):
             yield f"the packet filter is not as {path} says; try: nft --file {path}"
+
+
+def put_off(host: HostReader) -> Iterator[str]:
+    """A sentence for each timer of ours, or for security updates, that is put off for long."""
+    soon = str(datetime.now(timezone.utc).date() + timedelta(days=8))
+    for words in map(str.split, host.timers().splitlines()):
+        unit = next((word for word in words if word.endswith(".timer")), "")
+        far = words[1:2] > [soon] and words[1][0].isdigit()
+        if far and unit.startswith(("opensafely-", "apt-daily")):
+            yield f"{unit} comes on {words[1]}, not before; try: systemctl cat {unit}"
 
 
 def terminals(host: HostReader) -> Iterator[str]:

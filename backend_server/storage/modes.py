@@ -162,10 +162,7 @@ def _rule(host: Host, area: str) -> Rule:
 
 def _known(what: str, name: str, all_of_them: Mapping[str, T]) -> T:
     if name not in all_of_them:
-        raise UserError(
-            f"there is no {what} {name} on this host",
-            hint="the data trees come with it: run manage.sh first",
-        )
+        raise UserError(f"there is no {what} {name} on this host", hint="sudo backend")
     return all_of_them[name]
 
 

@@ -248,22 +248,26 @@ def parse_hosts(text: str) -> dict[str, str]:
 def parse_nft(text: str) -> dict[str, tuple[Mapping[str, Any], ...]]:
     """Each table of what nft(8) lists as JSON, less what differs from one load of it to the next.
 
-    Handles count up, sets are listed in an order of their own, and those with a size are filled
-    by packets.
+    Handles count up, sets are listed in an order of their own, and what a rule adds to one came
+    with packets.
     """
     tables: dict[str, tuple[Mapping[str, Any], ...]] = {}
+    filled = set(_ADDED_TO.findall(text))  # nft 1.0 lists no `dynamic`
     for each in json.loads(text)["nftables"] if text else ():
         (what,) = each.values()
         name = what.get("table", what.get("name"))
+        if what.get("name") in filled:
+            what.pop("elem", None)
         tables[name] = (*tables.get(name, ()), _settled(each))
     return tables
+
+
+_ADDED_TO = re.compile(r'"set": *"@([^"]+)"')
 
 
 def _settled(value: Any) -> Any:
     if isinstance(value, dict):
         kept = {key: _settled(each) for key, each in value.items() if key != "handle"}
-        if "size" in kept:
-            kept.pop("elem", None)
         for key in ("set", "elem"):
             if isinstance(kept.get(key), list):
                 kept[key] = sorted(kept[key], key=repr)

@@ -194,6 +194,9 @@ class Bookworm(HostReader):
     def git_status(self, checkout):
         return Output(0, "", "")
 
+    def timers(self):
+        return ""
+
 
 @pytest.fixture
 def a_run(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.base.last_word import CoreLimit, settled
+from backend_server.base.last_word import Limits, settled
 from backend_server.base.sysctl import Sysctl
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
@@ -22,6 +22,6 @@ def kernel(site: Site) -> Iterator[Resource]:
         yield Sysctl(name.strip(), value.strip())
     limits = verbatim(site, "/etc/security/limits.d/zz-opensafely.conf")
     yield limits
-    yield CoreLimit("limits", (limits.label,), path=limits.path)
+    yield Limits("limits", (limits.label,))
     core = "/etc/systemd/coredump.conf.d/opensafely.conf"
     yield from settled(site, core, "systemd/coredump.conf")

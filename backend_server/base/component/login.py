@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from backend_server.base.last_word import settled
 from backend_server.base.setting import LoginDefs
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.engine.resource import Resource
-from backend_server.resources import File, FileMode, PamProfile
+from backend_server.resources import File, FileMode, PamProfile, Unit
 
+
+_LOGIND = "systemd-logind.service"
 
 # Debian 12's common-session has no pam_umask, so UMASK in login.defs alone does nothing
 # over ssh. nousergroups: else a person's own group would get 007 instead of 027.
@@ -36,3 +39,6 @@ def login(site: Site) -> Iterator[Resource]:
     yield LoginDefs("HOME_MODE", "0750")
     yield PamProfile("opensafely-umask", _UMASK_PROFILE, line=_UMASK_LINE)
     yield verbatim(site, "/etc/profile.d/opensafely.sh")
+    logind = "/etc/systemd/logind.conf.d/opensafely.conf"
+    yield from settled(site, logind, "systemd/logind.conf", _LOGIND)
+    yield Unit(_LOGIND, enabled=None)

@@ -171,15 +171,25 @@ def test_whoever_is_revoked_is_out(site, own, monkeypatch):
     assert not Path(KEYS, "gus").exists()
 
 
-def test_subordinate_ids_that_are_all_taken(site):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lxd:100000:600000000\n",
+        # shadow-maint/shadow#459: no room up to SUB_UID_MAX; a number for a name, and two that overlap
+        "0:100000:600100000\n",
+        "root:65536:4294901760\n",
+        "lxd:100000:300000000\nroot:100000:65536\nlxd:300000000:400000000\n",
+    ],
+)
+def test_subordinate_ids_that_are_all_taken(site, text):
     """findings/in-force/11-subuid-full: canonical/lxd#3901."""
     for name in ("/etc/subuid", "/etc/subgid"):
-        Path(name).write_text("lxd:100000:600000000\n")
+        Path(name).write_text(text)
     # As useradd does by itself, which the test would not notice otherwise.
     assert run("useradd", "mallory").returncode
     gus_is_here(site)
     assert "gus" in HostReader().users()
-    assert Path("/etc/subuid").read_text() == "lxd:100000:600000000\n"
+    assert Path("/etc/subuid").read_text() == text
 
 
 def test_one_account_that_cannot_be_made_holds_up_nobody_else(site):

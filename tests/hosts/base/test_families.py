@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import qemu
 from sandbox.command import output
 from tests.hosts.docker.canaries import make_image
+from tests.hosts.managing import manage, rests
 from tests.hosts.programs import wait_until
 
 
@@ -133,3 +135,34 @@ def test_protocols_that_are_loaded_are_judged(reviewer):
 def packets(lab):
     listed = output(*lab.inside("nft", "list", "counters", "table", "inet", "families"))
     return int(re.search(r"packets (\d+)", listed).group(1))
+
+
+def test_a_kernel_that_is_booted_without_ipv6(guest, monkeypatch):
+    """NASA-AMMOS/AIT-Core#399, moby/moby#49504: rules, docker and a run do without."""
+    guest.run("sync")
+    guest.kill()
+    line = f"{qemu.KERNEL_COMMAND_LINE} ipv6.disable=1"
+    monkeypatch.setattr(qemu, "KERNEL_COMMAND_LINE", line)
+    guest.boot()
+    assert "ipv6.disable=1" in guest.read("/proc/cmdline")
+    assert guest.run("ls -d /proc/sys/net/ipv6", check=False).returncode
+    wait_until(
+        lambda: not guest.run("systemctl is-active docker", check=False).returncode, 300
+    )
+    print(guest.run("systemctl --failed --no-legend").stdout)
+    tables = guest.run("nft list tables").stdout.splitlines()
+    assert {"table inet opensafely", "table inet opensafely_limits"} <= {*tables}
+    guest.run("nft flush ruleset; rm /etc/ssh/sshd_config.d/00-opensafely.conf")
+    done = manage(guest, "--offline", "tpp")
+    print(done.stdout)
+    assert done.returncode in (0, 4), done.stdout + done.stderr
+    guest.run("systemctl restart docker", timeout_s=300)
+    assert "jobrunner-db" in guest.run("docker network ls").stdout
+    assert manage(guest, "--offline", "tpp").returncode in (0, 4)
+    assert rests(guest, "tpp", "--offline")
+    assert "reviewers" in guest.run("nft list table inet opensafely").stdout
+    status = manage(guest, "status", "tpp")
+    print(status.stdout)
+    assert "Traceback" not in status.stderr
+    key = guest.people["ada"].key
+    assert guest.ssh("ada", key, "id -un").stdout == "ada\n"

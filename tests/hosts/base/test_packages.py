@@ -37,7 +37,9 @@ def test_purge(host):
         with untouched(host):
             done = manage(host)
         refused(done, "purging chatty would also remove needs-it", "purge.txt")
-        host.run("dpkg --purge needs-it")
+        hint = done.stderr.partition("try: ")[2].partition("\n")[0]
+        host.run(f"echo y | {hint}")  # apt-get asks
+        assert host.run("dpkg -s needs-it", check=False).returncode == 1
         assert manage(host).returncode == 0
         assert host.run("dpkg -s chatty", check=False).returncode == 1
         assert host.run("test -e /etc/chatty.conf", check=False).returncode == 1

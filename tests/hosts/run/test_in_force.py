@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hosts.managing import manage, refused, rests
+from tests.sampling import one_of
 
 
 pytestmark = pytest.mark.share("in force")
@@ -133,10 +134,16 @@ def test_whose_password_sudo_asks_for(host):
     host.run("rm /etc/sudoers.d/99-provider")
 
 
-INCLUDES = ["#includedir   /etc/sudoers.d/", '@includedir "/etc/sudoers.d"']
+INCLUDES = [
+    "#includedir   /etc/sudoers.d/",
+    '@includedir "/etc/sudoers.d"',
+    # chef-boneyard/sudo#58, trifectatechfoundation/sudo-rs#1524: a path from where sudoers is
+    "#includedir sudoers.d",
+    "@includedir /etc/../etc/sudoers.d",
+]
 
 
-@pytest.mark.parametrize("line", INCLUDES)
+@pytest.mark.parametrize("line", one_of("includes", *INCLUDES))
 def test_sudoers_that_names_its_folder_otherwise(host, line):
     """in-force/16: Azure/WALinuxAgent."""
     host.run("cp -a /etc/sudoers /root/sudoers; rm /etc/sudoers.d/zz-opensafely")
@@ -173,6 +180,14 @@ WEAK = [
         "minlen=8 minclass=3",
     ),
     ("/etc/pam.d/common-password", "s/(pam_pwquality.so).*/\\1 enforcing=0/", "enfor"),
+    # libpwquality/libpwquality#87: credits make a short one count as long
+    (
+        "/etc/security/pwquality.conf",
+        "$adcredit = 3\\nucredit = 3\\nlcredit = 3\\nocredit = 3",
+        "credit = 3",
+    ),
+    # the same report's own line of PAM, which asks pam_unix alone
+    ("/etc/pam.d/common-password", "/pam_pwquality/d; s/ use_authtok//", "takes"),
 ]
 
 
@@ -193,6 +208,19 @@ def test_passwords_are_judged_by_trying_some(host, path, script, said):
         assert host.run("cat /etc/shadow; stat -c %y /etc/shadow").stdout == shadow
     finally:
         host.run(f"cp -a /root/before {path}")
+
+
+def test_a_password_for_whoever_is_revoked(host):
+    """Nobody gets one past a revocation; what the refusal says ends that first."""
+    assert manage(host, "people revoke gus --why test", "emis").returncode == 0
+    done = manage(host, "people password gus --ask </dev/null", "emis")
+    assert (done.returncode, "gus is revoked" in done.stderr) == (2, True), done.stderr
+    host.run(f"cd /srv; {done.stderr.partition('try: ')[2].partition(chr(10))[0]}")
+    assert manage(host, "--offline", "emis").returncode in (0, 4)
+    assert (
+        "revoked"
+        not in manage(host, "people password gus --ask </dev/null", "emis").stderr
+    )
 
 
 # ---- settings that more than one file may say
@@ -248,6 +276,33 @@ LATER = [
         "/run/systemd/coredump.conf.d/zz.conf",
         "[Coredump]\nStorage=external\n",
         "2:Storage=external",
+    ),
+    # systemd/systemd#35398, elogind/elogind#53: whose processes end with their session
+    (
+        "login",
+        "/etc/systemd/logind.conf.d/zz.conf",
+        "[Login]\nKillUserProcesses=yes\n",
+        "2:KillUserProcesses=yes",
+    ),
+    # systemd/systemd#11949: size 0, so that no user has such a folder
+    (
+        "login",
+        "/usr/lib/systemd/logind.conf.d/zz-vendor.conf",
+        "[Login]\nRuntimeDirectorySize = 0\n",
+        "2:RuntimeDirectorySize=0",
+    ),
+    (
+        "login",
+        "/run/systemd/logind.conf.d/zz.conf",
+        "[Login]\nIdleAction=suspend\n",
+        "2:IdleAction=suspend",
+    ),
+    # in-force/03 again, where it is read last
+    (
+        "updates",
+        APT,
+        'Unattended-Upgrade::Automatic-Reboot "true";\n',
+        '1:Unattended-Upgrade::Automatic-Reboot"true";',
     ),
     # in-force/21: what a hardening guide's file says counts from the next boot on
     (
@@ -367,6 +422,97 @@ def test_a_drop_in_over_a_unit_of_ours(host, top, unit, text):
     assert host.run(timers).stdout == "waiting\n"
 
 
+MASKED = "/usr/lib/systemd/system/opensafely-people.service.d"
+
+
+def test_a_drop_in_that_another_of_its_name_masks(host):
+    """systemd/systemd#2103: a link to /dev/null, as systemd.unit(5) has it; it has no effect."""
+    whose = "systemctl show --value --property=Nice,User opensafely-people.service"
+    over = MASKED.replace("/usr/lib", "/etc")
+    host.run(f"mkdir {MASKED} {over}; ln -s /dev/null {over}/vendor.conf")
+    host.write(f"{MASKED}/vendor.conf", "[Service]\nUser=gus\n")
+    host.run("systemctl daemon-reload")
+    try:
+        assert "gus" not in host.run(whose).stdout
+        assert looks(host, "identity").returncode == 0
+        host.run(f"rm {over}/vendor.conf; systemctl daemon-reload")
+        assert "gus" in host.run(whose).stdout
+        done = looks(host, "identity")
+        assert done.returncode == 2
+        assert f"{MASKED}/vendor.conf:2: User=gus" in done.stdout, done.stdout
+        host.write(f"{over}/vendor.conf", "")  # empty is as good
+        host.run("systemctl daemon-reload")
+        assert "gus" not in host.run(whose).stdout
+        assert looks(host, "identity").returncode == 0
+    finally:
+        host.run(f"rm -r {MASKED} {over}; systemctl daemon-reload")
+
+
+def test_one_of_ours_that_is_masked(host):
+    """It is put back: of others' units, too."""
+    ours = SOCKET.replace("override", "zz-opensafely")
+    host.run(f"ln -sf /dev/null {ours}")
+    done = looks(host, "docker")
+    assert (done.returncode, ours in done.stdout) == (3, True), done.stdout
+    assert manage(host, "--offline --only docker", "emis").returncode == 0
+    assert "SocketMode=0660" in host.read(ours)
+
+
+def test_what_set_property_leaves(host):
+    """systemd/systemd#16592: it is read before all else."""
+    unit = "opensafely-modes.service"
+    most = f"systemctl show --value --property=MemoryMax {unit}"
+    host.run(f"systemctl set-property {unit} MemoryMax=1M")
+    try:
+        assert host.run(most).stdout == "1048576\n"
+        done = looks(host, "identity")
+        place = f"/etc/systemd/system.control/{unit}.d/50-MemoryMax.conf:"
+        assert (done.returncode, place in done.stdout) == (2, True), done.stdout
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        assert host.run(most).stdout == "infinity\n"
+        assert looks(host, "identity").returncode == 0
+    finally:
+        host.run(f"rm -r /etc/systemd/system.control/{unit}.d; systemctl daemon-reload")
+
+
+def test_security_updates_that_are_put_off_for_years(host):
+    """jnv/ansible-role-unattended-upgrades#78 by other means: the timer waits, and counts as active."""
+    folder = "/etc/systemd/system/apt-daily-upgrade.timer.d"
+    again = "systemctl daemon-reload; systemctl restart apt-daily-upgrade.timer"
+    told = "apt-daily-upgrade.timer comes on 2099-01-01, not before"
+    assert "not before" not in manage(host, "status", "emis").stdout
+    host.run(f"mkdir {folder}")
+    host.write(f"{folder}/off.conf", "[Timer]\nOnCalendar=\nOnCalendar=2099-01-01\n")
+    host.run(again)
+    done = manage(host, "status", "emis")
+    try:
+        assert (done.returncode, told in done.stdout) == (4, True), done.stdout
+        hint = done.stdout.partition(f"{told}; try: ")[2].partition("\n")[0]
+        assert f"{folder}/off.conf" in host.run(hint).stdout
+    finally:
+        host.run(f"rm -r {folder}; {again}")
+    assert told not in manage(host, "status", "emis").stdout
+
+
+def test_a_timer_that_is_put_off_for_years(host):
+    """As who wants no such runs writes, and does not mask it: it waits, and counts as active."""
+    folder = "/etc/systemd/system/opensafely-people.timer.d"
+    comes = "systemctl show --value --property=NextElapseUSecRealtime opensafely-people.timer"
+    host.run(f"mkdir {folder}")
+    host.write(f"{folder}/off.conf", "[Timer]\nOnCalendar=\nOnCalendar=2099-01-01\n")
+    host.run("systemctl daemon-reload; systemctl restart opensafely-people.timer")
+    try:
+        assert "2099" in host.run(comes).stdout
+        done = looks(host, "identity")
+        assert (done.returncode, "2099-01-01" in done.stdout) == (2, True), done.stdout
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        assert looks(host, "identity").returncode == 0
+        assert "2099" not in host.run(comes).stdout
+    finally:
+        host.run(f"rm -r {folder}; systemctl daemon-reload")
+        host.run("systemctl restart opensafely-people.timer")
+
+
 def test_a_drop_in_that_only_watches(host):
     """Whom the provider tells of a failure, and how nice it is, is the provider's."""
     folder = "/etc/systemd/system/opensafely-people.service.d"
@@ -424,6 +570,60 @@ def test_the_limit_of_core_files(host, name, text):
         assert (looks(host, "kernel").returncode, most()) == (0, "0")
     finally:
         host.run(f"rm {path}")
+
+
+NOBODY_IN = {
+    # mikeizbicki/cmc-csci046#552, hashbang/shell-etc#129: whoever has no process left
+    "10-fork.conf": "* hard nproc 1\n",
+    "10-app.conf": "# app\n@developers - nofile 3\n",
+    # idaholab/Malcolm#214, sonic-net/sonic-buildimage#5338: 0 is not no limit, which is -1
+    "10-logins.conf": "* - maxlogins 0\n",
+    "10-memory.conf": "1000: hard as 1000\n",
+}
+
+
+@pytest.mark.parametrize("name", one_of("a limit", *NOBODY_IN))
+def test_a_limit_with_which_nobody_comes_in(host, name):
+    def comes_in():
+        done = host.ssh("ada", host.people["ada"].key, "id -un | cat", check=False)
+        return done.stdout == "ada\n"
+
+    path, text = f"/etc/security/limits.d/{name}", NOBODY_IN[name]
+    assert comes_in()
+    host.write(path, text)
+    try:
+        assert not comes_in()
+        done = looks(host, "kernel")
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert f"{path}:{len(text.splitlines())}: " in done.stdout
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        assert (looks(host, "kernel").returncode, comes_in()) == (0, True)
+    finally:
+        host.run(f"rm {path}")
+
+
+def goes_on(host):
+    """Whether what ada began is there when logind has forgotten her session."""
+    begin = "setsid sleep 1234 </dev/null >/dev/null 2>&1 & sleep 0.2"
+    host.ssh("ada", host.people["ada"].key, begin)
+    host.run("for n in $(seq 200); do pgrep -u ada sshd || break; sleep 0.1; done")
+    host.run("for n in $(seq 30); do pgrep -f 'sleep 1234' || break; sleep 0.1; done")
+    return not host.run("pkill -f 'sleep 1234'", check=False).returncode
+
+
+def test_what_was_begun_goes_on_after_the_line(host):
+    """systemd/systemd#2975: a provider's logind ends it; read before ours, it does not count."""
+    theirs = "/etc/systemd/logind.conf.d/00-cis.conf"
+    ours = theirs.replace("00-cis", "opensafely")
+    host.write(theirs, "[Login]\nKillUserProcesses=yes\nIdleAction=poweroff\n")
+    host.run(f"rm {ours}; systemctl restart systemd-logind")
+    try:
+        assert not goes_on(host)  # a real danger
+        assert manage(host, "--offline --only login", "emis").returncode == 0
+        assert goes_on(host)
+        assert rests(host, "emis", "--offline --only login")
+    finally:
+        host.run(f"rm {theirs}")
 
 
 def test_parameters_after_systemd_sysctl_ran_again(host):
@@ -526,6 +726,60 @@ def test_dockerd_s_options_are_judged_as_its_settings_are(host, options, said):
     host.run(f"cp -a /root/before {path}")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        # an access list lets one in whom no group does
+        "setfacl -m u:gus:rw /run/docker.sock",
+        "chgrp reviewers /run/docker.sock",
+        "chmod o+rw /run/docker.sock",
+    ],
+)
+def test_a_socket_that_somebody_opened(host, line):
+    host.run(line)
+    assert speaks_to_docker(host, "gus")
+    assert manage(host, "--offline --only docker", "emis").returncode == 0
+    assert not speaks_to_docker(host, "gus")
+    assert speaks_to_docker(host, "opensafely")
+    assert rests(host, "emis", "--offline --only docker")
+
+
+@pytest.mark.parametrize(
+    "unit", one_of("a masked unit of docker's", "docker.socket", "docker.service")
+)
+def test_a_unit_of_docker_s_that_is_masked(host, unit):
+    """in-force/04: what runs goes on, and would not come back after a reboot."""
+    host.run(f"systemctl mask {unit}")
+    try:
+        done = manage(host, "--offline --only docker", "emis")
+        assert done.returncode == 0, done.stdout + done.stderr
+        state = host.run(f"systemctl is-enabled {unit}", check=False).stdout
+        assert state == "enabled\n"
+    finally:
+        # Masked while it ran, the socket has lost what it listened with.
+        host.run(f"systemctl unmask {unit}; systemctl restart docker.socket docker")
+
+
+OFF = ("systemctl mask ssh.service", "systemctl disable ssh.service")
+
+
+@pytest.mark.parametrize("off", OFF)
+def test_an_sshd_that_does_not_come_back(host, off):
+    """systemd/systemd#12084 is kin: it runs until the next reboot, and then nobody comes in."""
+    told = "nothing starts sshd after a reboot"
+    assert told not in manage(host, "status", "emis").stdout
+    host.run(off)
+    try:
+        for words in ("status", "plan --offline"):
+            done = manage(host, words, "emis")
+            assert (done.returncode, done.stdout.count(told)) == (4, 1), done.stdout
+        host.run(done.stdout.partition(f"{told}; try: ")[2].partition("\n")[0])
+        assert host.run("systemctl is-enabled ssh.service").stdout == "enabled\n"
+        assert told not in manage(host, "status", "emis").stdout
+    finally:
+        host.run("systemctl unmask ssh.service; systemctl enable ssh.service")
+
+
 @pytest.mark.parametrize("how", ["", "--runtime"])
 def test_a_timer_that_an_image_has_masked(host, how):
     """in-force/04: silogen/cluster-bloom#304, ComplianceAsCode/content#15079."""
@@ -583,6 +837,9 @@ TMOUT = [
     # in-force/24: neutrinolabs/xrdp#2636, alivx/CIS-Ubuntu-20.04-Ansible#36
     ("autologout.sh", "readonly TMOUT=600\nexport TMOUT\n"),
     ("aaa.sh", "declare -xr TMOUT=600 2>/dev/null || readonly TMOUT=600\n"),
+    # seapath/ansible#997, neutrinolabs/xrdp#2560
+    ("99-tmout.sh", "TMOUT=600; readonly TMOUT; export TMOUT\n"),
+    ("Z99-cis.sh", "readonly TMOUT=600 ; export TMOUT\n"),
 ]
 
 
@@ -598,9 +855,19 @@ def test_an_idle_time_of_the_provider_s(host, name, text):
     assert host.run("runuser -u ada -- sh -lc 'echo $TMOUT'").stdout == "900\n"
 
 
-def test_containers_that_reach_nothing(host):
+@pytest.mark.parametrize(
+    "off",
+    [
+        "sysctl -qw net.ipv4.ip_forward=0",
+        # moby/moby#47966: loaded anew after docker began
+        "echo 'net.ipv4.ip_forward = 0' > /etc/sysctl.d/10-cis.conf; systemctl restart "
+        "systemd-sysctl; rm /etc/sysctl.d/10-cis.conf",
+        "echo 0 > /proc/sys/net/ipv4/conf/all/forwarding",
+    ],
+)
+def test_containers_that_reach_nothing(host, off):
     """in-force/21: moby/moby#47966, captainzero93/security_harden_linux#10."""
-    host.run("sysctl -qw net.ipv4.ip_forward=0")
+    host.run(off)
     assert "net.ipv4.ip_forward is 0" in manage(host, "status", "emis").stdout
     assert manage(host, "--offline --only docker", "emis").returncode == 0
     assert host.run("sysctl -n net.ipv4.ip_forward").stdout == "1\n"
@@ -621,13 +888,43 @@ def test_how_long_packets_are_on_every_network(host):
         assert manage(host, "--offline", "emis").returncode in (0, 4)
 
 
-def test_where_docker_keeps_what_it_has(host):
+def test_how_long_packets_are_where_an_option_says_so(host):
+    """moby/moby#28314 as it was: dockerd --mtu=1450; and docker/for-linux#1426's other way."""
+    path = "/etc/default/docker"
+    host.run(f"cp -a {path} /root/before; systemctl stop opensafely-jobrunner")
+    host.run(f"echo 'DOCKER_OPTS=\"--mtu=1450\"' >> {path}; systemctl restart docker")
+    asked = "docker network inspect -f '{{json .Options}}' jobrunner-db"
+    try:
+        assert manage(host, "--offline --only docker", "emis").returncode in (0, 4)
+        assert '"com.docker.network.driver.mtu":"1450"' in host.run(asked).stdout
+        assert rests(host, "emis", "--offline --only docker")
+    finally:
+        host.run(f"cp -a /root/before {path}; systemctl restart docker")
+        host.run("docker network rm jobrunner-db")
+        assert manage(host, "--offline", "emis").returncode in (0, 4)
+    assert "mtu" not in host.run(asked).stdout
+
+
+DATA_ROOT = {
+    "its file": (
+        "/etc/docker/daemon.json",
+        '0,/{/s//{"data-root": "\\/data\\/docker",/',
+    ),
+    # microsoft/pai#1338: an option
+    "an option": (
+        "/etc/default/docker",
+        '$aDOCKER_OPTS="--data-root=/data/docker"',
+    ),
+}
+
+
+@pytest.mark.parametrize("how", one_of("docker's folder", *DATA_ROOT))
+def test_where_docker_keeps_what_it_has(host, how):
     """in-force/19: daytonaio/daytona#4683; of inodes, too, none is left there."""
-    path = "/etc/docker/daemon.json"
+    path, script = DATA_ROOT[how]
     host.run(f"cp -a {path} /root/before; mkdir -p /data")
     host.run("mount -t tmpfs -o size=64m,nr_inodes=60000 docker-data /data")
-    host.run(f'sed -i \'0,/{{/s//{{"data-root": "\\/data\\/docker",/\' {path}')
-    host.run("systemctl restart docker")
+    host.run(f"sed -i '{script}' {path}; systemctl restart docker")
     try:
         host.run("head -c 70M /dev/zero > /data/fill || true")
         assert (

@@ -11,6 +11,7 @@ import re
 import pytest
 
 from tests.hosts.managing import manage, rests
+from tests.sampling import one_of
 
 
 pytestmark = pytest.mark.share("in force")
@@ -54,6 +55,10 @@ FILES = {
     "/etc/ssh/sshd_config.d/10-provider.conf": "PermitRootLogin yes\n",
     "/etc/security/limits.d/zzz-provider.conf": "* hard core unlimited\n",
     "/etc/security/limits.d/99-nproc.conf": "* hard nproc 400\n",
+    # konstruktoid/hardening#27, idaholab/Malcolm#214, systemd/systemd#2975
+    "/etc/security/limits.d/90-fork.conf": "# fork bombs\n* soft nproc 50\n",
+    "/etc/security/limits.d/90-logins.conf": "@researchers - maxlogins 0\n",
+    "/etc/systemd/logind.conf.d/zz-cis.conf": "[Login]\nKillUserProcesses=yes\n",
     "/etc/nsswitch.conf": "passwd: files systemd\ngroup: files systemd\nshadow: files\nhosts: files dns\n",
     "/etc/cron.allow": "root\n",
     "/etc/motd": "Authorised users only\n",
@@ -110,8 +115,9 @@ def follow(host, said):
         host.run(step, env={"EDITOR": EDITOR})
 
 
-def test_a_first_run_comes_to_a_good_end(bare_host):
-    host = bare_host()
+@pytest.mark.parametrize("release", one_of("image", "bookworm", "bullseye", "trixie"))
+def test_a_first_run_comes_to_a_good_end(bare_host, release):
+    host = bare_host(release)
     for path, text in FILES.items():
         host.run(f"mkdir -p $(dirname {path})")
         host.write(path, text)

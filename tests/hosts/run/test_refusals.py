@@ -9,6 +9,7 @@ import pytest
 
 from backend_server.cli.arguments import COMMANDS, GROUPS
 from sandbox.fixtures import ubuntu_user
+from tests.hints import PASTED, SHOWN
 from tests.hosts.managing import (
     CHECKOUT,
     edited,
@@ -241,6 +242,7 @@ GONE = "and nothing is refused any more"
 # One who pastes it is shown what to decide about: this text; which is nothing for us to do.
 SHOWS, CHOOSES = "it shows", "somebody chooses"
 DAEMON = "/etc/docker/daemon.json"
+STATE = "/var/lib/opensafely"
 LATER = f"mv {DAEMON} /root/daemon.json; cp /root/daemon.json {DAEMON}"
 TRIED = [
     # what is amiss; what was typed; what comes of the line; what ends it where that did not
@@ -349,6 +351,123 @@ TRIED = [
         "",
         "rm -rf '/srv/a b'; chmod o-w developers",
     ),
+    # ---- what stands on the host already, and is not as declared
+    (
+        "cp -a /etc/sudoers /root/sudoers; sed -i /includedir/d /etc/sudoers; "
+        "rm /etc/sudoers.d/zz-opensafely",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "cp -a /root/sudoers /etc/sudoers",
+    ),
+    (
+        "echo mallory:x:0:0::/:/bin/sh >> /etc/passwd",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "sed -i /^mallory/d /etc/passwd",
+    ),
+    (
+        "groupmod -g 12345 reviewers",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "groupmod -g 10010 reviewers || true",
+    ),
+    (
+        "usermod -g researchers ada",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "usermod -g ada ada",
+    ),
+    (
+        "userdel rita; mv /home/rita /root/rita; install -d -o daemon /home/rita",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "rm -rf /home/rita /home/rita.old /root/rita",
+    ),
+    (
+        "usermod --home /home/elsewhere rita",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "usermod --home /home/rita rita",
+    ),
+    (
+        "systemctl stop opensafely-jobrunner docker.socket docker; usermod -u 12345 opensafely",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        "usermod -u 10000 opensafely || true; systemctl start docker",
+    ),
+    # ---- our own records
+    (
+        f"cp -a {STATE}/github.json /root; echo x > {STATE}/github.json",
+        "plan --offline",
+        "test",
+        GONE,
+        "",
+        f"rm -f {STATE}/github.json.broken; mv /root/github.json {STATE}",
+    ),
+    (
+        f"echo x > {STATE}/applied.json",
+        "people revoke rita --why x",
+        "test",
+        GONE,
+        "",
+        "true",
+    ),
+    (
+        f"rm {STATE}/applied.json",
+        "people revoke rita --why x",
+        "test",
+        GONE,
+        "",
+        "true",
+    ),
+    (
+        "mv /etc/opensafely/backend /root/backend",
+        "--only login --yes",
+        "test",
+        SHOWS,
+        "nobody is here to confirm",
+        "mv /root/backend /etc/opensafely/backend",
+    ),
+    # ---- what cannot be done to this one
+    ("true", "people who --user rita", "test", CHOOSES, "usage", "true"),
+    (
+        "true",
+        "people password gus --ask",
+        "test",
+        SHOWS,
+        "gus",
+        "true",
+    ),
+    (
+        "systemctl stop opensafely-jobrunner",
+        "service shell jobrunner",
+        "test",
+        GONE,
+        "",
+        "true",
+    ),
+    (
+        "true",
+        "people revoke SHA256:short --why x",
+        "test",
+        CHOOSES,
+        "wanted SHA256: and 43 characters",
+        "true",
+    ),
 ]
 NO_COMMAND = (
     "command not found",
@@ -394,3 +513,62 @@ def test_what_stands_after_try(host, spoil, words, backend, what, text, mend):
         host.run(f"cd {CHECKOUT}; {mend}")
         manage(host, "people readmit rita")
         assert manage(host, "--offline").returncode in (0, 4)
+
+
+def test_a_path_that_a_shell_reads_otherwise(host):
+    """in-force/22: mikkelchokolate/Veil#241, systemd/systemd#2132."""
+    for path in ("/srv/a b/c", "/srv/b%h$x"):
+        host.run(f"mkdir -p '{path}'; rmdir '{path}'; cp -a {CHECKOUT} '{path}'")
+        done = host.run(f"'{path}/test/manage.sh' plan --offline", check=False)
+        refused(done, "without blanks, quotes, % and $")
+        _, moved = pasted(host, done)
+        assert moved.returncode == 0, moved.stderr
+        better = re.sub("[ %$]+", "-", path)
+        done = host.run(f"{better}/test/manage.sh plan --offline", check=False)
+        host.run(f"rm -rf {better}; rmdir '/srv/a b' 2>/dev/null || true")
+        assert done.returncode == 3, done.stdout + done.stderr  # units name the path
+
+
+# Of what stands after `try:` and changes nothing, filled in; each can be pasted.
+LOOKS = [
+    "timedatectl",
+    "journalctl -u ssh -n 50",
+    "journalctl -u ssh",
+    "grep -rni include /etc/ssh/sshd_config /etc/ssh/sshd_config.d",
+    "grep -rni disableforwarding /etc/ssh",
+    "sudo backend people sessions",
+    "sudo backend status",
+    "df -h; df -i; sudo backend status",
+    "df -h; journalctl -t backend-server -n 1",
+    "ps -fp 1",
+    "namei -l /etc/passwd",
+    "getent passwd ada; grep ^passwd /etc/nsswitch.conf",
+    "systemctl status docker.service",
+    "systemctl cat apt-daily.timer",
+    "systemctl status docker.service; sudo backend",
+    "ssh-keygen -l -f keys/rita",
+    "findmnt --target /srv/high_privacy",
+    "getent group ada",
+    "ls /srv/backend-server/*/manage.sh",
+    "git -C /srv/backend-server diff test/backend.py",
+    "sudo backend service secrets",
+]
+
+
+def pattern(template):
+    return ".*".join(map(re.escape, template.split("{}")))
+
+
+@pytest.mark.parametrize("line", LOOKS)
+def test_what_only_shows(host, line):
+    done = host.run(f"cd {CHECKOUT}; {line}", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode in (0, 4), said
+    assert said or line.startswith("git"), line
+    assert not [each for each in NO_COMMAND if each in said], said
+
+
+def test_all_that_only_show_are_shown():
+    shown = [template for template, where in PASTED.items() if where == SHOWN]
+    for template in shown:
+        assert any(re.fullmatch(pattern(template), line) for line in LOOKS), template

@@ -21,6 +21,9 @@ class Guest(HostReader):
     def unit(self, name):
         return {"ActiveState": self.state}
 
+    def timers(self):
+        return ""
+
 
 @pytest.fixture
 def guest(tmp_path):

@@ -1,5 +1,9 @@
 """Sessions as systemd-logind notes them: pasted, from one over ssh and one on a console."""
 
+import os
+
+import pytest
+
 from backend_server.host.reader import HostReader
 from backend_server.host.sessions import Session, at_work, sessions
 
@@ -75,3 +79,30 @@ def test_no_logind(tmp_path):
 def test_nobody_is_at_work_without_an_account(tmp_path):
     session = Session("12", "ada", "sshd", "198.51.100.7", 12.5)
     assert not at_work(HostReader(tmp_path), session)
+
+
+SCOPE = "/user.slice/user-1000.slice/session-12.scope"
+
+
+@pytest.mark.parametrize(
+    ("groups", "there"),
+    [
+        # cgroups(7): the newer alone, beside the older, the older alone; and below a container's
+        (f"0::{SCOPE}\n", True),
+        (f"9:pids:{SCOPE}\n1:name=systemd:{SCOPE}\n0::{SCOPE}\n", True),
+        (f"9:pids:/user.slice\n1:name=systemd:{SCOPE}\n", True),
+        (f"0::/machine.slice/host/payload{SCOPE}\n", True),
+        ("0::/user.slice/user-1000.slice/session-121.scope\n", False),
+        ("0::/system.slice/ssh.service\n", False),
+        ("", False),
+    ],
+)
+def test_who_is_at_work_in_each_layout_of_cgroups(tmp_path, groups, there):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(f"ada:x:{os.getuid()}:1::/:/bin/sh\n")
+    program = tmp_path / "proc/77"
+    program.mkdir(parents=True)
+    (program / "comm").write_text("bash\n")
+    (program / "cgroup").write_text(groups)
+    session = Session("12", "ada", "sshd", "198.51.100.7", 12.5)
+    assert at_work(HostReader(tmp_path), session) is there

@@ -26,7 +26,7 @@ def test_a_path_that_means_something_else(path, hint):
     """findings/in-force/22-checkout-path: systemd/systemd#2132, mikkelchokolate/Veil#241."""
     with pytest.raises(Refused) as refused:
         plain_path(Path(path))
-    assert refused.value.hint == hint
+    assert refused.value.hint == f"mkdir -p /srv && {hint}"
 
 
 def test_paths_that_are_plain():

@@ -1,5 +1,7 @@
 """Text of real hosts, as values."""
 
+import json
+
 import pytest
 
 from backend_server.text.parsers import (
@@ -12,6 +14,7 @@ from backend_server.text.parsers import (
     parse_getent,
     parse_group,
     parse_hosts,
+    parse_nft,
     parse_nsswitch,
     parse_passwd,
     parse_shadow,
@@ -247,3 +250,19 @@ def test_hosts():
         "me": "127.0.0.1",
         "jobs": "192.0.2.2",
     }
+
+
+def test_sets_of_the_packet_filter():
+    """nft 1.0 lists no `dynamic`: those that a rule adds to are filled by packets."""
+    of = {"family": "inet", "table": "t", "handle": 7}
+    sets = [
+        {**of, "name": "rates", "size": 9, "elem": [{"elem": {"val": 1000}}]},
+        {**of, "name": "open", "size": 9, "elem": [443, 22]},
+    ]
+    add = {"set": {"op": "add", "elem": "x", "set": "@rates"}}
+    look = {"match": {"op": "==", "left": "x", "right": "@open"}}
+    rules = [{**of, "chain": "in", "expr": [each]} for each in (add, look)]
+    listed = [*({"set": s} for s in sets), *({"rule": r} for r in rules)]
+    rates, fixed, *_ = parse_nft(json.dumps({"nftables": listed}))["t"]
+    assert "elem" not in rates["set"]
+    assert fixed["set"]["elem"] == [22, 443]
