@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Container, Iterator, NamedTuple
+from functools import partial
+from typing import Container, Iterable, NamedTuple
 
 from backend_server.host import opened
 from backend_server.host.opened import NotPlain, Output
@@ -13,7 +14,10 @@ from backend_server.text.manifest import Manifest
 
 
 LARGEST = 4 << 30  # bytes of one file
-_SAID = 300  # characters of a path that has no place there
+# Names of files and folders in all that is declared, for which there is memory, and time.
+MOST = 1_000_000
+_TOO_MUCH = "is too much for this host"
+_LONGEST = 300  # characters: what has more has no place there
 
 
 class Outgoing(NamedTuple):
@@ -25,31 +29,54 @@ class Outgoing(NamedTuple):
 
 
 def listed(top: int, before: Container[str]) -> Outgoing:
-    """Of the folder TOP. Of paths that differ only in case the one from BEFORE keeps its name."""
-    found = Outgoing({}, {}, set())
-    paths = [path for name in sorted(os.listdir(top)) for path in _of(top, name, found)]
+    """Of the folder TOP. Of paths that differ only in case the one from BEFORE keeps its name.
+
+    Where all together is too much, the workspaces with the largest manifests wait.
+    """
+    found, room, declared = Outgoing({}, {}, set()), MOST, {}
+    for workspace in sorted(os.listdir(top), key=partial(_size, top)):
+        declared[workspace] = _of(top, workspace, found, room)
+        room -= _names(declared[workspace])
+    paths = [path for workspace in sorted(declared) for path in declared[workspace]]
     spelt = windows.spelt(sorted(paths, key=lambda path: path not in before))
     for path in paths:
         if spelt[path].refused:
-            found.refused[path[:_SAID]] = spelt[path].refused
+            found.refused[path] = spelt[path].refused
         else:
             found.names[path] = spelt[path].path
     return found
 
 
-def _of(top: int, workspace: str, found: Outgoing) -> Iterator[str]:
+def _size(top: int, workspace: str) -> int:
+    """Of its manifest; 0 where there is none."""
+    try:
+        output = opened.opened(top, f"{workspace}/{manifest.MANIFEST}")
+    except (OSError, NotPlain):
+        return 0
+    os.close(output.fd)
+    return output.size
+
+
+def _of(top: int, workspace: str, found: Outgoing, room: int) -> list[str]:
     if workspace.startswith("."):  # as a folder of ours on the share; no job makes one
-        return
+        return []
     path = f"{workspace}/{manifest.MANIFEST}"
     try:
         declared = _manifest(opened.opened(top, path)).paths()
+        paths = [f"{workspace}/{each}"[:_LONGEST] for each in declared]
+        if _names(paths) > room:
+            raise NotPlain(f"declares more than {MOST:,} files and folders, with others")
     except OSError:  # no workspace, or not yet
-        return
-    except (NotPlain, manifest.Wrong) as error:
-        found.refused[path] = str(error)
-        return
+        return []
+    except (NotPlain, manifest.Wrong, MemoryError) as error:
+        found.refused[path] = str(error) or _TOO_MUCH
+        return []
     found.workspaces.add(workspace)
-    yield from (f"{workspace}/{each}" for each in declared)
+    return paths
+
+
+def _names(paths: Iterable[str]) -> int:
+    return sum(path.count("/") + 1 for path in paths)
 
 
 def _manifest(output: Output) -> Manifest:
@@ -68,7 +95,7 @@ def to_go(top: int, path: str) -> Output:
     try:
         data = _manifest(output).text().encode()
     except (manifest.Wrong, MemoryError) as error:
-        raise NotPlain(str(error) or "is too much for this host") from None
+        raise NotPlain(str(error) or _TOO_MUCH) from None
     fd = os.memfd_create("manifest")
     os.write(fd, data)
     os.utime(fd, ns=(output.sign[2], output.sign[2]))

@@ -28,6 +28,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _READ = os.O_RDONLY | os.O_NONBLOCK
 _NOREPLACE = 1  # RENAME_NOREPLACE of renameat2(2)
 _COARSE_NS = 1000  # Windows counts in 100 ns
+UNSURE = -_COARSE_NS  # in place of a time: it is to be read, whatever its time there
 
 Content = Tuple[str, int]  # SHA-256 and size
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Iterable, Iterator, Mapping
+from typing import Counter, Iterable, Iterator, Mapping
 
 
 # So much at once: fewer files than a process may have open, and little to do once more.
@@ -19,12 +18,12 @@ def batches(
     sizes: Mapping[str, int],
     failed: Iterable[str],
     again: bool = False,
-    largest: float = math.inf,
-) -> Iterator[list[str]]:
-    """Of files of these sizes, up to the largest, those that go at once: of one workspace.
+) -> list[list[str]]:
+    """Of files of these sizes those that go at once: of one workspace.
 
-    Big ones go after small ones. FAILED before, the longest ago first; AGAIN: of workspaces with
-    such a file, and else of all others: they go after all else, and so they hold up none.
+    Big ones go after small ones, and workspaces take turns. FAILED before, the longest ago
+    first; AGAIN: of workspaces with such a file, and else of all others: they go after all else,
+    and so they hold up none.
     """
     order = {path: n for n, path in enumerate(failed, 1)}
     unwell = {workspace(path): n for path, n in order.items()}
@@ -33,9 +32,20 @@ def batches(
         in_turn = unwell.get(workspace(path), 0), order.get(path, 0)
         return (sizes[path] > BIG, *in_turn)
 
+    turns: Counter[tuple[bool, str]] = Counter()
+
+    def turn(some: list[str]) -> tuple[bool, int]:
+        big, of = sizes[some[0]] > BIG, workspace(some[0])
+        turns[big, of] += 1
+        return big, turns[big, of]
+
     paths = (p for p in sizes if (workspace(p) in unwell) == again)
+    return sorted(_at_once(sorted(paths, key=rank), sizes), key=turn)
+
+
+def _at_once(paths: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
     some: list[str] = []
-    for path in sorted((p for p in paths if sizes[p] <= largest), key=rank):
+    for path in paths:
         size = sum(sizes[each] for each in (*some, path))
         other = some and workspace(path) != workspace(some[0])
         if some and (other or len(some) == _FILES or size > BIG):

@@ -28,12 +28,13 @@ from hypothesis import strategies as st
 from backend_server.checkout.backend import Share
 from backend_server.host import opened
 from backend_server.host.writer import Host
-from backend_server.outputs import push, pushed
+from backend_server.outputs import outgoing, push, pushed
 from backend_server.outputs import share as on_share
 from backend_server.outputs.turns import BIG
 from backend_server.outputs.within import INCOMING
 from tests.contract.outputs.pushing import (
     MOUNT,
+    PLACE,
     SHARE,
     WORKSPACES,
     half,
@@ -575,6 +576,84 @@ def test_what_takes_too_much_memory_ends_that_push_and_is_told():
     assert there(share)["aaa/a"] == b"1"
 
 
+def declares(workspace, paths):
+    outputs = {path: {"level": "moderately_sensitive"} for path in paths}
+    manifest = WORKSPACES / workspace / "metadata/manifest.json"
+    manifest.write_text(json.dumps({"outputs": outputs}))
+
+
+def test_a_workspace_with_a_million_names_is_told_and_stops_no_other(monkeypatch):
+    """12,000 paths, each through folders of its own: more than fits into memory here."""
+    share = prepare_others()
+    lay("aaa", {"a": b"1"})
+    assert not pushes(REMOVES)[0].failed
+    declares("aaa", [f"{number:x}" + "/a" * 110 for number in range(12_000)])
+    lay("zzz", {"z": b"1"})
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    has = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+    resource.setrlimit(resource.RLIMIT_AS, (has + (100 << 20), hard))
+    record, said = pushes(REMOVES)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert (record.why, there(share).get("zzz/z")) == ("", b"1")
+    assert {*record.failed} == {"aaa/metadata/manifest.json"}
+    (sentence,) = pushed.degraded(record, SHARE)
+    assert "'aaa/metadata/manifest.json', which declares more than" in sentence
+    assert there(share)["aaa/a"] == b"1", "declared no longer, or not understood"
+    # Of what is too much together the smallest go, however many are on the share.
+    monkeypatch.setattr(outgoing, "MOST", 30)
+    lay("aaa", dict.fromkeys("abcdefgh", b"2"))
+    lay("mmm", {"m": b"1"})
+    record, _ = pushes(REMOVES)
+    assert {*record.failed} == {"aaa/metadata/manifest.json"}
+    assert {path[0] for path in record.put} == {"a", "m", "z"}
+    assert there(share)["aaa/a"] == b"1"
+    monkeypatch.undo()
+    assert not pushes(REMOVES)[0].failed
+    assert there(share)["aaa/a"] == b"2"
+
+
+def test_what_was_put_there_long_ago_takes_no_more_memory_than_it_may(monkeypatch):
+    """It is on the share still; what is declared is never forgotten."""
+    share = prepare_others()
+    names = [f"{number}.csv" for number in range(9)]
+    lay("ws", dict.fromkeys(names, b"1"))
+    pushes()
+    monkeypatch.setattr(pushed, "KEPT", 4)
+    declares("ws", names[7:])
+    record, _ = pushes()
+    forgotten = {f"ws/{name}" for name in names} - record.put.keys()
+    assert len(forgotten) == 4  # of seven and a log
+    assert {f"ws/{name}" for name in names[7:]} <= record.put.keys()
+    assert len([path for path in there(share) if path.endswith(".csv")]) == 9
+    lay("ws", dict.fromkeys(names, b"1"))
+    record, _ = pushes()
+    assert (record.failed, len(record.put)) == ({}, 11)
+
+
+def test_many_small_ones_of_one_workspace_hold_up_no_other(monkeypatch):
+    """Those that are there, and those that come meanwhile."""
+    prepare_others()
+    lay("aaa", {f"{number}.csv": b"1" for number in range(1500)})
+    lay("mmm", {"m": b"1"})
+    each, at = on_share.each, []
+
+    def with_news(place, act, parcels, emit):
+        each(place, act, parcels, emit)
+        time.sleep(0.3)
+
+    def news(line):
+        at.append(line)
+        if len(at) == 500:
+            lay("zzz", {"z": b"1"})
+
+    monkeypatch.setattr(on_share, "each", with_news)
+    monkeypatch.setattr(push, "_TURN_S", 0.2)
+    push.push(Host(), SHARE, news, PLACE)
+    where = [at.index(f"pushed: '{path}'") for path in ("mmm/m", "zzz/z")]
+    assert (where[0] < 450, where[1] < 1000) == (True, True), where
+    assert len(at) == 1500 + 2 + 6
+
+
 def test_a_path_of_millions_of_folders_takes_no_time_and_is_said_in_short():
     share = prepare_others()
     lay("aaa", {"a": b"1"})
@@ -635,6 +714,30 @@ def test_what_is_gone_or_altered_there_is_told_once_a_day(monkeypatch):
     assert {*record.failed} == {"ws/grown", "ws/link"}
     assert (share / "ws/gone").read_bytes() == (share / "ws/altered").read_bytes()
     assert kept.st_size == 4
+
+
+def test_what_keeps_size_and_time_is_found_out_when_its_turn_to_be_read_comes(
+    monkeypatch,
+):
+    """So many bytes a day, and each day the next."""
+    share = prepare_others()
+    names = ("a", "b", "c", "d", "e")
+    lay("ws", dict.fromkeys(names, b"ours"))
+    pushes()
+    for name in "ad":
+        found = (share / "ws" / name).stat()
+        (share / "ws" / name).write_bytes(b"his!")
+        os.utime(share / "ws" / name, ns=(found.st_atime_ns, found.st_mtime_ns))
+    monkeypatch.setattr(push, "_DAY_S", -1)
+    monkeypatch.setattr(push, "_READ", 8)  # two of them
+    found = [{*pushes()[0].failed} for _ in range(5)]
+    assert found[0] == {"ws/a"}
+    assert found[1] == {"ws/a", "ws/d"}
+    assert found[4] == {"ws/a", "ws/d"}, "and is told for as long as it is so"
+    (share / "ws/a").write_bytes(b"ours")
+    lay("ws", {name: b"more" for name in names})
+    (share / "ws/d").unlink()
+    assert [{*pushes()[0].failed} for _ in range(5)][-1] == set()
 
 
 def test_the_manifest_that_goes_has_only_what_may_go():
