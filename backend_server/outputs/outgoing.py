@@ -23,9 +23,9 @@ _LONGEST = 300  # characters: what has more has no place there
 class Outgoing(NamedTuple):
     """Paths are below the workspaces' folder, and the only names that are ever said of files."""
 
-    names: dict[str, str]  # the path on the share, by ours; a workspace's manifest last
+    # The path on the share, by ours; the manifest last, of each workspace whose was understood.
+    names: dict[str, str]
     refused: dict[str, str]  # why it has no place there, by ours
-    workspaces: set[str]  # whose manifest was understood
 
 
 def listed(top: int, before: Container[str]) -> Outgoing:
@@ -33,8 +33,10 @@ def listed(top: int, before: Container[str]) -> Outgoing:
 
     Where all together is too much, the workspaces with the largest manifests wait.
     """
-    found, room, declared = Outgoing({}, {}, set()), MOST, {}
-    for workspace in sorted(os.listdir(top), key=partial(_size, top)):
+    found, room, declared = Outgoing({}, {}), MOST, {}
+    # With a dot it would be as a folder of ours on the share; no job makes one.
+    names = [name for name in os.listdir(top) if not name.startswith(".")]
+    for workspace in sorted(names, key=partial(_size, top)):
         declared[workspace] = _of(top, workspace, found, room)
         room -= _names(declared[workspace])
     paths = [path for workspace in sorted(declared) for path in declared[workspace]]
@@ -58,20 +60,17 @@ def _size(top: int, workspace: str) -> int:
 
 
 def _of(top: int, workspace: str, found: Outgoing, room: int) -> list[str]:
-    if workspace.startswith("."):  # as a folder of ours on the share; no job makes one
-        return []
     path = f"{workspace}/{manifest.MANIFEST}"
     try:
         declared = _manifest(opened.opened(top, path)).paths()
         paths = [f"{workspace}/{each}"[:_LONGEST] for each in declared]
         if _names(paths) > room:
-            raise NotPlain(f"declares more than {MOST:,} files and folders, with others")
+            raise NotPlain(f"declares more than fits into {MOST:,} names in all")
     except OSError:  # no workspace, or not yet
         return []
     except (NotPlain, manifest.Wrong, MemoryError) as error:
         found.refused[path] = str(error) or _TOO_MUCH
         return []
-    found.workspaces.add(workspace)
     return paths
 
 

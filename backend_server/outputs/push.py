@@ -24,6 +24,7 @@ from backend_server.outputs.turns import BIG, batches, workspace
 from backend_server.outputs.within import INCOMING, Place
 from backend_server.storage.component import WORKSPACES
 from backend_server.text.errors import OutsideWorld
+from backend_server.text.manifest import MANIFEST
 from backend_server.text.roles import MEDIUM
 
 
@@ -126,9 +127,8 @@ class _Push:
         if not self.share.removes:
             for path in [p for p in record.put if p not in names][: -pushed.KEPT]:
                 del record.put[path]
-        record.missed = {p: why for p, why in record.missed.items() if p in names}
-        for path in record.missed.keys() - waiting.keys():
-            self.record.failed[path] = record.missed[path]
+        missed = record.missed = {p: w for p, w in record.missed.items() if p in names}
+        record.failed.update((p, missed[p]) for p in missed if p not in waiting)
 
     def _waiting(self) -> Iterator[tuple[str, int]]:
         """Paths and sizes of those that are not on the share as they are here."""
@@ -164,7 +164,7 @@ class _Push:
             path: _parcel(put)
             for path, put in self.record.put.items()
             if windows.folded(put.path) not in names
-            and workspace(path) in self.found.workspaces
+            and f"{workspace(path)}/{MANIFEST}" in self.found.names
         }
 
     def _looks(self) -> Parcels:

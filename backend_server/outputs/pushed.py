@@ -134,12 +134,9 @@ def degraded(record: Record, share: Share) -> Iterator[str]:
 
 def unwell(record: Record) -> str:
     """How the last push ended, in a sentence; empty where all was well."""
-    parts = [
-        f"{counted(len(record.waiting), 'file')} waiting" if record.waiting else "",
-        "some failed" if record.failed else "",
-        record.why,
-    ]
-    return ", ".join(filter(None, parts))
+    waiting = f"{counted(len(record.waiting), 'file')} waiting" * bool(record.waiting)
+    failed = "some failed" if record.failed else ""
+    return ", ".join(filter(None, (waiting, failed, record.why)))
 
 
 def lines(found: Any) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Counter, Iterable, Iterator, Mapping
+from collections import defaultdict
+from itertools import count
+from typing import Iterable, Iterator, Mapping
 
 
 # So much at once: fewer files than a process may have open, and little to do once more.
@@ -29,15 +31,12 @@ def batches(
     unwell = {workspace(path): n for path, n in order.items()}
 
     def rank(path: str) -> tuple[bool, int, int]:
-        in_turn = unwell.get(workspace(path), 0), order.get(path, 0)
-        return (sizes[path] > BIG, *in_turn)
+        return sizes[path] > BIG, unwell.get(workspace(path), 0), order.get(path, 0)
 
-    turns: Counter[tuple[bool, str]] = Counter()
+    turns: dict[str, Iterator[int]] = defaultdict(count)
 
     def turn(some: list[str]) -> tuple[bool, int]:
-        big, of = sizes[some[0]] > BIG, workspace(some[0])
-        turns[big, of] += 1
-        return big, turns[big, of]
+        return sizes[some[0]] > BIG, next(turns[workspace(some[0])])
 
     paths = (p for p in sizes if (workspace(p) in unwell) == again)
     return sorted(_at_once(sorted(paths, key=rank), sizes), key=turn)

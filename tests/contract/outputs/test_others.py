@@ -735,7 +735,7 @@ def test_what_keeps_size_and_time_is_found_out_when_its_turn_to_be_read_comes(
     assert found[1] == {"ws/a", "ws/d"}
     assert found[4] == {"ws/a", "ws/d"}, "and is told for as long as it is so"
     (share / "ws/a").write_bytes(b"ours")
-    lay("ws", {name: b"more" for name in names})
+    lay("ws", dict.fromkeys(names, b"more"))
     (share / "ws/d").unlink()
     assert [{*pushes()[0].failed} for _ in range(5)][-1] == set()
 

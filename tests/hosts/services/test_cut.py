@@ -10,6 +10,7 @@ from itertools import count
 
 import pytest
 
+from sandbox import fixtures
 from tests.hosts import cutting
 from tests.hosts.managing import (
     CHECKOUT,
@@ -34,6 +35,7 @@ MOMENTS = range(1, 21)  # of each command, from its beginning to its end
 COMMANDS = {
     "update": "service update jobrunner --yes --to {new}",
     "rollback": "service rollback jobrunner --yes",
+    "follow": "service follow jobrunner",
     "restart": "service restart jobrunner",
     "stop": "service stop jobrunner",
     "secrets": f"service secrets set {TOKEN}",
@@ -43,6 +45,7 @@ COMMANDS = {
 DONE = {
     "update": "service update",
     "rollback": "service rollback",
+    "follow": "service follow",
     "restart": "service restart",
     "stop": "service stop",
     "secrets": "secret set",
@@ -56,7 +59,8 @@ secret = count()
 @pytest.fixture(scope="module")
 def host(shared_warm_host, sandbox):
     """Whose services have proved themselves after two seconds, and have an image to go back to."""
-    host = shared_warm_host("test", legacy_cgroups=True)
+    shape = [fixtures.hurried, fixtures.quiet_timer]
+    host = shared_warm_host("test", shape=shape, legacy_cgroups=True)
     cutting.prepare(host)
     at = f"{CHECKOUT}/backend_server/checkout/service.py"
     host.run(f"sed -i 's/steady_s: int = 15/steady_s: int = 2/' {at}")
@@ -217,25 +221,25 @@ def steps():
     return {}
 
 
-def asked(host, job_runner, command):
-    old = digest(host)
-    new = job_runner["v2" if old == job_runner["v1"] else "v1"]
-    return COMMANDS[command].format(new=new)
+def asked(host, outside, job_runner, command):
+    new = "v2" if digest(host) == job_runner["v1"] else "v1"
+    outside.tag("job-runner", new)
+    return COMMANDS[command].format(new=job_runner[new])
 
 
 @pytest.mark.parametrize(("command", "how", "moment"), [*moments()])
 def test_a_command_that_is_cut_is_done_or_undone(
-    host, job_runner, steps, command, how, moment
+    host, outside, job_runner, steps, command, how, moment
 ):
     """What runs is what counts, the history knows of what stays, and no run has anything to do."""
     if command not in steps:
-        host.run(line_of(0, asked(host, job_runner, command)))
+        host.run(line_of(0, asked(host, outside, job_runner, command)))
         steps[command] = cutting.steps(host)
         if command == "stop":
             manage(host, "service start jobrunner")
     was, events = seen(host), len(history(host))
     number = steps[command] * moment // (len(MOMENTS) + 1)
-    where = cut(host, number, asked(host, job_runner, command), how)
+    where = cut(host, number, asked(host, outside, job_runner, command), how)
     wait_until(lambda: settled(host, events, command), timeout_s=60)
     done, now = came_of_it(host, events, command), seen(host)
     print(f"step {number} of {steps[command]}: {where}; {done}; {was}; {now}")
@@ -260,6 +264,8 @@ def came_of_it(host, events, command):
     said = history(host)[events:]
     if command == "maintenance":
         said = [line for line in said if line.get("subject") != "began"]
+    if command == "follow":  # that it may follow again is another line
+        said = [line for line in said if "after" in line or line["event"] == "undo"]
     last = [line for line in said if line.get("event") in (DONE[command], "undo")][-1:]
     return [line["event"] for line in last if line.get("outcome") != "as before"] == [
         DONE[command]
