@@ -51,6 +51,20 @@ DONE = {
     "secrets": "secret set",
     "maintenance": "host maintenance",
 }
+UNDO = "host undo"
+# Who stops a service for a while, and dies; and a boot's unit that brings nothing back.
+DIES = f"""
+import os, signal, subprocess, sys
+sys.path.append("{CHECKOUT}")
+from backend_server.engine.lock import only_run
+from backend_server.host.writer import Host
+from backend_server.services import meanwhile
+with only_run("a test"), meanwhile.on_trial(Host(), "jobrunner"):
+    subprocess.run(["systemctl", "stop", "{UNIT}"], check=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+BRINGS_NONE = "[Service]\nExecStartPre=false\n"
+FAILS = "/run/systemd/system/opensafely-undo-at-boot.service.d/fails.conf"
 # It may be stopped between taking a lock and saying whose it is.
 BY_WHOM = re.compile(".*root.*, since 2|a run that has just begun")
 secret = count()
@@ -113,7 +127,10 @@ def goes_on(host):
 
 
 def cut(host, number, words, how):
-    """Where it was then: "asked", "worked" by itself, or "" where it had ended before."""
+    """Where it was then: "asked", "worked" by itself, or "" where it had ended before.
+
+    What a watcher tries again after a minute, it tries now.
+    """
     where = ""
     cutting.prepare(host)
     with on_terminal(host, line_of(number, words)) as terminal, goes_on(host):
@@ -122,7 +139,7 @@ def cut(host, number, words, how):
         found = cutting.stopped_at(host)
         if found:
             where = "worked" if found.by_itself else "asked"
-            if found.by_itself:
+            if found.by_itself and words != UNDO:
                 says = status(host)["under_way"]
                 assert says
                 assert all(map(BY_WHOM.match, says)), says
@@ -134,6 +151,7 @@ def cut(host, number, words, how):
             host.run(f"kill -{how} {whom}; kill -CONT {found.pid}", check=False)
             if how != "HUP":
                 terminal.end()
+    host.run("systemctl start --no-block 'opensafely-watch*'", check=False)
     wait_until(lambda: not cutting.works(host), timeout_s=300)
     return where
 
@@ -276,3 +294,46 @@ def settled(host, events, command):
     """The service is as it should be by what the history says of it."""
     stays = command == "stop" and came_of_it(host, events, command)
     return not active(host) if stays else active(host) and there(host)
+
+
+def undo_moments():
+    """One way and moment in a run, all of them in `long`."""
+    chosen = random.Random(f"{commit()} undo")
+    one = chosen.choice(WAYS), chosen.choice(MOMENTS)
+    for how in WAYS:
+        for moment in MOMENTS:
+            marks = () if (how, moment) == one else pytest.mark.long
+            yield pytest.param(how, moment, marks=marks)
+
+
+def left_behind(host):
+    """A service is stopped for a while, by somebody who is gone, and nobody has put it back."""
+    host.run(f"mkdir -p {FAILS.rpartition('/')[0]}; cat > {FAILS}", stdin=BRINGS_NONE)
+    host.run("systemctl daemon-reload")
+    host.run("python3 -I -", stdin=DIES, check=False)
+    failed = "systemctl show -p SubState --value 'opensafely-watch*'"
+    wait_until(lambda: "auto-restart" in host.run(failed).stdout, timeout_s=60)
+    host.run(f"rm {FAILS}; systemctl daemon-reload")
+    assert not host.run(f"test -e {TRIAL}", check=False).returncode
+    assert not active(host)
+
+
+@pytest.mark.parametrize(("how", "moment"), [*undo_moments()])
+def test_an_undo_that_is_cut_is_made_again(host, job_runner, steps, how, moment):
+    """By its watcher, or by the boot; without its line it goes on."""
+    before = seen(host)
+    if UNDO not in steps:
+        left_behind(host)
+        host.run(line_of(0, UNDO))
+        steps[UNDO] = cutting.steps(host)
+    left_behind(host)
+    number = steps[UNDO] * moment // (len(MOMENTS) + 1)
+    where = cut(host, number, UNDO, how)
+    print(f"step {number} of {steps[UNDO]}: {where}")
+    wait_until(lambda: active(host) and there(host), timeout_s=60)
+    assert seen(host) == before
+    assert host.run(f"ls {TRIAL}", check=False).returncode
+    found = status(host)
+    assert found["under_way"] == []
+    assert not [each for each in found["degraded"] if "trial" in each]
+    assert rests(host, words="--only jobrunner")
