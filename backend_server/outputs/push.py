@@ -119,7 +119,7 @@ class _Push:
                 connection.end(self.host, self.share)
 
     def _list(self) -> None:
-        self.found = outgoing.listed(self.top, self.record.put)
+        self.found = outgoing.listed(self.top, {**self.record.put, **self.record.coming})
         self.record.failed.update(self.found.refused)
         record, names = self.record, self.found.names
         waiting = record.waiting = dict(self._waiting())

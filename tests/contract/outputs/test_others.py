@@ -536,6 +536,19 @@ def test_twins_by_case_are_there_or_told_in_short_and_hold_up_no_other():
     assert pushes() == (pushed.read(Host()), [])
 
 
+def test_a_twin_of_what_arrived_as_the_push_was_killed_does_not_take_its_place(
+    monkeypatch,
+):
+    share = prepare_others()
+    lay("ws", {"b": b"1"})
+    killed_push(monkeypatch, 1, SHARE)
+    assert (share / "ws/b").exists()
+    lay("ws", {"b": b"1", "B": b"2"})
+    record, _ = pushes()
+    assert {*record.failed} == {"ws/B"}
+    assert there(share)["ws/b"] == b"1"
+
+
 def test_what_is_gone_there_with_its_workspace_is_told_in_short(monkeypatch):
     share = prepare_others()
     lay("ws", {f"{number:04}.csv": b"1" for number in range(500)})
