@@ -58,7 +58,7 @@ def push(
             try:
                 _Push(host, share, say, place, record, known, late, top).all()
             except MemoryError:
-                record.why = pushed.TOO_MUCH
+                record.why = "what workspaces declare is too much for this host"
         untried = record.waiting.keys() - record.failed.keys()
         kept = {path: why for path, why in known.items() if path in untried}
         record.failed = {**kept, **record.failed}
@@ -119,9 +119,10 @@ class _Push:
                 connection.end(self.host, self.share)
 
     def _list(self) -> None:
-        self.found = outgoing.listed(self.top, {**self.record.put, **self.record.coming})
-        self.record.failed.update(self.found.refused)
-        record, names = self.record, self.found.names
+        record = self.record
+        self.found = outgoing.listed(self.top, {**record.put, **record.coming})
+        record.failed.update(self.found.refused)
+        names = self.found.names
         waiting = record.waiting = dict(self._waiting())
         record.coming = {p: put for p, put in record.coming.items() if p in names}
         if not self.share.removes:

@@ -22,7 +22,6 @@ _PUTS = ("put", "coming")
 _OF_FILES = (*_PUTS, "incoming", "missed")
 KEPT = 200_000  # of files that are declared no longer, which stay there
 _SHOWN = 20  # files that failed, of a workspace here and of all on a terminal
-TOO_MUCH = "what workspaces declare takes more memory than a push may have"
 TIMER = "opensafely-outputs.timer"  # comes with the declaration of a share
 
 

@@ -582,7 +582,7 @@ def test_what_takes_too_much_memory_ends_that_push_and_is_told():
     has = pages * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (has + (30 << 20), hard))
     record, _ = pushes()
-    assert "takes more memory than a push may have" in record.why
+    assert "is too much for this host" in record.why
     assert not share.exists()
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
     assert not pushes()[0].why
