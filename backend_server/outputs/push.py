@@ -292,7 +292,7 @@ class _Push:
         """What is gone or altered there since it arrived is told."""
         for path, verdict in self._told(on_share.look, looks):
             self.record.missed.pop(path, None)
-            same = _parcel(self.record.put[path])[:3] == looks[path][:3]
+            same = self.record.put.get(path, ())[:3] == looks[path][:3]
             if verdict.why and same and not verdict.broke:
                 self.record.missed[path] = verdict.why
                 self.record.failed[path] = verdict.why

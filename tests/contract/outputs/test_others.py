@@ -643,6 +643,27 @@ def test_what_was_put_there_long_ago_takes_no_more_memory_than_it_may(monkeypatc
     assert (record.failed, len(record.put)) == ({}, 11)
 
 
+def test_what_is_forgotten_while_it_is_looked_at_is_no_trouble(monkeypatch):
+    share = prepare_others()
+    lay("ws", dict.fromkeys("abcd", b"1"))
+    pushes()
+    each = on_share.each
+
+    def with_news(place, act, parcels, emit):
+        declares("ws", [])
+        on_share.alive()
+        time.sleep(0.3)
+        each(place, act, parcels, emit)
+
+    monkeypatch.setattr(on_share, "each", with_news)
+    monkeypatch.setattr(pushed, "KEPT", 1)
+    monkeypatch.setattr(push, "_DAY_S", -1)
+    monkeypatch.setattr(push, "_TURN_S", 0)
+    record, _ = pushes()
+    assert (len(record.put), record.failed, record.why) == (2, {}, "")
+    assert there(share)["ws/a"] == b"1"
+
+
 def test_many_small_ones_of_one_workspace_hold_up_no_other(monkeypatch):
     """Those that are there, and those that come meanwhile."""
     prepare_others()
