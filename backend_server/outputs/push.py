@@ -60,7 +60,7 @@ def push(
             except MemoryError:
                 record.why = "what workspaces declare is too much for this host"
         untried = record.waiting.keys() - record.failed.keys()
-        kept = {path: why for path, why in known.items() if path in untried}
+        kept = {p: known[p] for p in known if p in untried}
         record.failed = {**kept, **record.failed}
         record.bound()
         for path, why in record.failed.items():
@@ -95,22 +95,21 @@ class _Push:
 
     def all(self) -> None:
         self._list()
-        gone = self._gone() if self.share.removes else {}
         looks = self._looks()
-        if not self.record.waiting and not gone and not looks:
+        if not self.record.waiting and not self._gone() and not looks:
             return
         try:
             connection.refuse_without_password(self.host, self.share)
             sweep = partial(on_share.sweep, self.place, self.record.incoming)
-            for _ in patience.results(sweep, _SILENCE_S):
-                pass
+            list(patience.results(sweep, _SILENCE_S))  # to its end
             self.record.incoming = f"{INCOMING}-{os.urandom(8).hex()}"
             pushed.write_files(self.host, self.record)
             self.place = self.place._replace(incoming=self.record.incoming)
             for again in (False, True):
                 self._put_waiting(dict(self.record.waiting), again)
+                gone = self._gone()  # by now
                 self._remove({p: gone[p] for p in gone if (p in self.known) == again})
-                self._look(looks if not again else {})
+                self._look({} if again else looks)
             if self.errors and not self.arrived:
                 raise OutsideWorld(f"nothing arrived: {min(self.errors.values())}")
         except OutsideWorld as error:
@@ -161,9 +160,10 @@ class _Push:
     def _gone(self) -> Parcels:
         """What this host put there, and its workspace declares no longer, by any name."""
         names = set(map(windows.folded, self.found.names.values()))
+        puts = self.record.put if self.share.removes else {}
         return {
             path: _parcel(put)
-            for path, put in self.record.put.items()
+            for path, put in puts.items()
             if windows.folded(put.path) not in names
             and f"{workspace(path)}/{MANIFEST}" in self.found.names
         }

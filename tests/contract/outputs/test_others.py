@@ -194,6 +194,28 @@ def test_a_folder_goes_with_what_was_last_in_it_and_not_with_what_others_have():
     assert left == {"d", "g", "i", "i/theirs", "l", "metadata"}
 
 
+def test_what_is_declared_again_while_a_push_goes_on_is_not_taken_away(monkeypatch):
+    share = prepare_others()
+    lay("ws", dict.fromkeys("ab", b"1"))
+    pushes(REMOVES)
+    lay("ws", {"a": b"1"})
+    lay("new", {"n": b"1"})
+    each = on_share.each
+
+    def with_news(place, act, parcels, emit):
+        lay("ws", dict.fromkeys("ab", b"1"))
+        on_share.alive()
+        time.sleep(0.3)
+        each(place, act, parcels, emit)
+
+    monkeypatch.setattr(on_share, "each", with_news)
+    monkeypatch.setattr(push, "_TURN_S", 0)
+    record, said = pushes(REMOVES)
+    assert not [line for line in said if "taken away" in line]
+    assert there(share)["ws/b"] == b"1"
+    assert record.failed == {}
+
+
 def test_what_did_not_arrive_is_not_ours():
     """A first push fails for lack of room; they lay their own file there, then there is room."""
     share = prepare_others(size="1M")
