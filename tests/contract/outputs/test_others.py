@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -28,7 +29,7 @@ from hypothesis import strategies as st
 from backend_server.checkout.backend import Share
 from backend_server.host import opened
 from backend_server.host.writer import Host
-from backend_server.outputs import outgoing, push, pushed
+from backend_server.outputs import outgoing, patience, push, pushed
 from backend_server.outputs import share as on_share
 from backend_server.outputs.turns import BIG
 from backend_server.outputs.within import INCOMING
@@ -486,6 +487,21 @@ def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
     monkeypatch.setattr(os, "listdir", lambda at: [*slowly(listed(at))])
     monkeypatch.setattr(os, "scandir", lambda at: slowly(scanned(at)))
     monkeypatch.setattr(push, "_SILENCE_S", 0.5)
+    record, _ = pushes()
+    assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+    assert (share / "ws/a").read_bytes() == b"new"
+
+
+def test_a_list_without_an_end_of_what_is_half_there_is_in_nobodys_way(monkeypatch):
+    """A server makes one, and so do others on the share, with a million files."""
+    share = prepare_others()
+    lay("ws", {"a": b"1"})
+    pushes()
+    (half(share) / "theirs").touch()
+    lay("ws", {"a": b"new"})
+    scanned = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda at: itertools.cycle(scanned(at)))
+    monkeypatch.setattr(patience, "_LONGEST_S", 5)
     record, _ = pushes()
     assert (record.waiting, record.failed, record.why) == ({}, {}, "")
     assert (share / "ws/a").read_bytes() == b"new"
