@@ -223,10 +223,6 @@ def test_a_run_that_dies_leaves_no_image_that_has_not_proved_itself(host, job_ru
             assert rests(host, words="--only jobrunner")
 
 
-# It came while the history was written, which a TERM is too late for, to the wrong thread.
-ALWAYS = ("follow", "TERM", 16)
-
-
 def moments():
     """Of each command one way and moment in a run, all of them in `long`."""
     for command in COMMANDS:
@@ -234,8 +230,7 @@ def moments():
         one = chosen.choice(WAYS), chosen.choice(MOMENTS)
         for how in WAYS:
             for moment in MOMENTS:
-                taken = (how, moment) == one or (command, how, moment) == ALWAYS
-                marks = () if taken else pytest.mark.long
+                marks = () if (how, moment) == one else pytest.mark.long
                 yield pytest.param(command, how, moment, marks=marks)
 
 
