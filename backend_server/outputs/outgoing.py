@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Container, Iterable, NamedTuple
+from typing import Callable, Container, Iterable, NamedTuple
 
 from backend_server.host import opened
 from backend_server.host.opened import NotPlain, Output
@@ -18,6 +18,8 @@ LARGEST = 4 << 30  # bytes of one file
 MOST = 1_000_000
 _TOO_MUCH = "is too much for this host"
 _LONGEST = 300  # characters: what has more has no place there
+
+How = Callable[[int, str], Output]
 
 
 class Outgoing(NamedTuple):
@@ -51,12 +53,10 @@ def listed(top: int, before: Container[str]) -> Outgoing:
 
 def _size(top: int, workspace: str) -> int:
     """Of its manifest; 0 where there is none."""
-    try:
-        output = opened.opened(top, f"{workspace}/{manifest.MANIFEST}")
-    except (OSError, NotPlain):
-        return 0
-    os.close(output.fd)
-    return output.size
+    output = tried(opened.opened, top, f"{workspace}/{manifest.MANIFEST}", {})
+    if output:
+        os.close(output.fd)
+    return output.size if output else 0
 
 
 def _of(top: int, workspace: str, found: Outgoing, room: int) -> list[str]:
@@ -99,3 +99,21 @@ def to_go(top: int, path: str) -> Output:
     os.write(fd, data)
     os.utime(fd, ns=(output.sign[2], output.sign[2]))
     return output._replace(fd=fd, size=len(data))
+
+
+def tried(how: How, top: int, path: str, failed: dict[str, str]) -> Output | None:
+    """None where it is gone by now, or FAILED says why it may not be pushed."""
+    try:
+        output = how(top, path)
+    except FileNotFoundError:
+        return None
+    except NotPlain as error:
+        failed[path] = str(error)
+    except OSError as error:
+        failed[path] = f"cannot be read: {error.strerror}"
+    else:
+        if output.size <= LARGEST:
+            return output
+        os.close(output.fd)
+        failed[path] = f"is larger than {LARGEST >> 30} GiB"
+    return None

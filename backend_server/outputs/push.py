@@ -14,10 +14,10 @@ from backend_server.checkout.backend import Share
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.host import Host, opened
-from backend_server.host.opened import NotPlain, Output
+from backend_server.host.opened import Output
 from backend_server.outputs import connection, outgoing, patience, pushed, windows
 from backend_server.outputs import share as on_share
-from backend_server.outputs.outgoing import Outgoing
+from backend_server.outputs.outgoing import Outgoing, to_go, tried
 from backend_server.outputs.pushed import Put, Record
 from backend_server.outputs.share import Act, Content, Parcel, Verdict
 from backend_server.outputs.turns import BIG, batches, workspace
@@ -133,29 +133,12 @@ class _Push:
     def _waiting(self) -> Iterator[tuple[str, int]]:
         """Paths and sizes of those that are not on the share as they are here."""
         for path in self.found.names:
-            output = self._open(opened.opened, path)
+            output = tried(opened.opened, self.top, path, self.record.failed)
             if output:
                 os.close(output.fd)
                 before = self.record.put.get(path)
                 if before is None or before.sign != output.sign:
                     yield path, output.size
-
-    def _open(self, how: Callable[[int, str], Output], path: str) -> Output | None:
-        """None where it is gone by now, or is nothing that may be pushed."""
-        try:
-            output = how(self.top, path)
-        except FileNotFoundError:
-            return None
-        except NotPlain as error:
-            self.record.failed[path] = str(error)
-        except OSError as error:
-            self.record.failed[path] = f"cannot be read: {error.strerror}"
-        else:
-            if output.size <= outgoing.LARGEST:
-                return output
-            os.close(output.fd)
-            self.record.failed[path] = f"is larger than {outgoing.LARGEST >> 30} GiB"
-        return None
 
     def _gone(self) -> Parcels:
         """What this host put there, and its workspace declares no longer, by any name."""
@@ -209,7 +192,7 @@ class _Push:
             return
         with contextlib.ExitStack() as stack:
             paths = [path for path in paths if path in self.found.names]
-            found = {path: self._open(outgoing.to_go, path) for path in paths}
+            found = {p: tried(to_go, self.top, p, self.record.failed) for p in paths}
             batch = {path: output for path, output in found.items() if output}
             for output in batch.values():
                 stack.callback(os.close, output.fd)
