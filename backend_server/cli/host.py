@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend_server.access import confirm
-from backend_server.cli.ending import told
+from backend_server.cli.ending import outlive_terminal, told
 from backend_server.engine import history, lock
 from backend_server.engine.notices import event
 from backend_server.host import Host
@@ -36,6 +36,7 @@ def undo(options: Asked) -> int:
     What else somebody was to put back who is gone, is.
     """
     host, checkout = Host(), str(options.checkout)
+    outlive_terminal(options)
     paths = confirm.take_back(host, checkout)
     left = meanwhile.left(host)
     if left:

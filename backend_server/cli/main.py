@@ -14,7 +14,7 @@ from backend_server.cli.arguments import parser
 from backend_server.cli.ending import all_told, say_error
 from backend_server.host import HostReader
 from backend_server.run.place import Asked, plain_path, same_backend
-from backend_server.text.errors import FAILED, Refused, UserError
+from backend_server.text.errors import OK, Refused, UserError
 
 
 Act = Callable[[Any], int]
@@ -47,19 +47,19 @@ def _act(words: list[str], checkout: str) -> int:
             plain_path(asked.checkout)
             same_backend(asked, HostReader())
         return act(asked)
+    except SystemExit:  # argparse's, once it has helped
+        return OK
     except UserError as error:
-        say_error(error, as_json=as_json)
-        return error.exit_code
+        wrong = error
     except OSError as error:
         if error.errno not in _NO_WRITING:
             raise
         what = f"this could not be written: {error.strerror} ({error.filename})"
-        say_error(UserError(what, "sudo backend status"), as_json=as_json)
-        return FAILED
+        wrong = UserError(what, "sudo backend status")
     except KeyboardInterrupt as interrupt:
-        stopped = UserError(str(interrupt), "run it again to go on where it ended")
-        say_error(stopped, as_json=as_json)
-        return FAILED
+        wrong = UserError(str(interrupt), "run it again to go on where it ended")
+    say_error(wrong, as_json=as_json)
+    return wrong.exit_code
 
 
 def _not_root(options: argparse.Namespace) -> UserError:

@@ -27,14 +27,12 @@ _REAPED_S = 2
 _LONGEST_S = 3600
 
 
-def results(
-    work: Callable[[Emit], None], silence_s: float, deadline_s: float = _LONGEST_S
-) -> Iterator[Any]:
+def results(work: Callable[[Emit], None], silence_s: float) -> Iterator[Any]:
     """What WORK emits, one after the other, and None for other signs of life; it runs in a
     process of its own.
 
-    Raises Silent where nothing was heard of it for so many seconds, or it has not ended by
-    the deadline; then it is killed. What it raises itself as UserError or OSError is raised
+    Raises Silent where nothing was heard of it for so many seconds, or it has not ended in
+    an hour; then it is killed. What it raises itself as UserError or OSError is raised
     here as OutsideWorld.
     """
     ours, theirs = os.pipe()
@@ -43,7 +41,7 @@ def results(
         _work(work, theirs)
     os.close(theirs)
     try:
-        yield from _heard(ours, silence_s, time.monotonic() + deadline_s)
+        yield from _heard(ours, silence_s, time.monotonic() + _LONGEST_S)
     finally:
         os.close(ours)
         _end(child)

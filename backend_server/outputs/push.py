@@ -14,28 +14,30 @@ from backend_server.checkout.backend import Share
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.host import Host, opened
-from backend_server.host.opened import NotPlain, Output
+from backend_server.host.opened import Output
 from backend_server.outputs import connection, outgoing, patience, pushed, windows
 from backend_server.outputs import share as on_share
-from backend_server.outputs.outgoing import Outgoing
+from backend_server.outputs.outgoing import Outgoing, to_go, tried
 from backend_server.outputs.pushed import Put, Record
 from backend_server.outputs.share import Act, Content, Parcel, Verdict
 from backend_server.outputs.turns import BIG, batches, workspace
 from backend_server.outputs.within import INCOMING, Place
 from backend_server.storage.component import WORKSPACES
 from backend_server.text.errors import OutsideWorld
+from backend_server.text.manifest import MANIFEST
 from backend_server.text.roles import MEDIUM
 
 
 LOCK = "/run/opensafely/push.lock"
 # Longer than a mount takes to fail, so that it can say why.
 _SILENCE_S = 45
-# So often small ones go while a larger one, which goes alone, is read or on its way.
+# So often what comes meanwhile goes, if it is small.
 _TURN_S = 50
 # Errors in a row, after which a workspace waits for the next push; and workspaces with any
 # in a row, after which the share is unwell, and not they.
 _IN_A_ROW = 3
 _DAY_S = 24 * 3600
+_READ = outgoing.LARGEST  # bytes on the share that are read again in a day
 
 Parcels = Dict[str, Parcel]  # by path
 
@@ -54,12 +56,11 @@ def push(
         record.failed, record.waiting, record.why = {}, {}, ""
         with opened.tree(str(host.root) + WORKSPACES[MEDIUM]) as top:
             try:
-                found = outgoing.listed(top, record.put)
-                _Push(host, share, say, place, record, known, late, top, found).all()
+                _Push(host, share, say, place, record, known, late, top).all()
             except MemoryError:
-                record.why = pushed.TOO_MUCH
+                record.why = "what workspaces declare is too much for this host"
         untried = record.waiting.keys() - record.failed.keys()
-        kept = {path: why for path, why in known.items() if path in untried}
+        kept = {p: known[p] for p in known if p in untried}
         record.failed = {**kept, **record.failed}
         record.bound()
         for path, why in record.failed.items():
@@ -84,31 +85,31 @@ class _Push:
     known: dict[str, str]  # why files failed the last time
     late: Container[str]  # what waited after that
     top: int  # the workspaces' folder
-    found: Outgoing
+    found: Outgoing = field(init=False)
     # By workspace, since something arrived, and since something of it did.
     errors: dict[str, str] = field(default_factory=dict)
     vain: Counter[str] = field(default_factory=Counter)
     arrived: int = 0
-    turn: float = math.inf  # when small ones are to be looked for again
+    # When small ones are to be looked for again.
+    turn: float = field(default_factory=lambda: time.monotonic() + _TURN_S)
 
     def all(self) -> None:
         self._list()
-        gone = self._gone() if self.share.removes else {}
         looks = self._looks()
-        if not self.record.waiting and not gone and not looks:
+        if not self.record.waiting and not self._gone() and not looks:
             return
         try:
             connection.refuse_without_password(self.host, self.share)
             sweep = partial(on_share.sweep, self.place, self.record.incoming)
-            for _ in patience.results(sweep, _SILENCE_S):
-                pass
+            list(patience.results(sweep, _SILENCE_S))  # to its end
             self.record.incoming = f"{INCOMING}-{os.urandom(8).hex()}"
             pushed.write_files(self.host, self.record)
             self.place = self.place._replace(incoming=self.record.incoming)
             for again in (False, True):
-                self._put_waiting(again)
+                self._put_waiting(dict(self.record.waiting), again)
+                gone = self._gone()  # by now
                 self._remove({p: gone[p] for p in gone if (p in self.known) == again})
-                self._look(looks if not again else {})
+                self._look({} if again else looks)
             if self.errors and not self.arrived:
                 raise OutsideWorld(f"nothing arrived: {min(self.errors.values())}")
         except OutsideWorld as error:
@@ -117,49 +118,37 @@ class _Push:
                 connection.end(self.host, self.share)
 
     def _list(self) -> None:
-        self.record.failed.update(self.found.refused)
-        record, names = self.record, self.found.names
+        record = self.record
+        self.found = outgoing.listed(self.top, {**record.put, **record.coming})
+        record.failed.update(self.found.refused)
+        names = self.found.names
         waiting = record.waiting = dict(self._waiting())
         record.coming = {p: put for p, put in record.coming.items() if p in names}
-        record.missed = {p: why for p, why in record.missed.items() if p in names}
-        for path in record.missed.keys() - waiting.keys():
-            self.record.failed[path] = record.missed[path]
+        if not self.share.removes:
+            for path in [p for p in record.put if p not in names][: -pushed.KEPT]:
+                del record.put[path]
+        missed = record.missed = {p: w for p, w in record.missed.items() if p in names}
+        record.failed.update((p, missed[p]) for p in missed if p not in waiting)
 
     def _waiting(self) -> Iterator[tuple[str, int]]:
         """Paths and sizes of those that are not on the share as they are here."""
         for path in self.found.names:
-            output = self._open(opened.opened, path)
+            output = tried(opened.opened, self.top, path, self.record.failed)
             if output:
                 os.close(output.fd)
                 before = self.record.put.get(path)
                 if before is None or before.sign != output.sign:
                     yield path, output.size
 
-    def _open(self, how: Callable[[int, str], Output], path: str) -> Output | None:
-        """None where it is gone by now, or is nothing that may be pushed."""
-        try:
-            output = how(self.top, path)
-        except FileNotFoundError:
-            return None
-        except NotPlain as error:
-            self.record.failed[path] = str(error)
-        except OSError as error:
-            self.record.failed[path] = f"cannot be read: {error.strerror}"
-        else:
-            if output.size <= outgoing.LARGEST:
-                return output
-            os.close(output.fd)
-            self.record.failed[path] = f"is larger than {outgoing.LARGEST >> 30} GiB"
-        return None
-
     def _gone(self) -> Parcels:
         """What this host put there, and its workspace declares no longer, by any name."""
         names = set(map(windows.folded, self.found.names.values()))
+        puts = self.record.put if self.share.removes else {}
         return {
             path: _parcel(put)
-            for path, put in self.record.put.items()
+            for path, put in puts.items()
             if windows.folded(put.path) not in names
-            and workspace(path) in self.found.workspaces
+            and f"{workspace(path)}/{MANIFEST}" in self.found.names
         }
 
     def _looks(self) -> Parcels:
@@ -167,22 +156,31 @@ class _Push:
         if (self.record.looked or self.record.began) > history.now(ago_s=_DAY_S):
             return {}
         known = self.known.keys() - self.record.missed.keys()
-        paths = [path for path in self.found.names if path not in known]
-        puts = {path: self.record.put.get(path) for path in paths}
-        return {path: _parcel(put) for path, put in puts.items() if put}
+        paths = self.found.names.keys() - known
+        looks = {p: _parcel(put) for p, put in self.record.put.items() if p in paths}
+        room, after = _READ, self.record.read
+        for path in sorted(looks, key=lambda path: (path <= after, path)):
+            room -= looks[path].size
+            if room >= 0:
+                self.record.read = path
+            if room >= 0 or path in self.record.missed:
+                looks[path] = looks[path]._replace(mtime_ns=on_share.UNSURE)
+        return looks
 
-    def _put_waiting(self, again: bool = False, largest: float = math.inf) -> None:
+    def _put_waiting(self, sizes: dict[str, int], again: bool = False) -> None:
         """AGAIN: those of workspaces in which something did not work before."""
         failed = [path for path in self.known if path in self.late]
-        for some in batches(dict(self.record.waiting), failed, again, largest):
+        for some in batches(sizes, failed, again):
             self._put(some)
+            self._meanwhile()
 
     def _meanwhile(self) -> None:
         """Small ones do not wait for what takes long."""
         if time.monotonic() > self.turn:
-            self.found = outgoing.listed(self.top, self.record.put)
+            self.turn, known = math.inf, {*self.record.waiting}
             self._list()
-            self._put_waiting(largest=BIG)
+            sizes = self.record.waiting.items()
+            self._put_waiting({p: n for p, n in sizes if n <= BIG and p not in known})
             self.turn = time.monotonic() + _TURN_S
 
     # ---- on the share
@@ -194,14 +192,12 @@ class _Push:
             return
         with contextlib.ExitStack() as stack:
             paths = [path for path in paths if path in self.found.names]
-            found = {path: self._open(outgoing.to_go, path) for path in paths}
+            found = {p: tried(to_go, self.top, p, self.record.failed) for p in paths}
             batch = {path: output for path, output in found.items() if output}
             for output in batch.values():
                 stack.callback(os.close, output.fd)
             for path in found.keys() - batch.keys():
                 self.record.waiting.pop(path, None)
-            big = any(output.size > BIG for output in batch.values())
-            self.turn = time.monotonic() + _TURN_S if big else math.inf
             parcels = dict(self._parcels(batch))
             puts = {p: Put(*each[:3], batch[p].sign) for p, each in parcels.items()}
             # What is found there and is one of these is ours, however this ends.
@@ -277,10 +273,9 @@ class _Push:
 
     def _look(self, looks: Parcels) -> None:
         """What is gone or altered there since it arrived is told."""
-        self.turn = time.monotonic() + _TURN_S
         for path, verdict in self._told(on_share.look, looks):
             self.record.missed.pop(path, None)
-            same = _parcel(self.record.put[path]) == looks[path]
+            same = self.record.put.get(path, ())[:3] == looks[path][:3]
             if verdict.why and same and not verdict.broke:
                 self.record.missed[path] = verdict.why
                 self.record.failed[path] = verdict.why

@@ -20,8 +20,8 @@ STATE = "/var/lib/opensafely/push.json"  # anew each minute, so it is small
 FILES = "/var/lib/opensafely/pushed.json"  # only where something was put there
 _PUTS = ("put", "coming")
 _OF_FILES = (*_PUTS, "incoming", "missed")
+KEPT = 200_000  # of files that are declared no longer, which stay there
 _SHOWN = 20  # files that failed, of a workspace here and of all on a terminal
-TOO_MUCH = "what workspaces declare takes more memory than a push may have"
 TIMER = "opensafely-outputs.timer"  # comes with the declaration of a share
 
 
@@ -51,6 +51,7 @@ class Record:
     missed: dict[str, str] = field(default_factory=dict)
     incoming: str = ""  # the folder there for what the last push had half there
     looked: str = ""  # when all that was put there was last looked for
+    read: str = ""  # up to which path, byte for byte
 
     def bound(self) -> None:
         """Of a workspace's failures that do not wait some are kept, and the others counted."""
@@ -132,12 +133,9 @@ def degraded(record: Record, share: Share) -> Iterator[str]:
 
 def unwell(record: Record) -> str:
     """How the last push ended, in a sentence; empty where all was well."""
-    parts = [
-        f"{counted(len(record.waiting), 'file')} waiting" if record.waiting else "",
-        "some failed" if record.failed else "",
-        record.why,
-    ]
-    return ", ".join(filter(None, parts))
+    waiting = f"{counted(len(record.waiting), 'file')} waiting" * bool(record.waiting)
+    failed = "some failed" if record.failed else ""
+    return ", ".join(filter(None, (waiting, failed, record.why)))
 
 
 def lines(found: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import re
 import stat
+from itertools import islice
 from pathlib import PurePath
 from typing import Callable, NamedTuple, Sequence, Tuple
 
@@ -28,6 +29,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _READ = os.O_RDONLY | os.O_NONBLOCK
 _NOREPLACE = 1  # RENAME_NOREPLACE of renameat2(2)
 _COARSE_NS = 1000  # Windows counts in 100 ns
+UNSURE = -_COARSE_NS  # in place of a time: it is to be read, whatever its time there
 
 Content = Tuple[str, int]  # SHA-256 and size
 
@@ -72,7 +74,7 @@ def sweep(place: Place, before: str, emit: Emit) -> None:
     """What the last push left half there is gone, with BEFORE, the folder that it had for that."""
     with entered(place) as within, contextlib.suppress(OSError, NotPlain):
         with at(within, f"{before}/") as (folder, _):
-            for each in os.scandir(folder):  # however much others have there
+            for each in islice(os.scandir(folder), 1000):  # others may have more there
                 if _PART.fullmatch(each.name):
                     _drop(within._replace(incoming=folder), each.name)
                 alive()
@@ -117,9 +119,8 @@ def look(within: Within, parcel: Parcel) -> Verdict:
         mtime_ns = os.stat(place[1], dir_fd=place[0], follow_symlinks=False).st_mtime_ns
         same = abs(mtime_ns - parcel.mtime_ns) < _COARSE_NS
         there = same and _is_there(*place, parcel)
-        if there or _found(*place, parcel) == parcel.sha256:
-            return Verdict(parcel.path)
-        return Verdict(parcel.path, CHANGED)
+        whole = there or _found(*place, parcel) == parcel.sha256
+        return Verdict(parcel.path, "" if whole else CHANGED)
     return Verdict(parcel.path, GONE)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from collections import defaultdict
+from itertools import count
 from typing import Iterable, Iterator, Mapping
 
 
@@ -19,23 +20,31 @@ def batches(
     sizes: Mapping[str, int],
     failed: Iterable[str],
     again: bool = False,
-    largest: float = math.inf,
-) -> Iterator[list[str]]:
-    """Of files of these sizes, up to the largest, those that go at once: of one workspace.
+) -> list[list[str]]:
+    """Of files of these sizes those that go at once: of one workspace.
 
-    Big ones go after small ones. FAILED before, the longest ago first; AGAIN: of workspaces with
-    such a file, and else of all others: they go after all else, and so they hold up none.
+    Big ones go after small ones, and workspaces take turns. FAILED before, the longest ago
+    first; AGAIN: of workspaces with such a file, and else of all others: they go after all else,
+    and so they hold up none.
     """
     order = {path: n for n, path in enumerate(failed, 1)}
     unwell = {workspace(path): n for path, n in order.items()}
 
     def rank(path: str) -> tuple[bool, int, int]:
-        in_turn = unwell.get(workspace(path), 0), order.get(path, 0)
-        return (sizes[path] > BIG, *in_turn)
+        return sizes[path] > BIG, unwell.get(workspace(path), 0), order.get(path, 0)
+
+    turns: dict[str, Iterator[int]] = defaultdict(count)
+
+    def turn(some: list[str]) -> tuple[bool, int]:
+        return sizes[some[0]] > BIG, next(turns[workspace(some[0])])
 
     paths = (p for p in sizes if (workspace(p) in unwell) == again)
+    return sorted(_at_once(sorted(paths, key=rank), sizes), key=turn)
+
+
+def _at_once(paths: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
     some: list[str] = []
-    for path in sorted((p for p in paths if sizes[p] <= largest), key=rank):
+    for path in paths:
         size = sum(sizes[each] for each in (*some, path))
         other = some and workspace(path) != workspace(some[0])
         if some and (other or len(some) == _FILES or size > BIG):

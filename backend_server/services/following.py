@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from typing import Iterator
 
@@ -81,8 +82,7 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
     goes_back = kept.trial == before.digest and previous.endswith(f"@{found.after}")
 
     def doubt() -> str:
-        held = followed.held(host, name)
-        return held or unanswered(host, name, states.loop_s(host))
+        return followed.held(host, name) or unanswered(host, name, states.loop_s(host))
 
     try:
         with _watched(site) as away:
@@ -98,8 +98,7 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
     if goes_back:
         kept = kept._replace(refused=kept.trial, why=before.last_line, trial="")
     else:
-        since = switching.started(host, name).at
-        kept = followed.Kept(trial=found.after, since=since)
+        kept = followed.Kept(trial=found.after, since=switching.started(host, name).at)
     followed.keep(host, name, kept)
     return done
 
@@ -111,6 +110,8 @@ def _watched(site: Site) -> Iterator[list[str]]:
     over = threading.Event()
 
     def look() -> None:
+        # They are for the thread that holds them back where a trial ends: signal(7).
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while not over.wait(1):
             away.extend(filter(None, [_away(site)]))
 

@@ -309,6 +309,7 @@ def test_keys_of_sessions():
 
 def test_keys_of_undo(a_run, monkeypatch, capsys):
     monkeypatch.setattr(host_commands, "Host", lambda: a_run[1])
+    monkeypatch.setattr(host_commands, "outlive_terminal", lambda options: None)
     assert host_commands.undo(Asked("test", ROOT, json=True)) == 0
     assert list(json.loads(capsys.readouterr().out)) == documented("undo")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -28,12 +29,13 @@ from hypothesis import strategies as st
 from backend_server.checkout.backend import Share
 from backend_server.host import opened
 from backend_server.host.writer import Host
-from backend_server.outputs import push, pushed
+from backend_server.outputs import outgoing, patience, push, pushed
 from backend_server.outputs import share as on_share
 from backend_server.outputs.turns import BIG
 from backend_server.outputs.within import INCOMING
 from tests.contract.outputs.pushing import (
     MOUNT,
+    PLACE,
     SHARE,
     WORKSPACES,
     half,
@@ -191,6 +193,28 @@ def test_a_folder_goes_with_what_was_last_in_it_and_not_with_what_others_have():
     assert record.failed == {"ws/l/m.csv": on_share.CHANGED}
     left = {p for p, (mode, _) in seen(share / "ws").items() if mode == 0o040000}
     assert left == {"d", "g", "i", "i/theirs", "l", "metadata"}
+
+
+def test_what_is_declared_again_while_a_push_goes_on_is_not_taken_away(monkeypatch):
+    share = prepare_others()
+    lay("ws", dict.fromkeys("ab", b"1"))
+    pushes(REMOVES)
+    lay("ws", {"a": b"1"})
+    lay("new", {"n": b"1"})
+    each = on_share.each
+
+    def with_news(place, act, parcels, emit):
+        lay("ws", dict.fromkeys("ab", b"1"))
+        on_share.alive()
+        time.sleep(0.3)
+        each(place, act, parcels, emit)
+
+    monkeypatch.setattr(on_share, "each", with_news)
+    monkeypatch.setattr(push, "_TURN_S", 0)
+    record, said = pushes(REMOVES)
+    assert not [line for line in said if "taken away" in line]
+    assert there(share)["ws/b"] == b"1"
+    assert record.failed == {}
 
 
 def test_what_did_not_arrive_is_not_ours():
@@ -468,6 +492,21 @@ def test_what_lies_among_what_is_half_there_is_in_nobodys_way(monkeypatch):
     assert (share / "ws/a").read_bytes() == b"new"
 
 
+def test_a_list_without_an_end_of_what_is_half_there_is_in_nobodys_way(monkeypatch):
+    """A server makes one, and so do others on the share, with a million files."""
+    share = prepare_others()
+    lay("ws", {"a": b"1"})
+    pushes()
+    (half(share) / "theirs").touch()
+    lay("ws", {"a": b"new"})
+    scanned = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda at: itertools.cycle(scanned(at)))
+    monkeypatch.setattr(patience, "_LONGEST_S", 5)
+    record, _ = pushes()
+    assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+    assert (share / "ws/a").read_bytes() == b"new"
+
+
 @pytest.mark.parametrize(
     "kind", [*KINDS, "shut"], ids=lambda kind: getattr(kind, "__name__", kind)
 )
@@ -535,6 +574,19 @@ def test_twins_by_case_are_there_or_told_in_short_and_hold_up_no_other():
     assert pushes() == (pushed.read(Host()), [])
 
 
+def test_a_twin_of_what_arrived_as_the_push_was_killed_does_not_take_its_place(
+    monkeypatch,
+):
+    share = prepare_others()
+    lay("ws", {"b": b"1"})
+    killed_push(monkeypatch, 1, SHARE)
+    assert (share / "ws/b").exists()
+    lay("ws", {"b": b"1", "B": b"2"})
+    record, _ = pushes()
+    assert {*record.failed} == {"ws/B"}
+    assert there(share)["ws/b"] == b"1"
+
+
 def test_what_is_gone_there_with_its_workspace_is_told_in_short(monkeypatch):
     share = prepare_others()
     lay("ws", {f"{number:04}.csv": b"1" for number in range(500)})
@@ -568,11 +620,110 @@ def test_what_takes_too_much_memory_ends_that_push_and_is_told():
     has = pages * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (has + (30 << 20), hard))
     record, _ = pushes()
-    assert "takes more memory than a push may have" in record.why
+    assert "is too much for this host" in record.why
     assert not share.exists()
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
     assert not pushes()[0].why
     assert there(share)["aaa/a"] == b"1"
+
+
+def declares(workspace, paths):
+    outputs = {path: {"level": "moderately_sensitive"} for path in paths}
+    manifest = WORKSPACES / workspace / "metadata/manifest.json"
+    manifest.write_text(json.dumps({"outputs": outputs}))
+
+
+def test_a_workspace_with_a_million_names_is_told_and_stops_no_other(monkeypatch):
+    """12,000 paths, each through folders of its own: more than fits into memory here."""
+    share = prepare_others()
+    lay("aaa", {"a": b"1"})
+    assert not pushes(REMOVES)[0].failed
+    declares("aaa", [f"{number:x}" + "/a" * 110 for number in range(12_000)])
+    lay("zzz", {"z": b"1"})
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    has = int(Path("/proc/self/statm").read_text().split()[0]) * 4096
+    resource.setrlimit(resource.RLIMIT_AS, (has + (100 << 20), hard))
+    record, said = pushes(REMOVES)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert (record.why, there(share).get("zzz/z")) == ("", b"1")
+    assert {*record.failed} == {"aaa/metadata/manifest.json"}
+    (sentence,) = pushed.degraded(record, SHARE)
+    assert "'aaa/metadata/manifest.json', which declares more than" in sentence
+    assert there(share)["aaa/a"] == b"1", "declared no longer, or not understood"
+    # Of what is too much together the smallest go, however many are on the share.
+    monkeypatch.setattr(outgoing, "MOST", 30)
+    lay("aaa", dict.fromkeys("abcdefgh", b"2"))
+    lay("mmm", {"m": b"1"})
+    record, _ = pushes(REMOVES)
+    assert {*record.failed} == {"aaa/metadata/manifest.json"}
+    assert {path[0] for path in record.put} == {"a", "m", "z"}
+    assert there(share)["aaa/a"] == b"1"
+    monkeypatch.undo()
+    assert not pushes(REMOVES)[0].failed
+    assert there(share)["aaa/a"] == b"2"
+
+
+def test_what_was_put_there_long_ago_takes_no_more_memory_than_it_may(monkeypatch):
+    """It is on the share still; what is declared is never forgotten."""
+    share = prepare_others()
+    names = [f"{number}.csv" for number in range(9)]
+    lay("ws", dict.fromkeys(names, b"1"))
+    pushes()
+    monkeypatch.setattr(pushed, "KEPT", 4)
+    declares("ws", names[7:])
+    record, _ = pushes()
+    forgotten = {f"ws/{name}" for name in names} - record.put.keys()
+    assert len(forgotten) == 4  # of seven and a log
+    assert {f"ws/{name}" for name in names[7:]} <= record.put.keys()
+    assert len([path for path in there(share) if path.endswith(".csv")]) == 9
+    lay("ws", dict.fromkeys(names, b"1"))
+    record, _ = pushes()
+    assert (record.failed, len(record.put)) == ({}, 11)
+
+
+def test_what_is_forgotten_while_it_is_looked_at_is_no_trouble(monkeypatch):
+    share = prepare_others()
+    lay("ws", dict.fromkeys("abcd", b"1"))
+    pushes()
+    each = on_share.each
+
+    def with_news(place, act, parcels, emit):
+        declares("ws", [])
+        on_share.alive()
+        time.sleep(0.3)
+        each(place, act, parcels, emit)
+
+    monkeypatch.setattr(on_share, "each", with_news)
+    monkeypatch.setattr(pushed, "KEPT", 1)
+    monkeypatch.setattr(push, "_DAY_S", -1)
+    monkeypatch.setattr(push, "_TURN_S", 0)
+    record, _ = pushes()
+    assert (len(record.put), record.failed, record.why) == (2, {}, "")
+    assert there(share)["ws/a"] == b"1"
+
+
+def test_many_small_ones_of_one_workspace_hold_up_no_other(monkeypatch):
+    """Those that are there, and those that come meanwhile."""
+    prepare_others()
+    lay("aaa", {f"{number}.csv": b"1" for number in range(1500)})
+    lay("mmm", {"m": b"1"})
+    each, at = on_share.each, []
+
+    def with_news(place, act, parcels, emit):
+        each(place, act, parcels, emit)
+        time.sleep(0.3)
+
+    def news(line):
+        at.append(line)
+        if len(at) == 500:
+            lay("zzz", {"z": b"1"})
+
+    monkeypatch.setattr(on_share, "each", with_news)
+    monkeypatch.setattr(push, "_TURN_S", 0.2)
+    push.push(Host(), SHARE, news, PLACE)
+    where = [at.index(f"pushed: '{path}'") for path in ("mmm/m", "zzz/z")]
+    assert (where[0] < 450, where[1] < 1000) == (True, True), where
+    assert len(at) == 1500 + 2 + 6
 
 
 def test_a_path_of_millions_of_folders_takes_no_time_and_is_said_in_short():
@@ -635,6 +786,30 @@ def test_what_is_gone_or_altered_there_is_told_once_a_day(monkeypatch):
     assert {*record.failed} == {"ws/grown", "ws/link"}
     assert (share / "ws/gone").read_bytes() == (share / "ws/altered").read_bytes()
     assert kept.st_size == 4
+
+
+def test_what_keeps_size_and_time_is_found_out_when_its_turn_to_be_read_comes(
+    monkeypatch,
+):
+    """So many bytes a day, and each day the next."""
+    share = prepare_others()
+    names = ("a", "b", "c", "d", "e")
+    lay("ws", dict.fromkeys(names, b"ours"))
+    pushes()
+    for name in "ad":
+        found = (share / "ws" / name).stat()
+        (share / "ws" / name).write_bytes(b"his!")
+        os.utime(share / "ws" / name, ns=(found.st_atime_ns, found.st_mtime_ns))
+    monkeypatch.setattr(push, "_DAY_S", -1)
+    monkeypatch.setattr(push, "_READ", 8)  # two of them
+    found = [{*pushes()[0].failed} for _ in range(5)]
+    assert found[0] == {"ws/a"}
+    assert found[1] == {"ws/a", "ws/d"}
+    assert found[4] == {"ws/a", "ws/d"}, "and is told for as long as it is so"
+    (share / "ws/a").write_bytes(b"ours")
+    lay("ws", dict.fromkeys(names, b"more"))
+    (share / "ws/d").unlink()
+    assert [{*pushes()[0].failed} for _ in range(5)][-1] == set()
 
 
 def test_the_manifest_that_goes_has_only_what_may_go():

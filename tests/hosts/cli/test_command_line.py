@@ -146,7 +146,7 @@ def test_every_command_prints_one_object(host):
 def test_an_output_that_takes_nothing_is_said(host):
     """Full, gone or closed: a sentence, an exit status of ours, and nothing of Python's."""
     says = [f"{words} --json >/dev/full" for words in ASKED[::4]]
-    for words in ("show", "status", "service logs jobrunner"):
+    for words in ("show", "status", "service logs jobrunner", "--help", "host -h"):
         says += [f"{words} >/dev/full", f"{words} >&-"]
         says += [f"{words} | true; exit ${{PIPESTATUS[0]}}"]
     for words, (out, err, status) in zip(says, asked(host, says)):

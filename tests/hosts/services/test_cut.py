@@ -10,6 +10,7 @@ from itertools import count
 
 import pytest
 
+from sandbox import fixtures
 from tests.hosts import cutting
 from tests.hosts.managing import (
     CHECKOUT,
@@ -28,12 +29,14 @@ pytestmark = pytest.mark.share("outputs")
 LOCK = f"{CHECKOUT}/test/images.lock"
 NOTICES = "/var/lib/opensafely/notices"
 TRIAL = "/var/lib/opensafely/on-trial"
+FOLLOWED = "/var/lib/opensafely/jobrunner.followed"
 TOKEN = "PRIVATE_REPO_ACCESS_TOKEN"
 WAYS = ("HUP", "TERM", "INT", "KILL", "reboot")
 MOMENTS = range(1, 21)  # of each command, from its beginning to its end
 COMMANDS = {
     "update": "service update jobrunner --yes --to {new}",
     "rollback": "service rollback jobrunner --yes",
+    "follow": "service follow jobrunner",
     "restart": "service restart jobrunner",
     "stop": "service stop jobrunner",
     "secrets": f"service secrets set {TOKEN}",
@@ -43,11 +46,26 @@ COMMANDS = {
 DONE = {
     "update": "service update",
     "rollback": "service rollback",
+    "follow": "service follow",
     "restart": "service restart",
     "stop": "service stop",
     "secrets": "secret set",
     "maintenance": "host maintenance",
 }
+UNDO = "host undo"
+# Who stops a service for a while, and dies; and a boot's unit that brings nothing back.
+DIES = f"""
+import os, signal, subprocess, sys
+sys.path.append("{CHECKOUT}")
+from backend_server.engine.lock import only_run
+from backend_server.host.writer import Host
+from backend_server.services import meanwhile
+with only_run("a test"), meanwhile.on_trial(Host(), "jobrunner"):
+    subprocess.run(["systemctl", "stop", "{UNIT}"], check=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+BRINGS_NONE = "[Service]\nExecStartPre=false\n"
+FAILS = "/run/systemd/system/opensafely-undo-at-boot.service.d/fails.conf"
 # It may be stopped between taking a lock and saying whose it is.
 BY_WHOM = re.compile(".*root.*, since 2|a run that has just begun")
 secret = count()
@@ -56,7 +74,8 @@ secret = count()
 @pytest.fixture(scope="module")
 def host(shared_warm_host, sandbox):
     """Whose services have proved themselves after two seconds, and have an image to go back to."""
-    host = shared_warm_host("test", legacy_cgroups=True)
+    shape = [fixtures.hurried, fixtures.quiet_timer]
+    host = shared_warm_host("test", shape=shape, legacy_cgroups=True)
     cutting.prepare(host)
     at = f"{CHECKOUT}/backend_server/checkout/service.py"
     host.run(f"sed -i 's/steady_s: int = 15/steady_s: int = 2/' {at}")
@@ -109,7 +128,10 @@ def goes_on(host):
 
 
 def cut(host, number, words, how):
-    """Where it was then: "asked", "worked" by itself, or "" where it had ended before."""
+    """Where it was then: "asked", "worked" by itself, or "" where it had ended before.
+
+    What a watcher tries again after a minute, it tries now.
+    """
     where = ""
     cutting.prepare(host)
     with on_terminal(host, line_of(number, words)) as terminal, goes_on(host):
@@ -118,7 +140,7 @@ def cut(host, number, words, how):
         found = cutting.stopped_at(host)
         if found:
             where = "worked" if found.by_itself else "asked"
-            if found.by_itself:
+            if found.by_itself and words != UNDO:
                 says = status(host)["under_way"]
                 assert says
                 assert all(map(BY_WHOM.match, says)), says
@@ -130,6 +152,7 @@ def cut(host, number, words, how):
             host.run(f"kill -{how} {whom}; kill -CONT {found.pid}", check=False)
             if how != "HUP":
                 terminal.end()
+    host.run("systemctl start --no-block 'opensafely-watch*'", check=False)
     wait_until(lambda: not cutting.works(host), timeout_s=300)
     return where
 
@@ -217,25 +240,26 @@ def steps():
     return {}
 
 
-def asked(host, job_runner, command):
-    old = digest(host)
-    new = job_runner["v2" if old == job_runner["v1"] else "v1"]
-    return COMMANDS[command].format(new=new)
+def asked(host, outside, job_runner, command):
+    host.run(f"rm -f {FOLLOWED}")  # or going back is what it does to an image on trial
+    new = "v2" if digest(host) == job_runner["v1"] else "v1"
+    outside.tag("job-runner", new)
+    return COMMANDS[command].format(new=job_runner[new])
 
 
 @pytest.mark.parametrize(("command", "how", "moment"), [*moments()])
 def test_a_command_that_is_cut_is_done_or_undone(
-    host, job_runner, steps, command, how, moment
+    host, outside, job_runner, steps, command, how, moment
 ):
     """What runs is what counts, the history knows of what stays, and no run has anything to do."""
     if command not in steps:
-        host.run(line_of(0, asked(host, job_runner, command)))
+        host.run(line_of(0, asked(host, outside, job_runner, command)))
         steps[command] = cutting.steps(host)
         if command == "stop":
             manage(host, "service start jobrunner")
     was, events = seen(host), len(history(host))
     number = steps[command] * moment // (len(MOMENTS) + 1)
-    where = cut(host, number, asked(host, job_runner, command), how)
+    where = cut(host, number, asked(host, outside, job_runner, command), how)
     wait_until(lambda: settled(host, events, command), timeout_s=60)
     done, now = came_of_it(host, events, command), seen(host)
     print(f"step {number} of {steps[command]}: {where}; {done}; {was}; {now}")
@@ -260,6 +284,8 @@ def came_of_it(host, events, command):
     said = history(host)[events:]
     if command == "maintenance":
         said = [line for line in said if line.get("subject") != "began"]
+    if command == "follow":  # that it may follow again is another line
+        said = [line for line in said if "after" in line or line["event"] == "undo"]
     last = [line for line in said if line.get("event") in (DONE[command], "undo")][-1:]
     return [line["event"] for line in last if line.get("outcome") != "as before"] == [
         DONE[command]
@@ -270,3 +296,46 @@ def settled(host, events, command):
     """The service is as it should be by what the history says of it."""
     stays = command == "stop" and came_of_it(host, events, command)
     return not active(host) if stays else active(host) and there(host)
+
+
+def undo_moments():
+    """One way and moment in a run, all of them in `long`."""
+    chosen = random.Random(f"{commit()} undo")
+    one = chosen.choice(WAYS), chosen.choice(MOMENTS)
+    for how in WAYS:
+        for moment in MOMENTS:
+            marks = () if (how, moment) == one else pytest.mark.long
+            yield pytest.param(how, moment, marks=marks)
+
+
+def left_behind(host):
+    """A service is stopped for a while, by somebody who is gone, and nobody has put it back."""
+    host.run(f"mkdir -p {FAILS.rpartition('/')[0]}; cat > {FAILS}", stdin=BRINGS_NONE)
+    host.run("systemctl daemon-reload")
+    host.run("python3 -I -", stdin=DIES, check=False)
+    failed = "systemctl show -p SubState --value 'opensafely-watch*'"
+    wait_until(lambda: "auto-restart" in host.run(failed).stdout, timeout_s=60)
+    host.run(f"rm {FAILS}; systemctl daemon-reload")
+    assert not host.run(f"test -e {TRIAL}", check=False).returncode
+    assert not active(host)
+
+
+@pytest.mark.parametrize(("how", "moment"), [*undo_moments()])
+def test_an_undo_that_is_cut_is_made_again(host, job_runner, steps, how, moment):
+    """By its watcher, or by the boot; without its line it goes on."""
+    before = seen(host)
+    if UNDO not in steps:
+        left_behind(host)
+        host.run(line_of(0, UNDO))
+        steps[UNDO] = cutting.steps(host)
+    left_behind(host)
+    number = steps[UNDO] * moment // (len(MOMENTS) + 1)
+    where = cut(host, number, UNDO, how)
+    print(f"step {number} of {steps[UNDO]}: {where}")
+    wait_until(lambda: active(host) and there(host), timeout_s=60)
+    assert seen(host) == before
+    assert host.run(f"ls {TRIAL}", check=False).returncode
+    found = status(host)
+    assert found["under_way"] == []
+    assert not [each for each in found["degraded"] if "trial" in each]
+    assert rests(host, words="--only jobrunner")
