@@ -56,6 +56,9 @@ def job_logs(options: Told) -> int:
         services = of_host_itself(options, host).services
         name = next(each.name for each in services if each.docker)
         lines = list(agent.about(host, name, options.subject))
+        if not lines:
+            why = f"{name} has said nothing of a job with {options.subject!a} in the id"
+            raise Refused(why, "sudo backend job list --since 2d")
         told(options, {"subject": options.subject, "lines": lines}, lines)
         return OK
     found = [job for job in _found(options, host) if job.container]
@@ -102,8 +105,11 @@ def rerun(options: End) -> int:
 
 def _end(options: End, what: str, fate: str, done: str) -> int:
     host = Host()
-    running = listing.running(_found(options, host))
-    jobs = {job.id: job for job in (listing.one(running, w) for w in options.subjects)}
+    here = _found(options, host)
+    ended = (Job(each, listing.ENDED, "") for each, _ in listing.kept_logs(host))
+    others = [*here, *ended]
+    each = (listing.one(listing.running(here), w, others) for w in options.subjects)
+    jobs = {job.id: job for job in each}
     _agree(list(jobs.values()), what, fate, options.yes)
     for job in jobs.values():
         if what == "job rerun":

@@ -108,15 +108,17 @@ class ToImage(Change):
 def update(options: ToImage) -> int:
     """The service runs at another image, or at the one before where that does not stay up."""
 
-    def find(this: Site, host: Host, what: Service) -> Update:
-        return updating.find(this, host, what, options.to or options.tag)
+    wanted = options.to or options.tag
 
-    return _change(options, "service update", find, options.keep, bool(options.to))
+    def find(this: Site, host: Host, what: Service) -> Update:
+        return updating.find(this, host, what, wanted)
+
+    return _change(options, "service update", find, options.keep, wanted)
 
 
 def rollback(options: Change) -> int:
     """The service runs at the image before."""
-    return _change(options, "service rollback", updating.back, stays=True)
+    return _change(options, "service rollback", updating.back)
 
 
 class Follow(Named):
@@ -161,9 +163,9 @@ def hold(options: Hold) -> int:
 
 
 def _change(
-    options: Change, how: str, find: Find, keep: bool = False, stays: bool = False
+    options: Change, how: str, find: Find, keep: bool = False, wanted: str = ""
 ) -> int:
-    """With STAYS no timer takes it to what a tag means."""
+    """Where it follows another tag than is WANTED, it does so no more."""
     host = Host()
     with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
         this = of_host_itself(options, host)
@@ -175,9 +177,12 @@ def _change(
             updating.agree(found, options.yes)
             outlive_terminal(options)
             done, up = updating.carry_out(this, host, what, found, how, keep)
-            if stays and followed.exception(this, what.name):
-                followed.hold(host, what.name, how)
-                done += "; it follows its tag no more, until: service follow"
+        follow = followed.exception(this, what.name)
+        if follow and follow.tag != wanted:
+            followed.hold(host, what.name, how)
+            done += (
+                f"; it follows {follow.tag} no more, until: service follow {what.name}"
+            )
     _say(options, what.name, done)
     return OK if up else DEGRADED
 

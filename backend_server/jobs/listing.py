@@ -175,15 +175,20 @@ def running(jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if job.state == RUNNING]
 
 
-def one(jobs: list[Job], words: str) -> Job:
-    """The job whose id has this in it. Raises Refused for none and for several, naming them."""
+def one(jobs: list[Job], words: str, others: Iterable[Job] = ()) -> Job:
+    """The job whose id has this in it. Raises Refused for none and for several, naming them.
+
+    Where one of OTHERS is meant, it says how that is.
+    """
     found = [job for job in jobs if words in job.id]
     found = [job for job in found if job.id == words] or found
     if len(found) == 1:
         return found[0]
     several = ", ".join(job.id for job in (found or jobs)) or "none at all"
+    other = [f" that runs: {j.id} is {j.state}" for j in others if words in j.id]
     raise Refused(
-        f"{counted(len(found), 'job')} with {words!a} in the id; wanted one",
+        f"{counted(len(found), 'job')} with {words!a} in the id; wanted one"
+        f"{'' if found else ''.join(other[:1])}",
         hint=f"{'choose from' if found else 'there is'} {several}",
     )
 

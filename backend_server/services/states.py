@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import date
 from typing import Iterator, Mapping, Sequence
@@ -226,6 +227,8 @@ def _unwell(found: State) -> Iterator[str]:
             f"{found.name} is older than its controller, and does not know its field "
             f"{agent.unknown_field(*errors)!r}; sudo backend service update {found.name}"
         )
+    if re.search("certificate (has expired|is not yet valid)", found.last_line):
+        yield f"{found.name} finds that by this host's clock, {history.now()}; timedatectl"
     if found.silent_since:
         yield (
             f"{found.name} has had no answer from the controller since "

@@ -64,6 +64,13 @@ def test_a_job_is_seen_and_ends_well(host, controller):
         said = manage(host, f"job logs --agent {job.id[:6]}").stdout
         assert f"State change for job {job.id}: ExecutorState.EXECUTED" in said
         assert "loop started" not in said
+        refused(
+            manage(host, "job logs --agent zzz"),
+            "jobrunner has said nothing of a job with 'zzz' in the id",
+        )
+        for words in ("kill", "rerun"):
+            done = manage(host, f"job {words} {job.id[:6]} --yes")
+            refused(done, f"wanted one that runs: {job.id} is ended")
 
 
 def ended(host):

@@ -138,6 +138,14 @@ def test_none_and_several_are_refused(words, error, hint):
     assert (str(refused.value), refused.value.hint) == (error, hint)
 
 
+def test_one_that_runs_no_more_is_told():
+    others = [*TWO, Job("xyz", "ended", "")]
+    with pytest.raises(Refused, match="wanted one that runs: xyz is ended$"):
+        listing.one(TWO, "x", others)
+    with pytest.raises(Refused, match="2 jobs with 'bc' in the id; wanted one$"):
+        listing.one(TWO, "bc", others)
+
+
 def test_nobody_to_ask_is_refused(monkeypatch):
     monkeypatch.setattr(question.sys, "stdin", io.StringIO())
     with pytest.raises(Refused, match="would lose what was done so far"):
