@@ -143,8 +143,7 @@ def kept(host: HostReader, since_s: float) -> Iterator[tuple[str, float, Any]]:
 
 def ended(host: HostReader, since_s: float) -> list[Job]:
     """Those that ended since then, and are here no more; the last to end comes last."""
-    found = sorted(kept(host, since_s), key=lambda each: each[1])
-    return [_ended(job, end, facts) for job, end, facts in found]
+    return [_ended(*e) for e in sorted(kept(host, since_s), key=lambda e: e[1])]
 
 
 def _ended(job: str, end: float, facts: Any) -> Job:
@@ -175,7 +174,7 @@ def running(jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if job.state == RUNNING]
 
 
-def one(jobs: list[Job], words: str, others: Iterable[Job] = ()) -> Job:
+def one(jobs: list[Job], others: Iterable[Job], words: str) -> Job:
     """The job whose id has this in it. Raises Refused for none and for several, naming them.
 
     Where one of OTHERS is meant, it says how that is.

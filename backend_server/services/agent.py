@@ -30,7 +30,6 @@ _UNKNOWN = r"unexpected keyword argument '(\w{1,60})'"
 # `172.17.0.1 dev eth0 lladdr 02:42:… used 6/1/3 probes 1 REACHABLE`: the second number, in
 # seconds, since when the kernel knows that a word of ours got there.
 _CONFIRMED = r"(?m)^(\S+) .* used \d+/(\d+)/\d+ "
-_NEVER = float("inf")
 _WORKSPACE = r"\b[Ww]orkspace ([\w-]+)"
 
 
@@ -147,7 +146,8 @@ def _wires(host: HostReader, name: str) -> dict[str, tuple[float, float]]:
     # A controller that hangs up after each answer leaves none to look at.
     return connections(host.tcp_connections(pid)) or {
         f"{pid} {at}": (float(ago), float(ago))
-        for at, ago in re.findall(_CONFIRMED, host.neighbours(pid)) or [("", _NEVER)]
+        for at, ago in re.findall(_CONFIRMED, host.neighbours(pid))
+        or [("", float("inf"))]
     }
 
 
