@@ -14,12 +14,14 @@ from tests.hosts.jobs import jobbing
 from tests.hosts.managing import CHECKOUT, history, manage
 from tests.hosts.programs import wait_until
 from tests.hosts.services.running import (
+    LOCAL,
     UNIT,
     digest,
     inside,
     inspected,
     listed,
     polls_again,
+    started,
     starts_anew_quickly,
 )
 
@@ -80,6 +82,27 @@ def test_what_happened_before_a_start_does_not_count(host, outside, job_runner):
         done = manage(host, f"service {words} --yes")
         assert done.returncode == 0, done.stderr
         assert digest(host) == (new if "update" in words else before)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["start", "a secret", "a run"])
+def test_nor_does_it_for_what_else_starts_it(host, outside, how):
+    in_the_pause(host, outside)
+    since, local = started(host), host.read(LOCAL)
+    if how == "start":
+        done = manage(host, "service start jobrunner")
+    elif how == "a secret":
+        argv = (
+            f"{CHECKOUT}/test/manage.sh service secrets set PRIVATE_REPO_ACCESS_TOKEN"
+        )
+        done = host.run(argv, stdin="another", check=False)
+    else:
+        host.run(f"cat > {LOCAL}", stdin=f"{local}MORE=1\n")
+        done = manage(host, "--offline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "did not stay up" not in done.stdout
+    assert started(host) != since
+    assert listed(host)["state"] == "running"
 
 
 def test_the_last_words_are_those_of_what_was_tried(quick, job_runner):
