@@ -102,7 +102,7 @@ def test_nor_does_it_for_what_else_starts_it(host, outside, how):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "did not stay up" not in done.stdout
     assert started(host) != since
-    assert listed(host)["state"] == "running"
+    wait_until(lambda: listed(host)["state"] == "running")
 
 
 def test_the_last_words_are_those_of_what_was_tried(quick, job_runner):
