@@ -27,9 +27,9 @@ _TASK = r"\btask=(?P<job>[\w-]+?)(-\d{3})?(-cancel)? task_type=\w+ *$"
 _EXCEPTION = r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: .*)?$"
 _PREPARED = r"State change for job \S+: \S+ -> ExecutorState.PREPARED\b"
 _UNKNOWN = r"unexpected keyword argument '(\w{1,60})'"
-# `172.17.0.1 dev eth0 lladdr 02:42:… used 6/1/3 probes 1 REACHABLE`: the second number, in
-# seconds, since when the kernel knows that a word of ours got there.
-_CONFIRMED = r"(?m)^(\S+) .* used \d+/(\d+)/\d+ "
+# `172.17.0.1 dev eth0 lladdr 02:42:…  ref 1 used 6/1/3probes 1 REACHABLE`: the second number,
+# in seconds, since when the kernel knows that a word of ours got there.
+_CONFIRMED = r"(?m)^(\S+) .* used \d+/(\d+)/\d+"
 _WORKSPACE = r"\b[Ww]orkspace ([\w-]+)"
 
 

@@ -227,7 +227,7 @@ def _unwell(found: State) -> Iterator[str]:
             f"{agent.unknown_field(*errors)!r}; sudo backend service update {found.name}"
         )
     if any(w in found.last_line for w in ("has expired", "is not yet valid")):
-        yield f"{found.name} finds that by this host's clock, {history.now()}; timedatectl"
+        yield f"{found.name} trusts none by this host's clock, {history.now()}; timedatectl"
     if found.silent_since:
         yield (
             f"{found.name} has had no answer from the controller since "

@@ -294,8 +294,8 @@ def test_a_poll_that_was_answered(monkeypatch, asked, answered):
 
 
 NEIGHBOURS = """\
-172.17.0.1 dev eth0 lladdr 02:42:5d:11:22:33 ref 1 used 6/{}/3 probes 1 REACHABLE
-172.17.0.9 dev eth0  used 80/140/77 probes 6 FAILED
+172.17.0.1 dev eth0 lladdr d6:50:61:24:c3:15  ref 1 used 6/{}/3probes 4 REACHABLE
+172.17.0.9 dev eth0  used 80/140/77probes 6 FAILED
 """
 
 
