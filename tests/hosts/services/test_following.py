@@ -157,6 +157,8 @@ def test_the_controllers_absence_is_no_images_fault(host, outside, job_runner):
     assert listed(host)["digest"] == before
     outside.start()
     polls_again(host, outside)
+    # While it counts as one that ends again and again, the one on trial is looked at alone.
+    wait_until(lambda: listed(host)["state"] == "running", timeout_s=60)
     look(host)
     assert digest(host) == job_runner[other]
 
