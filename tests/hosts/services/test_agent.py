@@ -127,7 +127,7 @@ def test_a_job_that_errs_is_told_and_in_nobodys_way(quick, controller, job_runne
     """For ever, until it is cancelled; others end meanwhile, and the agent can be replaced."""
     host = quick
     before = listed(host)["digest"]
-    archive, back = in_playbook("Archive a workspace", name="w3")
+    archive, back, *_ = in_playbook("Archive a workspace", name="w3")
     kept = "/srv/high_privacy/workspaces/w3/out/a.csv"
     host.run(f"install -D -o opensafely /dev/null {kept}; echo 1 > {kept}")
     host.run(f"set -e; {archive}")
