@@ -150,6 +150,8 @@ def test_the_disk_is_waited_for_at_boot(host, outside, controller):
     since = "systemctl show --value -p ActiveEnterTimestampMonotonic"
     mounted, began = (int(host.run(f"{since} {u}").stdout) for u in (MOUNT, UNIT))
     assert mounted < began
+    # Once, and not another time beneath the tree, where it would stay.
+    assert host.run(f"grep -c ' {DISK} ' /proc/self/mountinfo").stdout == "1\n"
     # Its archives are gone with the tmpfs: what is asked here is the order.
     assert f" {DISK} " in inside(host, "cat /proc/self/mountinfo")
     host.run(f"umount {DISK}")
