@@ -183,12 +183,12 @@ def one(jobs: list[Job], others: Iterable[Job], words: str) -> Job:
     found = [job for job in found if job.id == words] or found
     if len(found) == 1:
         return found[0]
-    several = ", ".join(job.id for job in (found or jobs)) or "none at all"
+    several = ", ".join(job.id for job in found)
     other = [f" that runs: {j.id} is {j.state}" for j in others if words in j.id]
     raise Refused(
         f"{counted(len(found), 'job')} with {words!a} in the id; wanted one"
         f"{'' if found else ''.join(other[:1])}",
-        hint=f"{'choose from' if found else 'there is'} {several}",
+        hint=f"choose from {several}" if found else "sudo backend job list --since 2d",
     )
 
 

@@ -83,7 +83,9 @@ def test_what_a_job_says(host, controller):
     with running(host, controller) as job:
         assert manage(host, f"job logs {job.id[3:9]}").stdout == "at work\n"
         refused(
-            manage(host, "job logs nothing"), "0 jobs with 'nothing' in the id", job.id
+            manage(host, "job logs nothing"),
+            "0 jobs with 'nothing' in the id",
+            "sudo backend job list --since 2d",
         )
         refused(manage(host, f"job shell {job.id}"), "a shell needs a terminal")
         with on_terminal(host, f"{folder_of()} job shell {job.id}") as terminal:

@@ -129,7 +129,11 @@ def test_a_part_of_the_id_is_enough(words, wanted):
     ("words", "error", "hint"),
     [
         ("bc", "2 jobs with 'bc' in the id; wanted one", "choose from abc, abcd"),
-        ("x", "0 jobs with 'x' in the id; wanted one", "there is abc, abcd"),
+        (
+            "x",
+            "0 jobs with 'x' in the id; wanted one",
+            "sudo backend job list --since 2d",
+        ),
     ],
 )
 def test_none_and_several_are_refused(words, error, hint):
