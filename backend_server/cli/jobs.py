@@ -75,8 +75,7 @@ def job_logs(options: Told) -> int:
 def job_shell(options: Named) -> int:
     """A shell inside a job's container, as the job itself, while it runs."""
     host = Host()
-    here = _found(options, host)
-    job = listing.one(listing.running(here), here, options.subject)
+    job = listing.one(listing.running(_found(options, host)), (), options.subject)
     if options.json or not sys.stdin.isatty():
         raise Refused(
             "a shell needs a terminal, and this is none", "sudo backend job logs"

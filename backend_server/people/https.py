@@ -13,7 +13,6 @@ import urllib.request
 from functools import partial
 from typing import Any, Mapping
 
-from backend_server.engine.history import now
 from backend_server.text.errors import Refused
 
 
@@ -143,8 +142,7 @@ def _refusal(response: http.client.HTTPResponse) -> str:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = f"{_shown(error.verify_message)} (at {now()} here)"
-        return f"its certificate is not trusted: {why}"
+        return f"its certificate is not trusted: {_shown(error.verify_message)}"
     if isinstance(error, ssl.SSLError):
         return f"TLS with it fails: {_shown(error.reason or str(error))}"
     if isinstance(error, OSError):

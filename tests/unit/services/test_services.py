@@ -1,6 +1,7 @@
 """Services: which image counts, what is lacking, when one last polled, what its unit says."""
 
 import json
+import os
 import shlex
 import time
 
@@ -604,3 +605,20 @@ def test_sources_of_mounts():
         "3 1 8:3 / /srv rw - xfs c rw\n"
     )
     assert parse_mount_sources(text) == {"/": ("8:1", "/"), "/srv": ("8:3", "/")}
+
+
+def test_a_container_whose_first_process_has_just_ended():
+    """Nobody has waited for it yet, and the kernel has no mounts of it to list."""
+    ended = os.fork()
+    if not ended:
+        os._exit(0)
+    os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
+    try:
+
+        class Ends(HostReader):
+            def docker_object(self, name):
+                return {"State": {"Pid": ended}}
+
+        assert trees.unlike(Ends(), "jobrunner", ["/srv"]) == []
+    finally:
+        os.waitpid(ended, 0)
