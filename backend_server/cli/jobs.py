@@ -56,13 +56,15 @@ def job_logs(options: Told) -> int:
         services = of_host_itself(options, host).services
         name = next(each.name for each in services if each.docker)
         lines = list(agent.about(host, name, options.subject))
+        if not lines:
+            why = f"{name} has said nothing of a job with {options.subject!a} in the id"
+            raise Refused(why, "sudo backend job list --since 2d")
         told(options, {"subject": options.subject, "lines": lines}, lines)
         return OK
-    found = [job for job in _found(options, host) if job.container]
     kept = dict(listing.kept_logs(host))
-    here = {job.id for job in found}
-    past = [Job(each, listing.FINISHED, "") for each in kept if each not in here]
-    job = listing.one([*found, *past], options.subject)
+    jobs = {each: Job(each, listing.FINISHED, "") for each in kept}
+    jobs.update((job.id, job) for job in _found(options, host) if job.container)
+    job = listing.one(list(jobs.values()), (), options.subject)
     follow = ("--follow",) if options.follow else ()
     argv = ("docker", "logs", *follow, job.container)
     if not job.container:
@@ -73,7 +75,7 @@ def job_logs(options: Told) -> int:
 def job_shell(options: Named) -> int:
     """A shell inside a job's container, as the job itself, while it runs."""
     host = Host()
-    job = listing.one(listing.running(_found(options, host)), options.subject)
+    job = listing.one(listing.running(_found(options, host)), (), options.subject)
     if options.json or not sys.stdin.isatty():
         raise Refused(
             "a shell needs a terminal, and this is none", "sudo backend job logs"
@@ -102,8 +104,10 @@ def rerun(options: End) -> int:
 
 def _end(options: End, what: str, fate: str, done: str) -> int:
     host = Host()
-    running = listing.running(_found(options, host))
-    jobs = {job.id: job for job in (listing.one(running, w) for w in options.subjects)}
+    here = _found(options, host)
+    ended = [Job(each, listing.ENDED, "") for each, _ in listing.kept_logs(host)]
+    those = (listing.running(here), [*here, *ended])
+    jobs = {j.id: j for j in (listing.one(*those, w) for w in options.subjects)}
     _agree(list(jobs.values()), what, fate, options.yes)
     for job in jobs.values():
         if what == "job rerun":

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Callable
-
-from backend_server.checkout.gather import Site
-from backend_server.checkout.service import Service
 from backend_server.cli.ending import Logs, become, outlive_terminal, passed_on, told
 from backend_server.engine import history
 from backend_server.engine.lock import Busy, only_run
@@ -16,11 +12,7 @@ from backend_server.host.writer import Host
 from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
 from backend_server.services import followed, following, meanwhile, states, updating
-from backend_server.services.updating import Update
 from backend_server.text.errors import DEGRADED, OK, Refused, UserError
-
-
-Find = Callable[[Site, Host, Service], Update]
 
 
 def list_services(options: Asked) -> int:
@@ -107,16 +99,12 @@ class ToImage(Change):
 
 def update(options: ToImage) -> int:
     """The service runs at another image, or at the one before where that does not stay up."""
-
-    def find(this: Site, host: Host, what: Service) -> Update:
-        return updating.find(this, host, what, options.to or options.tag)
-
-    return _change(options, "service update", find, options.keep, bool(options.to))
+    return _change(options, "service update", options.to or options.tag, options.keep)
 
 
 def rollback(options: Change) -> int:
     """The service runs at the image before."""
-    return _change(options, "service rollback", updating.back, stays=True)
+    return _change(options, "service rollback")
 
 
 class Follow(Named):
@@ -161,23 +149,27 @@ def hold(options: Hold) -> int:
 
 
 def _change(
-    options: Change, how: str, find: Find, keep: bool = False, stays: bool = False
+    options: Change, how: str, wanted: str | None = None, keep: bool = False
 ) -> int:
-    """With STAYS no timer takes it to what a tag means."""
+    """To what is WANTED, a digest or a tag, or back. If it follows another tag, then no more."""
     host = Host()
     with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
         this = of_host_itself(options, host)
         what = states.known(this, options.subject)
-        found = find(this, host, what)
+        of = (this, host, what)
+        found = updating.back(*of) if wanted is None else updating.find(*of, wanted)
         if found.before == found.after:
             done, up = f"{what.name} runs at {found.after} already", True
         else:
             updating.agree(found, options.yes)
             outlive_terminal(options)
             done, up = updating.carry_out(this, host, what, found, how, keep)
-            if stays and followed.exception(this, what.name):
-                followed.hold(host, what.name, how)
-                done += "; it follows its tag no more, until: service follow"
+        follow = followed.exception(this, what.name)
+        if follow and follow.tag != wanted:
+            followed.hold(host, what.name, how)
+            done += (
+                f"; it follows {follow.tag} no more, until: service follow {what.name}"
+            )
     _say(options, what.name, done)
     return OK if up else DEGRADED
 

@@ -164,6 +164,11 @@ class Asking:
         those = ("--tcp", "--info", "--oneline", "state", "established")
         return self._stdout(*enter, *those)
 
+    def neighbours(self, pid: int) -> str:
+        """Of the network that a process is in, with when each last showed that it hears it."""
+        enter = ("nsenter", f"--net=/proc/{pid}/ns/net")
+        return self._stdout(*enter, "ip", "-statistics", "neighbour")
+
     def starts_and_ends(self, unit: str) -> list[tuple[int | None, int]]:
         """When a unit started (None) or ended (its exit status), oldest first, in µs of UTC."""
         either = (f"MESSAGE_ID={_STARTED}", f"MESSAGE_ID={_ENDED}")

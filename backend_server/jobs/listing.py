@@ -143,8 +143,7 @@ def kept(host: HostReader, since_s: float) -> Iterator[tuple[str, float, Any]]:
 
 def ended(host: HostReader, since_s: float) -> list[Job]:
     """Those that ended since then, and are here no more; the last to end comes last."""
-    found = sorted(kept(host, since_s), key=lambda each: each[1])
-    return [_ended(job, end, facts) for job, end, facts in found]
+    return [_ended(*e) for e in sorted(kept(host, since_s), key=lambda e: e[1])]
 
 
 def _ended(job: str, end: float, facts: Any) -> Job:
@@ -175,16 +174,21 @@ def running(jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if job.state == RUNNING]
 
 
-def one(jobs: list[Job], words: str) -> Job:
-    """The job whose id has this in it. Raises Refused for none and for several, naming them."""
+def one(jobs: list[Job], others: Iterable[Job], words: str) -> Job:
+    """The job whose id has this in it. Raises Refused for none and for several, naming them.
+
+    Where one of OTHERS is meant, it says how that is.
+    """
     found = [job for job in jobs if words in job.id]
     found = [job for job in found if job.id == words] or found
     if len(found) == 1:
         return found[0]
-    several = ", ".join(job.id for job in (found or jobs)) or "none at all"
+    several = ", ".join(job.id for job in found)
+    other = [f" that runs: {j.id} is {j.state}" for j in others if words in j.id]
     raise Refused(
-        f"{counted(len(found), 'job')} with {words!a} in the id; wanted one",
-        hint=f"{'choose from' if found else 'there is'} {several}",
+        f"{counted(len(found), 'job')} with {words!a} in the id; wanted one"
+        f"{'' if found else ''.join(other[:1])}",
+        hint=f"choose from {several}" if found else "sudo backend job list --since 2d",
     )
 
 

@@ -128,7 +128,7 @@ def _without(out: Iterable[Key], keys: Keys, revoked: frozenset[str]) -> Keys:
 
 def degraded(verdict: Verdict) -> Iterator[str]:
     """A line for each offer and each reason for which an answer tells nothing."""
-    heard = {n: was.seen or "an unknown time" for n, was in verdict.held.items()}
+    heard = {n: was.seen or "never on record" for n, was in verdict.held.items()}
     whose: dict[str, list[str]] = {}
     for name, why in verdict.failed.items():
         whose.setdefault(why, []).append(name)

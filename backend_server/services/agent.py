@@ -27,6 +27,9 @@ _TASK = r"\btask=(?P<job>[\w-]+?)(-\d{3})?(-cancel)? task_type=\w+ *$"
 _EXCEPTION = r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:: .*)?$"
 _PREPARED = r"State change for job \S+: \S+ -> ExecutorState.PREPARED\b"
 _UNKNOWN = r"unexpected keyword argument '(\w{1,60})'"
+# `172.17.0.1 dev eth0 lladdr 02:42:…  ref 1 used 6/1/3probes 1 REACHABLE`: the second number,
+# in seconds, since when the kernel knows that a word of ours got there.
+_CONFIRMED = r"(?m)^(\S+) .* used \d+/(\d+)/\d+"
 _WORKSPACE = r"\b[Ww]orkspace ([\w-]+)"
 
 
@@ -120,23 +123,32 @@ def erring(found: list[dict[str, Erring]], up: bool) -> tuple[Erring, ...]:
 
 def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
     """Of an agent that asks every so often, and by a second thread as well."""
-    wires = list(_wires(host, name).values()) if up_s >= FRESH_S else []
-    silent = silent_s(wires, *every_s)
-    if wires:
-        heard = time.time() - min(heard for heard, _ in wires)
-        return Seen(answer=0 if silent else heard, silent_s=silent)
+    if up_s >= FRESH_S:
+        known = _wires(host, name).values()
+        wires = [(min(heard, up_s), min(said, up_s)) for heard, said in known]
+        silent = silent_s(wires, *every_s)
+        ago = min((heard for heard, _ in wires), default=up_s)
+        answer = 0 if silent or ago == up_s else time.time() - ago
+        return Seen(answer=answer, silent_s=silent)
     lines = _log(host, name)
     # It knows of tasks from an answer alone.
     answers = [
         at for at, line in lines if re.match(_HEAD, line) and re.search(_TASK, line)
     ]
-    errs = erring(runs(lines), up_s > 0) if up_s < FRESH_S else ()
-    return Seen(errs, max(answers, default=0))
+    return Seen(erring(runs(lines), up_s > 0), max(answers, default=0))
 
 
 def _wires(host: HostReader, name: str) -> dict[str, tuple[float, float]]:
+    """Seconds as of `connections`; where it has none, since a word of it last got through."""
     pid = host.docker_object(name).get("State", {}).get("Pid")
-    return connections(host.tcp_connections(pid)) if pid else {}
+    if not pid:
+        return {}
+    # A controller that hangs up after each answer leaves none to look at.
+    return connections(host.tcp_connections(pid)) or {
+        f"{pid} {at}": (float(ago), float(ago))
+        for at, ago in re.findall(_CONFIRMED, host.neighbours(pid))
+        or [("", float("inf"))]
+    }
 
 
 def unanswered(host: HostReader, name: str, loop_s: float) -> str:

@@ -226,6 +226,8 @@ def _unwell(found: State) -> Iterator[str]:
             f"{found.name} is older than its controller, and does not know its field "
             f"{agent.unknown_field(*errors)!r}; sudo backend service update {found.name}"
         )
+    if any(w in found.last_line for w in ("has expired", "is not yet valid")):
+        yield f"{found.name} trusts none by this host's clock, {history.now()}; timedatectl"
     if found.silent_since:
         yield (
             f"{found.name} has had no answer from the controller since "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Iterable, Mapping, Tuple
 
 from backend_server.host.reader import HostReader
@@ -14,9 +15,11 @@ Sources = Mapping[str, Tuple[str, str]]
 def unlike(host: HostReader, name: str, trees: Iterable[str]) -> list[str]:
     """Where something else is mounted, by the kernel's lists alone: no file system is asked."""
     pid = host.docker_object(name).get("State", {}).get("Pid")
-    inside = parse_mount_sources(host.read(f"/proc/{pid}/mountinfo") or "")
     here = parse_mount_sources(host.read("/proc/self/mountinfo") or "")
-    return differing(here, inside, tuple(trees)) if pid and inside else []
+    with contextlib.suppress(OSError):  # EINVAL, of one that has ended a moment ago
+        inside = parse_mount_sources(host.read(f"/proc/{pid}/mountinfo") or "")
+        return differing(here, inside, tuple(trees)) if pid and inside else []
+    return []
 
 
 def differing(here: Sources, inside: Sources, trees: tuple[str, ...]) -> list[str]:

@@ -64,6 +64,13 @@ def test_a_job_is_seen_and_ends_well(host, controller):
         said = manage(host, f"job logs --agent {job.id[:6]}").stdout
         assert f"State change for job {job.id}: ExecutorState.EXECUTED" in said
         assert "loop started" not in said
+        refused(
+            manage(host, "job logs --agent zzz"),
+            "jobrunner has said nothing of a job with 'zzz' in the id",
+        )
+        for words in ("kill", "rerun"):
+            done = manage(host, f"job {words} {job.id[:6]} --yes")
+            refused(done, f"wanted one that runs: {job.id} is ended")
 
 
 def ended(host):
@@ -76,7 +83,9 @@ def test_what_a_job_says(host, controller):
     with running(host, controller) as job:
         assert manage(host, f"job logs {job.id[3:9]}").stdout == "at work\n"
         refused(
-            manage(host, "job logs nothing"), "0 jobs with 'nothing' in the id", job.id
+            manage(host, "job logs nothing"),
+            "0 jobs with 'nothing' in the id",
+            "sudo backend job list --since 2d",
         )
         refused(manage(host, f"job shell {job.id}"), "a shell needs a terminal")
         with on_terminal(host, f"{folder_of()} job shell {job.id}") as terminal:

@@ -14,6 +14,7 @@ from tests.hosts.jobs import jobbing
 from tests.hosts.managing import CHECKOUT, history, manage
 from tests.hosts.programs import wait_until
 from tests.hosts.services.running import (
+    LOCAL,
     UNIT,
     digest,
     inside,
@@ -82,6 +83,26 @@ def test_what_happened_before_a_start_does_not_count(host, outside, job_runner):
         assert digest(host) == (new if "update" in words else before)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["start", "a secret", "a run"])
+def test_nor_does_it_for_what_else_starts_it(host, outside, how):
+    local = host.read(LOCAL)
+    in_the_pause(host, outside)
+    if how == "start":
+        done = manage(host, "service start jobrunner")
+    elif how == "a secret":
+        argv = (
+            f"{CHECKOUT}/test/manage.sh service secrets set PRIVATE_REPO_ACCESS_TOKEN"
+        )
+        done = host.run(argv, stdin="another", check=False)
+    else:
+        host.run(f"cat > {LOCAL}", stdin=f"{local}MORE=1\n")
+        done = manage(host, "--offline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "did not stay up" not in done.stdout
+    wait_until(lambda: listed(host)["state"] == "running")
+
+
 def test_the_last_words_are_those_of_what_was_tried(quick, job_runner):
     """And it is kept where somebody says so, which the history has."""
     host = quick
@@ -106,7 +127,7 @@ def test_a_job_that_errs_is_told_and_in_nobodys_way(quick, controller, job_runne
     """For ever, until it is cancelled; others end meanwhile, and the agent can be replaced."""
     host = quick
     before = listed(host)["digest"]
-    archive, back = in_playbook("Archive a workspace", name="w3")
+    archive, back, *_ = in_playbook("Archive a workspace", name="w3")
     kept = "/srv/high_privacy/workspaces/w3/out/a.csv"
     host.run(f"install -D -o opensafely /dev/null {kept}; echo 1 > {kept}")
     host.run(f"set -e; {archive}")

@@ -14,7 +14,9 @@ from tests.hosts.jobs import jobbing
 from tests.hosts.managing import CHECKOUT, manage
 from tests.hosts.programs import in_background, wait_until
 from tests.hosts.services.running import (
+    LOCAL,
     NAME,
+    UNIT,
     inspected,
     listed,
     polls_again,
@@ -24,6 +26,7 @@ from tests.hosts.services.running import (
 
 pytestmark = [pytest.mark.share("agent"), pytest.mark.one_of("agent", "bad days")]
 HIGH = "/srv/high_privacy"
+WORKDIR = "/var/lib/opensafely/jobrunner"
 SIZE = 300 << 20  # in no time, and yet not at once
 WRITE = f"open('a.dat', 'w').truncate({SIZE})"
 OUTPUTS = {"a.dat": "highly_sensitive"}
@@ -153,6 +156,43 @@ def test_a_controller_that_is_slow_by_a_byte_a_second(host, outside):
     assert listed(host)["silent_since"] is None
 
 
+def recent(when):
+    now = time.gmtime(time.time() - 10)
+    return (when or "") >= time.strftime("%Y-%m-%dT%H:%M:%SZ", now)
+
+
+def test_a_controller_that_hangs_up_after_each_answer(host, outside):
+    """No connection is there to tell by, and when it last had an answer is told nonetheless."""
+    polls_again(host, outside)
+    headers = {"Content-Type": "application/json", "Connection": "close"}
+    outside.answer(CONTROLLER, "*", Answer(b'{"tasks": []}', headers=headers))
+    first = inspected(host)["State"]["Pid"]
+    connected = f"nsenter --net=/proc/{first}/ns/net ss -Htn state established"
+    wait_until(lambda: not host.run(connected).stdout)
+    wait_until(lambda: recent(listed(host)["last_poll"]), timeout_s=60)
+    for _ in range(8):
+        assert recent(listed(host)["last_poll"])
+    assert inspected(host)["State"]["Pid"] == first
+    assert listed(host)["silent_since"] is None
+
+
+def test_an_agent_that_asks_nobody(host, outside, job_runner):
+    """It is up, and that is no sign that it works."""
+    before, local = listed(host)["digest"], host.read(LOCAL)
+    host.run(f"cat > {LOCAL}", stdin=f"{local}STATS_POLL_INTERVAL=5\n")
+    update = f"service update jobrunner --to {job_runner['idle']} --yes"
+    assert manage(host, update).returncode == 0
+    wait_until(lambda: listed(host)["silent_since"], timeout_s=60)
+    assert (listed(host)["state"], listed(host)["last_poll"]) == ("running", None)
+    done = manage(host, "status")
+    assert done.returncode == 4
+    assert "has had no answer from the controller since" in done.stdout
+    host.run(f"cat > {LOCAL}", stdin=local)
+    assert manage(host, "service rollback jobrunner --yes").returncode == 0
+    assert listed(host)["digest"] == before
+    polls_again(host, outside)
+
+
 # The tool with a clock of its own, so many seconds off: the machine's is not ours to set.
 SHIFTED = """
 import runpy, sys, time
@@ -177,3 +217,26 @@ def test_a_clock_that_is_an_hour_off(host, controller, off_s):
     (found,) = json.loads(said)["services"]
     assert (found["state"], found["silent_since"]) == ("running", None)
     assert json.loads(said)["degraded"] == []
+
+
+FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+
+
+def test_a_clock_by_which_no_certificate_holds(host, outside):
+    """Years ahead, here for the agent alone: it trusts nobody, and what to look at is told."""
+    local = host.read(LOCAL)
+    host.run(f"apt-get -qq install faketime; cp {FAKETIME} {WORKDIR}/off.so")
+    off = "LD_PRELOAD=/workdir/off.so\nFAKETIME=+9000d\n"
+    host.run(f"cat > {LOCAL}", stdin=local + off)
+    try:
+        host.run(f"systemctl restart {UNIT}")
+        wait_until(lambda: listed(host)["restarts"] >= 3, timeout_s=90)
+        done = manage(host, "status")
+        assert done.returncode == 4
+        assert "it said: ssl.SSLCertVerificationError: " in done.stdout
+        assert "jobrunner trusts none by this host's clock, 20" in done.stdout
+    finally:
+        host.run(f"cat > {LOCAL}; systemctl restart {UNIT}", stdin=local)
+    polls_again(host, outside)
+    wait_until(lambda: listed(host)["state"] == "running", timeout_s=60)
+    assert "this host's clock" not in manage(host, "status").stdout

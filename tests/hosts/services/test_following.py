@@ -81,6 +81,9 @@ def test_what_asks_the_controller_nothing_goes_back_and_waits_for_the_next(
     assert history(host)[-1]["outcome"] == "as before"
     (sentence,) = told(host, "degraded", bad)
     assert "no poll of it was answered" in sentence
+    # Nor does it say where it is from, as our own do.
+    done = manage(host, f"service update jobrunner --to {bad}")
+    refused(done, f"{bad} of 2026-01-01, from nowhere it says")
     since, lines = started(host), len(history(host))
     look(host)
     assert (started(host), len(history(host))) == (since, lines)
@@ -154,6 +157,8 @@ def test_the_controllers_absence_is_no_images_fault(host, outside, job_runner):
     assert listed(host)["digest"] == before
     outside.start()
     polls_again(host, outside)
+    # While it counts as one that ends again and again, the one on trial is looked at alone.
+    wait_until(lambda: listed(host)["state"] == "running", timeout_s=60)
     look(host)
     assert digest(host) == job_runner[other]
 
@@ -198,6 +203,24 @@ def test_what_a_person_chose_stays(host, outside, job_runner):
     manage(host, "service follow jobrunner")
     assert listed(host)["state"] == "stopped"
     assert manage(host, "service start jobrunner").returncode == 0
+
+
+def test_another_tag_by_hand_stays(host, outside, job_runner):
+    """And says what that means; the tag that it follows means no such thing."""
+    before = digest(host)
+    theirs, other = ("v1", "v2") if before == job_runner["v1"] else ("v2", "v1")
+    done = manage(host, f"service update jobrunner --tag {other} --yes")
+    assert done.returncode == 0, done.stderr
+    assert "it follows latest no more, until: service follow jobrunner" in done.stdout
+    outside.tag("job-runner", theirs)
+    look(host)
+    assert digest(host) == job_runner[other]
+    assert told(host, "service", "held by root since", "service update")
+    assert manage(host, "service follow jobrunner").returncode == 0
+    assert digest(host) == before
+    done = manage(host, "service update jobrunner --yes")
+    assert done.stdout == f"jobrunner runs at {before} already\n"
+    assert not told(host, "held by")
 
 
 def test_no_exception_is_without_end(host):

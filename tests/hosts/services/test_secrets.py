@@ -184,6 +184,23 @@ def test_open_to_others_is_closed_and_said(host):
     assert "open to others" in str(history(host)[-1]["resources"])
 
 
+@pytest.mark.parametrize("place", [SECRETS, SECRETS.rpartition("/")[0]])
+def test_a_file_that_cannot_be_written_is_said_first(host, place):
+    """As chattr(1) leaves it: nothing is restarted for it, and what is printed mends it."""
+    argv = f"{CHECKOUT}/test/manage.sh {SET} PRIVATE_REPO_ACCESS_TOKEN"
+    text, since = host.read(SECRETS), started(host)
+    host.run(f"chattr +i {place}")
+    try:
+        done = host.run(argv, stdin=f"for {place}\n", check=False)
+        refused(done, f"{SECRETS} cannot be written: Operation not permitted")
+        assert (host.read(SECRETS), started(host)) == (text, since)
+        host.run(done.stderr.partition("try: ")[2].strip())
+        host.run(argv, stdin=f"for {place}\n")
+        assert environ(host)["PRIVATE_REPO_ACCESS_TOKEN"] == f"for {place}"
+    finally:
+        host.run(f"chattr -i {place}")
+
+
 @pytest.mark.parametrize(
     ("words", "stdin", "why"),
     [

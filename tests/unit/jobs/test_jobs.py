@@ -122,20 +122,32 @@ TWO = [Job("abc", RUNNING, ""), Job("abcd", RUNNING, "")]
 
 @pytest.mark.parametrize(("words", "wanted"), [("bcd", "abcd"), ("abc", "abc")])
 def test_a_part_of_the_id_is_enough(words, wanted):
-    assert listing.one(TWO, words).id == wanted
+    assert listing.one(TWO, (), words).id == wanted
 
 
 @pytest.mark.parametrize(
     ("words", "error", "hint"),
     [
         ("bc", "2 jobs with 'bc' in the id; wanted one", "choose from abc, abcd"),
-        ("x", "0 jobs with 'x' in the id; wanted one", "there is abc, abcd"),
+        (
+            "x",
+            "0 jobs with 'x' in the id; wanted one",
+            "sudo backend job list --since 2d",
+        ),
     ],
 )
 def test_none_and_several_are_refused(words, error, hint):
     with pytest.raises(Refused) as refused:
-        listing.one(TWO, words)
+        listing.one(TWO, (), words)
     assert (str(refused.value), refused.value.hint) == (error, hint)
+
+
+def test_one_that_runs_no_more_is_told():
+    others = [*TWO, Job("xyz", "ended", "")]
+    with pytest.raises(Refused, match="wanted one that runs: xyz is ended$"):
+        listing.one(TWO, others, "x")
+    with pytest.raises(Refused, match="2 jobs with 'bc' in the id; wanted one$"):
+        listing.one(TWO, others, "bc")
 
 
 def test_nobody_to_ask_is_refused(monkeypatch):

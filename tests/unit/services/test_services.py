@@ -1,6 +1,7 @@
 """Services: which image counts, what is lacking, when one last polled, what its unit says."""
 
 import json
+import os
 import shlex
 import time
 
@@ -293,6 +294,60 @@ def test_a_poll_that_was_answered(monkeypatch, asked, answered):
     assert (found == "") is answered
 
 
+NEIGHBOURS = """\
+172.17.0.1 dev eth0 lladdr d6:50:61:24:c3:15  ref 1 used 6/{}/3probes 4 REACHABLE
+172.17.0.9 dev eth0  used 80/140/77probes 6 FAILED
+"""
+
+
+class HungUp(Wires):
+    """Whose controller hangs up after each answer; so many seconds ago something got through."""
+
+    def docker_object(self, name):
+        return {"State": {"Pid": 1}} if self.asked else {}
+
+    def tcp_connections(self, pid):
+        return ""
+
+    def neighbours(self, pid):
+        return "" if self.asked[0] is None else NEIGHBOURS.format(self.asked[0])
+
+    def container_said(self, name, lines, since):
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "up_s", "ago", "silent"),
+    [
+        ([3], 100, 3, 0),
+        ([59], 100, 59, 0),
+        ([61], 100, None, 61),
+        ([None], 50, None, 0),  # and has asked nothing yet
+        ([None], 70, None, 70),
+        ([500], 50, None, 0),  # that was before
+        ([], 100, None, 0),  # docker does not answer
+        ([3], 10, None, 0),
+    ],
+)
+def test_an_agent_without_a_connection(monkeypatch, asked, up_s, ago, silent):
+    monkeypatch.setattr(agent.time, "time", lambda: 1000.0)
+    seen = agent.look(HungUp(monkeypatch, *asked), "jobrunner", up_s, 5.0, 30.0)
+    assert seen == agent.Seen(answer=0 if ago is None else 1000 - ago, silent_s=silent)
+
+
+def test_a_poll_after_which_it_was_hung_up_on(monkeypatch):
+    """Two moments, a loop apart; what asks nothing, or began a moment ago, has not had one."""
+    asks = HungUp(monkeypatch, 1)
+    assert agent.unanswered(asks, "jobrunner", 5) == ""
+    asks.asked = [None]
+    assert agent.unanswered(asks, "jobrunner", 5)
+    asks.neighbours = lambda pid: "" if asks.now < 150 else NEIGHBOURS.format(0)
+    asks.now = 149.0
+    later, asks.asked = asks.now, [None]
+    assert agent.unanswered(asks, "jobrunner", 5) == ""
+    assert asks.now > later + 3.5
+
+
 def test_what_the_agent_says_of_a_job():
     text = "\n".join((BEGIN, ARCHIVED, PULL, BEGIN))
     lines = [{"__REALTIME_TIMESTAMP": "1", "MESSAGE": m} for m in text.splitlines()]
@@ -550,3 +605,20 @@ def test_sources_of_mounts():
         "3 1 8:3 / /srv rw - xfs c rw\n"
     )
     assert parse_mount_sources(text) == {"/": ("8:1", "/"), "/srv": ("8:3", "/")}
+
+
+def test_a_container_whose_first_process_has_just_ended():
+    """Nobody has waited for it yet, and the kernel has no mounts of it to list."""
+    ended = os.fork()
+    if not ended:
+        os._exit(0)
+    os.waitid(os.P_PID, ended, os.WEXITED | os.WNOWAIT)
+    try:
+
+        class Ends(HostReader):
+            def docker_object(self, name):
+                return {"State": {"Pid": ended}}
+
+        assert trees.unlike(Ends(), "jobrunner", ["/srv"]) == []
+    finally:
+        os.waitpid(ended, 0)
