@@ -87,6 +87,13 @@ class Share(Frozen):
         return self.path.partition("/")[2]
 
 
+class Airlock(Frozen):
+    """Airlock, where outputs are reviewed and released: at https://NAME, at this address here."""
+
+    name: str
+    listens: str = "127.0.0.1"
+
+
 class Backend(Frozen):
     """A place where studies run, as its backend.py declares it.
 
@@ -98,6 +105,7 @@ class Backend(Frozen):
 
     `registry` is the name that images come from, `controller` the URL that the job-runner
     asks for work. `share` is where level 4 outputs go; None: they stay on this host.
+    With `airlock` they are reviewed and released here.
     Where `dns` is false the host has no name servers: it knows the names in its hosts file,
     and no others. Where `hyperv` is true it is a guest of Hyper-V.
 
@@ -134,6 +142,7 @@ class Backend(Frozen):
     second_factor: bool = False
     listens: tuple[str, ...] = ()
     share: Share | None = None
+    airlock: Airlock | None = None
     dns: bool = True
     hyperv: bool = False
 

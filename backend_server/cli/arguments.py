@@ -117,6 +117,12 @@ SERVICE = (
             argument("secret", metavar="NAME", nargs="?"),
         ),
     ),
+    Command(
+        "certificate",
+        "services.certificate",
+        "what Airlock's page is known by: from standard input, with its key",
+        (_SERVICE, argument("how", metavar="renew", nargs="?")),
+    ),
     Command("environment", "services.environment", "for its unit", (_SERVICE,)),
 )
 _WAIT = argument("--wait", metavar="TIME", type=kinds.time, help="for jobs, as 2h")

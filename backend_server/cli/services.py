@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Callable
 
 from backend_server.checkout.gather import Site
@@ -180,6 +181,34 @@ def _change(
                 done += "; it follows its tag no more, until: service follow"
     _say(options, what.name, done)
     return OK if up else DEGRADED
+
+
+class OfPage(Named):
+    how: str | None = None
+
+
+def certificate(options: OfPage) -> int:
+    """The page shows the certificate that comes on standard input with its key, or a later one."""
+    from backend_server.airlock import renewal  # seldom needed, and slow
+
+    host = Host()
+    this = of_host_itself(options, host)
+    page = this.backend.airlock
+    if not page or options.subject != "airlock":
+        raise Refused(f"{options.subject!a} has no page here", "backend service list")
+    if options.how == "renew":
+        done = renewal.renew(this, host, page.name)
+    elif options.how or sys.stdin.isatty():
+        raise Refused(
+            "wanted the key, the certificate and its chain on standard input",
+            hint=f"backend service certificate airlock < {page.name}.pem",
+        )
+    else:
+        with only_run(f"service certificate by {history.who(host)}"):
+            done = renewal.put(host, page.name, sys.stdin.read())
+            event(host, this.checkout, "service certificate", done)
+    _say(options, options.subject, done)
+    return OK
 
 
 def environment(options: Named) -> int:

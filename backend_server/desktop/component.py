@@ -50,6 +50,14 @@ WALLS = (
 )
 _FOLDERS = f"{WALLS[-1]}opensafely.conf"
 
+# Where Airlock is, its window shows HTML outputs too: backend_server/airlock/.
+_BROWSER = frozenset({"netsurf-gtk"})
+_FIRST = "<Filename>opensafely-airlock.desktop</Filename>\n    "
+_SHOWN = (
+    {"page": "netsurf-gtk %u", "first": ""},
+    {"page": "/etc/xdg/opensafely/airlock/window %f", "first": _FIRST},
+)
+
 # snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
 # in a cloud may be a snap.
 _SNAPD_SOCKETS = ("/run/snapd.socket", "/run/snapd-snap.socket")
@@ -74,16 +82,21 @@ def desktop(site: Site) -> Iterator[Resource]:
     if site.release.xrdp.pam_net:
         yield resources.Packages("pam_newnet", frozenset({"libpam-net"}))
     yield resources.File(pam_profiles.XRDP, pam_profiles.xrdp(site))
+    pages = site.backend.airlock is not None
     for path in sorted(site.etc):
-        if path.startswith(FOLDERS):
+        if path.startswith(FOLDERS) and (pages or "airlock" not in path):
             text = site.etc[path]
-            yield verbatim(site, path, mode=0o755 if text.startswith("#!") else 0o644)
+            mode = 0o755 if text.startswith("#!") else 0o644
+            if path.endswith((".desktop", ".menu")):
+                text = filled(site, path, **_SHOWN[pages])
+            yield verbatim(site, path, mode=mode)._replace(text=text)
     for path in _SNAPD_SOCKETS:
         yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
     # Whoever else had xrdp's port while it starts anew could keep it; of IPv6, too.
     yield Sysctl("net.ipv4.ip_unprivileged_port_start", str(xrdp.PORT + 1))
     yield from _walls(site)
-    packages = resources.Packages("packages/desktop.txt", site.packages["desktop"])
+    names = site.packages["desktop"] - (_BROWSER if pages else frozenset())
+    packages = resources.Packages("packages/desktop.txt", names)
     yield packages
     yield resources.Held("desktop", HELD, packages.label)
     yield OwnCertificate(xrdp.CERTIFICATE, key=xrdp.KEY, group="xrdp")

@@ -8,6 +8,7 @@ from backend_server.access.component.lockout import lockout
 from backend_server.access.component.programs import programs
 from backend_server.access.component.ssh import ssh
 from backend_server.access.component.sudo import sudo
+from backend_server.airlock.component import airlock
 from backend_server.base.component.clock import HOSTS_CLOCK, clock
 from backend_server.base.component.firewall import firewall, limits
 from backend_server.base.component.hosts import hosts
@@ -71,6 +72,9 @@ def _components(site: Site) -> Iterator[Component]:
         # Nobody comes in before passwords are judged and reviewers cut off.
         closed = ("people", "packages", "sudo", "storage", "firewall", "lockout")
         yield component("desktop", desktop(site), needs=closed)
+    if site.backend.airlock:
+        parts = tuple(airlock(site, site.backend.airlock))
+        yield component("airlock", parts, needs=("people", "packages"))
     yield component("logs", logs(site), needs=("people", "packages"))
     yield component("kernel", kernel(site))
     if site.backend.hyperv:

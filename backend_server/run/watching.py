@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timezone
 from typing import Any, Dict, Iterator, NamedTuple
 
+from backend_server.airlock.page import FOLDER
 from backend_server.checkout.gather import Site
 from backend_server.docker import usage
 from backend_server.docker.network import unforwarded
@@ -79,10 +80,11 @@ def _jobs(
 
 def certificates(host: HostReader, today: date) -> Iterator[Certificate]:
     """Those that are laid here for services, by how long they hold."""
-    for name in host.names(CERTIFICATES):
-        if name.endswith(_SUFFIXES):
-            path = f"{CERTIFICATES}/{name}"
-            yield Certificate(path, _days(host, path, today))
+    for folder in (CERTIFICATES, FOLDER):
+        for name in host.names(folder):
+            if name.endswith(_SUFFIXES):
+                path = f"{folder}/{name}"
+                yield Certificate(path, _days(host, path, today))
 
 
 def _days(host: HostReader, path: str, today: date) -> int | None:

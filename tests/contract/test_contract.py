@@ -15,6 +15,8 @@ import pytest
 
 from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.su import SuOnlyFor
+from backend_server.airlock.page import FOLDER as PAGE
+from backend_server.airlock.page import Certificate
 from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.roots_files import RootsFiles
 from backend_server.base.setting import LoginDefs, NameSources
@@ -144,6 +146,7 @@ ABSENT = [
     Sample(Acl(FOLDER, default=LIST, access=LIST), (Directory(FOLDER),)),
     Sample(AuthorizedKeys("ada", (ADAS, GRACES)), (KEY_FOLDER,)),
     Sample(AuthorizedKeys("ada", (ADAS,), github=(ADAS, GRACES)), (KEY_FOLDER,)),
+    Sample(Certificate("a.example"), (Directory(PAGE), Group("opensafely"))),
     Sample(Directory(FOLDER, mode=0o2770, owner="daemon", group="mail")),
     Sample(Directory(f"{FOLDER}/on/the/way")),
     Sample(File(f"{FOLDER}/text", "a\nb\n", mode=0o640, owner="daemon", group="mail")),
@@ -217,6 +220,10 @@ DRIFTED = [
     Sample(
         Directory(FOLDER, mode=0o750),
         (Directory(FOLDER, mode=0o2777, owner="daemon", group="mail"),),
+    ),
+    Sample(
+        Certificate("a.example"),
+        (Directory(PAGE), Group("opensafely"), Certificate("b.example")),
     ),
     Sample(File(f"{FOLDER}/f", "new\n"), (File(f"{FOLDER}/f", "old\n"),)),
     Sample(

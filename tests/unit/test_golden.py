@@ -14,7 +14,7 @@ from backend_server.desktop.remote import RemoteDesktop
 from backend_server.docker.rules import DockerRules
 from backend_server.engine import report
 from backend_server.jobs.component import jobrunner
-from backend_server.resources import File, Unit
+from backend_server.resources import UNITS, File, Unit
 from backend_server.run.backends import declare
 from backend_server.services.container_service import ContainerService
 from backend_server.text.releases import RELEASES
@@ -67,6 +67,17 @@ def test_no_golden_is_left_over():
 # What etc/ has for a component that not every backend has.
 ONLY = {
     "desktop": (*FOLDERS, *WALLS, "/etc/xrdp/", "/etc/pam.d/xrdp-sesman"),
+    "airlock": (
+        *("/etc/xdg/opensafely/airlock/", "/etc/apparmor.d/"),
+        *(
+            "/etc/xdg/opensafely/autostart/opensafely-airlock",
+            f"{UNITS}/opensafely-airlock",
+        ),
+        *(
+            "/etc/xdg/opensafely/data/applications/opensafely-airlock",
+            f"{UNITS}/opensafely-certificate",
+        ),
+    ),
     "outputs": ("/etc/systemd/system/opensafely-outputs",),
     "hyperv": ("/etc/udev/",),
     "clock": ("/etc/chrony/", "/etc/systemd/system/chrony.service.d/"),

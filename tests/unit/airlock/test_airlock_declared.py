@@ -1,0 +1,67 @@
+"""What a backend declares once it says `airlock`, and that none does before."""
+
+import pytest
+
+from backend_server.checkout.backend import Airlock
+from backend_server.resources import UNITS
+from backend_server.run.backends import declare
+from backend_server.text.releases import RELEASES
+from tests.unit.example import BACKENDS, ROOT, site_of
+from tests.unit.test_golden import ONLY
+
+
+NAME = "emis.backends.opensafely.org"
+PROGRAM = "/etc/xdg/opensafely/airlock/window"
+PAGES = "/etc/xdg/opensafely/data/applications/opensafely-page.desktop"
+MENU = "/etc/xdg/opensafely/menus/xfce-applications.menu"
+SOCKET = f"{UNITS}/opensafely-airlock-window.socket"
+PROFILE = "/etc/apparmor.d/opensafely-airlock"
+
+
+def declared(backend, release, place, airlock=True):
+    """Each resource by its label."""
+    site = site_of(backend, release, place / "checkout")
+    if airlock:
+        site = site._replace(backend=site.backend._replace(airlock=Airlock(NAME)))
+    return {str(r): r for part in declare(site) for r in part.resources}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_backend_has_it_yet(backend, tmp_path):
+    found = declared(backend, "bookworm", tmp_path, airlock=False)
+    assert not [label for label in found if "airlock" in label.lower()]
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_with_a_desktop_there_is_a_window(release, tmp_path):
+    found = declared("emis", release.codename, tmp_path)
+    assert found["Packages window"].names == {release.qt}
+    assert found[f"File {PROGRAM}"].mode == 0o755
+    assert f"Exec={PROGRAM} %f\n" in found[f"File {PAGES}"].text
+    assert "netsurf-gtk" not in found["Packages packages/desktop.txt"].names
+    assert found[f"File {MENU}"].text.count("opensafely-airlock.desktop") == 2
+    assert (f"File {PROFILE}" in found) == release.asks_for_userns
+    assert "SocketMode=0660\n" in found[f"UnitFile {SOCKET}"].text
+    assert f"Certificate {NAME}" in found
+
+
+def test_all_that_etc_has_for_it_is_laid(tmp_path):
+    paths = {
+        r.path
+        for r in declared("emis", "noble", tmp_path).values()
+        if hasattr(r, "path")
+    }
+    files = (
+        f"/{path.relative_to(ROOT)}"
+        for path in (ROOT / "etc").rglob("*")
+        if path.is_file()
+    )
+    assert {path for path in files if path.startswith(ONLY["airlock"])} <= paths
+
+
+def test_without_a_desktop_there_is_a_certificate_alone(tmp_path):
+    found = declared("tpp", "bookworm", tmp_path)
+    assert f"Certificate {NAME}" in found
+    assert "Unit opensafely-certificate.timer" in found
+    assert "Packages window" not in found
+    assert f"File {PROGRAM}" not in found
