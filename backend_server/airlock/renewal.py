@@ -7,7 +7,7 @@ import re
 import tempfile
 from typing import Iterator
 
-from backend_server.airlock import page, signing
+from backend_server.airlock import page
 from backend_server.airlock.page import AUTHORITY, CERTIFICATE
 from backend_server.checkout.gather import Site
 from backend_server.host.writer import Host
@@ -24,7 +24,7 @@ def put(host: Host, name: str, text: str) -> str:
     """This key and certificate are the page's, with the chain that comes after. Says so."""
     key, chain = _blocks(text, "PRIVATE KEY"), _blocks(text, "CERTIFICATE")
     with _written(chain) as new, _written(key) as its:
-        signing.ends(name, new, key=its)
+        page.ends(name, new, key=its)
     host.remove(AUTHORITY)
     page.lay(host, chain, key)
     return f"the page shows this certificate for {name}"
@@ -36,16 +36,16 @@ def renew(site: Site, host: Host, name: str) -> str:
         own = page.Certificate(name)
         if not own.check(host):
             return "the host's own certificate holds"
-        signing.make(host, name)
+        page.make(host, name)
         return "the host has made itself a new certificate"
     address = parse_hosts(site.hosts).get(SITE, SITE)
     asked = ("openssl", "s_client", "-showcerts", "-connect", f"{address}:443")
     said = host.run(*asked, "-servername", SITE, deadline_s=_PATIENCE_S)
     chain = _blocks(said, "CERTIFICATE")
     with _written(chain) as new:
-        later = signing.ends(name, new)
+        later = page.ends(name, new)
     with contextlib.suppress(UserError):  # one that is no good any more ends no later
-        if signing.ends(name, CERTIFICATE) >= later:
+        if page.ends(name, CERTIFICATE) >= later:
             return f"{SITE} shows none that ends later"
     page.lay(host, chain)
     return f"the page shows a new certificate for {name}"

@@ -42,7 +42,14 @@ class Pages(BaseHTTPRequestHandler):
     env: dict[str, str]
 
     def do_GET(self) -> None:
-        store = Store(Path(self.env["AIRLOCK_WORK_DIR"]))
+        with Store(Path(self.env["AIRLOCK_WORK_DIR"])) as store:
+            self._get(store)
+
+    def do_POST(self) -> None:
+        with Store(Path(self.env["AIRLOCK_WORK_DIR"])) as store:
+            self._post(store)
+
+    def _get(self, store: Store) -> None:
         user = self._user(store)
         if not self._known_here():
             return
@@ -53,8 +60,7 @@ class Pages(BaseHTTPRequestHandler):
         else:
             self._page("Requests", ASK + "".join(map(self._line, store.requests())))
 
-    def do_POST(self) -> None:
-        store = Store(Path(self.env["AIRLOCK_WORK_DIR"]))
+    def _post(self, store: Store) -> None:
         user, said = self._user(store), self._fields()
         if not self._known_here():
             return
@@ -173,7 +179,11 @@ def _copy(env: dict[str, str], workspace: str, known: str, file: str) -> Path:
 
 def upload(env: dict[str, str]) -> None:
     """Once: what was released and is not there yet, each a minute after the try before it."""
-    store, api = Store(Path(env["AIRLOCK_WORK_DIR"])), Api(env)
+    with Store(Path(env["AIRLOCK_WORK_DIR"])) as store:
+        _upload(env, store, Api(env))
+
+
+def _upload(env: dict[str, str], store: Store, api: Api) -> None:
     for request in store.requests("APPROVED"):
         for each in store.files(request["id"]):
             tried = each["upload_attempted_at"]
@@ -238,7 +248,7 @@ def main(words: list[str]) -> int:
     for sentence in needs.wrong(env):
         say("ERROR", f"the host is wrong: {sentence}")
         return 1
-    Store(Path(env["AIRLOCK_WORK_DIR"]))
+    Store(Path(env["AIRLOCK_WORK_DIR"])).database.close()
     subprocess.Popen([sys.executable, "-m", "sandbox.airlock", UPLOADER])
     page = Server(env, (asked.certfile, asked.keyfile), PORT)
     say("INFO", f"Listening at: https://0.0.0.0:{PORT}")

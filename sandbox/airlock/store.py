@@ -77,6 +77,12 @@ class Store:
         self.folder = folder
         self.database = opened(folder)
 
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.database.close()
+
     # ---- sessions
 
     def begin_session(self, user: dict[str, object]) -> str:

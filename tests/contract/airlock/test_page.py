@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend_server.airlock import renewal, signing
+from backend_server.airlock import page, renewal
 from backend_server.airlock.page import AUTHORITY, CERTIFICATE, FOLDER, KEY, Certificate
 from backend_server.host.writer import Host
 from backend_server.resources import Directory, Group
@@ -119,7 +119,7 @@ def test_the_hosts_own_is_made_anew_where_it_does_not_hold(place, monkeypatch):
     made(host)
     (change,) = Certificate(OTHER).check(host)
     assert "mismatch" in change.before
-    monkeypatch.setattr(signing, "_SOON_S", 398 * 24 * 3600)
+    monkeypatch.setattr(page, "_SOON_S", 398 * 24 * 3600)
     (change,) = Certificate(NAME).check(host)
     assert change.before == "ends soon"
     Path(KEY).write_text(Authority(place / "x", trusted=False).issue()[0])

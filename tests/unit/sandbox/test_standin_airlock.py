@@ -99,7 +99,9 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    return Place(tmp_path, monkeypatch)
+    made = Place(tmp_path, monkeypatch)
+    yield made
+    made.store.database.close()
 
 
 def test_what_two_others_approved_arrives_once(place):

@@ -6,7 +6,7 @@ from email.message import Message
 
 import pytest
 
-from sandbox import releaseapi
+from sandbox import releaseapi, releaseform
 from sandbox.releaseapi import Asked
 from sandbox.releases import Releases, token
 
@@ -126,7 +126,7 @@ def test_who_may_not_create(api, headers, status, said):
 
 
 REQUIRED, NULL = ["This field is required."], ["This field may not be null."]
-DATE = releaseapi.problems(file(date="yesterday"))["files"]["0"]["date"]
+DATE = releaseform.problems(file(date="yesterday"))["files"]["0"]["date"]
 
 
 @pytest.mark.parametrize(
