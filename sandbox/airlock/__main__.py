@@ -248,7 +248,9 @@ def main(words: list[str]) -> int:
     for sentence in needs.wrong(env):
         say("ERROR", f"the host is wrong: {sentence}")
         return 1
-    held = Store(Path(env["AIRLOCK_WORK_DIR"]))  # as long as it runs there is a log beside it
+    held = Store(
+        Path(env["AIRLOCK_WORK_DIR"])
+    )  # as long as it runs there is a log beside it
     subprocess.Popen([sys.executable, "-m", "sandbox.airlock", UPLOADER])
     page = Server(env, (asked.certfile, asked.keyfile), PORT)
     say("INFO", f"Listening at: https://0.0.0.0:{PORT}")

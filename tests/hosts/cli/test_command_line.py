@@ -47,8 +47,8 @@ def test_show_needs_no_root(host):
 @pytest.mark.parametrize(
     ("words", "ours", "all_of_them"),
     [
-        ("plan --offline", 166, 290),
-        ("status", 155, 287),
+        ("plan --offline", 169, 293),
+        ("status", 158, 290),
         ("job list", 91, 206),
         ("host disk", 112, 232),
     ],
