@@ -23,7 +23,7 @@ PYTHON = "opensafely-core/python"
 DATABASE_UTILS = "opensafely-core/tpp-database-utils"
 AIRLOCK = "opensafely-core/airlock"
 # The service that an image is for, as images.lock calls it.
-SERVICES = {"jobrunner": JOB_RUNNER}
+SERVICES = {"jobrunner": JOB_RUNNER, "airlock": AIRLOCK}
 HERE = Path(__file__).resolve().parent
 AGENT, REVIEW = HERE / "agent", HERE / "airlock"
 LABELS = {
@@ -34,6 +34,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TRUSTED = "etc/ssl/certs/ca-certificates.crt"
 START = "app/docker/scripts/agent.sh"
 ENTRY = "app/docker/entrypoints/prod.sh"
+MANAGE = "app/manage.py"
+MANAGE_SH = '#!/bin/bash\necho "manage.py $*"\n'
 ENTRY_SH = '#!/bin/bash\nexec python3 -m sandbox.airlock "${@:2}"\n'
 AGENT_SH = "#!/bin/bash\nexec python3 -m sandbox.agent\n"
 # As if it had asked the database: no maintenance, and data as new as they should be.
@@ -47,6 +49,15 @@ until [ -e /workdir/late ]; do sleep 0.2; done
 exit 3
 """
 BROKEN_SH = "#!/bin/bash\necho 'this version cannot start' >&2\nexit 3\n"
+# Makes something else of the database, and then does not come up.
+MIGRATES_SH = """\
+#!/bin/bash
+python3 -c "import os, sqlite3
+database = sqlite3.connect(os.environ['AIRLOCK_WORK_DIR'] + 'db.sqlite3', timeout=30)
+database.execute('DELETE FROM local_db_requestmetadata')
+database.commit()"
+exit 3
+"""
 # What sets each version apart, laid over what all have in common.
 VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     JOB_RUNNER: {
@@ -63,6 +74,7 @@ VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "v1": {"app/version": "1\n"},
         "v2": {"app/version": "2\n"},
         "broken": {ENTRY: BROKEN_SH},
+        "migrates": {ENTRY: MIGRATES_SH},
     },
 }
 
@@ -159,7 +171,7 @@ def agent_layer() -> Layer:
 def review_layer() -> Layer:
     """Airlock's, likewise: by its entry point, and then gunicorn's words."""
     code = [(f"app/sandbox/airlock/{path.name}", path) for path in REVIEW.glob("*.py")]
-    texts = {ENTRY: ENTRY_SH, "app/sandbox/__init__.py": ""}
+    texts = {ENTRY: ENTRY_SH, MANAGE: MANAGE_SH, "app/sandbox/__init__.py": ""}
     return archive(sorted(code), texts)
 
 

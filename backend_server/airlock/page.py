@@ -17,6 +17,7 @@ from backend_server.text.roles import OPENSAFELY
 FOLDER = "/etc/opensafely/airlock"
 CERTIFICATE, KEY = f"{FOLDER}/tls.crt", f"{FOLDER}/tls.key"
 AUTHORITY = f"{FOLDER}/ca.crt"  # where it is, the certificate is this host's own
+SEEN = "/var/lib/opensafely/airlock.seen"  # what the last look found, for `status`
 _TRUSTED = "/etc/ssl/certs"
 _DAYS, _SOON_S = 397, 30 * 24 * 3600
 _PARTS = ("ca", "crt", "key", "ca.key", "csr")

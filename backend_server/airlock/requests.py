@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
+
+from backend_server.checkout.service import AIRLOCKS
 
 
-DATABASE = "/var/lib/opensafely/airlock/db.sqlite3"
 PATIENCE_S = 600  # of who has released something, until it has arrived
 _WAIT_S = 5  # for somebody who is writing
 
@@ -40,8 +41,16 @@ class Request(NamedTuple):
         """Whether it was released, and has not arrived; NOW is ten minutes ago."""
         return self.status == "APPROVED" and self.since < now
 
+    @property
+    def stuck(self) -> str:
+        tried = f"tried {self.attempts} times" if self.attempts else "never tried"
+        return (
+            f"{self.id} of {self.workspace} was released {self.since[:16]}Z, and "
+            f"{self.uploaded} of {self.files} files have arrived, {tried}"
+        )
 
-def requests(path: str = DATABASE) -> list[Request]:
+
+def requests(path: str = AIRLOCKS) -> list[Request]:
     """All of them, the oldest first; none where there is no database yet."""
     if not os.path.exists(path):
         return []
@@ -52,14 +61,3 @@ def requests(path: str = DATABASE) -> list[Request]:
 def opened(path: str) -> sqlite3.Connection:
     """To be read, while Airlock writes: nothing here holds it up for long."""
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_WAIT_S)
-
-
-def stuck(found: list[Request], now: str) -> Iterator[str]:
-    """A sentence for each that was released and has not arrived."""
-    for each in found:
-        if each.late(now):
-            tried = f"tried {each.attempts} times" if each.attempts else "never tried"
-            yield (
-                f"{each.id} of {each.workspace} was released {each.since[:16]}Z, and {each.uploaded} "
-                f"of {each.files} files have arrived, {tried}; backend service logs airlock"
-            )

@@ -1,10 +1,11 @@
-"""outputs push: level 4 outputs go to the share."""
+"""outputs push and releases: level 4 outputs go to the share, or are released by Airlock."""
 
 from __future__ import annotations
 
 import sys
 
 from backend_server.cli.ending import say_lines, told
+from backend_server.host import record as records
 from backend_server.host.writer import Host
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
@@ -31,3 +32,32 @@ def push(options: Asked) -> int:
     if record.why or record.waiting:
         return DEGRADED
     return FAILED if record.failed else OK
+
+
+class Releases(Asked):
+    look: bool = False
+
+
+def releases(options: Releases) -> int:
+    """Requests, the oldest first, by state; no names of files. With LOOK, what is stuck instead."""
+    from backend_server.airlock import health  # a push needs none of it
+    from backend_server.airlock.page import SEEN
+    from backend_server.airlock.requests import requests
+
+    host = Host()
+    this = of_host_itself(options, host)
+    if not this.backend.airlock:
+        raise Refused(f"{this.backend.name}/backend.py declares no airlock")
+    if options.look:
+        found = list(health.unwell(this, host, this.backend.airlock))
+        records.keep(host, SEEN, found)
+        told(options, {"degraded": found}, found)
+        return DEGRADED if found else OK
+    rows = requests()
+    lines = (
+        f"{r.status:<18} since {r.since[:16]}Z {r.id} of {r.workspace} by {r.author}: "
+        f"{r.uploaded} of {r.files} files have arrived"
+        for r in rows
+    )
+    told(options, {"requests": [r._asdict() for r in rows]}, lines)
+    return OK

@@ -217,7 +217,7 @@ def environment(options: Named) -> int:
     backend = load(options.backend, options.checkout)
     for what in services_of(backend):
         if what.name == options.subject:
-            found = host_environment.now(host, what.secrets)
+            found = host_environment.now(host, what.secrets, what.others)
             lacks = ", ".join([*map(str, found.problems), *found.missing])
             if lacks:
                 raise UserError(f"{what.name} is not started: it lacks {lacks}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime, timezone
 from typing import Any, Dict, Iterator, NamedTuple
 
-from backend_server.airlock.page import FOLDER
+from backend_server.airlock.page import FOLDER, SEEN
 from backend_server.checkout.gather import Site
 from backend_server.docker import usage
 from backend_server.docker.network import unforwarded
@@ -51,6 +52,7 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     degraded += [str(certificate) for certificate in ends if certificate.unwell]
     degraded += usage.too_full(host)
     degraded += unforwarded(host)
+    degraded += json.loads((site.backend.airlock and host.read(SEEN)) or "[]")
     return {
         "services": [states.noted(each) for each in found],
         "jobs": {s: sum(job.state == s for job in here) for s in listing.STATES},

@@ -82,7 +82,9 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
 
     def doubt() -> str:
         held = followed.held(host, name)
-        return held or unanswered(host, name, states.loop_s(host))
+        if held or not service.docker:  # others ask nobody
+            return held
+        return unanswered(host, name, states.loop_s(host))
 
     try:
         with _watched(site) as away:
@@ -99,7 +101,8 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
         kept = kept._replace(refused=kept.trial, why=before.last_line, trial="")
     else:
         since = switching.started(host, name).at
-        kept = followed.Kept(trial=found.after, since=since)
+        trial = found.after if service.docker else ""  # others have no first job
+        kept = followed.Kept(trial=trial, since=since)
     followed.keep(host, name, kept)
     return done
 

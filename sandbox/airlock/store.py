@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import sqlite3
 import time
+import zlib
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -72,6 +74,22 @@ def opened(folder: Path) -> sqlite3.Connection:
     return made
 
 
+def signed(value: dict[str, object]) -> str:
+    """As Django writes a session: its values, and what they are signed with; packed where that is shorter."""
+    data = json.dumps(value, separators=(",", ":")).encode()
+    packed = zlib.compress(data)
+    shorter = len(packed) < len(data) - 1
+    text = base64.urlsafe_b64encode(packed if shorter else data).decode().rstrip("=")
+    return f"{'.' if shorter else ''}{text}:1u0abc:{secrets.token_urlsafe(32)}"
+
+
+def unsigned(text: str) -> dict[str, object]:
+    known = text.partition(":")[0]
+    data = base64.urlsafe_b64decode(known.lstrip(".") + "==")
+    data = zlib.decompress(data) if known.startswith(".") else data
+    return dict(json.loads(data))
+
+
 class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,18 +105,14 @@ class Store:
 
     def begin_session(self, user: dict[str, object]) -> str:
         key = secrets.token_hex(16)
-        row = (
-            key,
-            json.dumps({"_auth_user_id": user["username"], **user}),
-            now(-WEEKS_8),
-        )
+        row = (key, signed({"_auth_user_id": user["username"], **user}), now(-WEEKS_8))
         self.database.execute("INSERT INTO django_session VALUES (?, ?, ?)", row)
         return key
 
     def session(self, key: str) -> dict[str, object] | None:
         asked = "SELECT session_data FROM django_session WHERE session_key = ?"
         found = self.database.execute(asked, (key,)).fetchone()
-        return dict(json.loads(found[0])) if found else None
+        return unsigned(found[0]) if found else None
 
     # ---- requests
 

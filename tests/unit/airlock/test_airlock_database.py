@@ -5,8 +5,8 @@ import sqlite3
 
 import pytest
 
-from backend_server.airlock import backup
-from backend_server.airlock.requests import Request, requests, stuck
+from backend_server.airlock.requests import Request, requests
+from backend_server.services import backup
 from backend_server.text.errors import UserError
 from sandbox.airlock.store import Store
 
@@ -74,48 +74,34 @@ def test_each_request_is_read_and_nothing_is_written(store, path):
 
 def test_what_has_not_arrived_is_told_ten_minutes_later(store, path):
     known = released(store, uploaded=1)
-    assert list(stuck(requests(path), "2027-01-15 10:59:59")) == []
-    assert list(stuck(requests(path), "2027-01-15 11:00:01")) == [
+    (found,) = requests(path)
+    assert not found.late("2027-01-15 10:59:59")
+    assert found.late("2027-01-15 11:00:01")
+    assert found.stuck == (
         f"{known} of trial was released 2027-01-15 11:00Z, and 1 of 2 files have arrived, "
-        "tried 3 times; backend service logs airlock"
-    ]
+        "tried 3 times"
+    )
     store.set(known, "RELEASED")
-    assert list(stuck(requests(path), "2027-01-15 11:00:01")) == []
+    assert not requests(path)[0].late("2027-01-15 11:00:01")
 
 
 def test_a_copy_is_whole_where_cp_is_not(store, path, tmp_path):
-    folder = tmp_path / "copies"
-    folder.mkdir()
     known = released(store)
-    made = backup.back_up("2027-01-15T11:00:00Z", path, str(folder))
-    assert os.listdir(folder) == ["2027-01-15T11:00:00Z.sqlite3"]
-    assert os.stat(made).st_mode & 0o777 == 0o600
-    assert [each.id for each in requests(made)] == [known]
+    backup.copy_database(path, str(tmp_path / "copy"))
+    assert [each.id for each in requests(str(tmp_path / "copy"))] == [known]
     plain = tmp_path / "plain.sqlite3"
     plain.write_bytes((store.folder / "db.sqlite3").read_bytes())
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         requests(str(plain))
 
 
-def test_fourteen_are_kept(store, path, tmp_path):
-    (tmp_path / "copies").mkdir()
-    for day in range(10, 30):
-        backup.back_up(f"2027-01-{day}", path, str(tmp_path / "copies"))
-    found = [each.stem for each in backup.copies(str(tmp_path / "copies"))]
-    assert found == [f"2027-01-{day}" for day in range(16, 30)]
-
-
-def test_one_that_is_not_whole_takes_no_ones_place(store, path, tmp_path):
-    folder = tmp_path / "copies"
-    folder.mkdir()
+def test_one_that_is_not_whole_is_told(store, path, tmp_path):
     for number in range(50):
         store.note("X" * 500, "ada", "trial", str(number))
-    backup.back_up("2027-01-15", path, str(folder))
     store.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     store.database.close()
     data = bytearray((tmp_path / "db.sqlite3").read_bytes())
     data[-8192:-4096] = b"x" * 4096
     (tmp_path / "db.sqlite3").write_bytes(data)
-    with pytest.raises((UserError, sqlite3.DatabaseError)):
-        backup.back_up("2027-01-16", path, str(folder))
-    assert [each.stem for each in backup.copies(str(folder))] == ["2027-01-15"]
+    with pytest.raises(UserError, match="is not whole"):
+        backup.copy_database(path, str(tmp_path / "copy"))
