@@ -23,8 +23,6 @@ NAME = "airlock"
 WORKDIR = posixpath.dirname(AIRLOCKS)
 _KEY = "DJANGO_SECRET_KEY"
 _WINDOW = "opensafely-airlock-window"
-_PROFILE = "/etc/apparmor.d/opensafely-airlock"
-_LOADS, _PYTHON = "apparmor.service", ("python3.", "libpython3.")
 
 
 def service(backend: Backend, what: Airlock) -> Service:
@@ -85,13 +83,8 @@ def airlock(site: Site, what: Airlock) -> Iterator[Resource]:
 
 
 def window(site: Site) -> Iterator[Resource]:
-    """It leads to the page, and nowhere else."""
-    # It goes with one version of Python's library, and of Python.
-    yield Packages("window", frozenset({site.release.qt}), upgrades=_PYTHON)
+    """What its windows have of the host: a way to the page, and nowhere else."""
     for kind in ("service", "socket"):
         yield verbatim(site, f"{UNITS}/{_WINDOW}.{kind}", notify=f"{_WINDOW}.{kind}")
     yield Unit(f"{_WINDOW}.socket")
     yield Unit(f"{_WINDOW}.service", enabled=None, running=None)
-    if site.release.asks_for_userns:
-        yield verbatim(site, _PROFILE, notify=_LOADS)
-        yield Unit(_LOADS, enabled=None, running=None, on_change="reload")

@@ -50,13 +50,11 @@ WALLS = (
 )
 _FOLDERS = f"{WALLS[-1]}opensafely.conf"
 
-# Where Airlock is, its window shows HTML outputs too: backend_server/airlock/.
-_BROWSER = frozenset({"netsurf-gtk"})
-_FIRST = "<Filename>opensafely-airlock.desktop</Filename>\n    "
-_SHOWN = (
-    {"page": "netsurf-gtk %u", "first": ""},
-    {"page": "/etc/xdg/opensafely/airlock/window %f", "first": _FIRST},
-)
+# The window on Airlock's page shows HTML outputs too. Its engine goes with one version of Python's
+# library, and of Python.
+_PYTHON = ("python3.", "libpython3.")
+_PROFILE, _LOADS = "/etc/apparmor.d/opensafely-airlock", "apparmor.service"
+_OF_AIRLOCK = "/opensafely-airlock."
 
 # snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
 # in a cloud may be a snap.
@@ -82,22 +80,24 @@ def desktop(site: Site) -> Iterator[Resource]:
     if site.release.xrdp.pam_net:
         yield resources.Packages("pam_newnet", frozenset({"libpam-net"}))
     yield resources.File(pam_profiles.XRDP, pam_profiles.xrdp(site))
-    pages = site.backend.airlock is not None
     for path in sorted(site.etc):
-        if path.startswith(FOLDERS) and (pages or "airlock" not in path):
+        if path.startswith(FOLDERS) and (
+            site.backend.airlock or _OF_AIRLOCK not in path
+        ):
             text = site.etc[path]
-            mode = 0o755 if text.startswith("#!") else 0o644
-            if path.endswith((".desktop", ".menu")):
-                text = filled(site, path, **_SHOWN[pages])
-            yield verbatim(site, path, mode=mode)._replace(text=text)
+            yield verbatim(site, path, mode=0o755 if text.startswith("#!") else 0o644)
+    if site.release.asks_for_userns:
+        yield verbatim(site, _PROFILE, notify=_LOADS)
+        yield resources.Unit(_LOADS, enabled=None, running=None, on_change="reload")
     for path in _SNAPD_SOCKETS:
         yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
     # Whoever else had xrdp's port while it starts anew could keep it; of IPv6, too.
     yield Sysctl("net.ipv4.ip_unprivileged_port_start", str(xrdp.PORT + 1))
     yield from _walls(site)
-    names = site.packages["desktop"] - (_BROWSER if pages else frozenset())
-    packages = resources.Packages("packages/desktop.txt", names)
+    packages = resources.Packages("packages/desktop.txt", site.packages["desktop"])
     yield packages
+    qt = frozenset({site.release.qt})
+    yield resources.Packages("window", qt, upgrades=_PYTHON)
     yield resources.Held("desktop", HELD, packages.label)
     yield OwnCertificate(xrdp.CERTIFICATE, key=xrdp.KEY, group="xrdp")
     yield RemoteDesktop(SERVICE)

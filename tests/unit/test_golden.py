@@ -75,7 +75,6 @@ ONLY = {
     "desktop": (*FOLDERS, *WALLS, "/etc/xrdp/", "/etc/pam.d/xrdp-sesman"),
     "airlock": (f"{UNITS}/opensafely-airlock", f"{UNITS}/opensafely-certificate"),
     "window": (
-        "/etc/xdg/opensafely/airlock/",
         f"{UNITS}/opensafely-airlock-window",
         *(
             f"/etc/xdg/opensafely/{place}/opensafely-airlock"

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 from typing import Iterator
 
-from sandbox.checkout import PLACE
 from sandbox.host import Host
 from tests.hosts.airlock.page import ASKED, CANARY
 from tests.hosts.desktop.desktops import in_session
@@ -37,14 +36,6 @@ SENTENCES = {
 OUTPUT = "/srv/medium_privacy/workspaces/page.html"
 DOWNLOAD = ("110", "240")  # the link on the page
 ICONS = ("85", "200", "85")
-
-
-def with_airlock(host: Host, backend: str = "emis") -> None:
-    """A shape: the checkout says that Airlock is here."""
-    path = host.root / PLACE / f"{backend}/backend.py"
-    text = path.read_text().replace("import Backend", "import Airlock, Backend", 1)
-    given = f'    airlock=Airlock("{NAME}"),\n)\n'
-    path.write_text(text.rstrip().rpartition(")")[0] + given)
 
 
 def serve(host: Host) -> None:

@@ -31,7 +31,8 @@ def declared(backend, release, place, airlock=True, **more):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_without_it_there_is_nothing_of_it(backend, tmp_path):
     found = declared(backend, "bookworm", tmp_path, airlock=False)
-    assert not [label for label in found if "airlock" in label.lower()]
+    labels = (label for label in found if label != f"File {PROGRAM}")
+    assert not [label for label in labels if "airlock" in label.lower()]
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
