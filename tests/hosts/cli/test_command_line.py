@@ -88,8 +88,12 @@ WORDS = {
     "people totp": "people totp nobody",
     "service logs": "service logs jobrunner",
     "service environment": "service environment jobrunner",
+    "service restore": "service restore airlock",
     "host prove": "host prove --nonsense",
-    **{f"service {verb}": f"service {verb} nobody" for verb in ("shell", "follow")},
+    **{
+        f"service {verb}": f"service {verb} nobody"
+        for verb in ("shell", "follow", "certificate", "backup")
+    },
     **{
         f"service {verb}": f"service {verb} jobrunner"
         for verb in ("start", "stop", "restart", "update", "rollback")
