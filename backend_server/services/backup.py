@@ -36,7 +36,7 @@ def back_up(host: Host, name: str, keeps: tuple[str, ...]) -> Path:
         new.mkdir(mode=0o700, parents=True)
         copy_database(database, str(new / _DATABASE))
         for tree in trees:
-            last = f"--link-dest={folder}/{max(host.names(str(folder)))}{tree}"
+            last = f"--link-dest={folder}/{max(host.names(str(folder)))}"
             host.run("rsync", "--archive", "--relative", last, f"/.{tree}/", f"{new}/")
         new.rename(copy)
         for old in copies(name)[:-KEPT]:
@@ -48,6 +48,7 @@ def copy_database(source: str, target: str) -> None:
     """Whole: what cp(1) takes lacks what is in the log beside it."""
     import sqlite3  # seldom needed, and slow
 
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     with contextlib.ExitStack() as both:
         now = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
         both.callback(now.close)

@@ -78,7 +78,8 @@ class ContainerService(Resource):
             switching.pull(host, wanted.image)
         from backend_server.services import backup  # seldom needed
 
-        with backup.kept(host, self.name, self.keeps):
+        other = any(change.field == "image" for change in changes)
+        with backup.kept(host, self.name, self.keeps if other else ()):
             switching.switch(host, self.name, wanted, self.steady_s)
 
     def _ready(self, host: HostReader) -> bool:

@@ -5,6 +5,7 @@ The stand-in looks at itself from inside: with any limit less it would have ende
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -20,7 +21,7 @@ from tests.hosts.docker.canaries import (
     start,
 )
 from tests.hosts.jobs import jobbing
-from tests.hosts.managing import manage, rests
+from tests.hosts.managing import CHECKOUT, edited, manage, rests
 from tests.hosts.programs import wait_until
 
 
@@ -70,8 +71,8 @@ def post(host, who, where, **fields):
 
 
 def answers(host):
-    got = host.run(f"{ASK} -o /dev/null -w '%{{http_code}}' https://{NAME}/login/")
-    return got.stdout == "200"
+    words = f"{ASK} -o /dev/null -w '%{{http_code}}' https://{NAME}/login/"
+    return host.run(words, check=False).stdout == "200"
 
 
 def log_in(host, releases, *names):
@@ -289,7 +290,7 @@ def test_what_was_kept_comes_back(host, outside):
     ).stdout
     assert owners.split()[0::2][0] == "600"
     assert {*owners.split()[1::2]} == {"opensafely"}
-    assert post(host, "rita", "/") in ("200", "302")
+    assert open_page(host, "rita") == "200"
 
 
 def test_an_update_that_does_not_come_up_brings_the_database_back(host, sandbox):
@@ -305,6 +306,108 @@ def test_an_update_that_does_not_come_up_brings_the_database_back(host, sandbox)
     done = manage(host, f"service update airlock --to {good} --yes")
     assert done.returncode == 0, done.stderr
     assert manage(host, "service rollback airlock --yes").returncode == 0
+
+
+def looked(host):
+    """What `status` says is stuck, after another look."""
+    host.run("systemctl start opensafely-airlock-look.service")
+    found = json.loads(
+        host.run("backend outputs releases --look --json", check=False).stdout
+    )
+    status = json.loads(manage(host, "status --json").stdout)
+    assert set(found["degraded"]) <= set(status["degraded"])
+    return "\n".join(found["degraded"])
+
+
+def uploader(host):
+    top = host.run("docker top airlock -o pid,args").stdout
+    return re.search(r"(\d+) .*run_file_uploader", top)[1]
+
+
+def test_what_is_stuck_is_told_with_what_mends_it(host, outside):
+    people(outside.releases)
+    log_in(host, outside.releases, "rita")
+    manage(host, "service backup airlock")
+    assert looked(host) == ""
+    with outside_stopped(outside):
+        assert "while release.opensafely.org does not answer: " in looked(host)
+    token = environ(host, "airlock")["AIRLOCK_API_TOKEN"]
+    host.run("backend service secrets set AIRLOCK_API_TOKEN", stdin="wrong\n")
+    wait_until(lambda: answers(host), 30)
+    mends = "does not take AIRLOCK_API_TOKEN; sudo backend service secrets set AIRLOCK_API_TOKEN"
+    assert mends in looked(host)
+    host.run("backend service secrets set AIRLOCK_API_TOKEN", stdin=f"{token}\n")
+    wait_until(lambda: answers(host), 30)
+    host.run(f"kill -9 {uploader(host)}")
+    assert "its program has ended; sudo backend service restart airlock" in looked(host)
+    host.run("backend service restart airlock; mv /etc/opensafely/airlock/ca.crt /root")
+    wait_until(lambda: "run_file_uploader" in host.run("docker top airlock").stdout)
+    assert "Airlock's page does not answer: its certificate is not trusted" in looked(
+        host
+    )
+    host.run(f"mv /root/ca.crt {FOLDER}; mv {BACKUPS} /root")
+    assert looked(host) == (
+        "the last backup of airlock is of never; sudo backend service backup airlock"
+    )
+    host.run(f"mv /root/airlock {BACKUPS}")
+    known = request_of(host)
+    database(
+        host,
+        f"d.execute(\"UPDATE local_db_requestmetadata SET status = 'APPROVED' WHERE id = '{known}'\")\n"
+        f"d.execute(\"UPDATE local_db_requestfilemetadata SET released_at = '2027-01-15 11:00:00', released_by = 'gus' WHERE request_id = '{known}'\")",
+    )
+    wait_until(lambda: f"Upload for {known}" in said(host), 30)
+    sentence = looked(host)
+    assert (
+        f"{known} of {WORKSPACE} was released 2027-01-15 11:00Z, and 0 of 1 files"
+        in sentence
+    )
+    assert "tried 1 times: 404 " in sentence
+    listed = manage(host, "outputs releases").stdout
+    assert re.search(
+        rf"APPROVED +since 2027-01-15 11:00Z {known} of {WORKSPACE} by rita", listed
+    )
+    assert "out.csv" not in listed + sentence
+    database(
+        host,
+        f"d.execute(\"UPDATE local_db_requestmetadata SET status = 'RELEASED' WHERE id = '{known}'\")",
+    )
+    assert looked(host) == ""
+
+
+@contextlib.contextmanager
+def outside_stopped(outside):
+    outside.stop(["release.opensafely.org"])
+    yield
+    outside.start()
+
+
+def open_page(host, who):
+    """200 with the page open, 302 at the login."""
+    jar = f"--cookie /root/{who} -w '%{{http_code}}' -o /root/page"
+    return host.run(f"{ASK} {jar} https://{NAME}/").stdout
+
+
+def test_who_is_out_is_logged_out_at_once(host, outside):
+    """Revoked, or without a role: with the page open, and nobody else is."""
+    people(outside.releases)
+    log_in(host, outside.releases, "rita", "gus", "hal")
+    assert [open_page(host, who) for who in ("rita", "gus", "hal")] == ["200"] * 3
+    done = manage(host, "people revoke gus --why test")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^Airlock +Airlock, \d", done.stdout, re.M), done.stdout
+    assert [open_page(host, who) for who in ("rita", "gus", "hal")] == [
+        "200",
+        "302",
+        "200",
+    ]
+    assert manage(host, "people readmit gus").returncode == 0
+    path = f"{CHECKOUT}/test/researchers"
+    with edited(host, path, ""):
+        assert manage(host, "--offline --yes").returncode == 0
+        assert open_page(host, "rita") == "302"
+        assert open_page(host, "hal") == "200"
+    assert manage(host, "--offline --yes").returncode == 0
 
 
 def test_a_limit_less_and_it_does_not_run(host):
