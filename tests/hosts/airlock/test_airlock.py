@@ -246,7 +246,7 @@ def test_a_night_leaves_a_copy_and_fourteen_stay(host):
     (first,) = kept(host)
     assert host.run(f"stat -c '%a %U' {BACKUPS}/{first}").stdout == "700 root\n"
     one = host.run(
-        f"cd {BACKUPS}/{first}; find . -name '[0-9a-f]*' -size +0 -type f"
+        f"cd {BACKUPS}/{first}; find . -path '*/requests/*' -type f"
     ).stdout
     host.run(f"cd {BACKUPS}; for n in $(seq 10 30); do cp -al {first} 2020-01-$n; done")
     assert manage(host, "service backup airlock").returncode == 0
@@ -354,18 +354,18 @@ def test_what_is_stuck_is_told_with_what_mends_it(host, outside):
     database(
         host,
         f"d.execute(\"UPDATE local_db_requestmetadata SET status = 'APPROVED' WHERE id = '{known}'\")\n"
-        f"d.execute(\"UPDATE local_db_requestfilemetadata SET released_at = '2027-01-15 11:00:00', released_by = 'gus' WHERE request_id = '{known}'\")",
+        f"d.execute(\"UPDATE local_db_requestfilemetadata SET released_at = '2025-01-15 11:00:00', released_by = 'gus' WHERE request_id = '{known}'\")",
     )
     wait_until(lambda: f"Upload for {known}" in said(host), 30)
     sentence = looked(host)
     assert (
-        f"{known} of {WORKSPACE} was released 2027-01-15 11:00Z, and 0 of 1 files"
+        f"{known} of {WORKSPACE} was released 2025-01-15 11:00Z, and 0 of 1 files"
         in sentence
     )
     assert "tried 1 times: 404 " in sentence
     listed = manage(host, "outputs releases").stdout
     assert re.search(
-        rf"APPROVED +since 2027-01-15 11:00Z {known} of {WORKSPACE} by rita", listed
+        rf"APPROVED +since 2025-01-15 11:00Z {known} of {WORKSPACE} by rita", listed
     )
     assert "out.csv" not in listed + sentence
     database(
