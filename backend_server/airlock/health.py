@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator
 
-from backend_server.airlock.component import NAME, service
+from backend_server.airlock.declared import NAME, service
 from backend_server.airlock.page import AUTHORITY
 from backend_server.airlock.requests import PATIENCE_S, Request, requests
 from backend_server.checkout.backend import Airlock

@@ -6,6 +6,7 @@ import contextlib
 import time
 from pathlib import Path
 
+from backend_server.checkout.service import PAGE
 from backend_server.engine.resource import Resource
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
@@ -14,10 +15,8 @@ from backend_server.text.errors import UserError
 from backend_server.text.roles import OPENSAFELY
 
 
-FOLDER = "/etc/opensafely/airlock"
-CERTIFICATE, KEY = f"{FOLDER}/tls.crt", f"{FOLDER}/tls.key"
-AUTHORITY = f"{FOLDER}/ca.crt"  # where it is, the certificate is this host's own
-SEEN = "/var/lib/opensafely/airlock.seen"  # what the last look found, for `status`
+CERTIFICATE, KEY = f"{PAGE}/tls.crt", f"{PAGE}/tls.key"
+AUTHORITY = f"{PAGE}/ca.crt"  # where it is, the certificate is this host's own
 _TRUSTED = "/etc/ssl/certs"
 _DAYS, _SOON_S = 397, 30 * 24 * 3600
 _PARTS = ("ca", "crt", "key", "ca.key", "csr")

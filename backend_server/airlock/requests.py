@@ -43,7 +43,7 @@ class Request(NamedTuple):
 
     @property
     def stuck(self) -> str:
-        tried = f"tried {self.attempts} times" if self.attempts else "never tried"
+        tried = "in spite of tries" if self.attempts else "never tried"
         return (
             f"{self.id} of {self.workspace} was released {self.since[:16]}Z, and "
             f"{self.uploaded} of {self.files} files have arrived, {tried}"

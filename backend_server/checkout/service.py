@@ -13,13 +13,16 @@ LOCAL = f"{ENV_FOLDER}/04_local.env"
 ENV_FILES = (DEFAULTS, SECRETS, OF_BACKEND, LOCAL)  # a later one wins
 
 MERGED = "/run/opensafely/env"  # what containers were started with, a file for each
+BACKUPS = "/var/lib/opensafely/backups"  # root's; a folder for each service
 CHOICES = "/etc/opensafely/images.lock"  # images that somebody chose on this host
 DOCKER_GROUP = "docker"  # its number differs from host to host
 # What only this host knows, a file for each: the image in use, and docker's gid.
 SETTINGS = "/etc/opensafely/services"
-AIRLOCKS = (
-    "/var/lib/opensafely/airlock/db.sqlite3"  # who is logged in, and all requests
-)
+# Of Airlock's: who is logged in, and all requests; what its page is known by; and what a look
+# found stuck, and the one before it too.
+AIRLOCKS = "/var/lib/opensafely/airlock/db.sqlite3"
+PAGE = "/etc/opensafely/airlock"
+STUCK = "/var/lib/opensafely/airlock.stuck"
 
 
 def unit_of(name: str) -> str:

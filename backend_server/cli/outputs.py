@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
+from backend_server.checkout.service import STUCK
 from backend_server.cli.ending import say_lines, told
 from backend_server.host import record as records
 from backend_server.host.writer import Host
@@ -39,9 +41,8 @@ class Releases(Asked):
 
 
 def releases(options: Releases) -> int:
-    """Requests, the oldest first, by state; no names of files. With LOOK, what is stuck instead."""
+    """Requests, the oldest first, by state; no names of files. With LOOK, what is stuck."""
     from backend_server.airlock import health  # a push needs none of it
-    from backend_server.airlock.page import SEEN
     from backend_server.airlock.requests import requests
 
     host = Host()
@@ -49,8 +50,11 @@ def releases(options: Releases) -> int:
     if not this.backend.airlock:
         raise Refused(f"{this.backend.name}/backend.py declares no airlock")
     if options.look:
+        before = json.loads(host.read(STUCK) or "{}").get("found", [])
         found = list(health.unwell(this, host, this.backend.airlock))
-        records.keep(host, SEEN, found)
+        # What mends itself meanwhile, as an update, is nothing to tell.
+        lasts = [each for each in found if each in before]
+        records.keep(host, STUCK, {"found": found, "lasts": lasts})
         told(options, {"degraded": found}, found)
         return DEGRADED if found else OK
     rows = requests()

@@ -56,7 +56,7 @@ def services_of(backend: Backend) -> tuple[Service, ...]:
     """What runs in containers on it. Raises Refused where it follows for another service."""
     others = [*backend.services]
     if backend.airlock:
-        from backend_server.airlock.component import service  # where it is, only
+        from backend_server.airlock.declared import service  # where it is, only
 
         others.insert(0, service(backend, backend.airlock))
     theirs = frozenset(name for each in others for name in each.secrets)

@@ -6,8 +6,8 @@ import json
 from datetime import date, datetime, timezone
 from typing import Any, Dict, Iterator, NamedTuple
 
-from backend_server.airlock.page import FOLDER, SEEN
 from backend_server.checkout.gather import Site
+from backend_server.checkout.service import PAGE, STUCK
 from backend_server.docker import usage
 from backend_server.docker.network import unforwarded
 from backend_server.host.reader import HostReader
@@ -52,7 +52,8 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     degraded += [str(certificate) for certificate in ends if certificate.unwell]
     degraded += usage.too_full(host)
     degraded += unforwarded(host)
-    degraded += json.loads((site.backend.airlock and host.read(SEEN)) or "[]")
+    if site.backend.airlock:
+        degraded += json.loads(host.read(STUCK) or "{}").get("lasts", [])
     return {
         "services": [states.noted(each) for each in found],
         "jobs": {s: sum(job.state == s for job in here) for s in listing.STATES},
@@ -82,7 +83,7 @@ def _jobs(
 
 def certificates(host: HostReader, today: date) -> Iterator[Certificate]:
     """Those that are laid here for services, by how long they hold."""
-    for folder in (CERTIFICATES, FOLDER):
+    for folder in (CERTIFICATES, PAGE):
         for name in host.names(folder):
             if name.endswith(_SUFFIXES):
                 path = f"{folder}/{name}"

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Iterator
 
-from backend_server.checkout.service import unit_of
+from backend_server.checkout.service import BACKUPS, unit_of
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.host.reader import HostReader
@@ -16,7 +16,6 @@ from backend_server.services import meanwhile
 from backend_server.text.errors import Refused, UserError
 
 
-FOLDER = "/var/lib/opensafely/backups"  # root's; a folder for each service
 KEPT = 14
 _LOCK = "/run/opensafely/backup.lock"
 _DATABASE = "db.sqlite3"
@@ -29,7 +28,7 @@ def back_up(host: Host, name: str, keeps: tuple[str, ...]) -> Path:
     What a database leads to is copied after it; files that are as they were in the copy before
     take no more room. Raises UserError where the copy is not whole: those before stay.
     """
-    folder, (database, *trees) = Path(FOLDER, name), keeps
+    folder, (database, *trees) = Path(BACKUPS, name), keeps
     new, copy = folder / ".new", folder / history.now()
     with only_run(f"a backup of {name}", _LOCK, wait=True):
         host.run("rm", "--recursive", "--force", str(new), str(copy))
@@ -61,21 +60,22 @@ def copy_database(source: str, target: str) -> None:
         except sqlite3.Error as error:
             said = str(error)
     if said != "ok":
-        raise UserError(f"{source} is not whole: {said}", f"ls -lR {FOLDER}")
+        raise UserError(f"{source} is not whole: {said}", f"ls -lR {BACKUPS}")
 
 
 def copies(name: str) -> list[Path]:
     """The oldest first."""
-    return sorted(Path(FOLDER, name).glob("2*"))
+    return sorted(Path(BACKUPS, name).glob("2*"))
 
 
 def late(host: HostReader, name: str) -> Iterator[str]:
     """A sentence where there is none of the last night."""
-    last = max(host.names(f"{FOLDER}/{name}"), default="")
-    if last < history.now(ago_s=_LATE_S):
+    folder = host.stat(f"{BACKUPS}/{name}")
+    made = history.at(folder.st_mtime) if folder else ""
+    last = max(host.names(f"{BACKUPS}/{name}"), default=made)
+    if folder and last < history.now(ago_s=_LATE_S):
         yield (
-            f"the last backup of {name} is of {last or 'never'}; "
-            f"sudo backend service backup {name}"
+            f"there is no backup of {name} since {last}; sudo backend service backup {name}"
         )
 
 

@@ -28,7 +28,7 @@ COOKIE = "airlock-sessionid"
 UPLOADER = "run_file_uploader"
 RETRY_S = 60
 PORT = 8000
-HEAD = "<!DOCTYPE html><title>{} | Airlock</title><body style='font: 18px sans-serif'><h1>{}</h1>"
+HEAD = "<!DOCTYPE html><title>{} | Airlock</title><body style='font: 18px sans-serif; background: #DDEEFF'><h1>{}</h1>"
 LOGIN = "<form method=post action=/login/><input name=user autofocus><input name=token><button>Log in</button></form>"
 ASK = "<form method=post action=/requests/><input name=workspace><input name=path><button>Request</button></form>"
 DO = "<form method=post action=/requests/{0}/{1}><button>{1}</button></form>"

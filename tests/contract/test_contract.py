@@ -15,16 +15,14 @@ import pytest
 
 from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.su import SuOnlyFor
-from backend_server.airlock.page import FOLDER as PAGE
 from backend_server.airlock.page import Certificate
-from backend_server.airlock.secret_key import SecretKey
 from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.roots_files import RootsFiles
 from backend_server.base.setting import LoginDefs, NameSources
 from backend_server.base.sysctl import Sysctl
 from backend_server.checkout.keys import FOLDER as KEYS
 from backend_server.checkout.keys import Key
-from backend_server.checkout.service import ENV_FOLDER, SECRETS
+from backend_server.checkout.service import ENV_FOLDER, PAGE, SECRETS
 from backend_server.desktop.resolver import NameServers
 from backend_server.engine.resource import AtPath, Resource
 from backend_server.host import revoked
@@ -47,6 +45,7 @@ from backend_server.resources import (
     NotMembers,
     OperatorsFile,
     RootEquivalent,
+    SecretKey,
     User,
 )
 from backend_server.text.change import Changes, compare

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 import pytest
 
 from backend_server.airlock import page, renewal
-from backend_server.airlock.page import AUTHORITY, CERTIFICATE, FOLDER, KEY, Certificate
+from backend_server.airlock.page import AUTHORITY, CERTIFICATE, KEY, Certificate
+from backend_server.checkout.service import PAGE
 from backend_server.host.writer import Host
 from backend_server.resources import Directory, Group
 from backend_server.text.errors import UserError
@@ -74,7 +75,7 @@ def place(tmp_path):
 def ready(place):
     """The folder of the page, and an authority that is trusted here."""
     host = Host()
-    for each in (Group("opensafely", gid=10000), Directory(FOLDER)):
+    for each in (Group("opensafely", gid=10000), Directory(PAGE)):
         each.apply(host, each.check(host))
     return host, Authority(place / "public")
 

@@ -245,9 +245,7 @@ def test_a_night_leaves_a_copy_and_fourteen_stay(host):
     )
     (first,) = kept(host)
     assert host.run(f"stat -c '%a %U' {BACKUPS}/{first}").stdout == "700 root\n"
-    one = host.run(
-        f"cd {BACKUPS}/{first}; find . -path '*/requests/*' -type f"
-    ).stdout
+    one = host.run(f"cd {BACKUPS}/{first}; find . -path '*/requests/*' -type f").stdout
     host.run(f"cd {BACKUPS}; for n in $(seq 10 30); do cp -al {first} 2020-01-$n; done")
     assert manage(host, "service backup airlock").returncode == 0
     assert len(kept(host)) == 14
@@ -309,7 +307,7 @@ def test_an_update_that_does_not_come_up_brings_the_database_back(host, sandbox)
 
 
 def looked(host):
-    """What `status` says is stuck, after another look."""
+    """What is stuck; after two looks `status` says so too."""
     host.run("systemctl start opensafely-airlock-look.service")
     found = json.loads(
         host.run("backend outputs releases --look --json", check=False).stdout
@@ -329,7 +327,10 @@ def test_what_is_stuck_is_told_with_what_mends_it(host, outside):
     log_in(host, outside.releases, "rita")
     manage(host, "service backup airlock")
     assert looked(host) == ""
+    assert "degraded" not in manage(host, "status").stdout
     with outside_stopped(outside):
+        host.run("systemctl start opensafely-airlock-look.service")
+        assert "degraded" not in manage(host, "status").stdout, "once is nothing"
         assert "while release.opensafely.org does not answer: " in looked(host)
     token = environ(host, "airlock")["AIRLOCK_API_TOKEN"]
     host.run("backend service secrets set AIRLOCK_API_TOKEN", stdin="wrong\n")
@@ -346,10 +347,13 @@ def test_what_is_stuck_is_told_with_what_mends_it(host, outside):
         host
     )
     host.run(f"mv /root/ca.crt {FOLDER}; mv {BACKUPS} /root")
+    assert looked(host) == "", "a host that is new has none yet"
+    host.run(f"mkdir {BACKUPS}; touch -d 2025-01-15T00:00:00Z {BACKUPS}")
     assert looked(host) == (
-        "the last backup of airlock is of never; sudo backend service backup airlock"
+        "there is no backup of airlock since 2025-01-15T00:00:00Z; "
+        "sudo backend service backup airlock"
     )
-    host.run(f"mv /root/airlock {BACKUPS}")
+    host.run(f"rmdir {BACKUPS}; mv /root/airlock {BACKUPS}")
     known = request_of(host)
     database(
         host,
@@ -362,7 +366,7 @@ def test_what_is_stuck_is_told_with_what_mends_it(host, outside):
         f"{known} of {WORKSPACE} was released 2025-01-15 11:00Z, and 0 of 1 files"
         in sentence
     )
-    assert "tried 1 times: 404 " in sentence
+    assert "files have arrived, in spite of tries: 404 " in sentence
     listed = manage(host, "outputs releases").stdout
     assert re.search(
         rf"APPROVED +since 2025-01-15 11:00Z {known} of {WORKSPACE} by rita", listed

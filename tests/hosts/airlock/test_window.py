@@ -26,6 +26,7 @@ from tests.hosts.programs import wait_until
 
 pytestmark = pytest.mark.share("Airlock")
 
+AIRLOCK = "#DDEEFF"
 FILE, RAN, FRAMED = "#BADA55", "#FF0000", "#00FF00"
 HTML = f"""<body style="background: {FILE}"><h1>Weekly counts {CANARY}</h1>
 <img src="http://198.51.100.10/i.png"><img src="file:///etc/hostname">
@@ -38,17 +39,21 @@ HTML = f"""<body style="background: {FILE}"><h1>Weekly counts {CANARY}</h1>
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    """Another page stands for Airlock's, which tries what none of Airlock's does."""
+    """Airlock runs on it, and later something else in its place."""
 
     def warm(backend, shape=(), **how):
         # What keeps timers quiet is a drop-in that a run refuses.
         shape = [each for each in shape if each is not quiet_timer]
         return shared_warm_host(backend, shape=shape, **how)
 
-    host = host_with_desktop(warm)
+    return host_with_desktop(warm)
+
+
+@pytest.fixture(scope="module")
+def page(host):
+    """Another page stands for Airlock's, which tries what none of Airlock's does."""
     host.run("systemctl stop opensafely-airlock.service")
     windows.serve(host)
-    return host
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +68,7 @@ def client(host):
 
 
 @pytest.fixture
-def window(host, client):
+def window(host, client, page):
     window = Window(host, client)
     yield window
     window.close()
@@ -72,6 +77,23 @@ def window(host, client):
 def test_a_run_finds_all_as_declared(host):
     done = manage(host, "--offline", backend="emis")
     assert "as declared (" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_reviewer_logs_in_to_airlock(host, client, outside):
+    """By the window, the relay and the container."""
+    outside.releases.person("gus", checker=True)
+    words = outside.releases.login("gus")
+    window = Window(host, client)
+    window.open()
+    wait_until(lambda: client.shows(AIRLOCK), 60)
+    client.type("gus")
+    client.do("key", "Tab")
+    client.type(words)
+    client.shot(SHOTS / "airlock-login.png")
+    client.do("key", "Return")
+    wait_until(lambda: windows.sessions(host) == 1, 30)
+    client.shot(SHOTS / "airlock-requests.png")
+    window.close()
 
 
 def test_it_shows_the_page_and_what_is_typed_arrives(host, client, window):

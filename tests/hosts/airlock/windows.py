@@ -66,6 +66,13 @@ def kept(host: Host) -> str:
     return "".join(path for path in found if not path.startswith(OUTPUT))
 
 
+def sessions(host: Host) -> int:
+    """How many are logged in to Airlock."""
+    ask = "SELECT count(*) FROM django_session"
+    words = f"import sqlite3; print(sqlite3.connect('/var/lib/opensafely/airlock/db.sqlite3').execute('{ask}').fetchone()[0])"
+    return int(host.run(f'python3 -c "{words}"').stdout)
+
+
 @contextlib.contextmanager
 def older_engine(host: Host) -> Iterator[None]:
     """Meanwhile there is PyQt5 and not PyQt6."""

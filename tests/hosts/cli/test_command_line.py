@@ -47,10 +47,10 @@ def test_show_needs_no_root(host):
 @pytest.mark.parametrize(
     ("words", "ours", "all_of_them"),
     [
-        ("plan --offline", 169, 293),
-        ("status", 158, 290),
-        ("job list", 91, 206),
-        ("host disk", 112, 232),
+        ("plan --offline", 170, 294),
+        ("status", 157, 289),
+        ("job list", 93, 208),
+        ("host disk", 114, 234),
     ],
 )
 def test_a_command_imports_what_it_needs(host, words, ours, all_of_them):
