@@ -13,7 +13,7 @@ from backend_server.text.roles import MEDIUM, OPENSAFELY_ID
 
 NAME = "airlock"
 WORKDIR = posixpath.dirname(AIRLOCKS)
-KEY = "DJANGO_SECRETKEY"
+KEY = "DJANGO_SECRET_KEY"
 
 
 def service(backend: Backend, what: Airlock) -> Service:
