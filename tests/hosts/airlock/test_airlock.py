@@ -185,14 +185,19 @@ def test_it_reaches_the_release_api_and_is_reached_by_root_alone(host, lab):
         host.run("docker rm -f job neighbour")
 
 
+def from_lab(lab, place, port):
+    """Whether another machine connects there."""
+    words = f"exec 3<>/dev/tcp/{place}/{port}"
+    argv = lab.inside("timeout", "5", "bash", "-c", words)
+    return subprocess.run(argv, check=False).returncode == 0
+
+
 def test_another_machine_does_not_reach_it(host, lab):
     """Neither where it is published, nor the container's own address, with a route there."""
     at = address(host, "airlock")
 
     def connects(place, port):
-        words = f"exec 3<>/dev/tcp/{place}/{port}"
-        argv = lab.inside("timeout", "5", "bash", "-c", words)
-        return subprocess.run(argv, check=False).returncode == 0
+        return from_lab(lab, place, port)
 
     subprocess.run(
         lab.inside("ip", "route", "add", at, "via", host.address), check=True
@@ -206,6 +211,26 @@ def test_another_machine_does_not_reach_it(host, lab):
     finally:
         subprocess.run(lab.inside("ip", "route", "del", at), check=False)
         assert manage(host, "--offline").returncode == 0
+
+
+def test_where_level_4_is_on_a_network_it_answers_that_and_nobody_else(host, lab):
+    """As on tpp: by its own address, and still not by the container's."""
+    path, at = f"{CHECKOUT}/test/backend.py", host.address
+    with edited(
+        host, path, host.read(path).replace('org"),', 'org", ("192.0.2.0/24",)),')
+    ):
+        assert manage(host, "--offline").returncode == 0
+        assert "0.0.0.0:443" in host.run("ss -Hltn").stdout
+        assert not from_lab(lab, at, 443)
+    network = f"{at.rpartition('.')[0]}.0/24"
+    with edited(
+        host, path, host.read(path).replace('org"),', f'org", ("{network}",)),')
+    ):
+        assert manage(host, "--offline").returncode == 0
+        wait_until(lambda: from_lab(lab, at, 443), 30)
+        assert rests(host, words="--offline")
+    assert manage(host, "--offline").returncode == 0
+    assert not from_lab(lab, at, 443)
 
 
 def test_an_output_is_made_reviewed_and_arrives_once(host, controller, outside):
