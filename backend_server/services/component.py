@@ -11,7 +11,6 @@ from backend_server.checkout import service
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
-from backend_server.docker.network import DockerNetwork
 from backend_server.engine.resource import Resource
 from backend_server.services.container_service import ContainerService
 from backend_server.services.followed import exception
@@ -65,6 +64,8 @@ def container(site: Site, what: Service) -> Iterator[Resource]:
     """Its unit, whole and the same on every host; and that it runs, at the digest that counts."""
     path = f"{resources.UNITS}/{what.unit}"
     if what.route is not None:
+        from backend_server.docker.network import DockerNetwork  # a plan's alone
+
         yield DockerNetwork(what.network, bridge=what.network)
     yield resources.UnitFile(path, unit(site, what), notify=(what.unit,))
     yield ContainerService(
