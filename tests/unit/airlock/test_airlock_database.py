@@ -79,7 +79,7 @@ def test_what_has_not_arrived_is_told_ten_minutes_later(store, path):
     assert found.late("2027-01-15 11:00:01")
     assert found.stuck == (
         f"{known} of trial was released 2027-01-15 11:00Z, and 1 of 2 files have arrived, "
-        "tried 3 times"
+        "in spite of tries"
     )
     store.set(known, "RELEASED")
     assert not requests(path)[0].late("2027-01-15 11:00:01")
