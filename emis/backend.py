@@ -1,6 +1,6 @@
 """emis: an Ubuntu machine on AWS where reviewers work too, over a remote desktop."""
 
-from backend_server.checkout.backend import Backend
+from backend_server.checkout.backend import Airlock, Backend
 
 
 BACKEND = Backend(
@@ -19,6 +19,7 @@ BACKEND = Backend(
     github="https://github-proxy.opensafely.org",
     # AWS lets in only what comes through the jump host.
     rdp_address="0.0.0.0",
+    airlock=Airlock("emis.backends.opensafely.org"),
     # Off. On, it would be, with the import of Follow, an owner, and 12 months ahead at most:
     #   follows=(Follow("jobrunner", "latest", "OWNER", "2027-11-28"),),
     # Then whoever pushes `latest` to the registry is root beside patients' data within 15

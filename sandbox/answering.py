@@ -15,9 +15,10 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Dict
 
-from sandbox import taskapi
+from sandbox import releaseapi, taskapi
 from sandbox.answer import NOT_FOUND, Answer
 from sandbox.registry import Connection
+from sandbox.releaseapi import BASE, Asked
 
 
 # Asked for by apt and docker, and told to them, unchanged.
@@ -62,12 +63,14 @@ class Answering(BaseHTTPRequestHandler):
             self._say(self._task_api(settings["controller"], body))
         elif name == settings["collector"]["name"] and path == "v1/traces":
             self._say(self._collect(settings["collector"], body))
+        elif name in settings["releases"]["names"] and self.path.startswith(BASE):
+            self._say(self._release_api(settings["releases"], body))
         elif name == settings["registry"]["name"] and top == "/v2":
             self._pull(settings["registry"])
         else:
             self._say(NOT_FOUND if path else Answer(GREETING))
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def _shut(self, silent: bool) -> None:
         """To who had a connection before its name went: it is hung up on, or hears nothing more."""
@@ -119,6 +122,10 @@ class Answering(BaseHTTPRequestHandler):
         with Path(collector["log"]).open("a") as log:
             log.write(json.dumps(found) + "\n")
         return Answer(b"{}", headers={"Content-Type": "application/json"})
+
+    def _release_api(self, releases: Settings, body: bytes) -> Answer:
+        asked = Asked(self.command, self.path[len(BASE) :], self.headers, body)
+        return releaseapi.answer(Path(releases["folder"]), releases["tokens"], asked)
 
     def _pull(self, registry: Settings) -> None:
         """As the registry says; it is there to be read from, and a tag may have moved."""

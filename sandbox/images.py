@@ -21,9 +21,11 @@ from sandbox.registry import Layer, Registry
 JOB_RUNNER = "opensafely-core/job-runner"
 PYTHON = "opensafely-core/python"
 DATABASE_UTILS = "opensafely-core/tpp-database-utils"
+AIRLOCK = "opensafely-core/airlock"
 # The service that an image is for, as images.lock calls it.
-SERVICES = {"jobrunner": JOB_RUNNER}
-AGENT = Path(__file__).resolve().parent / "agent"
+SERVICES = {"jobrunner": JOB_RUNNER, "airlock": AIRLOCK}
+HERE = Path(__file__).resolve().parent
+AGENT, REVIEW = HERE / "agent", HERE / "airlock"
 LABELS = {
     "org.opencontainers.image.source": "https://github.com/opensafely-core/job-runner",
     "org.opencontainers.image.revision": "0123456",
@@ -31,6 +33,10 @@ LABELS = {
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TRUSTED = "etc/ssl/certs/ca-certificates.crt"
 START = "app/docker/scripts/agent.sh"
+ENTRY = "app/docker/entrypoints/prod.sh"
+MANAGE = "app/manage.py"
+MANAGE_SH = '#!/bin/bash\necho "manage.py $*"\n'
+ENTRY_SH = '#!/bin/bash\nexec python3 -m sandbox.airlock "${@:2}"\n'
 AGENT_SH = "#!/bin/bash\nexec python3 -m sandbox.agent\n"
 # As if it had asked the database: no maintenance, and data as new as they should be.
 UTILS = "import sys\nprint('OK' if 'hes_cutoff_date_check' in sys.argv else 'none;0')\n"
@@ -43,6 +49,15 @@ until [ -e /workdir/late ]; do sleep 0.2; done
 exit 3
 """
 BROKEN_SH = "#!/bin/bash\necho 'this version cannot start' >&2\nexit 3\n"
+# Makes something else of the database, and then does not come up.
+MIGRATES_SH = """\
+#!/bin/bash
+python3 -c "import os, sqlite3
+database = sqlite3.connect(os.environ['AIRLOCK_WORK_DIR'] + 'db.sqlite3', timeout=30)
+database.execute('DELETE FROM local_db_requestmetadata')
+database.commit()"
+exit 3
+"""
 # What sets each version apart, laid over what all have in common.
 VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     JOB_RUNNER: {
@@ -55,6 +70,12 @@ VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     PYTHON: {"v1": {"version": "1\n"}, "v2": {"version": "2\n"}},
     DATABASE_UTILS: {"v1": {"app/utils.py": UTILS}},
+    AIRLOCK: {
+        "v1": {"app/version": "1\n"},
+        "v2": {"app/version": "2\n"},
+        "broken": {ENTRY: BROKEN_SH},
+        "migrates": {ENTRY: MIGRATES_SH},
+    },
 }
 
 
@@ -98,7 +119,7 @@ def images(mirror: Mirror, authority: Authority, cache: Path) -> Images:
 def recipe(parts: Pieces, authority: Authority) -> str:
     """Another one whenever the images would be others."""
     total = hashlib.sha256(parts.folder.name.encode())
-    for path in [authority.certificate, Path(__file__), *sorted(AGENT.glob("*.py"))]:
+    for path in [authority.certificate, Path(__file__), *codes()]:
         total.update(path.name.encode() + path.read_bytes())
     return total.hexdigest()[:12]
 
@@ -129,6 +150,7 @@ def push_all(
         JOB_RUNNER: ([*base, docker, agent_layer()], config([], "/app", LABELS)),
         PYTHON: (base, config(["python3"], "/workspace")),
         DATABASE_UTILS: (base, config(["python3", "/app/utils.py"], "/app")),
+        AIRLOCK: ([*base, review_layer()], config([f"/{ENTRY}"], "/app")),
     }
     digests: dict[str, dict[str, str]] = {name: {} for name in kinds}
     for name, (layers, settings) in kinds.items():
@@ -146,6 +168,18 @@ def agent_layer() -> Layer:
     code = [(f"app/sandbox/agent/{path.name}", path) for path in AGENT.glob("*.py")]
     texts = {START: AGENT_SH, "app/sandbox/__init__.py": ""}
     return archive(sorted(code), texts)
+
+
+def review_layer() -> Layer:
+    """Airlock's, likewise: by its entry point, and then gunicorn's words."""
+    code = [(f"app/sandbox/airlock/{path.name}", path) for path in REVIEW.glob("*.py")]
+    texts = {ENTRY: ENTRY_SH, MANAGE: MANAGE_SH, "app/sandbox/__init__.py": ""}
+    return archive(sorted(code), texts)
+
+
+def codes() -> list[Path]:
+    """All that is put into images of what stands beside this file."""
+    return [path for kind in (AGENT, REVIEW) for path in sorted(kind.glob("*.py"))]
 
 
 def config(

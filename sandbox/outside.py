@@ -20,6 +20,7 @@ from sandbox.mirror import Mirror
 from sandbox.network import INTERNET, Lab
 from sandbox.people import People
 from sandbox.registry import Registry
+from sandbox.releases import Releases
 from sandbox.services import TOKEN
 from sandbox.taskapi import records
 
@@ -29,7 +30,17 @@ GITHUB = f"github-proxy.{DOMAIN}"
 ARCHIVES = (f"archive-ubuntu.{DOMAIN}", f"security-ubuntu.{DOMAIN}")
 DOCKER_PROXY, CONTROLLER = f"docker-proxy.{DOMAIN}", f"controller.{DOMAIN}"
 COLLECTOR = f"collector.{DOMAIN}"
-NAMES = (f"jobs.{DOMAIN}", CONTROLLER, DOCKER_PROXY, GITHUB, COLLECTOR, *ARCHIVES)
+JOBS, RELEASE = f"jobs.{DOMAIN}", f"release.{DOMAIN}"
+NAMES = (
+    JOBS,
+    RELEASE,
+    f"backends.{DOMAIN}",
+    CONTROLLER,
+    DOCKER_PROXY,
+    GITHUB,
+    COLLECTOR,
+    *ARCHIVES,
+)
 DATABASE = "192.0.2.30"
 SHARE = "192.0.2.40"
 # Where a database listens, and where nothing of it should be reached.
@@ -44,8 +55,8 @@ class Outside:
     """What answers at the lab's own addresses; a test can take it down in part.
 
     The archives pass on to this machine's mirror. GitHub has the keys of each host's
-    people, for that host. DOCKER_PROXY has the images, `controller` the jobs. Everybody
-    answers 200 at /, with what a test asked for elsewhere, and 404 else. PROXY leads to
+    people, for that host. DOCKER_PROXY has the images, `controller` the jobs; JOBS and RELEASE
+    take what is released (`releases`). Everybody answers 200 at /, with what a test asked for elsewhere, and 404 else. PROXY leads to
     these names, and nowhere else.
     """
 
@@ -62,6 +73,7 @@ class Outside:
         self.process: subprocess.Popen[bytes] | None = None
         tokens = dict.fromkeys(Checkout().backends(), TOKEN)
         self.controller = Controller(self.folder / "controller", tokens, images)
+        self.releases = Releases(self.folder / "releases", Checkout().backends())
         socket = self.folder / "registry"
         self.registry = Registry(images.registry, images.data, socket)
         self._registry: subprocess.Popen[bytes] | None = None
@@ -105,6 +117,7 @@ class Outside:
 
     def reset(self) -> None:
         """All names answer, and nothing that was asked for here counts any more."""
+        self.releases.reset()
         for asked in (self._answers, self._certificates, self._silent, self._tags):
             asked.clear()
         self.start()
@@ -155,13 +168,13 @@ class Outside:
     def wrong_authority(self, names: Sequence[str]) -> None:
         """These names show a certificate of an authority that nobody trusts."""
         authority = Authority(self.folder / "stranger")
-        self._show(names, authority.issue(NAMES, authority.folder))
+        self.show(names, authority.issue(NAMES, authority.folder))
 
     def wrong_name(self, names: Sequence[str]) -> None:
         """These names show a good certificate that is somebody else's."""
         folder = self.folder / "another"
         folder.mkdir(exist_ok=True)
-        self._show(names, self.authority.issue([f"another.{DOMAIN}"], folder))
+        self.show(names, self.authority.issue([f"another.{DOMAIN}"], folder))
 
     def requests(self) -> list[str]:
         """What was asked since the start: NAME "METHOD PATH PROTOCOL" STATUS."""
@@ -172,7 +185,7 @@ class Outside:
         found = records(self.collected_log) if self.collected_log.exists() else []
         return [each for each in found if each["address"] == address]
 
-    def _show(self, names: Sequence[str], certificate: tuple[Path, Path]) -> None:
+    def show(self, names: Sequence[str], certificate: tuple[Path, Path]) -> None:
         shown = [str(path) for path in certificate]
         self._certificates.update(dict.fromkeys(names, shown))
         self._save()
@@ -204,6 +217,11 @@ class Outside:
                 "tokens": self.controller.tokens,
             },
             "collector": {"name": COLLECTOR, "log": str(self.collected_log)},
+            "releases": {
+                "names": [JOBS, RELEASE],
+                "folder": str(self.releases.folder),
+                "tokens": dict(self.releases.tokens),
+            },
             "answers": {where: answer.note() for where, answer in answers.items()},
             "certificate": [str(path) for path in self.certificate],
             "certificates": self._certificates,

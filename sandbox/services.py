@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from sandbox.images import Images
+from sandbox.releases import token
 
 
 TOKEN = "5a4db0c5" * 5  # of every backend, for a host may become any
@@ -14,6 +15,7 @@ SECRETS = "etc/opensafely/env/02_secrets.env"
 INVENTED = f"""\
 CONTROLLER_TASK_API_TOKEN={TOKEN}
 PRIVATE_REPO_ACCESS_TOKEN=invented-for-reading-private-repositories
+AIRLOCK_API_TOKEN={token("test")}
 DEFAULT_DATABASE_URL=mssql://invented:invented@database:1433/Patients
 """
 

@@ -1,6 +1,6 @@
 """test: dummy data, for newcomers and for tests; without the desktop, it is soon made."""
 
-from backend_server.checkout.backend import Backend, Follow
+from backend_server.checkout.backend import Airlock, Backend, Follow
 
 
 BACKEND = Backend(
@@ -18,6 +18,8 @@ BACKEND = Backend(
     github="https://github-proxy.opensafely.org",
     database=("192.0.2.30:1433",),
     dummy_data=True,
+    # Without a desktop only root reaches it here.
+    airlock=Airlock("test.backends.opensafely.org"),
     # Nothing here is worth more than an agent that its controller has not left behind.
     follows=(Follow("jobrunner", "latest", "the developers", "2027-11-28"),),
 )

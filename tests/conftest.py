@@ -23,7 +23,7 @@ MINUTES = {
     "in force": 2,
     "outputs": 2,
     "agent": 2,
-    "Airlock": 2,
+    "Airlock": 4,
     "redaction": 2,
     "taking over": 2,
     "operator": 2,

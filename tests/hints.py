@@ -69,6 +69,7 @@ PASTED = {
     "namei -l {}": SHOWN,
     "getent {} {}; grep ^{} /etc/nsswitch.conf": SHOWN,
     "systemctl status {}; sudo backend": SHOWN,
+    "sudo backend job list --since 2d": "jobs/test_jobs.py::test_a_job_is_seen_and_ends_well",
     "systemctl cat {}": SHOWN,
     "systemctl status {}": SHOWN,
     "ssh-keygen -l -f keys/{}": SHOWN,
@@ -77,6 +78,8 @@ PASTED = {
     "ls {}/*/manage.sh": SHOWN,
     "git -C {} diff {}/backend.py": SHOWN,
     "sudo backend service secrets": SHOWN,
+    "sudo backend service list": SHOWN,
+    "ls -lR {}": SHOWN,
 }
 
 _OWN = "their own password, which nobody else may know"
@@ -85,6 +88,8 @@ _CODE = "a mistake in the declaration, which its author mends"
 _WHO = "who is to be here is decided by people, in the repository"
 _VALUE = "only a person knows which"
 NO_COMMAND = {
+    "sudo backend service certificate airlock < {}.pem": "the file is OpenSAFELY's, and comes with a person",
+    "sudo backend service restart airlock; sudo backend": "who holds the database for ten seconds is not known",
     "sudo backend job logs": "of the job that was named; jobs/test_jobs.py does",
     "to change it: passwd; if it is forgotten, ask another developer": _OWN,
     "ssh -t, then again": "typed on another machine",

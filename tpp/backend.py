@@ -24,6 +24,8 @@ BACKEND = Backend(
     archives="/srv/high_privacy/archive/archived_workspaces",
     # A folder of the Windows server that reviewers are on.
     share=Share(server="level4", path="Level4Files/workspaces", account="opensafely"),
+    # Off. On, it is, with the import of Airlock, and the network that level 4 is on there:
+    #   airlock=Airlock("tpp.backends.opensafely.org", level4=("10.1.2.0/24",)),
     # The provider's firewall lets no question about a name through.
     dns=False,
     hyperv=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
+from backend_server.checkout.service import Service
 from backend_server.text.frozen import Frozen
 
 
@@ -87,6 +88,19 @@ class Share(Frozen):
         return self.path.partition("/")[2]
 
 
+class Airlock(Frozen):
+    """Airlock, where outputs are reviewed and released, at https://NAME.
+
+    It is for the desktop's windows alone, and answers at 127.0.0.1; where level 4 is on another
+    network, as 10.1.2.0/24, it answers it and nobody else, at every address of the host. It
+    releases to `api`, and reaches nothing else.
+    """
+
+    name: str
+    level4: tuple[str, ...] = ()
+    api: str = "release.opensafely.org"
+
+
 class Backend(Frozen):
     """A place where studies run, as its backend.py declares it.
 
@@ -98,6 +112,8 @@ class Backend(Frozen):
 
     `registry` is the name that images come from, `controller` the URL that the job-runner
     asks for work. `share` is where level 4 outputs go; None: they stay on this host.
+    With `airlock` they are reviewed and released here. `services` are further ones, in
+    containers.
     Where `dns` is false the host has no name servers: it knows the names in its hosts file,
     and no others. Where `hyperv` is true it is a guest of Hyper-V.
 
@@ -134,6 +150,8 @@ class Backend(Frozen):
     second_factor: bool = False
     listens: tuple[str, ...] = ()
     share: Share | None = None
+    airlock: Airlock | None = None
+    services: tuple[Service, ...] = ()
     dns: bool = True
     hyperv: bool = False
 
@@ -142,3 +160,9 @@ class Backend(Frozen):
         """NAME:PORT of all that this host and its services must reach."""
         name, _, port = self.telemetry.partition("://")[2].partition(":")
         return (*self.endpoints, *([f"{name}:{port or 443}"] if name else []))
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """NAME:PORT of what services reach that have a network to themselves."""
+        api = [f"{self.airlock.api}:443"] if self.airlock else []
+        return (*api, *(each for what in self.services for each in what.route or ()))

@@ -13,10 +13,16 @@ LOCAL = f"{ENV_FOLDER}/04_local.env"
 ENV_FILES = (DEFAULTS, SECRETS, OF_BACKEND, LOCAL)  # a later one wins
 
 MERGED = "/run/opensafely/env"  # what containers were started with, a file for each
+BACKUPS = "/var/lib/opensafely/backups"  # root's; a folder for each service
 CHOICES = "/etc/opensafely/images.lock"  # images that somebody chose on this host
 DOCKER_GROUP = "docker"  # its number differs from host to host
 # What only this host knows, a file for each: the image in use, and docker's gid.
 SETTINGS = "/etc/opensafely/services"
+# Of Airlock's: who is logged in, and all requests; what its page is known by; and what a look
+# found stuck, and the one before it too.
+AIRLOCKS = "/var/lib/opensafely/airlock/db.sqlite3"
+PAGE = "/etc/opensafely/airlock"
+STUCK = "/var/lib/opensafely/airlock.stuck"
 
 
 def unit_of(name: str) -> str:
@@ -29,9 +35,16 @@ class Service(Frozen):
 
     `image` is its path at the backend's registry. `mounts` are in docker-run(1)'s own form,
     SOURCE:TARGET[:ro]. `secrets` are names that must have a value in 02_secrets.env before it
-    starts. With `docker` it may start containers of its own, which is being root. It has proved
-    itself when it ran for `steady_s` seconds without a restart. Where it has a `disk`, it
-    runs only while something is mounted there.
+    starts, and of that file it is told no others; but for the job-runner, which is told all
+    but `others`, secrets of other services. With `docker` it may start containers of its own,
+    which is being root. It has proved itself when it ran for `steady_s` seconds without a
+    restart. Where it has a `disk`, it runs only while something is mounted there.
+
+    With a `route` it has a network to itself, and reaches from it these NAME:PORT; else it is on
+    docker's own and reaches the backend's endpoints. `publish` is docker-run's too,
+    ADDRESS:PORT:PORT; accounts do not reach that port here, and other machines only where
+    they are in one of the networks `open_to`. Of what it `keeps`, a database of SQLite's and then
+    folders, there are copies: of each night, and of before it runs at another image.
     """
 
     name: str
@@ -46,6 +59,16 @@ class Service(Frozen):
     docker: bool = False
     disk: str = ""
     steady_s: int = 15
+    route: tuple[str, ...] | None = None
+    publish: str = ""
+    open_to: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    others: frozenset[str] | None = None
+
+    @property
+    def network(self) -> str:
+        """As docker calls it, and where it is the service's own, the kernel too."""
+        return "bridge" if self.route is None else f"os-{self.name}"
 
     @property
     def unit(self) -> str:

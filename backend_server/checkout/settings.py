@@ -27,7 +27,8 @@ def problems(backend: Backend, today: date) -> list[Problem]:
 def unpinned(backend: Backend, hosts: str) -> list[Problem]:
     """Containers have no name server, and this host none it need trust: names are in hosts(5)."""
     source, pinned = f"{backend.name}/backend.py", parse_hosts(hosts)
-    named = [("endpoint", each.partition(":")[0]) for each in backend.reaches]
+    reached = (*backend.reaches, *backend.routes)
+    named = [("endpoint", each.partition(":")[0]) for each in reached]
     if backend.share and not networks.is_address(backend.share.server):
         named.append(("share", backend.share.server))
     return [
@@ -56,6 +57,10 @@ def _places(backend: Backend) -> Iterator[str]:
                 f"database {place!a}: wanted ADDRESS:PORT of IPv4, which is all that containers "
                 "have, such as 192.0.2.30:1433, 192.0.2.0/28:1433 or 192.0.2.30:1433-1440"
             )
+    level4 = backend.airlock.level4 if backend.airlock else ()
+    for network in (*level4, *(n for what in backend.services for n in what.open_to)):
+        if networks.door(f"443/tcp from {network}") is None:
+            yield f"{network!a}: wanted a network or an address, such as 10.1.2.0/24"
     for text in backend.listens:
         if networks.door(text) is None:
             wanted = "PORT/tcp or PORT/udp, such as 9100/tcp from 192.0.2.0/24"

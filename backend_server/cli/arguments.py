@@ -117,6 +117,19 @@ SERVICE = (
             argument("secret", metavar="NAME", nargs="?"),
         ),
     ),
+    Command(
+        "certificate",
+        "services.certificate",
+        "what Airlock's page is known by: from standard input, with its key",
+        (_SERVICE, argument("how", metavar="renew", nargs="?")),
+    ),
+    Command("backup", "copies.back_up", "copy what it keeps; a timer's", (_SERVICE,)),
+    Command(
+        "restore",
+        "copies.restore",
+        "run it with what it kept then, or last",
+        (_SERVICE, argument("when", metavar="WHEN", nargs="?"), _AGREED),
+    ),
     Command("environment", "services.environment", "for its unit", (_SERVICE,)),
 )
 _WAIT = argument("--wait", metavar="TIME", type=options.time, help="for jobs, as 2h")
@@ -149,7 +162,11 @@ JOB = (
     Command("kill", "jobs.kill", "end jobs now: they fail", _ENDING),
     Command("rerun", "jobs.rerun", "end jobs now: they begin anew", _ENDING),
 )
-OUTPUTS = (Command("push", "outputs.push", "put what is new on the share; a timer's"),)
+_LOOK = flag("--look", says="see if any is stuck, for `status`; a timer's")
+OUTPUTS = (
+    Command("push", "outputs.push", "put what is new on the share; a timer's"),
+    Command("releases", "outputs.releases", "requests of Airlock's", (_LOOK,)),
+)
 GROUPS = (
     Group("people", "who can do what on this host", PEOPLE),
     Group("service", "what runs in containers on this host", SERVICE),

@@ -1,11 +1,14 @@
-"""outputs push: level 4 outputs go to the share."""
+"""outputs push and releases: level 4 outputs go to the share, or are released by Airlock."""
 
 from __future__ import annotations
 
+import json
 import sys
 
+from backend_server.checkout.service import STUCK
 from backend_server.cli.ending import say_lines, told
 from backend_server.host import Host
+from backend_server.host import record as records
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
 from backend_server.run.place import Asked, of_host_itself
@@ -31,3 +34,34 @@ def push(options: Asked) -> int:
     if record.why or record.waiting:
         return DEGRADED
     return FAILED if record.failed else OK
+
+
+class Releases(Asked):
+    look: bool = False
+
+
+def releases(options: Releases) -> int:
+    """Requests, the oldest first, by state; no names of files. With LOOK, what is stuck."""
+    from backend_server.airlock import health  # a push needs none of it
+    from backend_server.airlock.requests import requests
+
+    host = Host()
+    this = of_host_itself(options, host)
+    if not this.backend.airlock:
+        raise Refused(f"{this.backend.name}/backend.py declares no airlock")
+    if options.look:
+        before = json.loads(host.read(STUCK) or "{}").get("found", [])
+        found = list(health.unwell(this, host, this.backend.airlock))
+        # What mends itself meanwhile, as an update, is nothing to tell.
+        lasts = [each for each in found if each in before]
+        records.keep(host, STUCK, {"found": found, "lasts": lasts})
+        told(options, {"degraded": found}, found)
+        return DEGRADED if found else OK
+    rows = requests()
+    lines = (
+        f"{r.status:<18} since {r.since[:16]}Z {r.id} of {r.workspace} by {r.author}: "
+        f"{r.uploaded} of {r.files} files have arrived"
+        for r in rows
+    )
+    told(options, {"requests": [r._asdict() for r in rows]}, lines)
+    return OK

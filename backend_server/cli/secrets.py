@@ -143,7 +143,8 @@ def _written(
         host.write(path, text, 0o600)
         for what in runs:
             lacks = any(states.lacks(this, host, what))
-            if environment.differing(host, what.name, what.secrets) and not lacks:
+            of = (what.name, what.secrets, what.others)
+            if environment.differing(host, *of) and not lacks:
                 host.run("systemctl", "restart", what.unit)
                 starts.append((what, switching.started(host, what.name)))
     for what, start in starts:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from backend_server.cli.ending import Logs, become, outlive_terminal, passed_on, told
 from backend_server.engine import history
 from backend_server.engine.lock import Busy, only_run
 from backend_server.engine.notices import event
-from backend_server.host import command
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, command
 from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
 from backend_server.services import followed, following, meanwhile, states, updating
@@ -174,13 +174,43 @@ def _change(
     return OK if up else DEGRADED
 
 
+class OfPage(Named):
+    how: str | None = None
+
+
+def certificate(options: OfPage) -> int:
+    """The page shows the certificate that comes on standard input with its key, or a later one."""
+    from backend_server.airlock import renewal  # seldom needed, and slow
+
+    host = Host()
+    this = of_host_itself(options, host)
+    page = this.backend.airlock
+    if not page or options.subject != "airlock":
+        raise Refused(
+            f"{options.subject!a} has no page here", "sudo backend service list"
+        )
+    if options.how == "renew":
+        done = renewal.renew(this, host, page.name)
+    elif options.how or sys.stdin.isatty():
+        raise Refused(
+            "wanted the key, the certificate and its chain on standard input",
+            hint=f"sudo backend service certificate airlock < {page.name}.pem",
+        )
+    else:
+        with only_run(f"service certificate by {history.who(host)}"):
+            done = renewal.put(host, page.name, sys.stdin.read())
+            event(host, this.checkout, "service certificate", done)
+    _say(options, options.subject, done)
+    return OK
+
+
 def environment(options: Named) -> int:
     """For the unit: what the container is started with lies ready. 1: it may not start."""
     host = Host()
     backend = load(options.backend, options.checkout)
     for what in services_of(backend):
         if what.name == options.subject:
-            found = host_environment.now(host, what.secrets)
+            found = host_environment.now(host, what.secrets, what.others)
             lacks = ", ".join([*map(str, found.problems), *found.missing])
             if lacks:
                 raise UserError(f"{what.name} is not started: it lacks {lacks}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import stat
 
 from backend_server.engine.resource import Resource
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Changes, compare, octal
 
 

@@ -50,6 +50,12 @@ WALLS = (
 )
 _FOLDERS = f"{WALLS[-1]}opensafely.conf"
 
+# The window on Airlock's page shows HTML outputs too. Its engine goes with one version of Python's
+# library, and of Python.
+_PYTHON = ("python3.", "libpython3.")
+_PROFILE, _LOADS = "/etc/apparmor.d/opensafely-airlock", "apparmor.service"
+_OF_AIRLOCK = "/opensafely-airlock."
+
 # snapd asks its store for whoever asks it. It is not masked: a provider's own way into a machine
 # in a cloud may be a snap.
 _SNAPD_SOCKETS = ("/run/snapd.socket", "/run/snapd-snap.socket")
@@ -75,9 +81,14 @@ def desktop(site: Site) -> Iterator[Resource]:
         yield resources.Packages("pam_newnet", frozenset({"libpam-net"}))
     yield resources.File(pam_profiles.XRDP, pam_profiles.xrdp(site))
     for path in sorted(site.etc):
-        if path.startswith(FOLDERS):
+        if path.startswith(FOLDERS) and (
+            site.backend.airlock or _OF_AIRLOCK not in path
+        ):
             text = site.etc[path]
             yield verbatim(site, path, mode=0o755 if text.startswith("#!") else 0o644)
+    if site.release.asks_for_userns:
+        yield verbatim(site, _PROFILE, notify=_LOADS)
+        yield resources.Unit(_LOADS, enabled=None, running=None, on_change="reload")
     for path in _SNAPD_SOCKETS:
         yield RootsSocket(path, unit="snapd.socket", service="snapd.service")
     # Whoever else had xrdp's port while it starts anew could keep it; of IPv6, too.
@@ -85,6 +96,8 @@ def desktop(site: Site) -> Iterator[Resource]:
     yield from _walls(site)
     packages = resources.Packages("packages/desktop.txt", site.packages["desktop"])
     yield packages
+    qt = frozenset({site.release.qt})
+    yield resources.Packages("window", qt, upgrades=_PYTHON)
     yield resources.Held("desktop", HELD, packages.label)
     yield OwnCertificate(xrdp.CERTIFICATE, key=xrdp.KEY, group="xrdp")
     yield RemoteDesktop(SERVICE)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from backend_server.engine.resource import AtPath
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.change import Changes, compare
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Iterator
 
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 
 
 # Of a line of /proc/net/unix, as in proc(5): its state, and then its path. xorgxrdp listens on

@@ -61,11 +61,11 @@ def jobrunner(backend: Backend) -> Service:
 
 def places(site: Site) -> Iterator[Resource]:
     """What it needs beside the trees: its caches, certificates, and names for numbers."""
-    what = jobrunner(site.backend)
+    units = tuple(each.unit for each in site.services)
     yield Directory(WORKDIR, mode=0o750, owner=OPENSAFELY, group=OPENSAFELY)
     yield Directory(CERTIFICATES, mode=0o750, group=OPENSAFELY)
     for path in (PASSWD, GROUP):
-        yield File(path, filled(site, path, id=str(OPENSAFELY_ID)), notify=(what.unit,))
+        yield File(path, filled(site, path, id=str(OPENSAFELY_ID)), notify=units)
 
 
 _PROOFS = "opensafely-proofs.service"

@@ -6,7 +6,7 @@ import re
 from typing import Iterator
 
 from backend_server.checkout.gather import Site
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.services import environment
 from backend_server.text.networks import Place, is_ipv4, place
 from backend_server.text.parsers import parse_hosts

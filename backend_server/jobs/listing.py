@@ -12,7 +12,7 @@ from backend_server.checkout.backend import Backend
 from backend_server.docker import containers as docker
 from backend_server.docker.containers import JOB_LABEL, JOB_NAME, Container
 from backend_server.engine.history import at
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.services.agent import Erring
 from backend_server.storage.component import HIGH_TREE
 from backend_server.text.change import counted

@@ -9,9 +9,8 @@ from typing import Callable, Iterator
 
 from backend_server.checkout.gather import Site
 from backend_server.desktop import component
-from backend_server.host import apt
+from backend_server.host import Host, apt
 from backend_server.host.sessions import desktops
-from backend_server.host.writer import Host
 from backend_server.jobs import updates
 from backend_server.jobs.listing import DOCKER, Job, NoDocker, listed, running
 from backend_server.jobs.proving import DEGRADED, FAILED, OK, Result, proofs, tried

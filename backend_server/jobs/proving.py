@@ -11,7 +11,7 @@ from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.docker.containers import CANARY_LABEL
 from backend_server.docker.network import unforwarded
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.jobs import database
 from backend_server.jobs.listing import VOLUMES, containers
 from backend_server.services import choices, states

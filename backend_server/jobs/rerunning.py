@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.jobs.listing import MARK, VOLUMES, Job
 from backend_server.text.errors import Refused
 

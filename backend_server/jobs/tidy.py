@@ -8,9 +8,7 @@ from typing import Any, Collection, Iterator, Mapping, NamedTuple
 
 from backend_server.checkout.gather import Site
 from backend_server.docker.containers import Image
-from backend_server.host import record
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, record
 from backend_server.jobs.listing import PREPARED, containers, images_here, kept, listed
 from backend_server.services import states
 from backend_server.text.errors import CommandFailed

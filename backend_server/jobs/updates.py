@@ -10,9 +10,7 @@ from typing import Mapping, NamedTuple
 from backend_server.desktop import component as desktop
 from backend_server.desktop import xrdp
 from backend_server.docker import component as docker
-from backend_server.host import apt, record
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, apt, record
 from backend_server.resources.package import installed
 
 

@@ -9,6 +9,7 @@ from typing import Callable, Iterator
 from backend_server.access.pam_profiles import SECRETS
 from backend_server.checkout.keys import FOLDER as KEYS
 from backend_server.checkout.keys import in_text
+from backend_server.checkout.service import AIRLOCKS
 from backend_server.host import Host, HostReader
 from backend_server.people import crontabs, own_lines, owned, processes
 from backend_server.people.processes import Processes
@@ -81,6 +82,7 @@ def end_sessions(host: Host, name: str) -> str:
     found = _sessions(host, name)
     if found:
         _end_sessions(host, name)
+    _log_out(host, name)
     return found
 
 
@@ -193,6 +195,22 @@ def _free_displays(host: Host, uid: int) -> None:
                     host.remove(f"{folder}/{name}")
 
 
+def _logins(host: HostReader, name: str) -> str:
+    if host.stat(AIRLOCKS) is None:
+        return ""
+    from backend_server.people import logins  # seldom needed, and slow
+
+    found = logins.of(AIRLOCKS, name)
+    return f"Airlock, {counted(len(found), 'time')}" if found else ""
+
+
+def _log_out(host: Host, name: str) -> None:
+    if _logins(host, name):
+        from backend_server.people import logins
+
+        logins.end(AIRLOCKS, name)
+
+
 def look_through(host: Host, name: str) -> None:
     """What makes others them, or of a group of theirs, does not any more. Once is enough."""
     found = owned.files(host, name)
@@ -227,5 +245,6 @@ DOORS = (
     Door("crontab", _there(crontabs.CRONTABS, "a crontab"), crontabs.put_crontab_away),
     Door("at", crontabs.at_jobs, crontabs.put_at_jobs_away),
     Door("sessions", _sessions, _end_sessions),
+    Door("Airlock", _logins, _log_out),
     Door("set-id files", _there(LOST, "files not looked through"), look_through),
 )

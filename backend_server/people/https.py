@@ -48,14 +48,22 @@ class Site:
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.sslsocket_class = _Bounded
 
-    def text(self, page: str, most: int, patience_s: float) -> bytes:
-        """The page, of text/plain, where it is at most so many bytes."""
+    def text(
+        self,
+        page: str,
+        most: int,
+        patience_s: float,
+        body: bytes | None = None,
+        more: Mapping[str, str] = {},
+    ) -> bytes:
+        """The page, of text/plain, where it is at most so many bytes. With a BODY that is sent."""
         try:
             with contextlib.closing(self._connection(patience_s)) as connection:
                 self._connect(connection, time.monotonic() + patience_s)
                 headers = {"Host": self.netloc, "User-Agent": "backend-server"}
-                headers["Connection"] = "close"
-                connection.request("GET", f"{self.path}/{page}", headers=headers)
+                headers.update(more, Connection="close")
+                how, url = "GET" if body is None else "POST", f"{self.path}/{page}"
+                connection.request(how, url, body, headers)
                 with connection.getresponse() as response:
                     return _body(response, most)
         except socket.timeout:

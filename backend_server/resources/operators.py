@@ -1,10 +1,13 @@
-"""Files whose text is the operator's."""
+"""Files whose text is the operator's, and what is made there once."""
 
 from __future__ import annotations
 
+import os
 import stat
 
-from backend_server.engine.resource import AtPath
+from backend_server.checkout import env
+from backend_server.checkout.service import SECRETS
+from backend_server.engine.resource import AtPath, Resource
 from backend_server.host import Host, HostReader
 from backend_server.resources.file import access
 from backend_server.text.change import Change, Changes, compare
@@ -37,6 +40,21 @@ class OperatorsFile(AtPath):
             host.write(self.path, self.header, self.mode, self.owner, self.group)
             return
         host.set_access(self.path, self.mode, self.owner, self.group)
+
+
+class SecretKey(Resource):
+    """This name has a value in 02_secrets.env. Made here where it has none, it then stays."""
+
+    name: str
+    state: str = "set"
+
+    def check(self, host: HostReader) -> Changes:
+        there = env.parse("", host.read(SECRETS) or "")[0].get(self.name)
+        return () if there else compare(state=(None, self.state))
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        text = host.read(SECRETS) or ""
+        host.write(SECRETS, env.assigned(text, self.name, os.urandom(48).hex()), 0o600)
 
 
 def _alarming(change: Change) -> Change:

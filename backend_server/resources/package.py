@@ -8,9 +8,7 @@ from typing import Iterator
 
 from backend_server.engine.in_force import lines_of
 from backend_server.engine.resource import Resource
-from backend_server.host import apt
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, apt
 from backend_server.text.change import Changes, compare
 from backend_server.text.errors import CommandFailed, Refused, UserError
 
@@ -21,11 +19,15 @@ _CANDIDATE = r"(?m)^(\S+):\n.*\n +Candidate: [^(]"  # of apt-cache(8)
 
 
 class Packages(Resource):
-    """These packages are installed. Nothing else is removed or upgraded for it."""
+    """These packages are installed. Nothing else is removed for it, or upgraded.
+
+    But for what `upgrades` begins with: parts of it go with one version of what is there.
+    """
 
     list: str
     names: frozenset[str]
     alone: bool = False
+    upgrades: tuple[str, ...] = ()
 
     def owns(self) -> tuple[str, ...]:
         return tuple(f"Package {name}" for name in sorted(self.names))
@@ -74,6 +76,7 @@ class Packages(Resource):
         simulation = host.apt_simulation("install", missing).stdout
         # What a killed dpkg left half-way counts as an upgrade to itself.
         removed, upgraded = _removed(simulation), _upgraded(simulation) - missing
+        upgraded = frozenset(n for n in upgraded if not n.startswith(self.upgrades))
         if removed or upgraded:
             verbs = [f"remove {' '.join(sorted(removed))}"] if removed else []
             verbs += [f"upgrade {' '.join(sorted(upgraded))}"] if upgraded else []

@@ -20,7 +20,7 @@ from backend_server.checkout.gather import Site
 from backend_server.desktop.component import desktop
 from backend_server.docker.component import docker
 from backend_server.engine.engine import Component, component, well_formed
-from backend_server.jobs.component import jobrunner, places, tidy
+from backend_server.jobs.component import places, tidy
 from backend_server.outputs.component import outputs
 from backend_server.people.component import keys, leavers, narrowing, people
 from backend_server.services.component import container, environment, following
@@ -55,10 +55,19 @@ def _components(site: Site) -> Iterator[Component]:
     parts = tuple(docker(site, frozenset(each.name for each in site.services)))
     yield component("docker", parts, needs=("people", "packages", "firewall"))
     yield component("environment", environment(site))
-    runs = container(site, jobrunner(site.backend))
-    parts = (*places(site), *runs, *following(site))
+    agent = next(each for each in site.services if each.docker)
+    parts = (*places(site), *container(site, agent), *following(site))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
+    if site.backend.airlock:
+        from backend_server.airlock.component import (
+            airlock,
+            window,
+        )  # where it is, only
+
+        yield component("airlock", airlock(site, site.backend.airlock), needs)
+    for each in site.backend.services:
+        yield component(each.name, container(site, each), needs)
     if site.backend.share:
         parts = tuple(outputs(site, site.backend.share))
         yield component("outputs", parts, needs=("packages", "storage"))
@@ -69,6 +78,8 @@ def _components(site: Site) -> Iterator[Component]:
         # Nobody comes in before passwords are judged and reviewers cut off.
         closed = ("people", "packages", "sudo", "storage", "firewall", "lockout")
         yield component("desktop", desktop(site), needs=closed)
+        if site.backend.airlock:
+            yield component("window", window(site), needs=("desktop",))
     yield component("logs", logs(site), needs=("people", "packages"))
     yield component("kernel", kernel(site))
     if site.backend.hyperv:

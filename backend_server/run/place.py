@@ -57,7 +57,14 @@ def load(name: str, checkout: Path) -> Backend:
 
 def services_of(backend: Backend) -> tuple[Service, ...]:
     """What runs in containers on it. Raises Refused where it follows for another service."""
-    found = (jobrunner(backend),)
+    others = [*backend.services]
+    if backend.airlock:
+        from backend_server.airlock.declared import service  # where it is, only
+
+        others.insert(0, service(backend, backend.airlock))
+    theirs = frozenset(name for each in others for name in each.secrets)
+    agent = jobrunner(backend)
+    found = (agent._replace(others=theirs - {*agent.secrets}), *others)
     names = [each.name for each in found]
     for follow in backend.follows:
         if follow.service not in names:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime, timezone
 from typing import Any, Dict, Iterator, NamedTuple
 
 from backend_server.checkout.gather import Site
+from backend_server.checkout.service import PAGE, STUCK
 from backend_server.docker import usage
 from backend_server.docker.network import unforwarded
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.jobs import database, listing, updates
 from backend_server.jobs.component import CERTIFICATES
 from backend_server.jobs.listing import Job
@@ -50,6 +52,8 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     degraded += [str(certificate) for certificate in ends if certificate.unwell]
     degraded += usage.too_full(host)
     degraded += unforwarded(host)
+    if site.backend.airlock:
+        degraded += json.loads(host.read(STUCK) or "{}").get("lasts", [])
     return {
         "services": [states.noted(each) for each in found],
         "jobs": {s: sum(job.state == s for job in here) for s in listing.STATES},
@@ -79,10 +83,11 @@ def _jobs(
 
 def certificates(host: HostReader, today: date) -> Iterator[Certificate]:
     """Those that are laid here for services, by how long they hold."""
-    for name in host.names(CERTIFICATES):
-        if name.endswith(_SUFFIXES):
-            path = f"{CERTIFICATES}/{name}"
-            yield Certificate(path, _days(host, path, today))
+    for folder in (CERTIFICATES, PAGE):
+        for name in host.names(folder):
+            if name.endswith(_SUFFIXES):
+                path = f"{folder}/{name}"
+                yield Certificate(path, _days(host, path, today))
 
 
 def _days(host: HostReader, path: str, today: date) -> int | None:

@@ -7,8 +7,7 @@ from typing import Mapping
 
 from backend_server.checkout import env
 from backend_server.checkout.service import CHOICES, SETTINGS
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.errors import Refused
 from backend_server.text.frozen import Frozen
 

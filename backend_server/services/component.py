@@ -63,6 +63,10 @@ _TMP = "/tmp:size=256m,mode=1777"
 def container(site: Site, what: Service) -> Iterator[Resource]:
     """Its unit, whole and the same on every host; and that it runs, at the digest that counts."""
     path = f"{resources.UNITS}/{what.unit}"
+    if what.route is not None:
+        from backend_server.docker.network import DockerNetwork  # a plan's alone
+
+        yield DockerNetwork(what.network, bridge=what.network)
     yield resources.UnitFile(path, unit(site, what), notify=(what.unit,))
     yield ContainerService(
         what.name,
@@ -71,9 +75,11 @@ def container(site: Site, what: Service) -> Iterator[Resource]:
         confined=confined(what),
         mounts=frozenset(what.mounts),
         secrets=what.secrets,
+        others=what.others,
         docker=what.docker,
         disk=what.disk,
         steady_s=what.steady_s,
+        keeps=what.keeps,
     )
 
 
@@ -85,11 +91,13 @@ def image(backend: Backend, what: Service) -> str:
 def confined(what: Service) -> frozenset[str]:
     """docker-run's options that hold it in, in docker's own words."""
     words = (
-        *("--init", "--read-only", "--network=bridge", "--cap-drop=ALL"),
+        *("--init", "--read-only", f"--network={what.network}", "--cap-drop=ALL"),
         *("--security-opt=no-new-privileges", f"--dns={networks.NO_DNS}"),
         *(f"--user={what.uid}:{what.gid}", f"--pids-limit={_PIDS}"),
+        *((f"--publish={what.publish}",) if what.publish else ()),
+        *((_GROUP,) if what.docker else ()),
     )
-    return frozenset((*words, _GROUP) if what.docker else words)
+    return frozenset(words)
 
 
 def unit(site: Site, what: Service) -> str:

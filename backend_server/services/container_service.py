@@ -6,9 +6,8 @@ from typing import Any, Iterator, Mapping
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.engine.resource import Resource
+from backend_server.host import Host, HostReader
 from backend_server.host.mounts import is_mounted
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.services import choices, environment, switching
 from backend_server.services.choices import Settings
 from backend_server.text.change import Changes, compare
@@ -34,9 +33,11 @@ class ContainerService(Resource):
     confined: frozenset[str]  # docker-run's words for what the container may do
     mounts: frozenset[str]
     secrets: tuple[str, ...] = ()
+    others: frozenset[str] | None = None  # as of a Service
     docker: bool = False
     disk: str = ""
     steady_s: int = 15
+    keeps: tuple[str, ...] = ()  # as of a Service
     enabled: bool = True
     running: bool = True
     environment: str = "as the files say"
@@ -74,11 +75,15 @@ class ContainerService(Resource):
         wanted = self._settings(host)
         if not host.docker_object(wanted.image):
             switching.pull(host, wanted.image)
-        switching.switch(host, self.name, wanted, self.steady_s)
+        from backend_server.services import backup  # seldom needed
+
+        other = any(change.field == "image" for change in changes)
+        with backup.kept(host, self.name, self.keeps if other else ()):
+            switching.switch(host, self.name, wanted, self.steady_s)
 
     def _ready(self, host: HostReader) -> bool:
         digest = choices.digest(host, self.name, self.locked)
-        found = environment.now(host, self.secrets)
+        found = environment.now(host, self.secrets, self.others)
         away = self.disk and not is_mounted(host, self.disk)
         return bool(digest) and not (found.missing or found.problems or away)
 
@@ -89,7 +94,8 @@ class ContainerService(Resource):
 
     def _as_started(self, host: HostReader) -> Changes:
         """How the container that runs differs from what it would be if started now."""
-        differing = environment.differing(host, self.name, self.secrets)
+        of = (self.name, self.secrets, self.others)
+        differing = environment.differing(host, *of)
         container = host.docker_object(self.name)
         changes: Changes = ()
         if differing:
@@ -109,6 +115,9 @@ class ContainerService(Resource):
         mode = limits["NetworkMode"]
         # docker says `default` where nothing was asked for, which is its own bridge.
         yield f"--network={'bridge' if mode == 'default' else mode}"
+        for port, ends in (limits.get("PortBindings") or {}).items():
+            to = port.partition("/")[0]
+            yield from (f"--publish={e['HostIp']}:{e['HostPort']}:{to}" for e in ends)
         for word in ("cap-drop", "cap-add", "security-opt", "dns"):
             found = limits.get(word.title().replace("-", "")) or ()  # as CapDrop
             yield from (f"--{word}={each}" for each in found)

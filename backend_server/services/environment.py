@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Collection, Iterable
 
 from backend_server.checkout import env, service
 from backend_server.checkout.backend import Backend
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.text.frozen import Frozen
 from backend_server.text.problem import Problem
 
@@ -41,23 +40,35 @@ def telemetry(backend: Backend) -> tuple[tuple[str, str], ...]:
     )
 
 
-def now(host: HostReader, secrets: Iterable[str] = ()) -> Environment:
-    """What a service that needs these SECRETS would be started with.
+def now(
+    host: HostReader,
+    secrets: Iterable[str] = (),
+    others: Collection[str] | None = frozenset(),
+) -> Environment:
+    """What a service that needs these SECRETS would be started with: see Service for OTHERS.
 
     Where it exports telemetry to is its unit's to say, and that it does is the backend's.
     """
-    files = ((path, host.read(path) or "") for path in service.ENV_FILES)
-    found, problems = env.merge(files)
-    values = {n: v for n, v in found.items() if n in secrets or _EXPORTER not in n}
+    files = {path: host.read(path) or "" for path in service.ENV_FILES}
+    found, problems = env.merge(files.items())
+    if others is None:
+        others = env.parse("", files[service.SECRETS])[0]
+    telling = {n for n in found if n in secrets or n not in others}
+    values = {n: found[n] for n in telling if n in secrets or _EXPORTER not in n}
     missing = tuple(name for name in secrets if not values.get(name))
-    withheld = tuple(sorted(found.keys() - values.keys()))
+    withheld = tuple(sorted(telling - values.keys()))
     return Environment(values, tuple(problems), missing, withheld)
 
 
-def differing(host: HostReader, name: str, secrets: Iterable[str]) -> tuple[str, ...]:
+def differing(
+    host: HostReader,
+    name: str,
+    secrets: Iterable[str],
+    others: Collection[str] | None = frozenset(),
+) -> tuple[str, ...]:
     """Names whose value is another one now than the service NAME was started with."""
     started = env.literal(host.read(f"{service.MERGED}/{name}") or "")
-    values = now(host, secrets).values
+    values = now(host, secrets, others).values
     return tuple(sorted({name for name, _ in started.items() ^ values.items()}))
 
 

@@ -8,9 +8,7 @@ from typing import Iterator
 from backend_server.checkout.backend import Follow
 from backend_server.checkout.gather import Site
 from backend_server.engine.history import now, who
-from backend_server.host import record
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader, record
 from backend_server.services import agent, choices
 from backend_server.text.errors import Refused
 from backend_server.text.frozen import Frozen

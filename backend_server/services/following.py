@@ -11,7 +11,7 @@ from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine import history
 from backend_server.engine.notices import event
-from backend_server.host.writer import Host
+from backend_server.host import Host
 from backend_server.people import https
 from backend_server.services import choices, followed, states, switching, updating
 from backend_server.services.agent import unanswered
@@ -82,7 +82,10 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
     goes_back = kept.trial == before.digest and previous.endswith(f"@{found.after}")
 
     def doubt() -> str:
-        return followed.held(host, name) or unanswered(host, name, states.loop_s(host))
+        held = followed.held(host, name)
+        if held or not service.docker:  # others ask nobody
+            return held
+        return unanswered(host, name, states.loop_s(host))
 
     try:
         with _watched(site) as away:
@@ -98,7 +101,9 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
     if goes_back:
         kept = kept._replace(refused=kept.trial, why=before.last_line, trial="")
     else:
-        kept = followed.Kept(trial=found.after, since=switching.started(host, name).at)
+        since = switching.started(host, name).at
+        trial = found.after if service.docker else ""  # others have no first job
+        kept = followed.Kept(trial=trial, since=since)
     followed.keep(host, name, kept)
     return done
 

@@ -12,10 +12,8 @@ from typing import Callable, Iterator
 
 from backend_server.checkout.service import CHOICES, SETTINGS, unit_of
 from backend_server.engine.lock import then_starts
-from backend_server.host import undo
-from backend_server.host.reader import HostReader
+from backend_server.host import Host, HostReader, undo
 from backend_server.host.undo import AT_BOOT, TRIAL
-from backend_server.host.writer import Host
 
 
 Said = Callable[[], object]

@@ -9,9 +9,8 @@ from typing import Iterator, Mapping, Sequence
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import CHOICES, SECRETS, Service
 from backend_server.engine import history
+from backend_server.host import Host, HostReader
 from backend_server.host.mounts import is_mounted
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
 from backend_server.services import agent, choices, environment, followed, switching
 from backend_server.services.agent import FRESH_S, Erring, Seen, look
 from backend_server.services.component import image, trees
@@ -41,6 +40,7 @@ class State(Frozen):
     restarts: int
     exit_status: int | None
     last_line: str
+    polls: bool
     last_poll: str | None
     silent_since: str | None
     erring: tuple[Erring, ...]
@@ -79,7 +79,7 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     made = switching.created(host.docker_object(reference) if reference else {})
     notes = [*followed.notes(site, host, service.name, digest)]
     notes += old(service.name, made) if service.docker else []
-    withheld = environment.now(host, service.secrets).withheld
+    withheld = environment.now(host, service.secrets, service.others).withheld
     notes += [f"has nothing of {each}: telemetry is not declared" for each in withheld]
     ends = [status for status, _ in log if status is not None]
     poll = seen.answer or (0 if seen.silent_s else _last_poll(log))
@@ -92,6 +92,7 @@ def state(site: Site, host: HostReader, service: Service) -> State:
         restarts=int(unit.get("NRestarts") or 0),
         exit_status=ends[-1] if loop and ends else None,
         last_line=agent.why_ended(said),
+        polls=service.docker,
         last_poll=history.at(poll) if poll else None,
         silent_since=history.now(ago_s=seen.silent_s) if seen.silent_s else None,
         erring=seen.erring,
@@ -117,7 +118,7 @@ def lines(found: State) -> Iterator[str]:
     """A service in one line, for a terminal, and what there is to know of it."""
     since = f"since {found.since}" if found.since else ""
     poll = f"last poll {found.last_poll}" if found.last_poll else ""
-    if found.since and not poll:
+    if found.since and found.polls and not poll:
         poll = "no sign of a poll"
     digest = found.digest[: len("sha256:") + 12] if found.digest else "no image"
     made = f"of {found.created}" if found.created else ""
@@ -188,7 +189,7 @@ def lacks(site: Site, host: HostReader, service: Service) -> Iterator[str]:
             f"{service.name} does not run while nothing is mounted at {service.disk}; "
             f"sudo mount {service.disk} && sudo backend"
         )
-    found = environment.now(host, service.secrets)
+    found = environment.now(host, service.secrets, service.others)
     yield from map(str, found.problems)
     for name in found.missing:
         yield (

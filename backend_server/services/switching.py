@@ -7,8 +7,7 @@ import time
 from typing import Any, Callable, Mapping
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
-from backend_server.host.reader import HostReader
-from backend_server.host.writer import Host
+from backend_server.host import Host, HostReader
 from backend_server.services import agent, choices, meanwhile
 from backend_server.services.choices import Settings
 from backend_server.text.errors import CommandFailed, OutsideWorld, UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Iterable, Mapping, Tuple
 
-from backend_server.host.reader import HostReader
+from backend_server.host import HostReader
 from backend_server.text.parsers import parse_mount_sources
 
 

@@ -8,8 +8,8 @@ from backend_server.checkout.gather import Site
 from backend_server.checkout.service import Service
 from backend_server.engine import history
 from backend_server.engine.notices import event
+from backend_server.host import Host
 from backend_server.host.question import agreed
-from backend_server.host.writer import Host
 from backend_server.resources import UNITS
 from backend_server.services import agent, choices, environment, switching
 from backend_server.services.choices import Choice
@@ -83,6 +83,8 @@ def carry_out(
     Written at the end of the trial: what is killed before leaves neither. Returns what was done,
     and whether it stays up, which with KEEP it need not; nor does it with a DOUBT once it is up.
     """
+    from backend_server.services import backup  # a plan needs none
+
     name = service.name
     _ready(host, service)
     reference = f"{image(site.backend, service)}@{update.after}"
@@ -100,7 +102,8 @@ def carry_out(
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
     try:
-        switching.switch(host, name, wanted, service.steady_s, proven, keep, doubt)
+        with backup.kept(host, name, service.keeps):
+            switching.switch(host, name, wanted, service.steady_s, proven, keep, doubt)
     except BaseException:
         if len(done) == 1:  # Ctrl-C may come after that
             sentence = f"{who} tried {what} of {name}, and it is as before"
@@ -113,7 +116,7 @@ def _ready(host: Host, service: Service) -> None:
     """Raises Refused where a restart would leave it down."""
     if host.stat(f"{UNITS}/{service.unit}") is None:
         raise Refused(f"there is no {service.unit} here yet", hint="sudo backend")
-    found = environment.now(host, service.secrets)
+    found = environment.now(host, service.secrets, service.others)
     lacks = [*map(str, found.problems), *found.missing]
     if lacks and choices.settings(host, service.name).image:
         raise Refused(

@@ -45,6 +45,16 @@ class Release(Frozen):
     subids: bool = False  # useradd (shadow 4.8) makes nobody without subordinate ids
 
     @property
+    def qt(self) -> str:
+        """The browser's engine that a window is made of: PyQt6 has it since subids are gone."""
+        return f"python3-pyqt{5 if self.subids else 6}.qtwebengine"
+
+    @property
+    def asks_for_userns(self) -> bool:
+        """Whether only programs with a profile may make user namespaces: Ubuntu since 23.10."""
+        return self.distribution == "ubuntu" and self.deb822
+
+    @property
     def rsa_size(self) -> bool:
         """Whether sshd knows RequiredRSASize: OpenSSH 9.1 is as young as a useradd without subids."""
         return not self.subids

@@ -15,12 +15,14 @@ import pytest
 
 from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.sudoers import SuOnlyFor
+from backend_server.airlock.page import Certificate
 from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.roots_files import RootsFiles
 from backend_server.base.setting import LoginDefs, NameSources
 from backend_server.base.sysctl import Sysctl
 from backend_server.checkout.keys import FOLDER as KEYS
 from backend_server.checkout.keys import Key
+from backend_server.checkout.service import ENV_FOLDER, PAGE, SECRETS
 from backend_server.desktop.resolver import NameServers
 from backend_server.engine.resource import AtPath, Resource
 from backend_server.host import revoked
@@ -43,6 +45,7 @@ from backend_server.resources import (
     NotMembers,
     OperatorsFile,
     RootEquivalent,
+    SecretKey,
     User,
 )
 from backend_server.text.change import Changes, compare
@@ -144,6 +147,8 @@ ABSENT = [
     Sample(Acl(FOLDER, default=LIST, access=LIST), (Directory(FOLDER),)),
     Sample(AuthorizedKeys("ada", (ADAS, GRACES)), (KEY_FOLDER,)),
     Sample(AuthorizedKeys("ada", (ADAS,), github=(ADAS, GRACES)), (KEY_FOLDER,)),
+    Sample(Certificate("a.example"), (Directory(PAGE), Group("opensafely"))),
+    Sample(SecretKey("CONTRACT_KEY"), (Directory(ENV_FOLDER), File(SECRETS, ""))),
     Sample(Directory(FOLDER, mode=0o2770, owner="daemon", group="mail")),
     Sample(Directory(f"{FOLDER}/on/the/way")),
     Sample(File(f"{FOLDER}/text", "a\nb\n", mode=0o640, owner="daemon", group="mail")),
@@ -217,6 +222,14 @@ DRIFTED = [
     Sample(
         Directory(FOLDER, mode=0o750),
         (Directory(FOLDER, mode=0o2777, owner="daemon", group="mail"),),
+    ),
+    Sample(
+        Certificate("a.example"),
+        (Directory(PAGE), Group("opensafely"), Certificate("b.example")),
+    ),
+    Sample(
+        SecretKey("CONTRACT_KEY"),
+        (Directory(ENV_FOLDER), File(SECRETS, "A=1\nCONTRACT_KEY=\nB=2\n")),
     ),
     Sample(File(f"{FOLDER}/f", "new\n"), (File(f"{FOLDER}/f", "old\n"),)),
     Sample(

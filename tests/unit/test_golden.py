@@ -8,14 +8,16 @@ from argparse import _SubParsersAction
 
 import pytest
 
+from backend_server.checkout.service import Service
 from backend_server.cli.arguments import parser
 from backend_server.desktop.component import FOLDERS, WALLS
 from backend_server.desktop.remote import RemoteDesktop
 from backend_server.docker.network import DockerRules
 from backend_server.engine import report
 from backend_server.jobs.component import jobrunner
-from backend_server.resources import File, Unit
+from backend_server.resources import UNITS, File, Unit
 from backend_server.run.backends import declare
+from backend_server.run.place import services_of
 from backend_server.services.container_service import ContainerService
 from backend_server.text.releases import RELEASES
 from tests.unit.example import BACKENDS, ROOT, site_of
@@ -50,13 +52,17 @@ def test_a_further_service_is_no_surprise(tmp_path):
     """docker may be restarted while it runs; and the job-runner stays the job-runner."""
     site = site_of("test", "bookworm", tmp_path / "checkout")
     runner = jobrunner(site.backend)
-    further = runner._replace(name="airlock")
+    further = Service("collector", "tells", "example/collector", 1, 1, route=())
+    backend = site.backend._replace(services=(further,))
     for services in ((runner, further), (further, runner)):
-        parts = {p.name: p for p in declare(site._replace(services=services))}
+        site = site._replace(services=services, backend=backend)
+        parts = {p.name: p for p in declare(site)}
         (rules,) = (r for r in parts["docker"].resources if type(r) is DockerRules)
-        assert rules.services == {"jobrunner", "airlock"}
-        units = [r for r in parts["jobrunner"].resources if type(r) is ContainerService]
-        assert [unit.name for unit in units] == ["jobrunner"]
+        assert rules.services == {"jobrunner", "collector"}
+        for name in ("jobrunner", "collector"):
+            units = [r for r in parts[name].resources if type(r) is ContainerService]
+            assert [unit.name for unit in units] == [name]
+    assert [each.name for each in services_of(backend)][-1] == "collector"
 
 
 def test_no_golden_is_left_over():
@@ -67,6 +73,14 @@ def test_no_golden_is_left_over():
 # What etc/ has for a component that not every backend has.
 ONLY = {
     "desktop": (*FOLDERS, *WALLS, "/etc/xrdp/", "/etc/pam.d/xrdp-sesman"),
+    "airlock": (f"{UNITS}/opensafely-airlock", f"{UNITS}/opensafely-certificate"),
+    "window": (
+        f"{UNITS}/opensafely-airlock-window",
+        *(
+            f"/etc/xdg/opensafely/{place}/opensafely-airlock"
+            for place in ("autostart", "data/applications")
+        ),
+    ),
     "outputs": ("/etc/systemd/system/opensafely-outputs",),
     "hyperv": ("/etc/udev/",),
     "clock": ("/etc/chrony/", "/etc/systemd/system/chrony.service.d/"),
@@ -95,7 +109,8 @@ class TestDeclaration:
         }
         here = {part.name for part in parts}
         elsewhere = tuple(x for name in ONLY.keys() - here for x in ONLY[name])
-        not_here = (*elsewhere, *OF_SOME)
+        # Of the newest releases.
+        not_here = (*elsewhere, *OF_SOME, "/etc/apparmor.d/")
         assert {path for path in verbatim if not path.startswith(not_here)} <= paths
 
     def test_component_names_are_unique(self, parts):

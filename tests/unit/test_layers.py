@@ -29,6 +29,7 @@ ROOMS = [
     "services",
     "jobs",
     "outputs",
+    "airlock",
     "run",
     "cli",
     "entry",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Collection, Iterator
+from typing import Iterable, Iterator, Mapping
 
 from backend_server.base.inbound import FIREWALL, INBOUND, Inbound
 from backend_server.base.nft import NftTable
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site, everybody
+from backend_server.checkout.service import Service
 from backend_server.engine.resource import Resource
 from backend_server.resources import UNITS, Packages, Unit, UnitFile
 from backend_server.text import networks
@@ -21,6 +22,11 @@ _LIMITS = "/etc/opensafely/limits.nft"
 # A line for each: the noun puts in the account's own uid, and those it may have in containers
 # of its own, and leaves out whoever has no account yet.
 _REVIEWER = f"add element inet {networks.TABLE} reviewers {{{{ uid:{{}} }}}}\n"
+# Of a service with a network to itself; the uids are systemd's for units that have no account.
+_IN = '        iifname "{}" goto answers\n'
+_PUBLISHED = (
+    '        oifname "lo" tcp dport {} meta skuid != 61184-65519 jump not_for_people\n'
+)
 _PROVIDER = "        meta skuid {{ uid:{} }} return\n"
 
 # Whatever starts a process for somebody, which keeps the limits. Root's own tools want frames:
@@ -67,15 +73,17 @@ def limited(site: Site, name: str, *notify: str) -> UnitFile:
 def rules(site: Site) -> str:
     """The table: jobs reach the database, services the endpoints at their pinned addresses."""
     pinned = parse_hosts(site.hosts)
-    named = (endpoint.rpartition(":") for endpoint in site.backend.reaches)
-    endpoints = [(pinned[name], int(port)) for name, _, port in named]
+    walled = [each for each in site.services if each.route is not None]
     database = filter(None, map(networks.place, site.backend.database))
     providers = sorted(site.backend.provider_accounts)
     return filled(
         site,
         FIREWALL,
         database="".join(f"        {each.rule}\n" for each in database),
-        services=_accept(endpoints),
+        services=_accept(pinned, site.backend.reaches),
+        forward="".join(_forward(pinned, each) for each in walled),
+        input="".join(_IN.format(each.network) for each in walled),
+        output="".join(map(_output, walled)),
         reviewers="".join(map(_REVIEWER.format, (*_reviewers(site), f"@{MARKER}"))),
         providers="".join(map(_PROVIDER.format, providers)),
     )
@@ -97,12 +105,31 @@ def _reviewers(site: Site) -> list[str]:
     return sorted(everybody({r: who for r, who in site.people.items() if r in shut}))
 
 
-def _accept(places: Collection[tuple[str, int]]) -> str:
-    """Rules for these addresses and ports; nft takes no empty set."""
+def _forward(pinned: Mapping[str, str], what: Service) -> str:
+    """It reaches its route, and is reached from the networks that it is open to."""
+    port = what.publish.rpartition(":")[2]
+    doors = (networks.door(f"{port}/tcp from {each}") for each in what.open_to)
+    lines = _accept(pinned, what.route or (), f'iifname "{what.network}" ')
+    lines += _IN.format(what.network)
+    lines += "".join(f'        oifname "{what.network}" {door}\n' for door in doors)
+    return lines + f'        oifname "{what.network}" goto answers\n'
+
+
+def _output(what: Service) -> str:
+    """From here only root reaches it, who has docker's end of what is published."""
+    lines = f'        oifname "{what.network}" meta skuid != 0 goto refuse\n'
+    _, port, _ = what.publish.split(":") if what.publish else ("", "", "")
+    return lines + (_PUBLISHED.format(port) if port else "")
+
+
+def _accept(pinned: Mapping[str, str], named: Iterable[str], what: str = "") -> str:
+    """Rules for these NAME:PORT, by addresses; nft takes no empty set."""
+    parts = (each.rpartition(":") for each in named)
+    places = [(pinned[name], int(port)) for name, _, port in parts]
     lines = ""
     for family in ("ip", "ip6"):
         known = sorted({each for each in places if networks.family(each[0]) == family})
         listed = ", ".join(f"{address} . {port}" for address, port in known)
         if listed:
-            lines += f"        {family} daddr . tcp dport {{ {listed} }} accept\n"
+            lines += f"        {what}{family} daddr . tcp dport {{ {listed} }} accept\n"
     return lines

@@ -155,7 +155,7 @@ def test_a_table_is_looked_at_and_changed_as_text(host, client):
     ("name", "program", "colour"),
     [
         ("plot.png", "ristretto", IMAGE),
-        ("page.html", "netsurf", PAGE),
+        ("page.html", "airlock.window", PAGE),
         ("document.pdf", "evince", DOCUMENT),
     ],
 )

@@ -66,7 +66,10 @@ class Place:
         with contextlib.ExitStack() as stack:
             # The database's ports, and the internet's, answer in every lab.
             stack.enter_context(listening_in_lab(self.lab, f"{ENDPOINT}:80"))
-            for port, inside in ((443, ""), (8088, "web"), (5432, "other")):
+            # Airlock has that port of 127.0.0.1.
+            mine = (f"{at}:443" for at in (self.host.address, SERVICES, JOBS))
+            stack.enter_context(listening_on(self.host, *mine))
+            for port, inside in ((8088, "web"), (5432, "other")):
                 here = listening_on(self.host, f"0.0.0.0:{port}", container=inside)
                 stack.enter_context(here)
             yield self.places(job, web)

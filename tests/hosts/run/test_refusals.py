@@ -552,6 +552,8 @@ LOOKS = [
     "ls /srv/backend-server/*/manage.sh",
     "git -C /srv/backend-server diff test/backend.py",
     "sudo backend service secrets",
+    "sudo backend service list",
+    "ls -lR /var/lib/opensafely",
 ]
 
 

@@ -8,6 +8,7 @@ from backend_server.base.component.firewall import firewall, inbound, rules
 from backend_server.base.inbound import Inbound
 from backend_server.base.nft import NftTable
 from backend_server.checkout.gather import gather
+from backend_server.checkout.service import Service
 from backend_server.desktop import component
 from backend_server.docker.component import HELD, docker
 from backend_server.docker.daemon import DaemonJson
@@ -68,7 +69,7 @@ def test_several_places_of_both_kinds(site):
         endpoints=endpoints,
         database=("192.0.2.31:1433", "192.0.2.30:1433"),
     )
-    text = rules(site._replace(backend=backend, hosts=hosts))
+    text = rules(site._replace(backend=backend, hosts=hosts, services=()))
     assert accepted(text, "from_services") == [
         ("ip", "192.0.2.9 . 443, 192.0.2.9 . 8443"),
         ("ip6", "2001:db8::9 . 443"),
@@ -78,6 +79,27 @@ def test_several_places_of_both_kinds(site):
         "ip daddr 192.0.2.30 tcp dport 1433 accept",
         "goto refuse",
     ]
+
+
+def test_a_service_with_a_network_to_itself(site):
+    """It reaches its route; those it is open to reach it, and of accounts here nobody."""
+    what = Service("x", "", "", 1, 1, route=("one:443",), publish="0.0.0.0:443:8000")
+    site = site._replace(hosts=site.hosts + "192.0.2.9 one\n")
+    given = (what, what._replace(name="y", route=(), open_to=("192.0.2.0/24",)))
+    text = rules(site._replace(services=(*site.services, *given)))
+    assert chain(text, "forward")[-7:] == [
+        'iifname "os-x" ip daddr . tcp dport { 192.0.2.9 . 443 } accept',
+        'iifname "os-x" goto answers',
+        'oifname "os-x" goto answers',
+        'iifname "os-y" goto answers',
+        'oifname "os-y" ip saddr 192.0.2.0/24 tcp dport { 8000 } accept',
+        'oifname "os-y" goto answers',
+        'iifname "docker0" goto from_services',
+    ]
+    assert 'iifname "os-x" goto answers' in chain(text, "input")
+    assert chain(text, "output").index('oifname "os-x" meta skuid != 0 goto refuse')
+    relay = "meta skuid != 61184-65519 jump not_for_people"
+    assert f'oifname "lo" tcp dport 443 {relay}' in chain(text, "output")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -197,7 +219,8 @@ def test_telemetry_has_its_way_where_it_is_declared(site):
     url = "https://collector.opensafely.org"
     for telemetry, more in (("", ""), (url, ", 192.0.2.9 . 443")):
         backend = site.backend._replace(endpoints=("one:443",), telemetry=telemetry)
-        found = accepted(rules(site._replace(backend=backend, hosts=hosts)), SERVICES)
+        this = site._replace(backend=backend, hosts=hosts, services=())
+        found = accepted(rules(this), SERVICES)
         assert found == [("ip", f"192.0.2.8 . 443{more}")]
 
 

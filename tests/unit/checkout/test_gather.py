@@ -45,7 +45,7 @@ def test_each_backend_has_its_own_rosters(name, tmp_path):
 
 def test_what_a_site_holds(checkout):
     (checkout / "packages/core.txt").write_text("bash less # both\n\ngit\n")
-    names = b"jobs controller docker-proxy github-proxy".split()
+    names = b"jobs controller docker-proxy github-proxy release".split()
     pins = b" ".join(name + b".opensafely.org" for name in names)
     (checkout / "test/hosts").write_bytes(b"192.0.2.7 %s\r\n# c\n::1 d" % pins)
     (checkout / "test/backend.env").write_text(

@@ -96,6 +96,7 @@ def test_what_is_lacking_has_a_sentence_with_what_mends_it(site, host):
         service.SECRETS,
         "CONTROLLER_TASK_API_TOKEN=\nPRIVATE_REPO_ACCESS_TOKEN='hunter2\n",
     )
+    site = site._replace(services=site.services[:1])
     image, line, *tokens = states.degraded(site, host)
     assert image.endswith("sudo backend service update jobrunner")
     assert line.startswith("/etc/opensafely/env/02_secrets.env:2: the quote ")
@@ -115,6 +116,21 @@ def test_names_that_changed_since_the_start(host):
     lay(host, service.DEFAULTS, "A=\"'1'\"\nB=1\n")
     lay(host, service.LOCAL, "D=4\n")
     assert environment.differing(host, "jobrunner", ()) == ("B", "C", "D")
+
+
+def test_a_service_is_told_its_own_secrets_and_no_other_ones(site, host):
+    """The job-runner, which is root, what nobody else is meant to know as well."""
+    lay(host, service.DEFAULTS, "A=1\n")
+    own = "CONTROLLER_TASK_API_TOKEN PRIVATE_REPO_ACCESS_TOKEN"
+    theirs = "AIRLOCK_API_TOKEN DJANGO_SECRET_KEY"
+    names = f"{own} {theirs} OF_NOBODY".split()
+    lay(host, service.SECRETS, "".join(f"{name}=x\n" for name in names))
+    told = {
+        each.name: sorted(environment.now(host, each.secrets, each.others).values)
+        for each in site.services
+    }
+    assert told["jobrunner"] == ["A", *own.split()[:1], "OF_NOBODY", *own.split()[1:]]
+    assert told["airlock"] == ["A", *theirs.split()]
 
 
 def test_a_database_is_asked_for_where_there_are_patients(site):

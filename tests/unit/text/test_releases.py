@@ -131,3 +131,23 @@ def test_another_release_is_refused(os_release, what):
 def test_a_name_that_is_none(name):
     with pytest.raises(Refused):
         named(name)
+
+
+# Whose archive has python3-pyqt6.qtwebengine, and whose kernel lets programs with a profile alone
+# make user namespaces.
+ENGINES = {
+    "focal": (5, False),
+    "jammy": (5, False),
+    "noble": (6, True),
+    "resolute": (6, True),
+    "bullseye": (5, False),
+    "bookworm": (6, False),
+    "trixie": (6, False),
+}
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_what_a_window_on_a_page_is_made_of(release):
+    version, asks = ENGINES[release.codename]
+    assert release.qt == f"python3-pyqt{version}.qtwebengine"
+    assert release.asks_for_userns == asks

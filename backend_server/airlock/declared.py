@@ -1,0 +1,59 @@
+"""Airlock as a service, which every command knows."""
+
+from __future__ import annotations
+
+import posixpath
+
+from backend_server.checkout.backend import Airlock, Backend
+from backend_server.checkout.service import AIRLOCKS, PAGE, Service
+from backend_server.jobs.component import GROUP, PASSWD
+from backend_server.storage.component import REQUESTS_TREE, WORKSPACES
+from backend_server.text.roles import MEDIUM, OPENSAFELY_ID
+
+
+NAME = "airlock"
+WORKDIR = posixpath.dirname(AIRLOCKS)
+KEY = "DJANGO_SECRET_KEY"
+
+
+def service(backend: Backend, what: Airlock) -> Service:
+    """Outputs are read-only to it; it sees trees where the host has them."""
+    outputs = WORKSPACES[MEDIUM]
+    certificate = ("--certfile", "/certs/tls.crt", "--keyfile", "/certs/tls.key")
+    return Service(
+        name=NAME,
+        title="where outputs are reviewed and released",
+        image="opensafely-core/airlock",
+        uid=OPENSAFELY_ID,
+        gid=OPENSAFELY_ID,
+        command=(
+            "gunicorn",
+            "--config",
+            "gunicorn.conf.py",
+            *certificate,
+            "airlock.wsgi",
+        ),
+        mounts=(
+            f"{outputs}:{outputs}:ro",
+            f"{REQUESTS_TREE}:{REQUESTS_TREE}",
+            f"{WORKDIR}:/workdir",
+            f"{PAGE}:/certs:ro",
+            "/etc/hosts:/etc/hosts:ro",
+            f"{PASSWD}:/etc/passwd:ro",
+            f"{GROUP}:/etc/group:ro",
+        ),
+        environment=(
+            ("AIRLOCK_WORK_DIR", "/workdir/"),
+            ("AIRLOCK_WORKSPACE_DIR", f"{outputs}/"),
+            ("AIRLOCK_REQUEST_DIR", f"{REQUESTS_TREE}/"),
+            ("AIRLOCK_API_ENDPOINT", f"https://{what.api}/api/v2"),
+            ("DJANGO_ALLOWED_HOSTS", what.name),
+            ("DJANGO_DEBUG", "False"),
+        ),
+        secrets=("AIRLOCK_API_TOKEN", KEY),
+        route=(f"{what.api}:443",),
+        publish=f"{'0.0.0.0' if what.level4 else '127.0.0.1'}:443:8000",
+        open_to=what.level4,
+        keeps=(AIRLOCKS, REQUESTS_TREE),
+        steady_s=10,
+    )

@@ -1,0 +1,80 @@
+"""Whether outputs are released here, tried by effect. Nothing of Airlock's is changed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterator
+
+from backend_server.airlock.declared import NAME, service
+from backend_server.airlock.page import AUTHORITY
+from backend_server.airlock.requests import PATIENCE_S, Request, requests
+from backend_server.checkout.backend import Airlock
+from backend_server.checkout.gather import Site
+from backend_server.engine import history
+from backend_server.host import Host
+from backend_server.people import https
+from backend_server.services import agent, backup, environment, switching
+from backend_server.text.parsers import parse_hosts
+
+
+_WAIT_S = 10
+_NOBODY = b'{"user": "no-such-user"}'
+_AGAIN = f"sudo backend service restart {NAME}"
+_FAILED = r"failed \(attempt \d+\): (.*)"
+
+
+def unwell(site: Site, host: Host, what: Airlock) -> Iterator[str]:
+    """A sentence for each thing that keeps outputs here, with what mends it."""
+    yield from backup.late(host, NAME)
+    if not switching.running_s(host.unit(service(site.backend, what).unit)):
+        return  # which is told of any service
+    status, why = _status(_page(host, what), "login/")
+    if status != 200:
+        yield f"Airlock's page does not answer: {why}; {_AGAIN}"
+    yield from _turned_away(site, host, what)
+    if "run_file_uploader" not in host.run("docker", "top", NAME, "-o", "pid,args"):
+        yield f"nothing of what is released is uploaded: its program has ended; {_AGAIN}"
+    then = history.now(ago_s=PATIENCE_S).replace("T", " ").rstrip("Z")
+    for each in requests():
+        if each.late(then):
+            yield f"{each.stuck}{_last_answer(host, each)}; sudo backend service logs {NAME}"
+
+
+def _page(host: Host, what: Airlock) -> https.Site:
+    """At this host, whatever finds other sites; by what the host trusts, or made itself."""
+    page = https.Site(f"https://{what.name}", {what.name: "127.0.0.1"})
+    page.proxy = ""
+    if host.stat(AUTHORITY):
+        page.context.load_verify_locations(AUTHORITY)
+    return page
+
+
+def _turned_away(site: Site, host: Host, what: Airlock) -> Iterator[str]:
+    """A good token is told that there is no such user."""
+    secrets = service(site.backend, what).secrets
+    token = environment.now(host, secrets, None).values.get(secrets[0], "")
+    api = https.Site(f"https://{what.api}/api/v2", parse_hosts(site.hosts))
+    kind = {"Authorization": token, "Content-Type": "application/json"}
+    status, why = _status(api, "releases/authorise", _NOBODY, kind)
+    if status == 403:
+        yield f"{what.api} does not take {secrets[0]}; sudo backend service secrets set {secrets[0]}"
+    elif status != 404:
+        yield f"nothing is released while {what.api} does not answer: {why}; sudo backend plan"
+
+
+def _status(there: https.Site, page: str, *asked: Any) -> tuple[int, str]:
+    """What is answered, 0 for nothing, and why it is no text; it never is one."""
+    try:
+        there.text(page, 0, _WAIT_S, *asked)
+    except https.NoText as error:
+        said = str(error).startswith("it answered")
+        return error.status if said else 0, str(error)
+    return 200, ""
+
+
+def _last_answer(host: Host, request: Request) -> str:
+    """In words, of what the uploader said of it last."""
+    lines = agent.said(host.container_said(NAME, 1000, 0))
+    found = [re.search(_FAILED, line) for _, line in lines if request.id in line]
+    answers = [agent.plain(each[1])[:200] for each in found if each]
+    return f": {answers[-1]}" if answers else ""

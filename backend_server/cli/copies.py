@@ -1,0 +1,56 @@
+"""service backup and restore: copies of what a service keeps."""
+
+from __future__ import annotations
+
+import contextlib
+
+from backend_server.checkout.service import Service
+from backend_server.cli.ending import outlive_terminal, record, told
+from backend_server.engine import history
+from backend_server.engine.lock import only_run
+from backend_server.host import Host
+from backend_server.host.question import agreed
+from backend_server.run.place import Named, of_host_itself
+from backend_server.services import backup, states
+from backend_server.text.errors import OK, Refused, UserError
+
+
+class Restore(Named):
+    when: str | None = None
+    yes: bool = False
+
+
+def back_up(options: Named) -> int:
+    """There is a copy of this moment."""
+    host = Host()
+    what = _keeper(options, host)
+    copy = backup.back_up(host, what.name, what.keeps)
+    told(options, {"subject": what.name, "done": str(copy)}, [f"{copy} is made"])
+    return OK
+
+
+def restore(options: Restore) -> int:
+    """It runs with what was then; of what is now there is a copy."""
+    host = Host()
+    what = _keeper(options, host)
+    copy = backup.named(what.name, options.when or "")
+    done = f"{what.name} runs with its data of {copy.name}, by {history.who(host)}"
+    with only_run(f"service restore by {history.who(host)}, since {history.now()}"):
+        if not options.yes:
+            what_now = f"{what.name} would lose what was done since {copy.name}"
+            agreed(f"{what_now}, and nobody is here to say yes", (what_now,), "yes? ")
+        outlive_terminal(options)
+        with contextlib.suppress(UserError):  # which may be why
+            backup.back_up(host, what.name, what.keeps)
+        backup.restore(host, what.name, what.keeps, copy)
+        record(host, options, "service restore", done)
+        states.prove(host, what)
+    told(options, {"subject": what.name, "done": done}, [done])
+    return OK
+
+
+def _keeper(options: Named, host: Host) -> Service:
+    what = states.known(of_host_itself(options, host), options.subject)
+    if not what.keeps:
+        raise Refused(f"{what.name} keeps nothing", "sudo backend service list")
+    return what

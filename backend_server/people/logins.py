@@ -1,0 +1,54 @@
+"""Who is logged in to Airlock: by its database, which keeps that for weeks."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import sqlite3
+import zlib
+
+from backend_server.text.errors import UserError
+
+
+_MOST = 1 << 20  # bytes of what somebody packed
+_WAIT_S = 10  # for who is writing
+
+
+def of(path: str, user: str) -> list[str]:
+    """The keys of somebody's sessions; none where there are none to read."""
+    ask = "SELECT session_key, session_data FROM django_session"
+    with contextlib.suppress(sqlite3.Error), _opened(path, "ro") as database:
+        found = dict(database.execute(ask))
+        return [key for key, data in found.items() if who(data) == user.lower()]
+    return []
+
+
+def end(path: str, user: str) -> None:
+    """A page of theirs that is open is at its login with the next thing that is asked of it."""
+    ask = "DELETE FROM django_session WHERE session_key = ?"
+    try:
+        with _opened(path, "rw") as database:
+            database.executemany(ask, [(key,) for key in of(path, user)])
+            database.commit()
+    except sqlite3.Error as error:
+        hint = "sudo backend service restart airlock; sudo backend"
+        raise UserError(
+            f"{user} is still logged in to Airlock: {error}", hint
+        ) from None
+
+
+def who(data: str) -> str:
+    """Of what Django signs, `[.]BASE64:TIME:SIGNATURE`, packed where it begins with a dot."""
+    text = data.partition(":")[0]
+    with contextlib.suppress(ValueError, AttributeError, zlib.error):
+        said = base64.urlsafe_b64decode(text.lstrip(".") + "==")
+        if text.startswith("."):
+            said = zlib.decompressobj().decompress(said, _MOST)
+        return str(json.loads(said).get("_auth_user_id", "")).lower()
+    return ""
+
+
+def _opened(path: str, how: str) -> contextlib.closing[sqlite3.Connection]:
+    place = f"file:{path}?mode={how}"
+    return contextlib.closing(sqlite3.connect(place, uri=True, timeout=_WAIT_S))

@@ -1,0 +1,118 @@
+"""Copies of what a service works on: its database, each time whole, and its files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Iterator
+
+from backend_server.checkout.service import BACKUPS, unit_of
+from backend_server.engine import history
+from backend_server.engine.lock import only_run
+from backend_server.host import Host, HostReader
+from backend_server.services import meanwhile
+from backend_server.text.errors import Refused, UserError
+
+
+KEPT = 14
+_LOCK = "/run/opensafely/backup.lock"
+_DATABASE = "db.sqlite3"
+_LATE_S = 36 * 3600
+
+
+def back_up(host: Host, name: str, keeps: tuple[str, ...]) -> Path:
+    """There is a copy of this moment, at the path that is given back, and no more than KEPT.
+
+    What a database leads to is copied after it; files that are as they were in the copy before
+    take no more room. Raises UserError where the copy is not whole: those before stay.
+    """
+    folder, (database, *trees) = Path(BACKUPS, name), keeps
+    new, copy = folder / ".new", folder / history.now()
+    with only_run(f"a backup of {name}", _LOCK, wait=True):
+        host.run("rm", "--recursive", "--force", str(new), str(copy))
+        new.mkdir(mode=0o700, parents=True)
+        copy_database(database, str(new / _DATABASE))
+        for tree in trees:
+            last = f"--link-dest={folder}/{max(host.names(str(folder)))}"
+            host.run("rsync", "--archive", "--relative", last, f"/.{tree}/", f"{new}/")
+        new.rename(copy)
+        for old in copies(name)[:-KEPT]:
+            host.run("rm", "--recursive", "--force", str(old))
+    return copy
+
+
+def copy_database(source: str, target: str) -> None:
+    """Whole: what cp(1) takes lacks what is in the log beside it."""
+    import sqlite3  # seldom needed, and slow
+
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with contextlib.ExitStack() as both:
+        now = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
+        both.callback(now.close)
+        copy = sqlite3.connect(target)
+        both.callback(copy.close)
+        try:
+            now.backup(copy)
+            copy.execute("PRAGMA journal_mode = delete")
+            (said,) = copy.execute("PRAGMA integrity_check").fetchone()
+        except sqlite3.Error as error:
+            said = str(error)
+    if said != "ok":
+        raise UserError(f"{source} is not whole: {said}", f"ls -lR {BACKUPS}")
+
+
+def copies(name: str) -> list[Path]:
+    """The oldest first."""
+    return sorted(Path(BACKUPS, name).glob("2*"))
+
+
+def late(host: HostReader, name: str) -> Iterator[str]:
+    """A sentence where there is none of the last night."""
+    folder = host.stat(f"{BACKUPS}/{name}")
+    made = history.at(folder.st_mtime) if folder else ""
+    last = max(host.names(f"{BACKUPS}/{name}"), default=made)
+    if folder and last < history.now(ago_s=_LATE_S):
+        yield (
+            f"there is no backup of {name} since {last}; sudo backend service backup {name}"
+        )
+
+
+def named(name: str, when: str) -> Path:
+    """That copy, or the last. Raises Refused where there is none."""
+    found = [each for each in copies(name) if not when or each.name == when]
+    if not found:
+        there = ", ".join(each.name for each in copies(name)) or "none yet"
+        raise Refused(f"there is no such copy of {name}", f"choose from {there}")
+    return found[-1]
+
+
+def restore(host: Host, name: str, keeps: tuple[str, ...], copy: Path) -> None:
+    """The service runs with its database of then, and has the files of then too."""
+    database, *trees = keeps
+    log, its_index, new = (f"{database}{end}" for end in ("-wal", "-shm", ".new"))
+    owner = f"--reference={os.path.dirname(database)}"
+    with meanwhile.on_trial(host, name):
+        host.run("systemctl", "stop", unit_of(name))
+        host.run("rm", "--force", new)  # no link of the service's is written through
+        host.run("cp", f"{copy}/{_DATABASE}", new)
+        host.run("chown", owner, new)
+        host.run("rm", "--force", log, its_index)
+        host.run("mv", new, database)
+        for tree in trees:
+            host.run("rsync", "--archive", f"{copy}{tree}/", tree)
+        host.run("systemctl", "start", unit_of(name))
+
+
+@contextlib.contextmanager
+def kept(host: Host, name: str, keeps: tuple[str, ...]) -> Iterator[None]:
+    """What becomes of these stays; unless something is raised, then they are as before."""
+    if not keeps or not os.path.exists(keeps[0]):
+        yield
+        return
+    copy = back_up(host, name, keeps)
+    try:
+        yield
+    except BaseException:
+        restore(host, name, keeps, copy)
+        raise
