@@ -106,7 +106,6 @@ NO_COMMAND = {
     "where they should go elsewhere, declare one there": "what a backend is, is decided in the repository",
     "sudo backend service secrets set NAME": _VALUE,
     "choose from {}": _VALUE,
-    "{} {}": _VALUE,
     "when these have ended, run this again: it makes the network anew": _AGAIN,
     "something else on this host changes it back, or the change had no effect": "what that is, is not known",
     "declare each fact in one component only": _CODE,
