@@ -16,7 +16,7 @@ from tests.hosts.programs import in_background, wait_until
 # What cannot be done without packages, with all that needs them.
 AFTER_PACKAGES = {
     *("packages", "updates", "sudo", "storage", "firewall", "docker", "jobrunner"),
-    *("tidy", "logs", "limits"),
+    *("tidy", "logs", "limits", "airlock"),
 }
 
 
