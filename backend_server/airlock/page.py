@@ -19,10 +19,18 @@ AUTHORITY = f"{PAGE}/ca.crt"  # where it is, the certificate is this host's own
 _TRUSTED = "/etc/ssl/certs"
 _DAYS, _SOON_S = 397, 30 * 24 * 3600
 _PARTS = ("ca", "crt", "key", "ca.key", "csr")
-_OF_AUTHORITY = (
-    "basicConstraints=critical,CA:TRUE,pathlen:0",
-    "keyUsage=critical,keyCertSign",
-)
+# Whole: OpenSSL 1.1.1 adds what -addext says to what its own file has, and takes neither then.
+_OF_AUTHORITY = """\
+[req]
+distinguished_name=name
+x509_extensions=authority
+[name]
+[authority]
+basicConstraints=critical,CA:TRUE,pathlen:0
+keyUsage=critical,keyCertSign
+subjectKeyIdentifier=hash
+nameConstraints=critical,permitted;DNS:{}
+"""
 _OF_LEAF = """\
 subjectAltName=DNS:{}
 basicConstraints=critical,CA:FALSE
@@ -102,13 +110,12 @@ def make(host: Host, name: str) -> None:
     with tempfile.TemporaryDirectory(dir="/run") as folder:
         new = {part: f"{folder}/{part}" for part in _PARTS}
         Path(folder, "ext").write_text(_OF_LEAF.format(name))
-        limits = (*_OF_AUTHORITY, f"nameConstraints=critical,permitted;DNS:{name}")
+        Path(folder, "config").write_text(_OF_AUTHORITY.format(name))
         host.run(
             *("openssl", "req", "-x509", "-sha256", "-nodes", "-days", str(_DAYS)),
             *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-subj", "/CN=This host, for its Airlock", "-keyout", new["ca.key"]),
-            *(word for each in limits for word in ("-addext", each)),
-            *("-out", new["ca"]),
+            *("-subj", "/CN=This host, for its Airlock", "-config", f"{folder}/config"),
+            *("-keyout", new["ca.key"], "-out", new["ca"]),
         )
         # RSA, which every client takes.
         host.run(
