@@ -201,7 +201,7 @@ def _logins(host: HostReader, name: str) -> str:
     from backend_server.people import logins  # seldom needed, and slow
 
     found = logins.of(AIRLOCKS, name)
-    return f"Airlock, {counted(len(found), 'time')}" if found else ""
+    return f"{counted(len(found), 'login')} to Airlock" if found else ""
 
 
 def _log_out(host: Host, name: str) -> None:

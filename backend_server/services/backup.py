@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Iterator
 
@@ -18,7 +19,6 @@ from backend_server.text.errors import Refused, UserError
 KEPT = 14
 _LOCK = "/run/opensafely/backup.lock"
 _DATABASE = "db.sqlite3"
-_LATE_S = 36 * 3600
 
 
 def back_up(host: Host, name: str, keeps: tuple[str, ...]) -> Path:
@@ -28,9 +28,11 @@ def back_up(host: Host, name: str, keeps: tuple[str, ...]) -> Path:
     take no more room. Raises UserError where the copy is not whole: those before stay.
     """
     folder, (database, *trees) = Path(BACKUPS, name), keeps
-    new, copy = folder / ".new", folder / history.now()
+    second, part = divmod(time.time(), 1)  # two within one second are two
+    copy = folder / f"{history.at(second)[:-1]}.{int(part * 1000):03}Z"
+    new = folder / ".new"
     with only_run(f"a backup of {name}", _LOCK, wait=True):
-        host.run("rm", "--recursive", "--force", str(new), str(copy))
+        host.run("rm", "--recursive", "--force", str(new))
         new.mkdir(mode=0o700, parents=True)
         copy_database(database, str(new / _DATABASE))
         for tree in trees:
@@ -72,7 +74,7 @@ def late(host: HostReader, name: str) -> Iterator[str]:
     folder = host.stat(f"{BACKUPS}/{name}")
     made = history.at(folder.st_mtime) if folder else ""
     last = max(host.names(f"{BACKUPS}/{name}"), default=made)
-    if folder and last < history.now(ago_s=_LATE_S):
+    if folder and last < history.now(ago_s=36 * 3600):
         yield (
             f"there is no backup of {name} since {last}; sudo backend service backup {name}"
         )
@@ -91,12 +93,11 @@ def restore(host: Host, name: str, keeps: tuple[str, ...], copy: Path) -> None:
     """The service runs with its database of then, and has the files of then too."""
     database, *trees = keeps
     log, its_index, new = (f"{database}{end}" for end in ("-wal", "-shm", ".new"))
-    owner = f"--reference={os.path.dirname(database)}"
     with meanwhile.on_trial(host, name):
         host.run("systemctl", "stop", unit_of(name))
         host.run("rm", "--force", new)  # no link of the service's is written through
         host.run("cp", f"{copy}/{_DATABASE}", new)
-        host.run("chown", owner, new)
+        host.run("chown", f"--reference={os.path.dirname(database)}", new)
         host.run("rm", "--force", log, its_index)
         host.run("mv", new, database)
         for tree in trees:

@@ -9,6 +9,7 @@ import pytest
 
 from backend_server.access.pam_profiles import SECRETS
 from backend_server.checkout.keys import FOLDER as KEYS
+from backend_server.checkout.service import AIRLOCKS
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
 from backend_server.people import crontabs, owned, processes
@@ -17,6 +18,7 @@ from backend_server.people.leavers import Leavers
 from backend_server.resources import Group, Members, User
 from backend_server.text.errors import UserError
 from backend_server.text.roles import MARKER
+from sandbox.airlock.store import Store
 
 
 pytestmark = pytest.mark.share("people")
@@ -30,6 +32,7 @@ UNLOOKED = "files not looked through"  # once the first of the doors is shut
 ALL_OPEN = {
     *("no expiry", "a password", "1 key", "groups mail staff", "lingering"),
     *("a crontab", "1 at job", "1 process", "a second factor", UNLOOKED),
+    "1 login to Airlock",
 }
 
 
@@ -73,6 +76,9 @@ def everything_open():
         "* * * * * \udcff\n".encode("utf-8", "surrogateescape").decode("latin1"),
         "ada",
     )
+    Path(AIRLOCKS).parent.mkdir(parents=True, exist_ok=True)
+    with Store(Path(AIRLOCKS).parent) as store:
+        store.begin_session({"username": "ada"})
     put(AT_JOBS / "a0001", "date\n", "ada")
     put(AT_JOBS / "a0002", "theirs\n")
     return run_as("ada", "sh", "-c", "echo; exec sleep 600")

@@ -79,23 +79,6 @@ def test_a_run_finds_all_as_declared(host):
     assert "as declared (" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_reviewer_logs_in_to_airlock(host, client, outside):
-    """By the window, the relay and the container."""
-    outside.releases.person("gus", checker=True)
-    words = outside.releases.login("gus")
-    window = Window(host, client)
-    window.open()
-    wait_until(lambda: client.shows(AIRLOCK), 60)
-    client.type("gus")
-    client.do("key", "Tab")
-    client.type(words)
-    client.shot(SHOTS / "airlock-login.png")
-    client.do("key", "Return")
-    wait_until(lambda: windows.sessions(host) == 1, 30)
-    client.shot(SHOTS / "airlock-requests.png")
-    window.close()
-
-
 def test_it_shows_the_page_and_what_is_typed_arrives(host, client, window):
     window.open_from_desktop()
     wait_until(lambda: client.shows(PAGE), 60)
@@ -244,3 +227,22 @@ def test_others_do_not_reach_it(host, client):
     port = f"{windows.CURL} https://127.0.0.1/ | head -c 9"
     assert host.run(as_gus(port), check=False).stdout == ""
     assert host.run(port).stdout == "<!DOCTYPE"
+
+
+def test_a_reviewer_logs_in_to_airlock(host, client, page, outside):
+    """By the window, the relay and the container, where that page is no more."""
+    host.run("systemctl stop page")
+    assert manage(host, "service start airlock", backend="emis").returncode == 0
+    outside.releases.person("gus", checker=True)
+    words = outside.releases.login("gus")
+    window = Window(host, client)
+    window.open()
+    wait_until(lambda: client.shows(AIRLOCK), 60)
+    client.type("gus")
+    client.do("key", "Tab")
+    client.type(words)
+    client.shot(SHOTS / "airlock-login.png")
+    client.do("key", "Return")
+    wait_until(lambda: windows.sessions(host) == 1, 30)
+    client.shot(SHOTS / "airlock-requests.png")
+    window.close()
