@@ -14,25 +14,19 @@ from backend_server.text.roles import MEDIUM, OPENSAFELY_ID
 NAME = "airlock"
 WORKDIR = posixpath.dirname(AIRLOCKS)
 KEY = "DJANGO_SECRET_KEY"
+_COMMAND = "gunicorn --config gunicorn.conf.py --certfile /certs/tls.crt --keyfile /certs/tls.key airlock.wsgi"
 
 
 def service(backend: Backend, what: Airlock) -> Service:
     """Outputs are read-only to it; it sees trees where the host has them."""
     outputs = WORKSPACES[MEDIUM]
-    certificate = ("--certfile", "/certs/tls.crt", "--keyfile", "/certs/tls.key")
     return Service(
         name=NAME,
         title="where outputs are reviewed and released",
         image="opensafely-core/airlock",
         uid=OPENSAFELY_ID,
         gid=OPENSAFELY_ID,
-        command=(
-            "gunicorn",
-            "--config",
-            "gunicorn.conf.py",
-            *certificate,
-            "airlock.wsgi",
-        ),
+        command=tuple(_COMMAND.split()),
         mounts=(
             f"{outputs}:{outputs}:ro",
             f"{REQUESTS_TREE}:{REQUESTS_TREE}",

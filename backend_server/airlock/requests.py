@@ -11,7 +11,6 @@ from backend_server.checkout.service import AIRLOCKS
 
 
 PATIENCE_S = 600  # of who has released something, until it has arrived
-_WAIT_S = 5  # for somebody who is writing
 
 # Names are of the outputs alone: what supports them is never uploaded.
 _ASKED = """
@@ -54,10 +53,6 @@ def requests(path: str = AIRLOCKS) -> list[Request]:
     """All of them, the oldest first; none where there is no database yet."""
     if not os.path.exists(path):
         return []
-    with contextlib.closing(opened(path)) as database:
+    opened = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    with contextlib.closing(opened) as database:
         return [Request(*row) for row in database.execute(_ASKED)]
-
-
-def opened(path: str) -> sqlite3.Connection:
-    """To be read, while Airlock writes: nothing here holds it up for long."""
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_WAIT_S)

@@ -37,8 +37,8 @@ def restore(options: Restore) -> int:
     done = f"{what.name} runs with its data of {copy.name}, by {history.who(host)}"
     with only_run(f"service restore by {history.who(host)}, since {history.now()}"):
         if not options.yes:
-            what_now = f"{what.name} would lose what was done since {copy.name}"
-            agreed(f"{what_now}, and nobody is here to say yes", (what_now,), "yes? ")
+            loses = f"{what.name} would lose what was done since {copy.name}"
+            agreed(f"{loses}, and nobody is here to say yes", (loses,), "yes? ")
         outlive_terminal(options)
         with contextlib.suppress(UserError):  # which may be why
             backup.back_up(host, what.name, what.keeps)

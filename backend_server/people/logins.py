@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import sqlite3
 import zlib
+from typing import Iterator
 
 from backend_server.text.errors import UserError
 
 
 _MOST = 1 << 20  # bytes of what somebody packed
-_WAIT_S = 10  # for who is writing
 
 
 def of(path: str, user: str) -> list[str]:
@@ -49,6 +50,15 @@ def who(data: str) -> str:
     return ""
 
 
-def _opened(path: str, how: str) -> contextlib.closing[sqlite3.Connection]:
-    place = f"file:{path}?mode={how}"
-    return contextlib.closing(sqlite3.connect(place, uri=True, timeout=_WAIT_S))
+@contextlib.contextmanager
+def _opened(path: str, how: str) -> Iterator[sqlite3.Connection]:
+    """With no more rights than its container has, which may have laid a link there."""
+    owner, place = os.stat(os.path.dirname(path)), f"file:{path}?mode={how}"
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as found:
+            yield found
+    finally:
+        os.seteuid(os.getuid())
+        os.setegid(os.getgid())

@@ -84,8 +84,7 @@ def named(name: str, when: str) -> Path:
     """That copy, or the last. Raises Refused where there is none."""
     found = [each for each in copies(name) if not when or each.name == when]
     if not found:
-        there = ", ".join(each.name for each in copies(name)) or "none yet"
-        raise Refused(f"there is no such copy of {name}", f"choose from {there}")
+        raise Refused(f"there is no such copy of {name}", f"ls {BACKUPS}/{name}")
     return found[-1]
 
 
