@@ -80,6 +80,7 @@ PASTED = {
     "sudo backend service secrets": SHOWN,
     "sudo backend service list": SHOWN,
     "ls -lR {}": SHOWN,
+    "ls {}/{}": SHOWN,
 }
 
 _OWN = "their own password, which nobody else may know"
