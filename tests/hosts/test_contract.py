@@ -4,6 +4,7 @@ All other nouns have their samples in tests/contract/test_contract.py.
 """
 
 import inspect
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,6 @@ from backend_server.desktop.roots_socket import RootsSocket
 from backend_server.docker.daemon import DaemonJson, DockerSocket
 from backend_server.docker.network import DockerNetwork, DockerRules
 from backend_server.engine.resource import Resource
-from backend_server.jobs.component import jobrunner
 from backend_server.outputs.mount import Automount
 from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.resources import (
@@ -34,7 +34,7 @@ from backend_server.resources import (
     Unit,
     UnitFile,
 )
-from backend_server.run.place import load
+from backend_server.run.place import load, services_of
 from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService
 from backend_server.storage.component import PLACES
@@ -187,7 +187,7 @@ CHOSEN = (
     '"who": "ada", "when": "now"}\\n\' $digest >/etc/opensafely/images.lock; '
 )
 BACKEND = load("test", Path(__file__).parents[2])
-JOBRUNNER = jobrunner(BACKEND)
+(JOBRUNNER, _) = services_of(BACKEND)
 SERVICE_OF_OURS = ContainerService(
     JOBRUNNER.name,
     image=image(BACKEND, JOBRUNNER),
@@ -195,6 +195,7 @@ SERVICE_OF_OURS = ContainerService(
     confined=confined(JOBRUNNER),
     mounts=frozenset(JOBRUNNER.mounts),
     secrets=JOBRUNNER.secrets,
+    others=JOBRUNNER.others,
     docker=True,
     steady_s=1,
 )
@@ -289,7 +290,10 @@ SAMPLES = [
 
 @pytest.fixture(scope="module")
 def host(shared_warm_host):
-    return shared_warm_host("test")
+    host = shared_warm_host("test")
+    # Of two services one is at work by itself all the time, and nobody's look is to blame.
+    host.run("systemctl stop opensafely-airlock 'opensafely-airlock-*.timer'")
+    return host
 
 
 def on_host(host, resource, *words):
@@ -311,7 +315,9 @@ def test_contract(sample, host):
     on_host(host, sample.resource, "look")
     after = host.run(SNAPSHOT).stdout
     differing = set(before.splitlines()) ^ set(after.splitlines())
-    assert {line for line in differing if "__pycache__" not in line} == set()
+    # SQLite's own log, and its index, are touched by whoever reads.
+    known = re.compile(r"__pycache__|/airlock/db\.sqlite3-(wal|shm) |/airlock \d")
+    assert {line for line in differing if not known.search(line)} == set()
     on_host(host, sample.resource)
 
     again = eval(repr(sample.resource))

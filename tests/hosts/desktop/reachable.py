@@ -7,6 +7,7 @@ somebody else.
 
 # Paths of unix sockets, and abstract names with their @, as patterns.
 SOCKETS = {
+    "/run/opensafely-airlock.socket": "their window's way to Airlock's page, and to nothing else",
     "/run/dbus/system_bus_socket": "the bus, which hands on to BUS_NAMES alone",
     "/run/systemd/userdb/io.systemd.DynamicUser": "names and numbers of accounts",
     "/run/systemd/io.systemd?.ManagedOOM": "who is short of memory; init answers root alone",

@@ -34,13 +34,14 @@ def waiting():
 
 def owners():
     """By inode, whose process has the socket, and of which unit."""
-    found = {}
+    found, names = {}, {each.pw_uid: each.pw_name for each in pwd.getpwall()}
     for path in glob.glob("/proc/[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
             inode = re.match(r"socket:\[(\d+)\]", os.readlink(path))
             if inode:
                 process = os.path.dirname(os.path.dirname(path))
-                user = pwd.getpwuid(os.stat(process).st_uid).pw_name
+                uid = os.stat(process).st_uid
+                user = names.get(uid, str(uid))
                 groups = Path(process, "cgroup").read_text()
                 unit = groups.strip().rpartition("/")[2]
                 found.setdefault(inode[1], (user, unit))

@@ -141,13 +141,13 @@ def test_certificates(host, days, unwell):
         f"-subj /CN=x -days {days} -out {place} 2>/dev/null"
     )
     found = status(host, 4 if unwell else 0)
-    assert found["certificates"] == [{"path": place, "days": days}]
+    assert {"path": place, "days": days} in found["certificates"]
     sentence = f"{place} ends in {days} days"
     assert (sentence in found["degraded"]) == unwell
     host.run(f"echo none > {place}")
     assert f"{place} cannot be read as a certificate" in status(host, 4)["degraded"]
     host.run(f"rm {place}")
-    assert status(host)["certificates"] == []
+    assert place not in {each["path"] for each in status(host)["certificates"]}
 
 
 def small_disk(host):

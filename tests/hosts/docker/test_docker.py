@@ -15,6 +15,7 @@ from tests.hosts.docker.canaries import (
     settled,
     start,
 )
+from tests.hosts.jobs import jobbing
 from tests.hosts.managing import edited, manage, people_of, refused, rests, untouched
 
 
@@ -297,6 +298,7 @@ def test_a_network_that_is_not_as_declared(host):
     assert "jobrunner-db is not as declared, and is in use by job" in done.stdout
     assert inspect(host, "job")["State"]["Running"]
     host.run("docker rm -f job")
+    jobbing.settled(host)  # docker was started anew before
     assert manage(host).returncode == 0
     assert host.run("ip link show opensafely-db").returncode == 0
     assert rests(host)

@@ -105,7 +105,7 @@ def test_mirror_down(shared_warm_host, outside):
     assert first["component"] == "packages"
     assert "https://archive-ubuntu.opensafely.org/" in first["error"]
     missing = {found["component"] for found in missed(done)}
-    assert missing == AFTER_PACKAGES | {"desktop"}
+    assert missing == AFTER_PACKAGES | {"desktop", "window"}
     outside.start()
     assert manage(host, backend="emis").returncode == 0
     assert rests(host, "emis")
