@@ -121,9 +121,10 @@ class User(Resource):
     def _add(self, host: Host) -> None:
         options = ["--create-home", "--home-dir", self.home]
         options += ["--key", f"HOME_MODE={octal(self.home_mode)}"]
-        if not of_host(host.os_release()).subids:
-            # Nobody here needs any, and where none are left useradd would fail.
-            options += ["--key", "SUB_UID_COUNT=0", "--key", "SUB_GID_COUNT=0"]
+        # Nobody here needs any, and where none are left useradd would fail: lxd takes 1,000,000,000.
+        given = of_host(host.os_release()).subids
+        room = "MAX=4294000000" if given else "COUNT=0"
+        options += ["--key", f"SUB_UID_{room}", "--key", f"SUB_GID_{room}"]
         options += ["--shell", self.shell, "--comment", self.comment]
         if self.system:
             options += ["--system", "--gid", self.name]
