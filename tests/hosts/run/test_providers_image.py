@@ -41,7 +41,7 @@ FILES = {
     # ansible/ansible#63733, chef-boneyard/sudo#4, konstruktoid/ansible-role-hardening#326
     "/etc/sudoers.d/99-provider": "Defaults rootpw\n",
     "/etc/sudoers.d/50-app": "%researchers ALL=(ALL) NOPASSWD: ALL\n",
-    "/etc/sudoers.d/backup": "backup2 ALL=(ALL) NOPASSWD: /usr/bin/true\n",
+    "/etc/sudoers.d/backup": "backup2 ALL=(ALL) NOPASSWD: /usr/bin/true, /bin/true\n",
     # moby/moby#47966, NixOS/nixpkgs#244892
     "/etc/sysctl.d/zzz-cis.conf": "net.ipv4.ip_forward = 0\nfs.suid_dumpable = 2\n",
     "/etc/systemd/journald.conf.d/storage.conf": "[Journal]\nStorage=volatile\n",
@@ -135,7 +135,7 @@ def test_a_first_run_comes_to_a_good_end(bare_host, release):
     assert host.ssh(
         "rita", host.people["rita"].key, "sudo -n id", check=False
     ).returncode
-    sudo = host.run("runuser -u backup2 -- sudo -n /usr/bin/true", check=False)
+    sudo = host.run("runuser -u backup2 -- sudo -n $(command -v true)", check=False)
     assert sudo.returncode == 0, sudo.stderr
     assert "monitoring.provider.example" in host.read("/etc/hosts")
     assert "legacy:x:::" in host.read("/etc/passwd")
