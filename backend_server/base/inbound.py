@@ -11,6 +11,7 @@ from backend_server.text.change import Changes, compare
 
 
 FIREWALL = "/etc/opensafely/firewall.nft"
+LIMITS = "/etc/opensafely/limits.nft"
 INBOUND = "/etc/opensafely/from_outside.nft"  # included there
 
 _SSH = ("ssh.service", "ssh.socket")

@@ -9,7 +9,7 @@ from typing import Any, Iterator
 from backend_server.access import pam_profiles, second_factor
 from backend_server.base import nft
 from backend_server.base.component.hyperv import unset_clock
-from backend_server.base.inbound import FIREWALL
+from backend_server.base.inbound import FIREWALL, LIMITS
 from backend_server.checkout.gather import Site, everybody
 from backend_server.desktop import remote
 from backend_server.engine import history, lock
@@ -31,7 +31,7 @@ from backend_server.text.roles import ROLES
 MAX_AGE = timedelta(days=7)
 _DOCKER = "docker.service"
 TERMINALS = 512  # of 4096 (kernel.pty.max), that all have together
-TABLES = {TABLE: FIREWALL, f"{TABLE}_limits": "/etc/opensafely/limits.nft"}
+TABLES = {TABLE: FIREWALL, f"{TABLE}_limits": LIMITS}
 REBOOT_REQUIRED = "/run/reboot-required"
 
 

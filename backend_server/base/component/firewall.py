@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterable, Iterator, Mapping
 
-from backend_server.base.inbound import FIREWALL, INBOUND, Inbound
+from backend_server.base.inbound import FIREWALL, INBOUND, LIMITS, Inbound
 from backend_server.base.nft import NftTable
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site, everybody
@@ -17,7 +17,6 @@ from backend_server.text.roles import MARKER, ROLES
 
 
 _UNIT = "opensafely-firewall.service"
-_LIMITS = "/etc/opensafely/limits.nft"
 
 # A line for each: the noun puts in the account's own uid, and those it may have in containers
 # of its own, and leaves out whoever has no account yet.
@@ -60,7 +59,7 @@ def limits(site: Site) -> Iterator[Resource]:
     unit = "opensafely-limits.service"
     yield verbatim(site, f"{UNITS}/{unit}")
     yield Unit(unit, running=None)
-    yield NftTable(f"{networks.TABLE}_limits", _LIMITS, site.etc[_LIMITS])
+    yield NftTable(f"{networks.TABLE}_limits", LIMITS, site.etc[LIMITS])
 
 
 def limited(site: Site, name: str, *notify: str) -> UnitFile:
