@@ -98,20 +98,17 @@ def judged(checkout):
             return sentence(
                 "%s can be changed by somebody other than root, who would be root "
                 "after this run" % culprit,
-                how_to_own(culprit, top, repository),
+                how_to_own(top),
             )
     return borrows(repository)
 
 
-def how_to_own(culprit, top, repository):
-    # type: (str, str, str) -> str
-    """The command. A clone from a path shares files with who has that repository: git-clone(1).
+def how_to_own(top):
+    # type: (str) -> str
+    """The command: copies of root's. A clone from a path shares its files: git-clone(1).
 
     What root makes root's in its place, somebody may still have open to write.
     """
-    if culprit.startswith(os.path.join(repository, "objects")):
-        git = "git --git-dir=" + repository
-        return git + " repack -a -d -f && " + git + " fsck"
     return (
         "(umask 022 && cp -RT {0} {0}.new) && mv -T {0} {0}.old.$(date +%s) && "
         "mv -T {0}.new {0}"

@@ -104,7 +104,7 @@ install_python() {
 
 # Nothing is installed for a command that only looks, or where nobody can have agreed to it.
 may_install() {
-    local backend=$1 agreed=
+    local backend=$1 word agreed=
     shift
     [ "$EUID" = 0 ] || refuse "there is no $python, and only root can install it" \
         "sudo ./$backend/manage.sh"
@@ -118,6 +118,14 @@ may_install() {
         apply | -*) ;;
         *) refuse "there is no $python yet" "apt-get install --reinstall python3-minimal, or begin with apply" ;;
     esac
+    for word; do
+        case $word in
+            # Those of apply, and their values.
+            -v | --verbose | --yes | --json | --offline | --accept-keys | [!-]*) ;;
+            --only | --only=* | --confirm-within | --confirm-within=*) ;;
+            *) refuse "there is no $python yet, and nothing installs it for $word" "sudo ./$backend/manage.sh" ;;
+        esac
+    done
     [[ " $* " == *' --yes '* ]] && agreed=1
     [ -t 0 ] || [ "$agreed" ] || refuse \
         "this machine is no backend yet, and nobody is here to confirm that it becomes $backend" \

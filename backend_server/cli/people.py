@@ -51,6 +51,6 @@ def first_password(options: Asked) -> int:
     name = set_first_password(host)
     sentence = f"{name} has chosen a first password"
     event(host, str(options.checkout), "first password", sentence, subject=name)
-    done = f"{name} has a password now: sudo asks for it"
+    done = f"{name} has a password now: where sudo asks for one, it is this"
     told(options, {"subject": name, "done": done}, [done])
     return OK

@@ -81,7 +81,11 @@ def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
 def _write_down(host: Host, entry: Revocation) -> str:
     """The list says so, and sshd has it; why not, where the disk is full."""
     try:
-        others = [e for e in revoked.listed(host) if e.subject != entry.subject]
+        listed = revoked.listed(host)
+        others = [e for e in listed if e.subject != entry.subject]
+        for before in (e for e in listed if e not in others):  # still says why
+            keys = {*before.fingerprints, *entry.fingerprints}
+            entry = before._replace(fingerprints=tuple(sorted(keys)))
         revoked.write(host, (*others, entry))
         RevokedKeys(REVOKED_KEYS).apply(host, ())
     except (OSError, UserError) as error:

@@ -94,8 +94,14 @@ def test_by_hand_only_manage_itself_comes_before_the_judge(host):
 
 def test_a_pack_of_somebody_elses(host):
     with restored(host):
+        git = f"git -C {CHECKOUT}"
+        lost = host.run(f"echo lost | {git} hash-object -w --stdin").stdout.strip()
         host.run(f"chown -R ada: {CHECKOUT}/.git/objects/*")
-        refused(manage(host, "plan"), f"{CHECKOUT}/.git/objects/", "repack")
+        done = manage(host, "plan")
+        refused(done, f"{CHECKOUT}/.git/objects/", f"cp -RT {CHECKOUT} ")
+        host.run(done.stderr.partition("try: ")[2])
+        assert manage(host, "plan").returncode == 0
+        assert host.run(f"{git} cat-file -p {lost}").stdout == "lost\n"
 
 
 def test_what_git_would_write_for_rita(host):

@@ -36,7 +36,15 @@ WITHOUT_SYSTEMD = (
 def test_bare_host(bare_host):
     """Where there is no Python yet, the shell that would install it refuses."""
     host = bare_host("bookworm")
+    (apply,) = (each for each in COMMANDS if each.name == "apply")
+    values = {"--only": "docker", "--confirm-within": "60"}
     with untouched(host):
+        for option in (name for each in apply.arguments for name in each.names):
+            if option != "--yes":
+                words = f"{option} {values.get(option, '')}"
+                refused(manage(host, words), "becomes test", "--yes")
+        for word in ("--yess", "--help", "-h"):
+            refused(manage(host, f"--yes {word}"), f"installs it for {word}")
         refused(manage(host), "becomes test", "--yes")
         done = manage(host, "--json")
         assert json.loads(done.stdout)["error"] in done.stderr
