@@ -75,8 +75,9 @@ class _Walk:
         except FileNotFoundError:
             if not self.make:
                 raise
-        os.mkdir(name, 0o755, dir_fd=self.fd)
-        os.chmod(name, 0o755, dir_fd=self.fd)  # whatever the umask
+        with contextlib.suppress(FileExistsError):  # which another program made just now
+            os.mkdir(name, 0o755, dir_fd=self.fd)
+            os.chmod(name, 0o755, dir_fd=self.fd)  # whatever the umask
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
 
     def _enter(self, fd: int) -> None:

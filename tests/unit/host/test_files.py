@@ -131,6 +131,19 @@ def test_the_folder_of_a_path(root, path):
     assert Path(real, name) == Path(os.path.normpath(f"{root}/{path}"))
 
 
+def test_a_folder_that_another_program_makes_at_the_same_time(host, monkeypatch):
+    """As two services do that begin together at boot."""
+    real = os.mkdir
+
+    def late(*words, **at):
+        real(*words, **at)
+        real(*words, **at)
+
+    monkeypatch.setattr(os, "mkdir", late)
+    host.write("/run/of/ours/file", "a\n", 0o644)
+    assert host.read("/run/of/ours/file") == "a\n"
+
+
 def test_no_descriptor_is_left_open(root):
     before = os.listdir("/proc/self/fd")
     for path in ("/etc/x", "/none/x", "/etc/passwd/x", "/a/b/c/d"):
