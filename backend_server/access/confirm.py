@@ -11,11 +11,10 @@ from backend_server.access.sshd import OURS
 from backend_server.base.inbound import FIREWALL, INBOUND
 from backend_server.checkout.gather import Site, developers
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
+from backend_server.engine import Resource, UserError
 from backend_server.engine.notices import event
-from backend_server.engine.resource import Resource
 from backend_server.host import Host, undo
 from backend_server.host.sessions import Session, at_work, sessions
-from backend_server.text.errors import UserError
 
 
 _NAME = "opensafely-undo"

@@ -7,9 +7,8 @@ import os
 import struct
 import tempfile
 
-from backend_server.engine.resource import Resource
+from backend_server.engine import Changes, Resource, compare, counted
 from backend_server.host import Host, HostReader, revoked
-from backend_server.text.change import Changes, compare, counted
 
 
 _MAGIC = b"SSHKRL\n\0"

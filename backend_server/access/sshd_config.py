@@ -8,12 +8,10 @@ from backend_server.access import sshd
 from backend_server.access import sshd_live as daemon
 from backend_server.access.sshd_rivals import logins, rivals
 from backend_server.checkout.keys import FOLDER as KEY_FOLDER
+from backend_server.engine import AtPath, Changes, Refused, UserError, compare
 from backend_server.engine.in_force import InForce
-from backend_server.engine.resource import AtPath
 from backend_server.host import Host, HostReader, undo
 from backend_server.resources.file import File
-from backend_server.text.change import Changes, compare
-from backend_server.text.errors import Refused, UserError
 
 
 class SshdConfig(AtPath):

@@ -6,11 +6,9 @@ import os
 import re
 from typing import Iterator
 
-from backend_server.engine.resource import AtPath, Resource
+from backend_server.engine import AtPath, Changes, Refused, Resource, UserError, compare
 from backend_server.host import Host, HostReader, undo
 from backend_server.resources.file import File
-from backend_server.text.change import Changes, compare
-from backend_server.text.errors import Refused, UserError
 
 
 _MAIN = "/etc/sudoers"

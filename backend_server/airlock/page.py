@@ -7,9 +7,7 @@ import time
 from pathlib import Path
 
 from backend_server.checkout.service import PAGE
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.text.errors import UserError
 from backend_server.text.roles import OPENSAFELY
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.engine.resource import AtPath
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare
-from backend_server.text.errors import Refused
+from backend_server.engine import AtPath, Changes, Host, HostReader, Refused, compare
 from backend_server.text.parsers import parse_hosts
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 
-from backend_server.engine.resource import AtPath
-from backend_server.host import Host, HostReader
+from backend_server.engine import AtPath, Changes, Host, HostReader, compare
 from backend_server.host.listening import ports
-from backend_server.text.change import Changes, compare
 
 
 FIREWALL = "/etc/opensafely/firewall.nft"

@@ -8,11 +8,9 @@ from typing import Iterator
 
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
+from backend_server.engine import HostReader, Refused, Resource
 from backend_server.engine.in_force import InForce, lines_of
-from backend_server.engine.resource import Resource
-from backend_server.host import HostReader
 from backend_server.resources.unit import BEFORE_ETC
-from backend_server.text.errors import Refused
 from backend_server.text.roles import MARKER
 
 

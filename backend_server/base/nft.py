@@ -7,10 +7,8 @@ import json
 import re
 from typing import Any, Iterator, Mapping
 
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.engine.in_force import PROOFS
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare
 from backend_server.text.parsers import PasswdEntry, parse_subids
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from backend_server.engine.resource import Resource
+from backend_server.engine import Changes, Resource, compare
 from backend_server.host import Host, HostReader, apt
 from backend_server.resources.package import LISTS
-from backend_server.text.change import Changes, compare
 from backend_server.text.errors import CommandFailed, OutsideWorld
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import stat
 from typing import Iterable
 
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.engine.engine import Component
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare
 
 
 _ACCOUNTS = frozenset({"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"})

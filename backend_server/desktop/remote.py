@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.host.listening import holders, ports
 from backend_server.host.sessions import desktops
-from backend_server.text.change import Changes, compare
 from backend_server.text.networks import DESKTOP_PORT as PORT
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.engine.resource import AtPath
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare
+from backend_server.engine import AtPath, Changes, Host, HostReader, compare
 
 
 _UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers that systemd-resolved asks

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import stat
 
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare, octal
+from backend_server.engine import Changes, Host, HostReader, Resource, compare, octal
 
 
 class RootsSocket(Resource):

@@ -8,10 +8,8 @@ import stat
 from functools import partial
 from typing import Any, Dict
 
-from backend_server.engine.resource import AtPath
-from backend_server.host import Host, HostReader
+from backend_server.engine import AtPath, Changes, Host, HostReader, compare, octal
 from backend_server.text.acl import ACCESS
-from backend_server.text.change import Changes, compare, octal
 from backend_server.text.errors import CommandFailed, Refused
 from backend_server.text.parsers import parse_assignments
 from backend_server.text.roles import DOCKER

@@ -6,9 +6,7 @@ import re
 from typing import Any, Iterator, Mapping
 
 from backend_server.docker.daemon import DAEMON_JSON, SERVICE, parsed
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.text.errors import UserError
 
 

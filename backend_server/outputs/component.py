@@ -7,12 +7,11 @@ from typing import Iterator
 from backend_server.base.verbatim import filled
 from backend_server.checkout.backend import Share
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
+from backend_server.engine import Resource, octal
 from backend_server.outputs import credentials
 from backend_server.outputs.mount import Automount, MountPoint
 from backend_server.resources import UNITS, OperatorsFile, Packages, UnitFile, timed
 from backend_server.storage.component import HIGH_TREE, WORKSPACES
-from backend_server.text.change import octal
 from backend_server.text.roles import MEDIUM
 
 

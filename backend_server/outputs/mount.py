@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import stat
 
-from backend_server.engine.resource import AtPath
-from backend_server.host import Host, HostReader
+from backend_server.engine import AtPath, Changes, Host, HostReader, compare
 from backend_server.host.mounts import is_immutable, is_mounted
 from backend_server.resources import Unit
-from backend_server.text.change import Changes, compare
 
 
 class MountPoint(AtPath):

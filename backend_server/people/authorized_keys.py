@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from backend_server.checkout.keys import FOLDER, Key, in_text, without
-from backend_server.engine.resource import Resource
+from backend_server.engine import Changes, Refused, Resource, compare
 from backend_server.host import Host, HostReader, revoked
 from backend_server.resources import Directory
 from backend_server.resources.file import access
-from backend_server.text.change import Changes, compare
-from backend_server.text.errors import Refused
 
 
 class _KeyFile(Resource):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Callable, Iterable
 
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
+from backend_server.engine import Changes, Host, HostReader, Resource, compare, counted
 from backend_server.people import processes
 from backend_server.people.doors import end_sessions, look_through, open_doors, shut_out
 from backend_server.resources.group import LOST
-from backend_server.text.change import Changes, compare, counted
 from backend_server.text.errors import UserError
 from backend_server.text.parsers import FIRST_PERSON
 from backend_server.text.roles import ROLES, ROOT_EQUIVALENT_GROUPS

@@ -5,11 +5,9 @@ from __future__ import annotations
 import stat
 from typing import FrozenSet
 
-from backend_server.engine.resource import AtPath, Resource
-from backend_server.host import Host, HostReader
+from backend_server.engine import AtPath, Change, Changes, Host, HostReader, Resource
 from backend_server.resources.file import access
 from backend_server.text import acl
-from backend_server.text.change import Change, Changes
 from backend_server.text.errors import Refused
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from backend_server.engine.resource import AtPath
-from backend_server.host import Host, HostReader
+from backend_server.engine import AtPath, Host, HostReader
 from backend_server.text.change import Change, Changes, compare, octal
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
-from backend_server.engine.resource import Resource
+from backend_server.engine import Changes, CommandFailed, Refused, Resource, compare
 from backend_server.host import Host, HostReader, revoked
 from backend_server.text import networks
-from backend_server.text.change import Changes, compare
-from backend_server.text.errors import CommandFailed, Refused
 from backend_server.text.parsers import FIRST_PERSON
 from backend_server.text.roles import MARKER
 

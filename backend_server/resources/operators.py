@@ -7,8 +7,7 @@ import stat
 
 from backend_server.checkout import env
 from backend_server.checkout.service import SECRETS
-from backend_server.engine.resource import AtPath, Resource
-from backend_server.host import Host, HostReader
+from backend_server.engine import AtPath, Host, HostReader, Resource
 from backend_server.resources.file import access
 from backend_server.text.change import Change, Changes, compare
 

@@ -6,10 +6,9 @@ import fnmatch
 import re
 from typing import Iterator
 
+from backend_server.engine import Changes, Resource, compare
 from backend_server.engine.in_force import lines_of
-from backend_server.engine.resource import Resource
 from backend_server.host import Host, HostReader, apt
-from backend_server.text.change import Changes, compare
 from backend_server.text.errors import CommandFailed, Refused, UserError
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.text.errors import UserError
 
 

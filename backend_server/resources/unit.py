@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
-from backend_server.text.change import Changes, compare
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.text.errors import CommandFailed
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.resources.file import File
 from backend_server.resources.unit import Unit
-from backend_server.text.change import Changes, compare
 
 
 UNITS = "/etc/systemd/system"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import stat
 from datetime import date, timedelta
 
-from backend_server.engine.resource import Resource
+from backend_server.engine import Changes, Refused, Resource, compare, octal
 from backend_server.host import Host, HostReader, revoked
-from backend_server.text.change import Changes, compare, octal
-from backend_server.text.errors import Refused
 from backend_server.text.parsers import FIRST_PERSON, PasswdEntry, ShadowEntry
 from backend_server.text.releases import of_host
 

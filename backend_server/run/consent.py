@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Iterator
 
+from backend_server.engine import Refused, Resource, Value
 from backend_server.engine.engine import Outcome
-from backend_server.engine.resource import Resource
 from backend_server.host.question import agreed, answer, say
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers, LostRoles
@@ -14,8 +14,6 @@ from backend_server.people.offers import Offer, alarm, says
 from backend_server.people.remarks import shut_out
 from backend_server.resources import Members, NotMembers, RootEquivalent, User
 from backend_server.run.run import Run
-from backend_server.text.change import Value
-from backend_server.text.errors import Refused
 
 
 def first_run(run: Run, yes: bool) -> None:

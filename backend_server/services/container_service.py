@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
-from backend_server.engine.resource import Resource
-from backend_server.host import Host, HostReader
+from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.host.mounts import is_mounted
 from backend_server.services import choices, environment, switching
 from backend_server.services.choices import Settings
-from backend_server.text.change import Changes, compare
 
 
 # Words of docker-run(1), and what docker calls them of a container.

@@ -6,8 +6,7 @@ from typing import Iterator
 
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.host import HostReader
+from backend_server.engine import HostReader, Resource
 from backend_server.resources import UNITS, NoPackages, Packages, Unit
 
 
