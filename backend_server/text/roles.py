@@ -70,39 +70,25 @@ class Role(Frozen):
 
 
 ROLES = (
+    # Reads nothing standing: who needs to look uses sudo, and that leaves a line.
+    Role("developer", DEVELOPERS, "ssh", network=True, sudo=True, roster="developers"),
     Role(
-        name="developer",
-        group=DEVELOPERS,
-        login="ssh",
-        # Reads nothing standing: who needs to look uses sudo, and that leaves a line.
-        sudo=True,
+        "researcher",
+        RESEARCHERS,
+        "ssh",
         network=True,
-        roster="developers",
-    ),
-    Role(
-        name="researcher",
-        group=RESEARCHERS,
-        login="ssh",
         reads=(HIGH,),
-        network=True,
         roster="researchers",
     ),
+    # Outputs leave by the release desk only.
     Role(
-        name="reviewer",
-        group=REVIEWERS,
-        login="rdp",
+        "reviewer",
+        REVIEWERS,
+        "rdp",
+        network=False,
         reads=(MEDIUM, METADATA),
         writes=(MEDIUM,),
-        # Outputs leave by the release desk only.
-        network=False,
         roster="reviewers",
     ),
-    Role(
-        name="service",
-        group=OPENSAFELY,
-        login="none",
-        reads=AREAS,
-        writes=AREAS,
-        network=True,
-    ),
+    Role("service", OPENSAFELY, "none", network=True, reads=AREAS, writes=AREAS),
 )
