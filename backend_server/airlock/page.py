@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from pathlib import Path
+from string import Template
 
 from backend_server.checkout.service import PAGE
 from backend_server.engine import Changes, Host, HostReader, Resource, compare
@@ -17,24 +18,6 @@ AUTHORITY = f"{PAGE}/ca.crt"  # where it is, the certificate is this host's own
 _TRUSTED = "/etc/ssl/certs"
 _DAYS, _SOON_S = 397, 30 * 24 * 3600
 _PARTS = ("ca", "crt", "key", "ca.key", "csr")
-# Whole: OpenSSL 1.1.1 adds what -addext says to what its own file has, and takes neither then.
-_OF_AUTHORITY = """\
-[req]
-distinguished_name=name
-x509_extensions=authority
-[name]
-[authority]
-basicConstraints=critical,CA:TRUE,pathlen:0
-keyUsage=critical,keyCertSign
-subjectKeyIdentifier=hash
-nameConstraints=critical,permitted;DNS:{}
-"""
-_OF_LEAF = """\
-subjectAltName=DNS:{}
-basicConstraints=critical,CA:FALSE
-keyUsage=critical,digitalSignature
-extendedKeyUsage=serverAuth
-"""
 
 
 class Certificate(Resource):
@@ -107,8 +90,8 @@ def make(host: Host, name: str) -> None:
 
     with tempfile.TemporaryDirectory(dir="/run") as folder:
         new = {part: f"{folder}/{part}" for part in _PARTS}
-        Path(folder, "ext").write_text(_OF_LEAF.format(name))
-        Path(folder, "config").write_text(_OF_AUTHORITY.format(name))
+        config = Template(Path(__file__).with_name("openssl.cnf").read_text("utf-8"))
+        Path(folder, "config").write_text(config.substitute(name=name))
         host.run(
             *("openssl", "req", "-x509", "-sha256", "-nodes", "-days", str(_DAYS)),
             *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
@@ -122,8 +105,9 @@ def make(host: Host, name: str) -> None:
         )
         host.run(
             *("openssl", "x509", "-req", "-sha256", "-days", str(_DAYS)),
-            *("-in", new["csr"], "-extfile", f"{folder}/ext", "-CAcreateserial"),
-            *("-CA", new["ca"], "-CAkey", new["ca.key"], "-out", new["crt"]),
+            *("-extfile", f"{folder}/config", "-extensions", "certificate"),
+            *("-in", new["csr"], "-CA", new["ca"], "-CAkey", new["ca.key"]),
+            *("-CAcreateserial", "-out", new["crt"]),
         )
         ends(name, new["crt"], new["ca"], new["key"])
         authority, certificate, key = (Path(new[p]).read_text() for p in _PARTS[:3])
