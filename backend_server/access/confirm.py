@@ -10,7 +10,6 @@ from backend_server.access import sshd_live as daemon
 from backend_server.access.sshd import OURS
 from backend_server.base.inbound import FIREWALL, INBOUND
 from backend_server.checkout.gather import Site, developers
-from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine import Resource, UserError
 from backend_server.engine.notices import event
 from backend_server.host import Host, undo
@@ -82,7 +81,7 @@ class AtStake:
 
     def _the_canary(self) -> None:
         if self.host.stat(OURS) and daemon.listening(self.host):
-            daemon.prove_login(self.host, KEY_FOLDER)
+            daemon.prove_login(self.host)
 
     def _a_login(self) -> str:
         began, span = time.monotonic(), _span(self.within_s)

@@ -7,7 +7,6 @@ from typing import Iterator
 from backend_server.access import sshd
 from backend_server.access import sshd_live as daemon
 from backend_server.access.sshd_rivals import logins, rivals
-from backend_server.checkout.keys import FOLDER as KEY_FOLDER
 from backend_server.engine import AtPath, Changes, Refused, UserError, compare
 from backend_server.engine.in_force import InForce
 from backend_server.host import Host, HostReader, undo
@@ -87,7 +86,7 @@ class SshdConfig(AtPath):
         if not daemon.listening(host):
             daemon.start(host)
         # A port that is new to the packet filter is let through later in this run.
-        daemon.prove_login(host, KEY_FOLDER, origin=())
+        daemon.prove_login(host, origin=())
 
     def _prove_effect(self, host: Host, name: str) -> None:
         """What sshd would do for this person, with the options that the daemon runs with."""

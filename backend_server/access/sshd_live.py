@@ -11,6 +11,7 @@ from typing import Iterator
 
 from backend_server.access import sshd
 from backend_server.access.kept_out import reasons
+from backend_server.checkout.keys import KEY_FOLDER
 from backend_server.host import Host, HostReader
 from backend_server.host.listening import addresses
 from backend_server.text.errors import CommandFailed, UserError
@@ -65,16 +66,16 @@ def options(host: HostReader) -> tuple[str, ...]:
     return sshd.daemon_options(f"{later} ; {host.unit(SERVICE).get('ExecStart', '')}")
 
 
-def prove_login(host: Host, keys: str, origin: tuple[str, ...] = _ORIGIN) -> None:
+def prove_login(host: Host, origin: tuple[str, ...] = _ORIGIN) -> None:
     """The daemon greets within two seconds and an account of the marker's kind can log in.
 
-    KEYS is the folder of key files. The canary's key lives for the length of this call and
-    can do nothing but say one sentence. From ORIGIN the packet filter takes it for another
-    machine. Raises UserError where the canary stays outside, with what keeps it there.
+    The canary's key lives for the length of this call and can do nothing but say one
+    sentence. From ORIGIN the packet filter takes it for another machine. Raises UserError
+    where the canary stays outside, with what keeps it there.
     """
     try:
         address, port = _greeting(host)
-        with _canary_key(host, keys, address) as private:
+        with _canary_key(host, address) as private:
             known = ("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null")
             quiet = ("-F/dev/null", "-oBatchMode=yes", "-oLogLevel=ERROR")
             only = ("-oIdentitiesOnly=yes", f"-i{private}", "-oConnectTimeout=5")
@@ -115,7 +116,7 @@ def _places(host: HostReader) -> Iterator[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def _canary_key(host: Host, keys: str, address: str) -> Iterator[str]:
+def _canary_key(host: Host, address: str) -> Iterator[str]:
     """Path of a private key that opens the canary's account, and nothing else, for now."""
     folder = "/run/opensafely/canary"  # in memory, and root's alone
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
@@ -126,10 +127,10 @@ def _canary_key(host: Host, keys: str, address: str) -> Iterator[str]:
         public = host.read(f"{private}.pub") or ""
         near = f"127.0.0.0/8,::1,{address}"
         only = f'restrict,from="{near}",command="echo {_SAYS}"'
-        host.write(f"{keys}/{CANARY}", f"{only} {public}", 0o644)
+        host.write(f"{KEY_FOLDER}/{CANARY}", f"{only} {public}", 0o644)
         yield private
     except CommandFailed as error:
         raise UserError(f"no login over ssh: {error}", hint=error.hint) from None
     finally:
-        host.remove(f"{keys}/{CANARY}")
+        host.remove(f"{KEY_FOLDER}/{CANARY}")
         shutil.rmtree(folder)

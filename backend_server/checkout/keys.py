@@ -11,7 +11,7 @@ from backend_server.checkout.blob import FIELDS, Wrong, fields
 from backend_server.text.problem import Problem, Problems
 
 
-FOLDER = "/etc/ssh/opensafely_keys"  # root's own: nothing is written under a home
+KEY_FOLDER = "/etc/ssh/opensafely_keys"  # root's own: nothing is written under a home
 
 MAX_BYTES = 64 * 1024
 MAX_LINE = 16 * 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend_server.checkout.keys import FOLDER, Key, in_text, without
+from backend_server.checkout.keys import KEY_FOLDER, Key, in_text, without
 from backend_server.engine import Changes, Refused, Resource, compare
 from backend_server.host import Host, HostReader, revoked
 from backend_server.resources import Directory
@@ -16,7 +16,7 @@ class _KeyFile(Resource):
 
     @property
     def path(self) -> str:
-        return f"{FOLDER}/{self.user}"
+        return f"{KEY_FOLDER}/{self.user}"
 
     def owns(self) -> tuple[str, ...]:
         return (self.path,)

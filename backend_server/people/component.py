@@ -6,7 +6,7 @@ from typing import Iterator
 
 from backend_server.base.verbatim import by_timer
 from backend_server.checkout import gather
-from backend_server.checkout.keys import FOLDER as KEY_FOLDER
+from backend_server.checkout.keys import KEY_FOLDER
 from backend_server.engine.resource import Resource
 from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
 from backend_server.people.leavers import Leavers, LostRoles

@@ -7,8 +7,7 @@ import re
 from typing import Callable, Iterator
 
 from backend_server.access.pam_profiles import SECRETS
-from backend_server.checkout.keys import FOLDER as KEYS
-from backend_server.checkout.keys import in_text
+from backend_server.checkout.keys import KEY_FOLDER, in_text
 from backend_server.checkout.service import AIRLOCKS
 from backend_server.host import Host, HostReader
 from backend_server.people import crontabs, own_lines, owned, processes
@@ -132,7 +131,7 @@ def _gone(folder: str) -> Act:
 
 
 def _keys(host: HostReader, name: str) -> str:
-    path = f"{KEYS}/{name}"
+    path = f"{KEY_FOLDER}/{name}"
     keys = in_text(host.read(path) or "")
     return counted(len(keys), "key") if host.stat(path) else ""
 
@@ -239,7 +238,7 @@ DOORS = (
     Door("expiry", _expiry, _by(_expiry, "chage", "--expiredate", "0")),
     Door("password", _password, _by(_password, "usermod", "--password", "!")),
     Door("second factor", _there(SECRETS, "a second factor"), _gone(SECRETS)),
-    Door("keys", _keys, _gone(KEYS)),
+    Door("keys", _keys, _gone(KEY_FOLDER)),
     Door("groups", _groups, _leave_groups),
     Door("linger", _there(_LINGER, "lingering"), _gone(_LINGER)),
     Door("crontab", _there(crontabs.CRONTABS, "a crontab"), crontabs.put_crontab_away),

@@ -6,7 +6,7 @@ import json
 from typing import Mapping
 
 from backend_server.checkout.gather import Site, everybody
-from backend_server.checkout.keys import FOLDER, Key, in_text, without
+from backend_server.checkout.keys import KEY_FOLDER, Key, in_text, without
 from backend_server.engine import history
 from backend_server.host import Host, HostReader, record, revoked
 from backend_server.people import offers
@@ -22,7 +22,7 @@ RECORD = "/var/lib/opensafely/github.json"
 def held(host: HostReader) -> Mapping[str, Held]:
     """By person. Of whom the record does not know, what their key file has from GitHub."""
     known = host.parsed(RECORD, _parse)
-    lost = (name for name in host.names(FOLDER) if name not in known)
+    lost = (name for name in host.names(KEY_FOLDER) if name not in known)
     return {**{name: _in_force(host, name) for name in lost}, **known}
 
 
@@ -36,7 +36,7 @@ def keep(host: Host, held: Mapping[str, Held]) -> None:
 
 
 def _in_force(host: HostReader, name: str) -> Held:
-    lines = (host.read(f"{FOLDER}/{name}") or "").splitlines()
+    lines = (host.read(f"{KEY_FOLDER}/{name}") or "").splitlines()
     ours = (line for line in lines if line.endswith(f" {name}@github"))
     return Held(in_text("\n".join(ours)), "")
 

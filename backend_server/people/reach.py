@@ -11,8 +11,7 @@ from backend_server.access import second_factor
 from backend_server.access.component.sudo import FIXED_COMMANDS
 from backend_server.access.sudo_rights import rules
 from backend_server.checkout.gather import Site, developers, everybody, last_days
-from backend_server.checkout.keys import FOLDER as KEY_FOLDER
-from backend_server.checkout.keys import in_text
+from backend_server.checkout.keys import KEY_FOLDER, in_text
 from backend_server.host import HostReader, revoked
 from backend_server.host.sessions import sessions
 from backend_server.people.keyring import held

@@ -10,7 +10,7 @@ from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.sshd import REVOKED_KEYS
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site, everybody, without
-from backend_server.checkout.keys import FOLDER, Keys, in_text
+from backend_server.checkout.keys import KEY_FOLDER, Keys, in_text
 from backend_server.engine import history
 from backend_server.engine.lock import only_run, then_starts
 from backend_server.host import Host, HostReader, revoked
@@ -164,12 +164,12 @@ def _refuse_last(
 
 
 def _in_force(host: HostReader, name: str) -> Keys:
-    return in_text(host.read(f"{FOLDER}/{name}") or "")
+    return in_text(host.read(f"{KEY_FOLDER}/{name}") or "")
 
 
 def _opened_by(host: HostReader, fingerprint: str) -> list[str]:
     return [
         name
-        for name in host.names(FOLDER)
+        for name in host.names(KEY_FOLDER)
         if any(key.fingerprint == fingerprint for key in _in_force(host, name))
     ]

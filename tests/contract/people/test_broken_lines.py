@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.checkout.keys import FOLDER as KEYS
+from backend_server.checkout.keys import KEY_FOLDER as KEYS
 from backend_server.engine.engine import component, walk
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host

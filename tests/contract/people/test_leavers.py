@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.access.pam_profiles import SECRETS
-from backend_server.checkout.keys import FOLDER as KEYS
+from backend_server.checkout.keys import KEY_FOLDER as KEYS
 from backend_server.checkout.service import AIRLOCKS
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
