@@ -8,8 +8,7 @@ import sys
 
 from backend_server.access import confirm
 from backend_server.cli.ending import outlive_terminal, say_lines
-from backend_server.engine import engine, history, report
-from backend_server.engine.lock import only_run
+from backend_server.engine import engine, history, lock, report
 from backend_server.engine.progress import Progress
 from backend_server.engine.resource import Resource
 from backend_server.host import Host, HostReader, undo
@@ -47,7 +46,7 @@ def apply(options: Apply) -> int:
     host = Host()
     place.can_be_managed(host)
     who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
-    with only_run(who), host.ahead():
+    with lock.only_run(who), host.ahead():
         host.begin(host.git_status, str(options.checkout))
         run = of_checkout(options, host)
         run.plan()

@@ -6,8 +6,7 @@ import contextlib
 
 from backend_server.checkout.service import Service
 from backend_server.cli.ending import outlive_terminal, record, told
-from backend_server.engine import history
-from backend_server.engine.lock import only_run
+from backend_server.engine import history, lock
 from backend_server.host import Host
 from backend_server.host.question import agreed
 from backend_server.run.place import Named, of_host_itself
@@ -35,7 +34,7 @@ def restore(options: Restore) -> int:
     what = _keeper(options, host)
     copy = backup.named(what.name, options.when or "")
     done = f"{what.name} runs with its data of {copy.name}, by {history.who(host)}"
-    with only_run(f"service restore by {history.who(host)}, since {history.now()}"):
+    with lock.only_run(history.holder(host, "service restore")):
         if not options.yes:
             loses = f"{what.name} would lose what was done since {copy.name}"
             agreed(f"{loses}, and nobody is here to say yes", (loses,), "yes? ")

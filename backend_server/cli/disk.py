@@ -6,8 +6,7 @@ from datetime import datetime, timezone
 
 from backend_server.cli.ending import told
 from backend_server.docker import usage
-from backend_server.engine import history
-from backend_server.engine.lock import TIDY, Busy, only_run
+from backend_server.engine import history, lock
 from backend_server.host import Host, HostReader
 from backend_server.jobs import tidy as tidying
 from backend_server.jobs import updates
@@ -36,9 +35,9 @@ def tidy(options: Asked) -> int:
     """Images unused for thirty days are gone, and which held packages are old is known."""
     host = Host()
     try:
-        with only_run(f"{TIDY}, since {history.now()}"):
+        with lock.only_run(f"{lock.TIDY}, since {history.now()}"):
             found, lines = _tidy(options, host)
-    except Busy as busy:  # tomorrow is another day
+    except lock.Busy as busy:  # tomorrow is another day
         found, lines = {"done": ""}, [f"nothing was done: {busy}"]
     told(options, found, lines)
     return OK
@@ -54,7 +53,7 @@ def _tidy(options: Asked, host: Host) -> tuple[dict[str, object], list[str]]:
         done = tidying.Tidied([], 0, [str(error)])
     if done.removed:
         names = ", ".join(done.removed)
-        history.event(host, str(options.checkout), TIDY, subject=names)
+        history.event(host, str(options.checkout), lock.TIDY, subject=names)
     held = [update._asdict() for update in waiting]
     images = counted(len(done.removed), "image")
     last = f"{options.backend} host tidy: {images} removed, {usage.size(done.bytes)}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from backend_server.access import confirm
 from backend_server.cli.ending import outlive_terminal, told
-from backend_server.engine import history, lock
-from backend_server.engine.notices import event
+from backend_server.engine import history, lock, notices
 from backend_server.host import Host
 from backend_server.run.place import Asked, load
 from backend_server.services import meanwhile
@@ -52,7 +51,7 @@ def undo(options: Asked) -> int:
 def _put_back(host: Host, checkout: str, left: str) -> None:
     """Raises Busy while somebody is at it. A boot waits for this, and units for the boot."""
     who = (host.read(lock.LOCK) or "what was under way before a reboot").strip()
-    with lock.only_run(f"host undo by {history.who(host)}, since {history.now()}"):
+    with lock.only_run(history.holder(host, "host undo")):
         meanwhile.put_back(host, "--no-block")
         sentence = f"{left} is as before again: {who}, did not end"
-        event(host, checkout, "undo", sentence, subject=left)
+        notices.event(host, checkout, "undo", sentence, subject=left)

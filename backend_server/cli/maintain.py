@@ -8,8 +8,7 @@ from typing import Iterable
 
 from backend_server.checkout.gather import Site
 from backend_server.cli.ending import outlive_terminal, say_lines, told
-from backend_server.engine import history
-from backend_server.engine.lock import only_run
+from backend_server.engine import history, lock
 from backend_server.engine.notices import event
 from backend_server.host import Host
 from backend_server.jobs import maintenance, proving
@@ -26,13 +25,13 @@ class Maintenance(Asked):
 def maintain(options: Maintenance) -> int:
     """Docker, kernel and packages are the newest, and what a backend is for was tried."""
     until, work = time.monotonic() + options.wait, _Work(options, "host maintenance")
-    with only_run(work.who, maintenance.LOCK):
+    with lock.only_run(work.who, maintenance.LOCK):
         outlive_terminal(options)
         for line in maintenance.before(work.host, work.site):
             _say(line)
         # Other runs, and the end of somebody's access, do not wait for jobs.
         maintenance.wait_for_none(work.host, work.site, until, _say)
-        with only_run(work.who, wait=True):
+        with lock.only_run(work.who, wait=True):
             return _maintain(work, until, options.reboot)
 
 
@@ -55,7 +54,7 @@ def prove(options: Asked) -> int:
     """Services, the network that jobs are on, and a job are tried now."""
     work = _Work(options, "host prove")
     outlive_terminal(options)
-    with only_run(work.who, wait=True):
+    with lock.only_run(work.who, wait=True):
         return _proven(work, "proved")
 
 
@@ -74,7 +73,7 @@ class _Work:
         self.options, self.what, self.host = options, what, Host()
         self.host.say = _say
         self.site: Site = of_host_itself(options, self.host)
-        self.who = f"{what} by {history.who(self.host)}, since {history.now()}"
+        self.who = history.holder(self.host, what)
         self.results: list[proving.Result] = []
 
     def add(self, results: Iterable[proving.Result]) -> None:

@@ -7,9 +7,7 @@ import sys
 from datetime import datetime, timezone
 
 from backend_server.cli.ending import outlive_terminal, record, say_done, told
-from backend_server.engine import engine, history, report
-from backend_server.engine.lock import NARROW, Busy, only_run
-from backend_server.engine.notices import tell
+from backend_server.engine import engine, history, lock, notices, report
 from backend_server.host import Host
 from backend_server.people import applied, keyring, revoking
 from backend_server.people.narrowing import narrowing, overdue, remaining
@@ -64,9 +62,9 @@ def narrow(options: Narrow) -> int:
     """Expiries, revocations and keys that GitHub no longer has are carried out. Silent if none."""
     host = Host()
     try:
-        with only_run(f"{NARROW}, since {history.now()}"):
+        with lock.only_run(f"{lock.NARROW}, since {history.now()}"):
             run = _narrow(options, host)
-    except Busy as busy:  # a run by a person does all of this too
+    except lock.Busy as busy:  # a run by a person does all of this too
         told(options, {"done": ""}, [f"nothing was done: {busy}"])
         return OK
     if run is None:
@@ -98,7 +96,7 @@ def _narrow(asked: Narrow, host: Host) -> Run | None:
     run.exit_code = run.ended()
     if whose:
         with run.taking_note():
-            tell(host, f"access has ended: {'; '.join(whose)}")
+            notices.tell(host, f"access has ended: {'; '.join(whose)}")
         run.record(host, event="people narrow")
     run.exit_code = run.ended()  # not being recorded is a failure too
     return run

@@ -11,9 +11,7 @@ from backend_server.checkout import env
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import SECRETS, Service
 from backend_server.cli.ending import outlive_terminal, say_lines, told
-from backend_server.engine import history
-from backend_server.engine.lock import only_run
-from backend_server.engine.notices import event
+from backend_server.engine import history, lock, notices
 from backend_server.host import Host, HostReader, question
 from backend_server.outputs import credentials
 from backend_server.resources import UNITS
@@ -86,12 +84,12 @@ def _set(options: Secrets) -> int:
     this = of_host_itself(options, host)
     path = _file(this, host, name)
     value = question.secret(name)
-    with only_run(f"service secrets set by {history.who(host)}, since {history.now()}"):
+    with lock.only_run(history.holder(host, "service secrets set")):
         text = _text(host, path, name, value)
         outlive_terminal(options)
         takes = [w for w in this.services if name in w.secrets]
         said = f"{history.who(host)} has set {name}"
-        told_of = partial(event, host, this.checkout, _SET, said, subject=name)
+        told_of = partial(notices.event, host, this.checkout, _SET, said, subject=name)
         run = [*_written(this, host, path, text, takes, told_of)]
         run += _started(this, host, takes)
         if name == credentials.SECRET and this.backend.share:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 
 from backend_server.cli.ending import Logs, become, outlive_terminal, passed_on, told
-from backend_server.engine import history
-from backend_server.engine.lock import Busy, only_run
-from backend_server.engine.notices import event
+from backend_server.engine import history, lock, notices
 from backend_server.host import Host, HostReader, command
 from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
@@ -63,7 +61,7 @@ def restart(options: Named) -> int:
 def _systemctl(options: Named, verb: str) -> int:
     """systemd was told, the history says so, and what was started has stayed up."""
     host = Host()
-    with only_run(f"service {verb} by {history.who(host)}, since {history.now()}"):
+    with lock.only_run(history.holder(host, f"service {verb}")):
         this = of_host_itself(options, host)
         what = states.known(this, options.subject)
         lacks = list(states.lacks(this, host, what))
@@ -74,7 +72,9 @@ def _systemctl(options: Named, verb: str) -> int:
         sentence = f"{what.name} was {done} by {history.who(host)}"
 
         def said() -> None:
-            event(host, this.checkout, f"service {verb}", sentence, subject=what.name)
+            notices.event(
+                host, this.checkout, f"service {verb}", sentence, subject=what.name
+            )
 
         with meanwhile.on_trial(host, what.name, said=said):
             host.run("systemctl", verb, what.unit)
@@ -123,11 +123,10 @@ def follow(options: Follow) -> int:
     found, done = following.due(this, host, what)
     if found:
         try:
-            who = f"{following.HOW} by {history.who(host)}, since {history.now()}"
-            with only_run(who):
+            with lock.only_run(history.holder(host, following.HOW)):
                 outlive_terminal(options)
                 done = following.carry_out(this, host, what, found)
-        except Busy as busy:
+        except lock.Busy as busy:
             if not options.by_timer:
                 raise
             done = str(busy)  # in 15 minutes is another look
@@ -153,7 +152,7 @@ def _change(
 ) -> int:
     """To what is WANTED, a digest or a tag, or back. If it follows another tag, then no more."""
     host = Host()
-    with only_run(f"{how} by {history.who(host)}, since {history.now()}"):
+    with lock.only_run(history.holder(host, how)):
         this = of_host_itself(options, host)
         what = states.known(this, options.subject)
         of = (this, host, what)
@@ -197,9 +196,9 @@ def certificate(options: OfPage) -> int:
             hint=f"sudo backend service certificate airlock < {page.name}.pem",
         )
     else:
-        with only_run(f"service certificate by {history.who(host)}"):
+        with lock.only_run(f"service certificate by {history.who(host)}"):
             done = renewal.put(host, page.name, sys.stdin.read())
-            event(host, this.checkout, "service certificate", done)
+            notices.event(host, this.checkout, "service certificate", done)
     _say(options, options.subject, done)
     return OK
 

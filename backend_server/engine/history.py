@@ -102,3 +102,8 @@ def who(host: HostReader) -> str:
     return (
         host.person() or os.environ.get("SUDO_USER", "") or host.user_name(os.getuid())
     )
+
+
+def holder(host: HostReader, what: str) -> str:
+    """What somebody is at, who it is and since when, for whoever wants the lock that they hold."""
+    return f"{what} by {who(host)}, since {now()}"

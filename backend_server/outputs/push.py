@@ -11,8 +11,7 @@ from functools import partial
 from typing import Callable, Container, Counter, Dict, Iterator, Mapping, Sequence
 
 from backend_server.checkout.backend import Share
-from backend_server.engine import history
-from backend_server.engine.lock import only_run
+from backend_server.engine import history, lock
 from backend_server.host import Host, opened
 from backend_server.host.opened import Output
 from backend_server.outputs import connection, outgoing, patience, pushed, windows
@@ -50,7 +49,7 @@ def push(
     Says each file that went, and at the end what is wrong with one once, and not every minute.
     """
     place = place or Place(share.mount_point, share.folder)
-    with only_run("outputs push", str(host.root) + LOCK, wait=True):
+    with lock.only_run("outputs push", str(host.root) + LOCK, wait=True):
         record = pushed.read(host)
         known, late = record.failed, record.waiting
         record.failed, record.waiting, record.why = {}, {}, ""

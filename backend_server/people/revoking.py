@@ -11,8 +11,7 @@ from backend_server.access.sshd import REVOKED_KEYS
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site, everybody, without
 from backend_server.checkout.keys import KEY_FOLDER, Keys, in_text
-from backend_server.engine import history
-from backend_server.engine.lock import only_run, then_starts
+from backend_server.engine import history, lock
 from backend_server.host import Host, HostReader, revoked
 from backend_server.host.revoked import Revocation
 from backend_server.people import applied, doors, guard
@@ -52,9 +51,9 @@ def revoke(host: Host, entry: Revocation) -> Iterator[tuple[str, str]]:
     """
     subject, keys = entry.subject, counted(len(entry.fingerprints), "key")
     holder = f"people revoke {subject} by {entry.who}, since {entry.when}"
-    with only_run(holder, LOCK, wait=True):
+    with lock.only_run(holder, LOCK, wait=True):
         late = contextlib.suppress(UserError)  # then the timer comes
-        with late, then_starts("opensafely-people.service", LOCK):
+        with late, lock.then_starts("opensafely-people.service", LOCK):
             unwritten = _write_down(host, entry)
         yield "sshd", unwritten or f"refuses {keys}, anywhere here"
         said, hint = (
@@ -107,7 +106,7 @@ def readmit(host: Host, subject: str, begun: Callable[[], object] = bool) -> Non
 
     BEGUN is called when nothing is left to refuse.
     """
-    with only_run("people readmit", LOCK, wait=True):
+    with lock.only_run("people readmit", LOCK, wait=True):
         entries = revoked.listed(host)
         left = tuple(entry for entry in entries if entry.subject != subject)
         if left == entries:

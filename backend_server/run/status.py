@@ -12,8 +12,7 @@ from backend_server.base.component.hyperv import unset_clock
 from backend_server.base.inbound import FIREWALL, LIMITS
 from backend_server.checkout.gather import Site, everybody
 from backend_server.desktop import remote
-from backend_server.engine import history, lock
-from backend_server.engine.report import say_counts
+from backend_server.engine import history, lock, report
 from backend_server.host import undo
 from backend_server.host.reader import PENDING, HostReader
 from backend_server.host.sessions import desktops
@@ -160,5 +159,5 @@ def _last(run: dict[str, Any] | None) -> str:
     if run["exit"] is None:
         result = "did not end: run manage.sh again"
     else:
-        result = f"exit {run['exit']}, {say_counts(run['totals'])}"
+        result = f"exit {run['exit']}, {report.say_counts(run['totals'])}"
     return f"{run['began']} by {run['who']} at {run['commit']}{clean}: {result}"
