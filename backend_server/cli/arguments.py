@@ -93,9 +93,9 @@ _KEEP = flag("--keep", says="and do not go back: the fault is elsewhere")
 SERVICE = (
     Command("list", "services.list_services", "each service, and what it lacks"),
     Command("logs", "services.logs", "what it and systemd say", (_SERVICE, _GO_ON)),
-    Command("start", "services.start", "run it, and see if it stays up", (_SERVICE,)),
-    Command("stop", "services.stop", "end it, until somebody starts it", (_SERVICE,)),
-    Command("restart", "services.restart", "end it and run it anew", (_SERVICE,)),
+    Command("start", "services.tell", "run it, and see if it stays up", (_SERVICE,)),
+    Command("stop", "services.tell", "end it, until somebody starts it", (_SERVICE,)),
+    Command("restart", "services.tell", "end it and run it anew", (_SERVICE,)),
     Command("shell", "services.shell", "look around in its container", (_SERVICE,)),
     Command(
         "update",

@@ -146,9 +146,6 @@ def say_done(asked: Named, sentence: str) -> None:
     told(asked, {"subject": asked.subject}, [sentence])
 
 
-def record(
-    host: Host, asked: Named, what: str, sentence: str, why: str | None = ""
-) -> None:
+def record(host: Host, asked: Named, what: str, sentence: str, why: str = "") -> None:
     """The history, and the other developers, know what was done to whom, and why."""
-    more = {"subject": asked.subject, "why": why}
-    event(host, str(asked.checkout), what, sentence, **more)
+    event(host, str(asked.checkout), what, sentence, subject=asked.subject, why=why)

@@ -46,21 +46,15 @@ def shell(options: Named) -> int:
     become(options, "docker", "exec", "-it", what.name, *command.SHELL)
 
 
-def start(options: Named) -> int:
-    return _systemctl(options, "start")
+class Verb(Named):
+    """`action` is start, stop or restart, as it was typed."""
+
+    action: str = ""
 
 
-def stop(options: Named) -> int:
-    return _systemctl(options, "stop")
-
-
-def restart(options: Named) -> int:
-    return _systemctl(options, "restart")
-
-
-def _systemctl(options: Named, verb: str) -> int:
+def tell(options: Verb) -> int:
     """systemd was told, the history says so, and what was started has stayed up."""
-    host = Host()
+    host, verb = Host(), options.action
     with lock.only_run(history.holder(host, f"service {verb}")):
         this = of_host_itself(options, host)
         what = states.known(this, options.subject)
