@@ -34,7 +34,7 @@ class HostReader(Looking, Asking):
         self.watched_names: frozenset[str] = frozenset()
         self.to_keep: dict[str, str] = {}  # by path, what the next run is faster by
         self._names: dict[str, tuple[object, Mapping[int, str]]] = {}
-        self._units: dict[str, Mapping[str, str]] | None = None
+        self._units: dict[str, Mapping[str, str]] = {}
         self._enabled: Mapping[str, str] | None = None
         self._answers: dict[str, Any] = {}
         self._elsewhere: dict[str, dict[str, bool]] = {"passwd": {}, "group": {}}
@@ -45,7 +45,7 @@ class HostReader(Looking, Asking):
     def one_look(self) -> Iterator[None]:
         """Meanwhile nothing is changed: each file is seen once, and programs may run ahead."""
         with self.ahead(), self.parsing_once():
-            if self.watched_units and self._units is None and not self._prefix:
+            if self.watched_units and not self._units and not self._prefix:
                 self.begin(self._systemctl_show, self.watched_units)
             if self.resting_units and self._enabled is None and not self._prefix:
                 self.begin(self.units_in_memory)
@@ -146,9 +146,9 @@ class HostReader(Looking, Asking):
         """
         if self._prefix:
             return {}
-        if self._units is None or name not in self._units:
-            shown = self._systemctl_show(self.watched_units | {name})
-            self._units = parsers.parse_units(shown)
+        if name not in self._units:
+            asked = {name, *self.watched_units} - self._units.keys()
+            self._units.update(parsers.parse_units(self._systemctl_show(asked)))
         return self._units.get(name, {})
 
     def active_state(self, name: str) -> str:
@@ -222,8 +222,7 @@ class HostReader(Looking, Asking):
 
     def _forget_answers(self) -> None:
         """What programs said is out of date: something was changed."""
-        self._units = self._enabled = None
-        self._answers = {}
+        self._units, self._enabled, self._answers = {}, None, {}
 
     def boot_id(self) -> str:
         return (self.read("/proc/sys/kernel/random/boot_id") or "").strip()

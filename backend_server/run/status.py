@@ -28,7 +28,6 @@ from backend_server.text.roles import ROLES
 
 # After that long, what GitHub said last is no longer news.
 MAX_AGE = timedelta(days=7)
-_DOCKER = "docker.service"
 TERMINALS = 512  # of 4096 (kernel.pty.max), that all have together
 TABLES = {TABLE: FIREWALL, f"{TABLE}_limits": LIMITS}
 REBOOT_REQUIRED = "/run/reboot-required"
@@ -36,7 +35,6 @@ REBOOT_REQUIRED = "/run/reboot-required"
 
 def status(site: Site, host: HostReader) -> dict[str, Any]:
     """See docs/json.md for what each key means."""
-    host.watched_units = frozenset((_DOCKER, *(each.unit for each in site.services)))
     waiting = [unit for unit in host.names(PENDING) if host.pending(unit)]
     today = datetime.now(timezone.utc).date()
     share = site.backend.share
