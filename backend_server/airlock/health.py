@@ -51,13 +51,13 @@ def _page(host: Host, what: Airlock) -> https.Site:
 
 def _turned_away(site: Site, host: Host, what: Airlock) -> Iterator[str]:
     """A good token is told that there is no such user."""
-    secrets = service(site.backend, what).secrets
-    token = environment.now(host, secrets, None).values.get(secrets[0], "")
+    name, *_ = service(site.backend, what).secrets
+    token = environment.now(host).values.get(name, "")
     api = https.Site(f"https://{what.api}/api/v2", parse_hosts(site.hosts))
     kind = {"Authorization": token, "Content-Type": "application/json"}
     status, why = _status(api, "releases/authorise", _NOBODY, kind)
     if status == 403:
-        yield f"{what.api} does not take {secrets[0]}; sudo backend service secrets set {secrets[0]}"
+        yield f"{what.api} does not take {name}; sudo backend service secrets set {name}"
     elif status != 404:
         yield f"nothing is released while {what.api} does not answer: {why}; sudo backend plan"
 

@@ -15,6 +15,7 @@ ENV_FILES = (DEFAULTS, SECRETS, OF_BACKEND, LOCAL)  # a later one wins
 MERGED = "/run/opensafely/env"  # what containers were started with, a file for each
 BACKUPS = "/var/lib/opensafely/backups"  # root's; a folder for each service
 CHOICES = "/etc/opensafely/images.lock"  # images that somebody chose on this host
+ALL_OTHERS = frozenset({"*"})  # every secret that a service does not name as its own
 DOCKER_GROUP = "docker"  # its number differs from host to host
 # What only this host knows, a file for each: the image in use, and docker's gid.
 SETTINGS = "/etc/opensafely/services"
@@ -35,10 +36,10 @@ class Service(Frozen):
 
     `image` is its path at the backend's registry. `mounts` are in docker-run(1)'s own form,
     SOURCE:TARGET[:ro]. `secrets` are names that must have a value in 02_secrets.env before it
-    starts, and of that file it is told no others; but for the job-runner, which is told all
-    but `others`, secrets of other services. With `docker` it may start containers of its own,
-    which is being root. It has proved itself when it ran for `steady_s` seconds without a
-    restart. Where it has a `disk`, it runs only while something is mounted there.
+    starts; of that file it is told all but these `others`. With `docker` it may start
+    containers of its own, which is being root. It has proved itself when it ran for `steady_s`
+    seconds without a restart. Where it has a `disk`, it runs only while something is mounted
+    there.
 
     With a `route` it has a network to itself, and reaches from it these NAME:PORT; else it is on
     docker's own and reaches the backend's endpoints. `publish` is docker-run's too,
@@ -63,7 +64,7 @@ class Service(Frozen):
     publish: str = ""
     open_to: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
-    others: frozenset[str] | None = None
+    others: frozenset[str] = ALL_OTHERS
 
     @property
     def network(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping
 
-from backend_server.checkout.service import DOCKER_GROUP, unit_of
+from backend_server.checkout.service import ALL_OTHERS, DOCKER_GROUP, unit_of
 from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.host.mounts import is_mounted
 from backend_server.services import choices, environment, switching
@@ -31,7 +31,7 @@ class ContainerService(Resource):
     confined: frozenset[str]  # docker-run's words for what the container may do
     mounts: frozenset[str]
     secrets: tuple[str, ...] = ()
-    others: frozenset[str] | None = None  # as of a Service
+    others: frozenset[str] = ALL_OTHERS  # as of a Service
     docker: bool = False
     disk: str = ""
     steady_s: int = 15

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Collection, Iterable
+from typing import Iterable
 
 from backend_server.checkout import env, service
 from backend_server.checkout.backend import Backend
@@ -43,16 +43,16 @@ def telemetry(backend: Backend) -> tuple[tuple[str, str], ...]:
 def now(
     host: HostReader,
     secrets: Iterable[str] = (),
-    others: Collection[str] | None = frozenset(),
+    others: frozenset[str] = frozenset(),
 ) -> Environment:
-    """What a service that needs these SECRETS would be started with: see Service for OTHERS.
+    """What a service that needs these SECRETS, and is told no OTHERS, would be started with.
 
     Where it exports telemetry to is its unit's to say, and that it does is the backend's.
     """
     files = {path: host.read(path) or "" for path in service.ENV_FILES}
     found, problems = env.merge(files.items())
-    if others is None:
-        others = env.parse("", files[service.SECRETS])[0]
+    if others == service.ALL_OTHERS:
+        others = frozenset(env.parse("", files[service.SECRETS])[0])
     telling = {n for n in found if n in secrets or n not in others}
     values = {n: found[n] for n in telling if n in secrets or _EXPORTER not in n}
     missing = tuple(name for name in secrets if not values.get(name))
@@ -64,7 +64,7 @@ def differing(
     host: HostReader,
     name: str,
     secrets: Iterable[str],
-    others: Collection[str] | None = frozenset(),
+    others: frozenset[str] = frozenset(),
 ) -> tuple[str, ...]:
     """Names whose value is another one now than the service NAME was started with."""
     started = env.literal(host.read(f"{service.MERGED}/{name}") or "")
