@@ -9,17 +9,13 @@ from tests.hosts.airlock import windows
 from tests.hosts.airlock.page import PAGE, SAID
 from tests.hosts.airlock.windows import NAME, OUTPUT, Window
 from tests.hosts.desktop.desktops import (
-    BACKGROUND,
     CANARY,
-    PASSWORD,
     SHOTS,
     as_gus,
-    desktop_is_up,
-    end_all,
+    fresh_desktop,
     host_with_desktop,
     in_session,
 )
-from tests.hosts.desktop.remote import looking
 from tests.hosts.managing import manage
 from tests.hosts.programs import wait_until
 
@@ -58,13 +54,8 @@ def page(host):
 
 @pytest.fixture(scope="module")
 def client(host):
-    SHOTS.mkdir(exist_ok=True)
-    with looking(host, "gus", PASSWORD) as client:
-        wait_until(lambda: desktop_is_up(host), 60)
-        wait_until(lambda: client.shows(BACKGROUND), 30)
-        wait_until(client.still, 30)
+    with fresh_desktop(host) as client:
         yield client
-    end_all(host)
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Iterator, Sequence
 
 from sandbox.checkout import PLACE
 from sandbox.fixtures import quiet_timer
@@ -79,6 +80,19 @@ def in_session(
         who = f"--reuid {user} --regid {user} --clear-groups"
     walls = f"nsenter -t $({_FIRST} {whose}) -m -n -i -- " if inside else ""
     return f"{walls}setpriv {who} -- env -i {env} sh -c {shlex.quote(command)}"
+
+
+@contextlib.contextmanager
+def fresh_desktop(host: Host) -> Iterator[remote.Client]:
+    """A client that looks at gus's desktop, which has just come up, and ends with it."""
+    SHOTS.mkdir(exist_ok=True)
+    with remote.looking(host, "gus", PASSWORD) as client:
+        wait_until(lambda: desktop_is_up(host), 60)
+        wait_until(lambda: client.shows(BACKGROUND), 30)
+        # Windows are there, and drawn; then nothing changes any more.
+        wait_until(client.still, 30)
+        yield client
+    end_all(host)
 
 
 def desktop_is_up(host: Host, whose: str = "gus") -> bool:

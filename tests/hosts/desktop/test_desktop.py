@@ -13,6 +13,7 @@ from tests.hosts.desktop.desktops import (
     as_gus,
     desktop_is_up,
     end_all,
+    fresh_desktop,
     host_with_desktop,
     in_session,
     sessions_of,
@@ -72,18 +73,12 @@ def host(shared_warm_host, sandbox):
 @pytest.fixture(scope="module")
 def client(host):
     """A client that looks at a desktop which has just come up, with the job's workspace open."""
-    SHOTS.mkdir(exist_ok=True)
-    with looking(host, "gus", PASSWORD) as client:
-        wait_until(lambda: desktop_is_up(host), 60)
-        wait_until(lambda: client.shows(BACKGROUND), 30)
-        # Windows are there, and drawn; then nothing changes any more.
-        wait_until(client.still, 30)
+    with fresh_desktop(host) as client:
         client.shot(SHOTS / "desktop.png")
         client.type("study")
         client.do("key", "Return")
         wait_until(client.still, 30)
         yield client
-    end_all(host)
 
 
 def open_file(client, name):

@@ -874,32 +874,32 @@ def test_containers_that_reach_nothing(host, off):
     assert "ip_forward" not in manage(host, "status", "emis").stdout
 
 
-def test_how_long_packets_are_on_every_network(host):
-    """in-force/07: moby/moby#34981, moby/moby#28314."""
-    path = "/etc/docker/daemon.json"
+MTU = {
+    "its file": (
+        "/etc/docker/daemon.json",
+        "sed -i '0,/{/s//{\"mtu\": 1400,/' /etc/docker/daemon.json",
+        "true",
+    ),
+    "an option": (
+        "/etc/default/docker",
+        "echo 'DOCKER_OPTS=\"--mtu=1400\"' >> /etc/default/docker",
+        "systemctl restart docker",
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "change", "heed"), MTU.values(), ids=[*MTU])
+def test_how_long_packets_are_on_every_network(host, path, change, heed):
+    """in-force/07: moby/moby#34981, moby/moby#28314; and docker/for-linux#1426's other way."""
     host.run(f"cp -a {path} /root/before; systemctl stop opensafely-jobrunner")
-    host.run(f"sed -i '0,/{{/s//{{\"mtu\": 1400,/' {path}")
+    host.run(f"{change}; {heed}")
     asked = "docker network inspect -f '{{json .Options}}' jobrunner-db"
     try:
         assert manage(host, "--offline --only docker", "emis").returncode in (0, 4)
         assert '"com.docker.network.driver.mtu":"1400"' in host.run(asked).stdout
-    finally:
-        host.run(f"cp -a /root/before {path}")
-        assert manage(host, "--offline", "emis").returncode in (0, 4)
-
-
-def test_how_long_packets_are_where_an_option_says_so(host):
-    """moby/moby#28314 as it was: dockerd --mtu=1450; and docker/for-linux#1426's other way."""
-    path = "/etc/default/docker"
-    host.run(f"cp -a {path} /root/before; systemctl stop opensafely-jobrunner")
-    host.run(f"echo 'DOCKER_OPTS=\"--mtu=1450\"' >> {path}; systemctl restart docker")
-    asked = "docker network inspect -f '{{json .Options}}' jobrunner-db"
-    try:
-        assert manage(host, "--offline --only docker", "emis").returncode in (0, 4)
-        assert '"com.docker.network.driver.mtu":"1450"' in host.run(asked).stdout
         assert rests(host, "emis", "--offline --only docker")
     finally:
-        host.run(f"cp -a /root/before {path}; systemctl restart docker")
+        host.run(f"cp -a /root/before {path}; {heed}")
         host.run("docker network rm jobrunner-db")
         assert manage(host, "--offline", "emis").returncode in (0, 4)
     assert "mtu" not in host.run(asked).stdout
