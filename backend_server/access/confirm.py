@@ -20,7 +20,6 @@ _NAME = "opensafely-undo"
 _TIMER = f"{_NAME}.timer"
 _WALK_S = 3600  # longer than any run takes to come to its end
 _GRACE_S = 3  # for a run that is alive to bring back itself what nobody confirmed
-_POLL_S = 0.01
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 _FRESH_S = 1.0  # what `ssh HOST true` runs is gone in a moment: then look all the time
 
@@ -102,7 +101,7 @@ class AtStake:
                     self.host.say(f"confirmed by {session.user}")
                     return session.user
             fresh = any(time.monotonic() - s.since < _FRESH_S for s in new)
-            time.sleep(0 if fresh else _POLL_S)
+            time.sleep(0 if fresh else 0.01)
         raise UserError(
             f"no developer logged in within {span}",
             hint="journalctl -u ssh -n 50",

@@ -22,7 +22,6 @@ SERVICE = "ssh.service"
 SOCKET = "ssh.socket"
 CANARY = "opensafely-canary"  # an account without any key but for the moment of a test
 GREETING_S = 2.0
-_LOGIN_S = 20
 _ORIGIN = ("-b127.0.9.9",)  # etc/opensafely/from_outside.nft has it, too
 _LOOPBACK = ("127.0.0.1", "::1")
 _SAYS = "opensafely lets the canary in"
@@ -81,7 +80,7 @@ def prove_login(host: Host, origin: tuple[str, ...] = _ORIGIN) -> None:
             only = ("-oIdentitiesOnly=yes", f"-i{private}", "-oConnectTimeout=5")
             bound = () if ":" in address else origin
             to = (*bound, f"-p{port}", f"{CANARY}@{address}", "true")
-            said = host.run("ssh", *quiet, *known, *only, *to, deadline_s=_LOGIN_S)
+            said = host.run("ssh", *quiet, *known, *only, *to, deadline_s=20)
     except UserError as error:
         why = dict(reasons(host, CANARY))
         hint = " && ".join(dict.fromkeys(why.values())) or error.hint

@@ -12,7 +12,6 @@ from backend_server.text.parsers import parse_hosts
 from backend_server.text.problem import Problem
 
 
-_MONTHS_12 = 366  # days
 _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 
 
@@ -40,7 +39,7 @@ def unpinned(backend: Backend, hosts: str) -> list[Problem]:
 
 def _follows(backend: Backend, today: date) -> Iterator[str]:
     """Somebody answers for what moves by itself, and there is an end to it."""
-    last = (today + timedelta(days=_MONTHS_12)).isoformat()
+    last = (today + timedelta(days=366)).isoformat()
     for follow in backend.follows:
         what = f"{follow.service!a} follows a tag"
         if not follow.owner.strip():

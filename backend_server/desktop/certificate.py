@@ -7,9 +7,6 @@ import stat
 from backend_server.engine import Changes, Host, HostReader, Resource, compare, octal
 
 
-_DAYS = 3650
-
-
 class OwnCertificate(Resource):
     """A certificate and its key are there, made here where nobody has put others in place.
 
@@ -39,7 +36,7 @@ class OwnCertificate(Resource):
             # openssl closes a key that it makes to others before it writes a byte of it.
             host.run(
                 *("openssl", "req", "-x509", "-newkey", "rsa:3072", "-sha256"),
-                *("-nodes", "-days", str(_DAYS), "-subj", f"/CN={name}"),
+                *("-nodes", "-days", "3650", "-subj", f"/CN={name}"),
                 *("-keyout", self.key, "-out", self.path),
             )
             host.set_mode(self.path, 0o644)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.checkout.gather import Site
-from backend_server.engine import Changes, Host, HostReader, Resource, compare
+from backend_server.engine import Changes, Host, HostReader, compare
 from backend_server.host.listening import holders, ports
 from backend_server.host.sessions import desktops
+from backend_server.resources import Unit
 from backend_server.text.networks import DESKTOP_PORT as PORT
 
 
@@ -33,20 +34,14 @@ def down(site: Site, host: HostReader) -> Iterator[str]:
         yield f"no remote desktop: see journalctl -u {unit}; try: {mends}"
 
 
-class RemoteDesktop(Resource):
+class RemoteDesktop(Unit):
     """It comes back after a reboot, runs now, and is started anew only when nobody is on it.
 
     A restart would take the sessions that are open away from their owners, who could not come
     back to them: until they have ended, what it has yet to read only pends.
     """
 
-    name: str
-    enabled: bool = True
-    running: bool = True
     on_change: str = "done"
-
-    def rests(self) -> tuple[str, ...]:
-        return (self.name,)
 
     def check(self, host: HostReader) -> Changes:
         due = host.pending(self.name) and not any(desktops(host))

@@ -18,7 +18,6 @@ _RULES = (
     re.compile("^-A FORWARD .*DOCKER", re.MULTILINE),
     re.compile("^-A POSTROUTING .*MASQUERADE", re.MULTILINE),
 )
-_GIVEN = re.compile(r"--mtu[=\0](\d+)")
 
 
 class DockerNetwork(Resource):
@@ -75,7 +74,7 @@ class DockerNetwork(Resource):
 def _mtu(host: HostReader) -> str | None:
     found = (parsed(host.read(DAEMON_JSON) or "") or {}).get("mtu")
     pid = host.unit(SERVICE).get("MainPID")
-    given = _GIVEN.search(host.read(f"/proc/{pid}/cmdline") or "")
+    given = re.search(r"--mtu[=\0](\d+)", host.read(f"/proc/{pid}/cmdline") or "")
     return str(found) if found else given and given[1]
 
 

@@ -11,7 +11,6 @@ from backend_server.text.errors import CommandFailed
 
 
 WARN, FULL = 80, 90  # percent in use
-DOCKER_FOLDER = "/var/lib/docker"
 _MORE = ("/", "/var", "/var/log", "/boot")  # told where they are apart
 _BARE = ("/run", "/boot")  # of which `host disk` says nothing
 _TREES = (
@@ -20,7 +19,6 @@ _TREES = (
     "/var/log",
     "/var/cache/apt/archives",
 )
-_SHOWN = 5
 
 
 class FileSystem(NamedTuple):
@@ -43,7 +41,7 @@ class Usage(NamedTuple):
 
 def file_systems(host: HostReader, *first: str) -> list[FileSystem]:
     """Those that we and the services write to, each once, fullest first."""
-    docker = (host.docker_says("/info") or {}).get("DockerRootDir", DOCKER_FOLDER)
+    docker = (host.docker_says("/info") or {}).get("DockerRootDir", "/var/lib/docker")
     found: dict[int, tuple[Space, list[str]]] = {}
     for path in (*first, HIGH_TREE, MEDIUM_TREE, docker, *_MORE):
         space = host.space(path)
@@ -82,7 +80,7 @@ def usage(host: HostReader) -> tuple[list[Usage], list[Usage], list[str]]:
         unknown.append("docker does not answer: systemctl status docker")
     whole += of_docker(answer or {})
     inside = (Usage(p, n) for p, n in sizes.items() if "/workspaces/" in p)
-    biggest = sorted(inside, key=lambda each: -each.bytes)[:_SHOWN]
+    biggest = sorted(inside, key=lambda each: -each.bytes)[:5]
     return sorted(whole, key=lambda each: -each.bytes), biggest, unknown
 
 

@@ -13,7 +13,6 @@ from backend_server.text.errors import OutsideWorld, Refused, UserError
 
 
 _PAINT = {"added": "32", "changed": "33", "removed": "31", "failed": "31;1"}
-_HINT_LINES = 30
 _GLYPHS = {"added": "+", "changed": "~", "removed": "-"}
 
 
@@ -94,7 +93,7 @@ def sentence(error: UserError) -> Iterator[str]:
     if len(hint) == 1:
         yield f"   try: {hint[0]}"
     else:
-        yield from (f"   | {line}" for line in hint[-_HINT_LINES:])
+        yield from (f"   | {line}" for line in hint[-30:])
 
 
 def totals(outcomes: Iterable[Outcome]) -> str:

@@ -25,7 +25,6 @@ _ENDED = "98e322203f7a4ed290d09fe03c09fe15"
 _SMALL_TALK = "WARNING: Your kernel does not support"
 _LOOKS_BACK = 10_000  # of a restart loop, more than 10 hours
 _QUESTION_S = 60
-_DIRECTORY_S = 10
 _DU_S = 120
 _ON_A_COPY = (
     *("unshare", "--mount", "--propagation=private", "sh", "-c"),
@@ -212,7 +211,7 @@ class Asking:
     def _ask_directory(self, kind: Directory, names: list[str]) -> dict[str, bool]:
         argv = ("getent", kind, "--", *names)
         try:
-            known = parse_getent(self._stdout(*argv, deadline_s=_DIRECTORY_S))
+            known = parse_getent(self._stdout(*argv, deadline_s=10))
         except CommandFailed:  # an answer that is not known is no leave to go on
             return dict.fromkeys(names, True)
         return {name: name.lower() in known for name in names}

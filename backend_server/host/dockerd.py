@@ -13,7 +13,6 @@ from typing import Any, Mapping
 
 
 SOCKET = "/run/docker.sock"
-_DEADLINE_S = 10
 
 
 def inspect(name: str) -> Mapping[str, Any]:
@@ -50,7 +49,7 @@ def _get(path: str) -> Mapping[str, Any]:
     By HTTP 1.0, whose answers are whole when the connection ends.
     """
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_DEADLINE_S)
+        connection.settimeout(10)
         connection.connect(SOCKET)
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))

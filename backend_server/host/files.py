@@ -10,7 +10,7 @@ from typing import Callable, Iterator
 from backend_server.host.folder import descriptor, parent_of
 
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 _RANDOM = 8  # hexadecimal digits in a candidate's name
 
@@ -74,7 +74,7 @@ def write_all(fd: int, data: bytes) -> None:
 @contextlib.contextmanager
 def _candidate(folder: int, name: str) -> Iterator[tuple[int, str]]:
     candidate = f".{name}.{secrets.token_hex(_RANDOM // 2)}.tmp"
-    with descriptor(candidate, _NEW, folder) as fd:
+    with descriptor(candidate, NEW, folder) as fd:
         try:
             yield fd, candidate
         except BaseException:

@@ -13,10 +13,7 @@ from backend_server.host.folder import descriptor
 from backend_server.text.errors import UserError
 
 
-# O_PATH: a pipe does not block and a device does nothing when it is only looked at.
-_LOOK = os.O_PATH
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
-_READ = os.O_RDONLY | os.O_CLOEXEC
 AT_ONCE = 1 << 20
 
 Sign = Tuple[int, ...]  # inode, size and both times: by these a file is found unchanged
@@ -50,13 +47,14 @@ def opened(top: int, path: str) -> Output:
         fd, device = top, os.fstat(top).st_dev
         for folder in folders:
             fd = step(stack, fd, folder)
-        fd = step(stack, fd, name, _LOOK)
+        # A pipe does not block and a device does nothing when it is only looked at.
+        fd = step(stack, fd, name, os.O_PATH)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_dev != device:
             raise NotPlain("is no plain file")
         if found.st_nlink != 1:
             raise NotPlain("has another name: it is a hard link")
-        file = os.open(f"/proc/self/fd/{fd}", _READ)
+        file = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     return Output(file, found.st_size, sign(found))
 
 

@@ -15,7 +15,6 @@ from backend_server.text.errors import Refused
 
 
 PENDING = "/var/lib/opensafely/pending"
-_UNSET = str(2**32 - 1)
 UNNOTICED_BY = ", unnoticed by process "
 T = TypeVar("T")
 
@@ -110,7 +109,7 @@ class HostReader(Looking, Asking):
         a console, in cloud-init and in timers.
         """
         login = (self.read("/proc/self/loginuid") or "").strip()
-        return login if login.isdigit() and login != _UNSET else ""
+        return login if login.isdigit() and login != str(2**32 - 1) else ""
 
     def person(self) -> str:
         """The account with that uid; empty where nobody logged in."""

@@ -10,8 +10,6 @@ from backend_server.text.parsers import parse_assignments
 
 
 FOLDER = "/run/systemd/sessions"
-DESKTOP = "xrdp-sesman"
-_MICRO = 1e-6
 
 
 class Session(Frozen):
@@ -42,13 +40,13 @@ def sessions(host: HostReader) -> Iterator[Session]:
                     found["USER"],
                     found.get("SERVICE", ""),
                     found.get("REMOTE_HOST", ""),
-                    int(found.get("MONOTONIC", "0")) * _MICRO,
+                    int(found.get("MONOTONIC", "0")) * 1e-6,
                 )
 
 
 def desktops(host: HostReader) -> Iterator[Session]:
     """Those over the remote desktop, whether somebody looks at it now or will come back."""
-    return (each for each in sessions(host) if each.service == DESKTOP)
+    return (each for each in sessions(host) if each.service == "xrdp-sesman")
 
 
 def at_work(host: HostReader, session: Session) -> bool:

@@ -17,7 +17,6 @@ from backend_server.text import acl
 from backend_server.text.errors import CommandFailed
 
 
-_DEADLINE_S = 600
 _LOOK = os.O_RDONLY | os.O_NONBLOCK
 
 
@@ -36,7 +35,7 @@ class Host(HostReader):
         self,
         *argv: str,
         stdin: str = "",
-        deadline_s: float = _DEADLINE_S,
+        deadline_s: float = 600,
         environment: Mapping[str, str] | None = None,
     ) -> str:
         """Standard output of a program that ended with 0.

@@ -13,7 +13,6 @@ from backend_server.text.parsers import parse_hosts
 
 
 URL = "DEFAULT_DATABASE_URL"
-_MSSQL_PORT = 1433
 # Whole, or nothing of it is taken for a host: a password may hold whatever else looks like one.
 _URL = r"([a-z0-9]+)(?:[+][a-z0-9_]+)?://(?:[^@/?#]*@)?([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?(?:[/?#][^@]*)?"
 
@@ -83,5 +82,5 @@ def _target(
     name, here = found[2], host.parsed("/etc/hosts", parse_hosts)
     address = name if is_ipv4(name) else parse_hosts(site.hosts).get(name)
     address = address or here.get(name, "")
-    port = int(found[3] or (_MSSQL_PORT if found[1] == "mssql" else 0))
+    port = int(found[3] or (1433 if found[1] == "mssql" else 0))
     return (address, port) if is_ipv4(address) else None

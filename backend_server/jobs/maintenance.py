@@ -22,8 +22,6 @@ from backend_server.text.errors import Refused, UserError
 
 LOCK = "/run/opensafely/maintenance"  # two of them would start what the other stopped
 PROVE_AT_BOOT = "/var/lib/opensafely/prove-at-boot"  # while it is there, a boot proves
-_LOOK_S = 3
-_COUNTS = re.compile(r"^\d+ upgraded, \d+ newly installed", re.MULTILINE)
 
 Say = Callable[[str], None]
 
@@ -63,7 +61,7 @@ def wait_for_none(host: Host, site: Site, until: float, say: Say) -> None:
         if now != told:
             say(f"waiting for {names}; Ctrl-C leaves all as it was")
             told = now
-        time.sleep(_LOOK_S)
+        time.sleep(3)
 
 
 def _jobs(host: Host, site: Site) -> list[Job]:
@@ -136,7 +134,7 @@ def _fresh(host: Host) -> str:
 
 
 def _counted(said: str) -> str:
-    found = _COUNTS.search(said)
+    found = re.search(r"(?m)^\d+ upgraded, \d+ newly installed", said)
     return found.group() if found else "are the newest"
 
 

@@ -12,7 +12,6 @@ import socket
 import sys
 
 
-_PATIENCE_S = 3
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
@@ -20,7 +19,7 @@ def tried(protocol: str, address: str, port: int) -> str:
     """What comes of a connection, or of a datagram that wants an answer."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, _KINDS[protocol]) as line:
-        line.settimeout(_PATIENCE_S)
+        line.settimeout(3)
         try:
             line.connect((address, port))
             if protocol == "udp":

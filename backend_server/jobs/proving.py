@@ -37,7 +37,6 @@ _STRANGERS = (
     "tcp,2001:db8::1,443",
 )
 _SHUT = ("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES", "EADDRNOTAVAIL")
-_LIFE_S = "120"
 
 
 class Result(NamedTuple):
@@ -117,7 +116,7 @@ def _canary(host: Host, image: str) -> Iterator[tuple[str, str]]:
     _clear(host)
     network = (f"--network={DATABASE_NETWORK}", f"--dns={NO_DNS}", "--detach")
     argv = (*_AS_A_JOB, f"--name={CANARY_LABEL}", *network, "--entrypoint=sleep")
-    host.run(*argv, image, _LIFE_S)
+    host.run(*argv, image, "120")
     try:
         found = next(c for c in containers(host) if c.name == CANARY_LABEL).facts
         network_of = found["NetworkSettings"]["Networks"][DATABASE_NETWORK]

@@ -12,7 +12,6 @@ from backend_server.text.errors import OutsideWorld
 
 
 # What mount.cifs says, and what that means here.
-_MOUNT_ERROR = re.compile(r"mount error\(([0-9]+)\)")
 _SILENT = "it does not answer"
 _MEANS = {
     **dict.fromkeys((2, 6), "it has no such share"),
@@ -40,7 +39,7 @@ def explained(host: Host, share: Share, why: str) -> str:
         return why
     means = _SILENT if unit.get("Result") == "timeout" else ""
     for line in host.said(unit.get("InvocationID", "")):
-        found = _MOUNT_ERROR.search(line)
+        found = re.search(r"mount error\(([0-9]+)\)", line)
         means = _MEANS.get(int(found[1]), line) if found else means
     return f"{share.source} was not mounted: {means}" if means else why
 

@@ -23,7 +23,6 @@ class Silent(OutsideWorld):
 Emit = Callable[[Any], None]
 
 _OUT = 1  # of the process that works: standard output
-_REAPED_S = 2
 _LONGEST_S = 3600
 
 
@@ -104,6 +103,6 @@ def _lines(fd: int, silence_s: float) -> Iterator[bytes]:
 def _end(child: int) -> None:
     """It is killed, and gone where the kernel lets go of it."""
     os.kill(child, signal.SIGKILL)
-    deadline = time.monotonic() + _REAPED_S
+    deadline = time.monotonic() + 2
     while os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < deadline:
         time.sleep(0.01)

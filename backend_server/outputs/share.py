@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Callable, NamedTuple, Sequence, Tuple
 
 from backend_server.host import opened
-from backend_server.host.files import write_all
+from backend_server.host.files import NEW, write_all
 from backend_server.host.folder import descriptor
 from backend_server.host.opened import NotPlain
 from backend_server.outputs.patience import Emit, alive
@@ -24,8 +24,6 @@ CHANGED = "was changed on the share since, and stays there"
 GONE = "is gone from the share; touch it here, and it goes again"
 SPOILT = "arrived, and is not what was sent"
 
-_PART = re.compile(r"[0-9a-f]{64}\.part")
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _READ = os.O_RDONLY | os.O_NONBLOCK
 _NOREPLACE = 1  # RENAME_NOREPLACE of renameat2(2)
 _COARSE_NS = 1000  # Windows counts in 100 ns
@@ -75,7 +73,7 @@ def sweep(place: Place, before: str, emit: Emit) -> None:
     with entered(place) as within, contextlib.suppress(OSError, NotPlain):
         with at(within, f"{before}/") as (folder, _):
             for each in islice(os.scandir(folder), 1000):  # others may have more there
-                if _PART.fullmatch(each.name):
+                if re.fullmatch(r"[0-9a-f]{64}\.part", each.name):
                     _drop(within._replace(incoming=folder), each.name)
                 alive()
         os.rmdir(before, dir_fd=within.top)
@@ -155,7 +153,7 @@ def _is_there(folder: int, name: str, parcel: Parcel) -> bool:
 
 
 def _write(within: Within, part: str, parcel: Parcel) -> None:
-    with descriptor(part, _NEW, within.incoming) as fd:
+    with descriptor(part, NEW, within.incoming) as fd:
         for start in range(0, parcel.size, opened.AT_ONCE):
             write_all(fd, os.pread(parcel.fd, opened.AT_ONCE, start))
             alive()

@@ -14,7 +14,6 @@ from backend_server.text.errors import UserError
 
 
 _DEADLINE_S = 10
-_PAUSE_S = 0.01
 _STATUS = re.compile(r"^(Name|State|PPid|Uid|Threads|ShdPnd):\t(.*)$", re.MULTILINE)
 
 
@@ -92,7 +91,7 @@ def end(host: Host, uid: int) -> None:
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        time.sleep(_PAUSE_S)
+        time.sleep(0.01)
 
 
 def _kill_as(uid: int, found: Processes) -> None:

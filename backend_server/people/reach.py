@@ -25,7 +25,6 @@ from backend_server.text.parsers import FIRST_PERSON
 
 
 PATIENCE_DAYS = 14
-_DAY_S = 24 * 60 * 60
 
 TREES = (
     component.HIGH_TREE,
@@ -114,7 +113,7 @@ def password(host: HostReader, name: str) -> str:
 
 def without_password(site: Site, host: HostReader) -> list[str]:
     """Developers who have had an account for long, and never chose a password for sudo."""
-    long_ago = int(time.time()) // _DAY_S - PATIENCE_DAYS
+    long_ago = int(time.time()) // (24 * 60 * 60) - PATIENCE_DAYS
     if not site.backend.sudo_password:
         return []
     return sorted(

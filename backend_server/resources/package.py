@@ -17,19 +17,24 @@ _PINS = "/etc/apt/preferences"
 _CANDIDATE = r"(?m)^(\S+):\n.*\n +Candidate: [^(]"  # of apt-cache(8)
 
 
-class Packages(Resource):
+class _Listed(Resource):
+    """Packages that a list names: one resource decides each."""
+
+    list: str
+    names: frozenset[str]
+
+    def owns(self) -> tuple[str, ...]:
+        return tuple(f"Package {name}" for name in sorted(self.names))
+
+
+class Packages(_Listed):
     """These packages are installed. Nothing else is removed for it, or upgraded.
 
     But for what `upgrades` begins with: parts of it go with one version of what is there.
     """
 
-    list: str
-    names: frozenset[str]
     alone: bool = False
     upgrades: tuple[str, ...] = ()
-
-    def owns(self) -> tuple[str, ...]:
-        return tuple(f"Package {name}" for name in sorted(self.names))
 
     def stands_alone(self) -> bool:
         return self.alone
@@ -91,14 +96,8 @@ def notes(host: HostReader) -> Iterator[str]:
         yield f"dpkg has not ended with {name}; `dpkg --configure {name}` says why"
 
 
-class NoPackages(Resource):
+class NoPackages(_Listed):
     """None of these packages is installed, nor their configuration kept."""
-
-    list: str
-    names: frozenset[str]
-
-    def owns(self) -> tuple[str, ...]:
-        return tuple(f"Package {name}" for name in sorted(self.names))
 
     def stands_alone(self) -> bool:
         return True

@@ -8,11 +8,8 @@ import time
 from typing import Iterable, Mapping
 
 
-DEADLINE_S = 3.0
-
-
 def unanswered(
-    endpoints: Iterable[str], pinned: Mapping[str, str], deadline_s: float = DEADLINE_S
+    endpoints: Iterable[str], pinned: Mapping[str, str], deadline_s: float = 3.0
 ) -> list[str]:
     """A sentence for each NAME:PORT that does not accept a connection in time.
 

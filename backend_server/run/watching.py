@@ -21,7 +21,6 @@ from backend_server.text.errors import CommandFailed
 
 
 SOON_DAYS = 14  # less is no time to get a new certificate in
-_SUFFIXES = (".crt", ".pem")
 
 Found = Dict[str, Any]
 
@@ -85,7 +84,7 @@ def certificates(host: HostReader, today: date) -> Iterator[Certificate]:
     """Those that are laid here for services, by how long they hold."""
     for folder in (CERTIFICATES, PAGE):
         for name in host.names(folder):
-            if name.endswith(_SUFFIXES):
+            if name.endswith((".crt", ".pem")):
                 path = f"{folder}/{name}"
                 yield Certificate(path, _days(host, path, today))
 

@@ -56,8 +56,6 @@ def _of_backend(site: Site) -> str:
 _UNIT = f"{resources.UNITS}/opensafely-jobrunner.service"  # and of every other service
 
 _GROUP = f"--group-add={service.DOCKER_GROUP}"
-_PIDS = 512
-_TMP = "/tmp:size=256m,mode=1777"
 
 
 def container(site: Site, what: Service) -> Iterator[Resource]:
@@ -93,7 +91,7 @@ def confined(what: Service) -> frozenset[str]:
     words = (
         *("--init", "--read-only", f"--network={what.network}", "--cap-drop=ALL"),
         *("--security-opt=no-new-privileges", f"--dns={networks.NO_DNS}"),
-        *(f"--user={what.uid}:{what.gid}", f"--pids-limit={_PIDS}"),
+        *(f"--user={what.uid}:{what.gid}", "--pids-limit=512"),
         *((f"--publish={what.publish}",) if what.publish else ()),
         *((_GROUP,) if what.docker else ()),
     )
@@ -107,7 +105,7 @@ def unit(site: Site, what: Service) -> str:
     options = [
         *("--rm", f"--name={what.name}", "--attach=stdout", *limits),
         *(("--group-add=${DOCKER_GID}",) if what.docker else ()),
-        *("--ulimit=core=0", f"--tmpfs={_TMP}", "--env=HOME=/tmp"),
+        *("--ulimit=core=0", "--tmpfs=/tmp:size=256m,mode=1777", "--env=HOME=/tmp"),
         *("--log-driver=journald", f"--log-opt=tag={what.name}"),
         f"--env-file={service.MERGED}/{what.name}",
         *(_word(f"--env={name}={value}") for name, value in what.environment),

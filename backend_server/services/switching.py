@@ -16,9 +16,7 @@ from backend_server.text.parsers import parse_units
 
 
 PATIENCE_S = 120  # for a service to become steady
-_PULL_S = 1800
 _ENDED_OFTEN = 3  # it does not become steady by waiting longer
-_LINES = 10
 _DIGEST = r"(?m)^Digest: (sha256:[0-9a-f]{64})$"
 
 # What docker says of a pull that failed, and what it means.
@@ -44,7 +42,7 @@ def pull(host: Host, reference: str) -> str:
     """The image is on this host; returns its digest. Raises OutsideWorld saying why not."""
     host.say(f"docker pulls {reference}")
     try:
-        said = host.run("docker", "pull", reference, deadline_s=_PULL_S)
+        said = host.run("docker", "pull", reference, deadline_s=1800)
     except CommandFailed as error:
         words = error.hint.lower()
         known = (says for marks, says in _WHY.items() if re.search(marks, words))
@@ -150,7 +148,7 @@ def steady(host: Host, name: str, steady_s: int, this: Start) -> bool:
 
 def last_words(host: Host, name: str, this: Start) -> str:
     """What the service said last, since this start."""
-    return "\n".join(host.last_words(unit_of(name), name, _LINES, this.at))
+    return "\n".join(host.last_words(unit_of(name), name, 10, this.at))
 
 
 def running_s(state: Mapping[str, str]) -> float:
