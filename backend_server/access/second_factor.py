@@ -8,8 +8,7 @@ from urllib.parse import quote, urlencode
 
 from backend_server.access import pam_profiles
 from backend_server.access.reviewers import refuse_others, reviewers
-from backend_server.checkout.backend import Backend
-from backend_server.checkout.gather import Site
+from backend_server.checkout import Backend, Site
 from backend_server.host import Host, HostReader
 from backend_server.text.errors import Refused
 

@@ -7,8 +7,7 @@ from typing import Iterator
 from backend_server.airlock.declared import KEY, NAME, WORKDIR, service
 from backend_server.airlock.page import Certificate
 from backend_server.base.verbatim import by_timer, verbatim
-from backend_server.checkout.backend import Airlock
-from backend_server.checkout.gather import Site
+from backend_server.checkout import Airlock, Site
 from backend_server.checkout.service import BACKUPS, PAGE
 from backend_server.engine.resource import Resource
 from backend_server.resources import UNITS, Directory, File, Packages, SecretKey, Unit

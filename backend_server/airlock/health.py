@@ -8,8 +8,7 @@ from typing import Any, Iterator
 from backend_server.airlock.declared import NAME, service
 from backend_server.airlock.page import AUTHORITY
 from backend_server.airlock.requests import PATIENCE_S, Request, requests
-from backend_server.checkout.backend import Airlock
-from backend_server.checkout.gather import Site
+from backend_server.checkout import Airlock, Site
 from backend_server.engine import history
 from backend_server.host import Host
 from backend_server.people import https

@@ -6,8 +6,7 @@ from string import Template
 from typing import Iterator
 
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.resources import UNITS, File, UnitFile, timed
+from backend_server.resources import UNITS, File, Resource, UnitFile, timed
 
 
 def verbatim(site: Site, path: str, *, mode: int = 0o644, notify: str = "") -> File:

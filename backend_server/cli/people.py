@@ -31,9 +31,7 @@ def who(options: Who) -> int:
     host = HostReader()
     this = of_host_itself(options, host)
     if bool(options.user) == options.root:
-        raise Refused(
-            "wanted either a USER or --root", hint="sudo backend people who ada"
-        )
+        raise Refused("wanted either a USER or --root", "sudo backend people who ada")
     if options.root:
         found = list(reach.who_is_root(this, host))
         lines = [line for person in found for line in reach.root_lines(person)]

@@ -15,7 +15,6 @@ from backend_server.desktop.certificate import OwnCertificate
 from backend_server.desktop.remote import SERVICE, RemoteDesktop
 from backend_server.desktop.resolver import NameServers
 from backend_server.desktop.roots_socket import RootsSocket
-from backend_server.engine.resource import Resource
 
 
 # Where a desktop is, these files of etc/ are too.
@@ -61,7 +60,7 @@ _OF_AIRLOCK = "/opensafely-airlock."
 _SNAPD_SOCKETS = ("/run/snapd.socket", "/run/snapd-snap.socket")
 
 
-def desktop(site: Site) -> Iterator[Resource]:
+def desktop(site: Site) -> Iterator[resources.Resource]:
     """What it may do is there before its package starts it for the first time."""
     yield resources.NoPackages("packages/no-desktop.txt", site.packages["no-desktop"])
     yield NameServers()  # before the service goes that knows them
@@ -103,7 +102,7 @@ def desktop(site: Site) -> Iterator[Resource]:
     yield RemoteDesktop(SERVICE)
 
 
-def _walls(site: Site) -> Iterator[Resource]:
+def _walls(site: Site) -> Iterator[resources.Resource]:
     keeps = site.release.xrdp
     flags = ",nosuid,nodev" if keeps.pam_flags else ""
     yield resources.File(_FOLDERS, filled(site, _FOLDERS, flags=flags))

@@ -9,8 +9,7 @@ from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.docker.daemon import DAEMON_JSON, DaemonJson, DockerSocket
 from backend_server.docker.network import DockerNetwork, DockerRules
-from backend_server.engine.resource import Resource
-from backend_server.resources import UNITS, Held, Packages, Unit
+from backend_server.resources import UNITS, Held, Packages, Resource, Unit
 from backend_server.text import networks
 
 

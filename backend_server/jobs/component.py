@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.base.verbatim import by_timer, filled, verbatim
-from backend_server.checkout.backend import Backend
-from backend_server.checkout.gather import Site
-from backend_server.checkout.service import Service
-from backend_server.engine.resource import Resource
+from backend_server.checkout import Backend, Service, Site
 from backend_server.jobs.database import URL
-from backend_server.resources import UNITS, Directory, File, Unit
+from backend_server.resources import UNITS, Directory, File, Resource, Unit
 from backend_server.services.environment import HEADERS, telemetry
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
 from backend_server.text.roles import OPENSAFELY, OPENSAFELY_ID

@@ -7,8 +7,7 @@ import json
 import socket
 from typing import Callable, Iterator, NamedTuple
 
-from backend_server.checkout.gather import Site
-from backend_server.checkout.service import Service
+from backend_server.checkout import Service, Site
 from backend_server.docker.containers import CANARY_LABEL
 from backend_server.docker.network import unforwarded
 from backend_server.host import Host

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.base.verbatim import filled
-from backend_server.checkout.backend import Share
-from backend_server.checkout.gather import Site
+from backend_server.checkout import Share, Site
 from backend_server.engine import Resource, octal
 from backend_server.outputs import credentials
 from backend_server.outputs.mount import Automount, MountPoint

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-from backend_server.checkout import rosters
-from backend_server.checkout.backend import Backend
-from backend_server.checkout.gather import Site
+from backend_server.checkout import Backend, Site, rosters
 from backend_server.checkout.keys import in_text
 from backend_server.host import Host, HostReader, record
 from backend_server.text.errors import Refused

@@ -7,10 +7,9 @@ from typing import Iterator
 from backend_server.base.verbatim import by_timer
 from backend_server.checkout import gather
 from backend_server.checkout.keys import KEY_FOLDER
-from backend_server.engine.resource import Resource
 from backend_server.people.authorized_keys import AuthorizedKeys, OnlyTheseKeys
 from backend_server.people.leavers import Leavers, LostRoles
-from backend_server.resources import Group, Members, RootEquivalent, User
+from backend_server.resources import Group, Members, Resource, RootEquivalent, User
 from backend_server.text import roles
 
 

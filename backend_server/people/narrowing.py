@@ -9,11 +9,10 @@ from backend_server.access.revoked_keys import RevokedKeys
 from backend_server.access.sshd import REVOKED_KEYS
 from backend_server.checkout import gather
 from backend_server.engine.engine import Component, component
-from backend_server.engine.resource import Resource
 from backend_server.host import HostReader, revoked
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers, LostRoles
-from backend_server.resources import NotMembers
+from backend_server.resources import NotMembers, Resource
 from backend_server.text.roles import MARKER, ROLES
 
 

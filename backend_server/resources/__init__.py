@@ -1,5 +1,6 @@
 """The nouns that more than one capability is written in."""
 
+from backend_server.engine.resource import Resource
 from backend_server.resources.directory import Acl, Directory
 from backend_server.resources.file import File, FileMode, NoFile
 from backend_server.resources.group import Group, Members, NotMembers, RootEquivalent

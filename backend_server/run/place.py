@@ -9,9 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from backend_server.base.component.identity import BACKEND_FILE
-from backend_server.checkout.backend import Backend
+from backend_server.checkout import Backend, Service
 from backend_server.checkout.gather import Site, gather
-from backend_server.checkout.service import Service
 from backend_server.host import HostReader
 from backend_server.jobs.component import jobrunner
 from backend_server.text.errors import Refused

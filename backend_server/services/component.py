@@ -7,11 +7,7 @@ from typing import Iterator
 
 from backend_server import resources
 from backend_server.base.verbatim import filled, verbatim
-from backend_server.checkout import service
-from backend_server.checkout.backend import Backend
-from backend_server.checkout.gather import Site
-from backend_server.checkout.service import Service
-from backend_server.engine.resource import Resource
+from backend_server.checkout import Backend, Service, Site, service
 from backend_server.services.container_service import ContainerService
 from backend_server.services.followed import exception
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
@@ -21,7 +17,7 @@ from backend_server.text import networks
 # ---- the environment
 
 
-def environment(site: Site) -> Iterator[Resource]:
+def environment(site: Site) -> Iterator[resources.Resource]:
     """Four files, a later one wins: ours, the operator's secrets, the backend's, the host's."""
     yield resources.Directory(service.ENV_FOLDER, mode=0o700)
     yield verbatim(site, service.DEFAULTS, mode=0o600)
@@ -58,7 +54,7 @@ _UNIT = f"{resources.UNITS}/opensafely-jobrunner.service"  # and of every other 
 _GROUP = f"--group-add={service.DOCKER_GROUP}"
 
 
-def container(site: Site, what: Service) -> Iterator[Resource]:
+def container(site: Site, what: Service) -> Iterator[resources.Resource]:
     """Its unit, whole and the same on every host; and that it runs, at the digest that counts."""
     path = f"{resources.UNITS}/{what.unit}"
     if what.route is not None:
@@ -142,7 +138,7 @@ def _word(text: str) -> str:
 _FOLLOW = "opensafely-follow@"
 
 
-def following(site: Site) -> Iterator[Resource]:
+def following(site: Site) -> Iterator[resources.Resource]:
     """What looks for another image, of each service that may follow a tag."""
     for kind in ("service", "timer"):
         yield verbatim(site, f"{resources.UNITS}/{_FOLLOW}.{kind}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Iterator
 
-from backend_server.checkout.backend import Follow
-from backend_server.checkout.gather import Site
+from backend_server.checkout import Follow, Site
 from backend_server.engine.history import now, who
 from backend_server.host import Host, HostReader, record
 from backend_server.services import agent, choices

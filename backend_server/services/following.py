@@ -7,8 +7,7 @@ import signal
 import threading
 from typing import Iterator
 
-from backend_server.checkout.gather import Site
-from backend_server.checkout.service import Service
+from backend_server.checkout import Service, Site
 from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host import Host

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple
 
-from backend_server.checkout.gather import Site
-from backend_server.checkout.service import Service
+from backend_server.checkout import Service, Site
 from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host import Host

@@ -6,8 +6,7 @@ from typing import Iterator
 
 from backend_server.base.verbatim import by_timer, verbatim
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.resources import UNITS, Acl, Directory
+from backend_server.resources import UNITS, Acl, Directory, Resource
 from backend_server.storage.nosuid import NoSuid
 from backend_server.text import acl
 from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role

@@ -7,8 +7,7 @@ from typing import Iterator
 from backend_server.access import pam_profiles
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.resources import UNITS, PamProfile, Unit
+from backend_server.resources import UNITS, PamProfile, Resource, Unit
 
 
 _COUNTS = "run-faillock.mount"

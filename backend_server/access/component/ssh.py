@@ -11,8 +11,7 @@ from backend_server.access.sshd_live import CANARY
 from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site, in_role
 from backend_server.checkout.keys import ACCEPTED, KEY_FOLDER, RSA_BITS
-from backend_server.engine.resource import Resource
-from backend_server.resources import Group, User
+from backend_server.resources import Group, Resource, User
 from backend_server.text.roles import MARKER, ROLES, Role
 
 

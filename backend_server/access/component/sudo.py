@@ -12,8 +12,7 @@ from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers, SuOnlyFor
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site, developers
-from backend_server.engine.resource import Resource
-from backend_server.resources import File, Unit
+from backend_server.resources import File, Resource, Unit
 from backend_server.text import roles
 
 

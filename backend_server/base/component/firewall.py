@@ -9,8 +9,7 @@ from backend_server.base.nft import NftTable
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site, everybody
 from backend_server.checkout.service import Service
-from backend_server.engine.resource import Resource
-from backend_server.resources import UNITS, Packages, Unit, UnitFile
+from backend_server.resources import UNITS, Packages, Resource, Unit, UnitFile
 from backend_server.text import networks
 from backend_server.text.parsers import parse_hosts
 from backend_server.text.roles import MARKER, ROLES

@@ -8,8 +8,7 @@ from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.setting import NameSources
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.resources import Masked
+from backend_server.resources import Masked, Resource
 
 
 # cloud-init makes /etc/hosts from this at each boot, where the provider told it to.

@@ -8,9 +8,8 @@ from typing import Iterator
 from backend_server.base.last_word import OurUnits
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
 from backend_server.host.undo import AT_BOOT, TOGETHER, TRIAL
-from backend_server.resources import UNITS, Directory, File, Unit, UnitFile
+from backend_server.resources import UNITS, Directory, File, Resource, Unit, UnitFile
 
 
 BACKEND_FILE = "/etc/opensafely/backend"

@@ -8,8 +8,7 @@ from backend_server.base.last_word import settled
 from backend_server.base.setting import LoginDefs
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.resources import File, FileMode, PamProfile, Unit
+from backend_server.resources import File, FileMode, PamProfile, Resource, Unit
 
 
 _LOGIND = "systemd-logind.service"

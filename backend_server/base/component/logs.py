@@ -7,8 +7,7 @@ from typing import Iterator
 from backend_server.base.last_word import settled
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.resources import UNITS, Acl, Unit
+from backend_server.resources import UNITS, Acl, Resource, Unit
 from backend_server.text.roles import UNPRIVILEGED
 
 

@@ -8,8 +8,7 @@ from backend_server.base.last_word import settled
 from backend_server.base.package_lists import PackageLists
 from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site
-from backend_server.engine.resource import Resource
-from backend_server.resources import File, NoFile, NoPackages, Packages, Unit
+from backend_server.resources import File, NoFile, NoPackages, Packages, Resource, Unit
 
 
 _ONE_LINE = "/etc/apt/sources.list"
