@@ -17,9 +17,8 @@ from backend_server.run.run import Options, Run, of_checkout
 from backend_server.text.errors import CHANGES, REFUSED, UserError
 
 
-def plan(options: Options) -> int:
+def plan(options: Options, host: HostReader) -> int:
     """What apply would change. Changes nothing."""
-    host = HostReader()
     run = of_checkout(options, host)
     run.plan()
     if options.accept_keys:
@@ -41,9 +40,8 @@ class Apply(Options):
     confirm_within: int = 300  # seconds
 
 
-def apply(options: Apply) -> int:
+def apply(options: Apply, host: Host) -> int:
     """This host is what it is declared to be, and the history says what that took."""
-    host = Host()
     place.can_be_managed(host)
     who = f"{history.who(host)} with pid {os.getpid()}, since {history.now()}"
     with lock.only_run(who), host.ahead():

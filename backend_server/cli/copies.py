@@ -11,7 +11,7 @@ from backend_server.host import Host
 from backend_server.host.question import agreed
 from backend_server.run.place import Named, of_host_itself
 from backend_server.services import backup, states
-from backend_server.text.errors import OK, Refused, UserError
+from backend_server.text.errors import Refused, UserError
 
 
 class Restore(Named):
@@ -19,18 +19,15 @@ class Restore(Named):
     yes: bool = False
 
 
-def back_up(options: Named) -> int:
+def back_up(options: Named, host: Host) -> int:
     """There is a copy of this moment."""
-    host = Host()
     what = _keeper(options, host)
     copy = backup.back_up(host, what.name, what.keeps)
-    told(options, {"subject": what.name, "done": str(copy)}, [f"{copy} is made"])
-    return OK
+    return told(options, {"subject": what.name, "done": str(copy)}, [f"{copy} is made"])
 
 
-def restore(options: Restore) -> int:
+def restore(options: Restore, host: Host) -> int:
     """It runs with what was then; of what is now there is a copy."""
-    host = Host()
     what = _keeper(options, host)
     copy = backup.named(what.name, options.when or "")
     done = f"{what.name} runs with its data of {copy.name}, by {history.who(host)}"
@@ -44,8 +41,7 @@ def restore(options: Restore) -> int:
         backup.restore(host, what.name, what.keeps, copy)
         record(host, options, "service restore", done)
         states.prove(host, what)
-    told(options, {"subject": what.name, "done": done}, [done])
-    return OK
+    return told(options, {"subject": what.name, "done": done}, [done])
 
 
 def _keeper(options: Named, host: Host) -> Service:

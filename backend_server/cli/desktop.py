@@ -12,7 +12,7 @@ from backend_server.host import Host
 from backend_server.host.sessions import Session, desktops
 from backend_server.people import doors
 from backend_server.run.place import Asked
-from backend_server.text.errors import OK, Refused
+from backend_server.text.errors import Refused
 
 
 class Sessions(Asked):
@@ -20,9 +20,8 @@ class Sessions(Asked):
     end: bool = False
 
 
-def sessions(options: Sessions) -> int:
+def sessions(options: Sessions, host: Host) -> int:
     """Everybody on the remote desktop, and since when; with --end nobody, or not that USER."""
-    host = Host()
     found = [s for s in desktops(host) if options.user in ("", s.user)]
     connected = shown(host)
     if options.user and options.user not in host.users():
@@ -34,8 +33,9 @@ def sessions(options: Sessions) -> int:
     each = [_data(session, session.id in connected) for session in found]
     nobody = f"{options.user} is not" if options.user else "nobody is"
     lines = [_line(one, options.end) for one in each]
-    told(options, {"sessions": each}, lines or [f"{nobody} on the remote desktop"])
-    return OK
+    return told(
+        options, {"sessions": each}, lines or [f"{nobody} on the remote desktop"]
+    )
 
 
 def _end(options: Asked, host: Host, found: list[Session]) -> None:

@@ -15,9 +15,8 @@ from backend_server.text.change import counted
 from backend_server.text.errors import DEGRADED, OK, UserError
 
 
-def show_disk(options: Asked) -> int:
+def show_disk(options: Asked, host: HostReader) -> int:
     """What fills the disks, by the greatest first."""
-    host = HostReader()
     full = usage.file_systems(host, "/")
     whole, biggest, unknown = usage.usage(host)
     found = {
@@ -31,16 +30,14 @@ def show_disk(options: Asked) -> int:
     return DEGRADED if any(each.percent >= usage.FULL for each in full) else OK
 
 
-def tidy(options: Asked) -> int:
+def tidy(options: Asked, host: Host) -> int:
     """Images unused for thirty days are gone, and which held packages are old is known."""
-    host = Host()
     try:
         with lock.only_run(f"{lock.TIDY}, since {history.now()}"):
             found, lines = _tidy(options, host)
     except lock.Busy as busy:  # tomorrow is another day
         found, lines = {"done": ""}, [f"nothing was done: {busy}"]
-    told(options, found, lines)
-    return OK
+    return told(options, found, lines)
 
 
 def _tidy(options: Asked, host: Host) -> tuple[dict[str, object], list[str]]:

@@ -28,12 +28,13 @@ def say_lines(lines: Iterable[str], stream: TextIO | None = None) -> None:
         print(line.replace("\n", "\n   | "), flush=True, file=stream)
 
 
-def told(asked: Asked, data: Mapping[str, object], lines: Iterable[str]) -> None:
-    """The same for a program, with --json, or for people."""
+def told(asked: Asked, data: Mapping[str, object], lines: Iterable[str]) -> int:
+    """The same for a program, with --json, or for people: the exit status where all went well."""
     if asked.json:
         print(json.dumps({"format": 1, **data}))
     else:
         say_lines(lines)
+    return OK
 
 
 def say_error(error: UserError, *, as_json: bool) -> None:
@@ -141,9 +142,9 @@ def shown_once(as_json: bool, what: str, command: str) -> Iterator[TextIO]:
         yield terminal
 
 
-def say_done(asked: Named, sentence: str) -> None:
+def say_done(asked: Named, sentence: str) -> int:
     """What became of somebody, in a sentence; with --json only who it was."""
-    told(asked, {"subject": asked.subject}, [sentence])
+    return told(asked, {"subject": asked.subject}, [sentence])
 
 
 def record(host: Host, asked: Named, what: str, sentence: str, why: str = "") -> None:

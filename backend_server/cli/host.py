@@ -16,25 +16,25 @@ class Repair(Asked):
     recent: bool = False
 
 
-def repair(options: Repair) -> int:
+def repair(options: Repair, host: Host) -> int:
     """The data trees' files are open to whom they should be.
 
     Silent where only recent changes were asked for, and there was none.
     """
     archives = load(options.backend, options.checkout).archives
-    counts = modes.repair(Host(), recent=options.recent, archives=archives)
+    counts = modes.repair(host, recent=options.recent, archives=archives)
     says = counts.seen or not options.recent
     line = f"{options.backend} host repair: {counts}"
     told(options, vars(counts), [line] if says else [])
     return FAILED if counts.failed else OK
 
 
-def undo(options: Asked) -> int:
+def undo(options: Asked, host: Host) -> int:
     """What nobody has confirmed yet is as before, at once, though a run may wait for it.
 
     What else somebody was to put back who is gone, is.
     """
-    host, checkout = Host(), str(options.checkout)
+    checkout = str(options.checkout)
     outlive_terminal(options)
     paths = confirm.take_back(host, checkout)
     left = meanwhile.left(host)
@@ -44,8 +44,7 @@ def undo(options: Asked) -> int:
     paths += tuple(path for path in left if path.startswith("/"))
     found = ", ".join((*paths, *units)) or "nothing to bring back"
     line = f"{options.backend} host undo: {found}"
-    told(options, {"brought_back": paths, "units": units}, [line])
-    return OK
+    return told(options, {"brought_back": paths, "units": units}, [line])
 
 
 def _put_back(host: Host, checkout: str, left: str) -> None:

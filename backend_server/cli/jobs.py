@@ -15,16 +15,15 @@ from backend_server.jobs import listing, rerunning
 from backend_server.jobs.listing import Job
 from backend_server.run.place import Asked, Named, of_host_itself
 from backend_server.services import agent, states
-from backend_server.text.errors import OK, Refused
+from backend_server.text.errors import Refused
 
 
 class Listed(Asked):
     since: int = 0
 
 
-def list_jobs(options: Listed) -> int:
+def list_jobs(options: Listed, host: HostReader) -> int:
     """Every job on this host, and those that ended in the last seconds that were asked for."""
-    host = HostReader()
     this = of_host_itself(options, host)
     erring = [each for s in states.states(this, host) for each in s.erring]
     found = listing.listed(host, this.backend, erring)
@@ -34,8 +33,7 @@ def list_jobs(options: Listed) -> int:
         found += [job for job in ended if job.id not in here]
     lines = [line for job in found for line in _lines(job)]
     jobs = [job._asdict() for job in found]
-    told(options, {"jobs": jobs}, lines or ["no job is here"])
-    return OK
+    return told(options, {"jobs": jobs}, lines or ["no job is here"])
 
 
 def _lines(job: Job) -> Iterator[str]:
@@ -49,9 +47,8 @@ class Told(Logs):
     agent: bool = False
 
 
-def job_logs(options: Told) -> int:
+def job_logs(options: Told, host: HostReader) -> int:
     """What a job has said so far, or what was kept; with `agent` what the job-runner says of it."""
-    host = HostReader()
     if options.agent:
         services = of_host_itself(options, host).services
         name = next(each.name for each in services if each.docker)
@@ -59,8 +56,7 @@ def job_logs(options: Told) -> int:
         if not lines:
             why = f"{name} has said nothing of a job with {options.subject!a} in the id"
             raise Refused(why, "sudo backend job list --since 2d")
-        told(options, {"subject": options.subject, "lines": lines}, lines)
-        return OK
+        return told(options, {"subject": options.subject, "lines": lines}, lines)
     kept = dict(listing.kept_logs(host))
     jobs = {each: Job(each, listing.FINISHED, "") for each in kept}
     jobs.update((job.id, job) for job in _found(options, host) if job.container)
@@ -72,9 +68,8 @@ def job_logs(options: Told) -> int:
     return passed_on(options, options.follow and bool(job.container), *argv)
 
 
-def job_shell(options: Named) -> int:
+def job_shell(options: Named, host: Host) -> int:
     """A shell inside a job's container, as the job itself, while it runs."""
-    host = Host()
     job = listing.one(listing.running(_found(options, host)), (), options.subject)
     if options.json or not sys.stdin.isatty():
         raise Refused(
@@ -92,18 +87,17 @@ class End(Asked):
     yes: bool = False
 
 
-def kill(options: End) -> int:
+def kill(options: End, host: Host) -> int:
     """Jobs have ended at once, and failed. The job-runner reports that to the controller."""
-    return _end(options, "job kill", "ends as failed", "was killed")
+    return _end(options, host, "job kill", "ends as failed", "was killed")
 
 
-def rerun(options: End) -> int:
+def rerun(options: End, host: Host) -> int:
     """Jobs have ended at once, and begin anew: the controller hears of no failure."""
-    return _end(options, "job rerun", "begins anew", "is run again")
+    return _end(options, host, "job rerun", "begins anew", "is run again")
 
 
-def _end(options: End, what: str, fate: str, done: str) -> int:
-    host = Host()
+def _end(options: End, host: Host, what: str, fate: str, done: str) -> int:
     here = _found(options, host)
     ended = [Job(each, listing.ENDED, "") for each, _ in listing.kept_logs(host)]
     those = (listing.running(here), [*here, *ended])
@@ -115,8 +109,7 @@ def _end(options: End, what: str, fate: str, done: str) -> int:
         else:
             host.run("docker", "kill", job.container)
         _event(host, options, what, job, f"job {job.id} {done}, by {who(host)}")
-    told(options, {"subjects": list(jobs)}, [f"{job} {done}" for job in jobs])
-    return OK
+    return told(options, {"subjects": list(jobs)}, [f"{job} {done}" for job in jobs])
 
 
 def _found(options: Asked, host: HostReader) -> list[Job]:

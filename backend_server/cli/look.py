@@ -9,9 +9,8 @@ from backend_server.run.place import Asked, of_host_itself
 from backend_server.text.errors import DEGRADED, OK
 
 
-def status(options: Asked) -> int:
+def status(options: Asked, host: HostReader) -> int:
     """What this host is now."""
-    host = HostReader()
     this = of_host_itself(options, host)
     found = host_status.status(this, host)
     told(options, found, host_status.lines(found))

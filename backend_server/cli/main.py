@@ -12,12 +12,12 @@ from typing import Any, Callable, Sequence
 from backend_server.cli import streams
 from backend_server.cli.arguments import parser
 from backend_server.cli.ending import all_told, say_error
-from backend_server.host import HostReader
+from backend_server.host import Host
 from backend_server.run.place import Asked, plain_path, same_backend
 from backend_server.text.errors import OK, Refused, UserError
 
 
-Act = Callable[[Any], int]
+Act = Callable[[Any, Host], int]
 
 # These shut a door, or bring the last one back: no state of the host may hold them up.
 _ALWAYS = ("revoke", "undo")
@@ -42,11 +42,12 @@ def _act(words: list[str], checkout: str) -> int:
         if options.command != "show" and os.geteuid() != 0:
             raise _not_root(options)
         act, asked = _asked(options, checkout)
+        host = Host()
         action = vars(options).get("action")
         if options.command != "show" and action not in _ALWAYS:
             plain_path(asked.checkout)
-            same_backend(asked, HostReader())
-        return act(asked)
+            same_backend(asked, host)
+        return act(asked, host)
     except SystemExit:  # argparse's, once it has helped
         return OK
     except UserError as error:
@@ -83,7 +84,8 @@ def _with_default_command(argv: Sequence[str]) -> list[str]:
 def _asked(options: argparse.Namespace, checkout: str) -> tuple[Act, Asked]:
     """The function of a command, and what it is asked. Only now is its file imported.
 
-    By the type of its argument it says what it wants to be told.
+    By the type of its argument it says what it wants to be told, and by that of the host whether it
+    only looks.
     """
     file, _, name = options.act.partition(".")
     module = importlib.import_module(f"backend_server.cli.{file}")

@@ -22,9 +22,10 @@ class Maintenance(Asked):
     reboot: bool = False
 
 
-def maintain(options: Maintenance) -> int:
+def maintain(options: Maintenance, host: Host) -> int:
     """Docker, kernel and packages are the newest, and what a backend is for was tried."""
-    until, work = time.monotonic() + options.wait, _Work(options, "host maintenance")
+    until = time.monotonic() + options.wait
+    work = _Work(options, host, "host maintenance")
     with lock.only_run(work.who, maintenance.LOCK):
         outlive_terminal(options)
         for line in maintenance.before(work.host, work.site):
@@ -50,9 +51,9 @@ def _maintain(work: _Work, until: float, reboot: bool) -> int:
     return _proven(work, "ended")
 
 
-def prove(options: Asked) -> int:
+def prove(options: Asked, host: Host) -> int:
     """Services, the network that jobs are on, and a job are tried now."""
-    work = _Work(options, "host prove")
+    work = _Work(options, host, "host prove")
     outlive_terminal(options)
     with lock.only_run(work.who, wait=True):
         return _proven(work, "proved")
@@ -69,8 +70,8 @@ def _proven(work: _Work, stage: str) -> int:
 class _Work:
     """What is to be done on which host, and what came of it."""
 
-    def __init__(self, options: Asked, what: str) -> None:
-        self.options, self.what, self.host = options, what, Host()
+    def __init__(self, options: Asked, host: Host, what: str) -> None:
+        self.options, self.what, self.host = options, what, host
         self.host.say = _say
         self.site: Site = of_host_itself(options, self.host)
         self.who = history.holder(self.host, what)

@@ -15,9 +15,8 @@ from backend_server.run.place import Asked, of_host_itself
 from backend_server.text.errors import DEGRADED, FAILED, OK, Refused
 
 
-def push(options: Asked) -> int:
+def push(options: Asked, host: Host) -> int:
     """What manifests declare is on the share, but for what is said. Silent when nothing was to do."""
-    host = Host()
     this = of_host_itself(options, host)
     share = this.backend.share
     if share is None:
@@ -40,12 +39,11 @@ class Releases(Asked):
     look: bool = False
 
 
-def releases(options: Releases) -> int:
+def releases(options: Releases, host: Host) -> int:
     """Requests, the oldest first, by state; no names of files. With LOOK, what is stuck."""
     from backend_server.airlock import health  # a push needs none of it
     from backend_server.airlock.requests import requests
 
-    host = Host()
     this = of_host_itself(options, host)
     if not this.backend.airlock:
         raise Refused(f"{this.backend.name}/backend.py declares no airlock")
@@ -63,5 +61,4 @@ def releases(options: Releases) -> int:
         f"{r.uploaded} of {r.files} files have arrived"
         for r in rows
     )
-    told(options, {"requests": [r._asdict() for r in rows]}, lines)
-    return OK
+    return told(options, {"requests": [r._asdict() for r in rows]}, lines)

@@ -20,10 +20,10 @@ class Password(Named):
     reset: bool = False
 
 
-def password(options: Password) -> int:
+def password(options: Password, host: Host) -> int:
     """A reviewer has a new password; or, with --reset, somebody has none any more."""
     act = _reset if options.reset else _give
-    return act(Host(), options)
+    return act(host, options)
 
 
 def _give(host: Host, options: Password) -> int:
@@ -42,8 +42,7 @@ def _give(host: Host, options: Password) -> int:
             )
     sentence = f"{history.who(host)} gave {name} a password"
     record(host, options, "password given", sentence)
-    say_done(options, f"{name} has a new password, and is reminded to change it")
-    return OK
+    return say_done(options, f"{name} has a new password, and is reminded to change it")
 
 
 def _reset(host: Host, options: Password) -> int:
@@ -63,14 +62,12 @@ def _reset(host: Host, options: Password) -> int:
     own = "sets one with: sudo opensafely-password"
     given = f"is given one with: sudo backend people password {name}"
     then = own if passwords.may_sudo(host, name) else given
-    say_done(options, f"{name} has no password now, and {then}")
-    return OK
+    return say_done(options, f"{name} has no password now, and {then}")
 
 
-def totp(options: Named) -> int:
+def totp(options: Named, host: Host) -> int:
     """A reviewer's device makes codes from now on, of a secret that is shown once."""
-    host, name = Host(), options.subject
-    backend = load(options.backend, options.checkout)
+    name, backend = options.subject, load(options.backend, options.checkout)
     second_factor.refuse(host, backend, name)
     with shown_once(options.json, "a second factor", f"people totp {name}") as terminal:
         uri = second_factor.give(host, backend, name)

@@ -8,17 +8,15 @@ from backend_server.engine.notices import event
 from backend_server.host import Host, HostReader
 from backend_server.people import reach
 from backend_server.run.place import Asked, of_host_itself
-from backend_server.text.errors import OK, Refused
+from backend_server.text.errors import Refused
 
 
-def list_people(options: Asked) -> int:
+def list_people(options: Asked, host: HostReader) -> int:
     """Everybody with an account that is ours, or on a roster here."""
-    host = HostReader()
     found = list(reach.listed(of_host_itself(options, host), host))
     keys = reach.revoked_keys(host)
     lines = (*map(reach.line, found), *(f"revoked key      {key}" for key in keys))
-    told(options, {"people": found, "revoked_keys": keys}, lines)
-    return OK
+    return told(options, {"people": found, "revoked_keys": keys}, lines)
 
 
 class Who(Asked):
@@ -26,9 +24,8 @@ class Who(Asked):
     root: bool = False
 
 
-def who(options: Who) -> int:
+def who(options: Who, host: HostReader) -> int:
     """What one account can reach, and why; or, for root, each account and its ways there."""
-    host = HostReader()
     this = of_host_itself(options, host)
     if bool(options.user) == options.root:
         raise Refused("wanted either a USER or --root", "sudo backend people who ada")
@@ -39,16 +36,13 @@ def who(options: Who) -> int:
     else:
         data = reach.who(this, host, options.user)
         lines = list(reach.lines(data))
-    told(options, data, lines)
-    return OK
+    return told(options, data, lines)
 
 
-def first_password(options: Asked) -> int:
+def first_password(options: Asked, host: Host) -> int:
     """The person at the terminal has a password, and the history says so."""
-    host = Host()
     name = set_first_password(host)
     sentence = f"{name} has chosen a first password"
     event(host, str(options.checkout), "first password", sentence, subject=name)
     done = f"{name} has a password now: where sudo asks for one, it is this"
-    told(options, {"subject": name, "done": done}, [done])
-    return OK
+    return told(options, {"subject": name, "done": done}, [done])

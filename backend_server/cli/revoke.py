@@ -14,16 +14,15 @@ from backend_server.people.narrowing import narrowing, overdue, remaining
 from backend_server.run import consent
 from backend_server.run.place import Asked, Named, load
 from backend_server.run.run import Options, Run
-from backend_server.text.errors import OK, UserError
+from backend_server.text.errors import UserError
 
 
 class Revoke(Named):
     why: str = ""
 
 
-def revoke(options: Revoke) -> int:
+def revoke(options: Revoke, host: Host) -> int:
     """An account or a key is shut out now; each door is named as it is shut."""
-    host = Host()
     subject, why = options.subject, options.why
     entry = revoking.judged(host, load(options.backend, options.checkout), subject, why)
     outlive_terminal(options)
@@ -38,38 +37,32 @@ def revoke(options: Revoke) -> int:
     done = (
         f"{subject} is out until somebody says: sudo backend people readmit {subject}"
     )
-    told(options, {"subject": subject, "doors": receipt}, [done])
-    return OK
+    return told(options, {"subject": subject, "doors": receipt}, [done])
 
 
-def readmit(options: Revoke) -> int:
+def readmit(options: Revoke, host: Host) -> int:
     """Whoever was revoked is as anybody else again."""
-    host = Host()
     sentence = f"{options.subject} was readmitted by {history.who(host)}"
     outlive_terminal(options)
     said = (host, options, "readmitted", sentence, options.why)
     revoking.readmit(host, options.subject, lambda: record(*said))
     back = "gets back what the rosters say with the next run: sudo backend"
-    say_done(options, f"{options.subject} {back}")
-    return OK
+    return say_done(options, f"{options.subject} {back}")
 
 
 class Narrow(Asked):
     offline: bool = False
 
 
-def narrow(options: Narrow) -> int:
+def narrow(options: Narrow, host: Host) -> int:
     """Expiries, revocations and keys that GitHub no longer has are carried out. Silent if none."""
-    host = Host()
     try:
         with lock.only_run(f"{lock.NARROW}, since {history.now()}"):
             run = _narrow(options, host)
     except lock.Busy as busy:  # a run by a person does all of this too
-        told(options, {"done": ""}, [f"nothing was done: {busy}"])
-        return OK
+        return told(options, {"done": ""}, [f"nothing was done: {busy}"])
     if run is None:
-        told(options, {"done": ""}, ())
-        return OK
+        return told(options, {"done": ""}, ())
     _show(run)  # without the lock: whoever is to read it may not
     return run.ended()
 

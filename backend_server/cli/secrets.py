@@ -30,19 +30,17 @@ class Secrets(Named):
     secret: str = ""
 
 
-def secrets(options: Secrets) -> int:
+def secrets(options: Secrets, host: Host) -> int:
     """Names, whether set, and since when; with `set NAME` one of them gets a value."""
     if (options.subject, bool(options.secret)) == ("set", True):
-        return _set(options)
+        return _set(options, host)
     if options.subject:
         raise Refused(
             f"found {options.subject!a}; wanted nothing, or set NAME",
             hint="sudo backend service secrets set NAME",
         )
-    host = HostReader()
     found = list(listed(of_host_itself(options, host), host))
-    told(options, {"secrets": found}, map(_line, found))
-    return OK
+    return told(options, {"secrets": found}, map(_line, found))
 
 
 def listed(this: Site, host: HostReader) -> Iterator[dict[str, object]]:
@@ -78,10 +76,9 @@ def _line(found: dict[str, object]) -> str:
     return f"{found['service']:<12} {found['name']:<28} {state}"
 
 
-def _set(options: Secrets) -> int:
+def _set(options: Secrets, host: Host) -> int:
     """The file says it in one line; other lines stay. What needed it is started or restarted."""
-    host, name = Host(), options.secret
-    this = of_host_itself(options, host)
+    name, this = options.secret, of_host_itself(options, host)
     path = _file(this, host, name)
     value = question.secret(name)
     with lock.only_run(history.holder(host, "service secrets set")):

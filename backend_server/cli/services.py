@@ -13,9 +13,8 @@ from backend_server.services import followed, following, meanwhile, states, upda
 from backend_server.text.errors import DEGRADED, OK, Refused, UserError
 
 
-def list_services(options: Asked) -> int:
+def list_services(options: Asked, host: HostReader) -> int:
     """Each service: its state, its image, and what it lacks."""
-    host = HostReader()
     this = of_host_itself(options, host)
     found = states.states(this, host)
     sentences = list(states.degraded(this, host, found))
@@ -25,18 +24,17 @@ def list_services(options: Asked) -> int:
     return DEGRADED if sentences else OK
 
 
-def logs(options: Logs) -> int:
+def logs(options: Logs, host: HostReader) -> int:
     """What the service, and systemd about it, says in the journal."""
-    what = states.known(of_host_itself(options, HostReader()), options.subject)
+    what = states.known(of_host_itself(options, host), options.subject)
     of_all = (f"CONTAINER_NAME={what.name}", "+", f"_SYSTEMD_UNIT={what.unit}")
     how = ("--follow",) if options.follow else ("--lines=1000",)
     argv = ("journalctl", *how, *of_all, "+", f"UNIT={what.unit}")
     return passed_on(options, options.follow, *argv)
 
 
-def shell(options: Named) -> int:
+def shell(options: Named, host: HostReader) -> int:
     """A shell in the container, as the account that the service runs as."""
-    host = HostReader()
     what = states.known(of_host_itself(options, host), options.subject)
     if not host.docker_object(what.name).get("State", {}).get("Running"):
         raise Refused(
@@ -52,9 +50,9 @@ class Verb(Named):
     action: str = ""
 
 
-def tell(options: Verb) -> int:
+def tell(options: Verb, host: Host) -> int:
     """systemd was told, the history says so, and what was started has stayed up."""
-    host, verb = Host(), options.action
+    verb = options.action
     with lock.only_run(history.holder(host, f"service {verb}")):
         this = of_host_itself(options, host)
         what = states.known(this, options.subject)
@@ -75,8 +73,7 @@ def tell(options: Verb) -> int:
         if verb != "stop":
             states.prove(host, what)
     more = ", until a start, a run or a boot" if verb == "stop" else ""
-    _say(options, what.name, sentence + more)
-    return OK
+    return _say(options, what.name, sentence + more)
 
 
 class Change(Named):
@@ -91,23 +88,23 @@ class ToImage(Change):
     tag: str = "latest"
 
 
-def update(options: ToImage) -> int:
+def update(options: ToImage, host: Host) -> int:
     """The service runs at another image, or at the one before where that does not stay up."""
-    return _change(options, "service update", options.to or options.tag, options.keep)
+    wanted = options.to or options.tag
+    return _change(options, host, "service update", wanted, options.keep)
 
 
-def rollback(options: Change) -> int:
+def rollback(options: Change, host: Host) -> int:
     """The service runs at the image before."""
-    return _change(options, "service rollback")
+    return _change(options, host, "service rollback")
 
 
 class Follow(Named):
     by_timer: bool = False
 
 
-def follow(options: Follow) -> int:
+def follow(options: Follow, host: Host) -> int:
     """As update, to what the tag means now; by hand also after a hold, and what went back."""
-    host = Host()
     this = of_host_itself(options, host)
     what = states.known(this, options.subject)
     if followed.over(followed.of(this, what.name)):
@@ -124,28 +121,24 @@ def follow(options: Follow) -> int:
             if not options.by_timer:
                 raise
             done = str(busy)  # in 15 minutes is another look
-    told(options, {"subject": what.name, "done": done}, [*first, done])
-    return OK
+    return told(options, {"subject": what.name, "done": done}, [*first, done])
 
 
 class Hold(Named):
     why: str = ""
 
 
-def hold(options: Hold) -> int:
+def hold(options: Hold, host: Host) -> int:
     """The service follows its tag no more, from this moment on."""
-    host = Host()
     this = of_host_itself(options, host)
     done = following.hold(this, host, options.subject, options.why)
-    _say(options, options.subject, done)
-    return OK
+    return _say(options, options.subject, done)
 
 
 def _change(
-    options: Change, how: str, wanted: str | None = None, keep: bool = False
+    options: Change, host: Host, how: str, wanted: str | None = None, keep: bool = False
 ) -> int:
     """To what is WANTED, a digest or a tag, or back. If it follows another tag, then no more."""
-    host = Host()
     with lock.only_run(history.holder(host, how)):
         this = of_host_itself(options, host)
         what = states.known(this, options.subject)
@@ -171,11 +164,10 @@ class OfPage(Named):
     how: str | None = None
 
 
-def certificate(options: OfPage) -> int:
+def certificate(options: OfPage, host: Host) -> int:
     """The page shows the certificate that comes on standard input with its key, or a later one."""
     from backend_server.airlock import renewal  # seldom needed, and slow
 
-    host = Host()
     this = of_host_itself(options, host)
     page = this.backend.airlock
     if not page or options.subject != "airlock":
@@ -193,13 +185,11 @@ def certificate(options: OfPage) -> int:
         with lock.only_run(f"service certificate by {history.who(host)}"):
             done = renewal.put(host, page.name, sys.stdin.read())
             notices.event(host, this.checkout, "service certificate", done)
-    _say(options, options.subject, done)
-    return OK
+    return _say(options, options.subject, done)
 
 
-def environment(options: Named) -> int:
+def environment(options: Named, host: Host) -> int:
     """For the unit: what the container is started with lies ready. 1: it may not start."""
-    host = Host()
     backend = load(options.backend, options.checkout)
     for what in services_of(backend):
         if what.name == options.subject:
@@ -208,10 +198,9 @@ def environment(options: Named) -> int:
             if lacks:
                 raise UserError(f"{what.name} is not started: it lacks {lacks}")
             host_environment.lay(host, what.name, found)
-            told(options, {"subject": what.name}, ())
-            return OK
+            return told(options, {"subject": what.name}, ())
     raise Refused(f"there is no service {options.subject!a}")
 
 
-def _say(options: Asked, name: str, sentence: str) -> None:
-    told(options, {"subject": name, "done": sentence}, [sentence])
+def _say(options: Asked, name: str, sentence: str) -> int:
+    return told(options, {"subject": name, "done": sentence}, [sentence])

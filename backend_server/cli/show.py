@@ -8,7 +8,6 @@ from backend_server.host import HostReader
 from backend_server.run.backends import declare
 from backend_server.run.place import Asked, site
 from backend_server.run.run import chosen
-from backend_server.text.errors import OK
 from backend_server.text.releases import RELEASES, named, of_host
 
 
@@ -17,9 +16,9 @@ class Show(Asked):
     release: str | None = None
 
 
-def show(options: Show) -> int:
+def show(options: Show, host: HostReader) -> int:
     """All that is declared, for this release or any other. Looks at nothing else of the host."""
-    os_release = HostReader().os_release()
+    os_release = host.os_release()
     if options.release:
         release = named(options.release)
     elif os_release.get("ID") in {known.distribution for known in RELEASES}:
@@ -28,5 +27,4 @@ def show(options: Show) -> int:
         release = named("ubuntu 24.04")
     components = chosen(declare(site(options, release)), options.only)
     lines = list(report.declared(components))
-    told(options, {"release": release.name, "declared": lines}, lines)
-    return OK
+    return told(options, {"release": release.name, "declared": lines}, lines)

@@ -293,11 +293,10 @@ def test_words_for_a_password(a_run, field, word):
 def test_keys_of_an_event(a_run, monkeypatch, capsys):
     _, host = a_run
     lines = []
-    monkeypatch.setattr(people_commands, "Host", lambda: host)
     monkeypatch.setattr(people_commands, "set_first_password", lambda host: "ada")
     monkeypatch.setattr(notices, "tell", lambda host, sentence: None)
     monkeypatch.setattr(run.history, "append", lambda host, line: lines.append(line))
-    assert people_commands.first_password(Asked("test", ROOT)) == 0
+    assert people_commands.first_password(Asked("test", ROOT), host) == 0
     assert list(lines[0]) == documented("event")
     assert f"`{lines[0]['event']}`" in (ROOT / "docs/json.md").read_text()
 
@@ -308,9 +307,8 @@ def test_keys_of_sessions():
 
 
 def test_keys_of_undo(a_run, monkeypatch, capsys):
-    monkeypatch.setattr(host_commands, "Host", lambda: a_run[1])
     monkeypatch.setattr(host_commands, "outlive_terminal", lambda options: None)
-    assert host_commands.undo(Asked("test", ROOT, json=True)) == 0
+    assert host_commands.undo(Asked("test", ROOT, json=True), a_run[1]) == 0
     assert list(json.loads(capsys.readouterr().out)) == documented("undo")
 
 
@@ -320,10 +318,9 @@ def test_keys_of_jobs_results_and_tidying():
     assert ["format", *Tidied._fields, "updates"] == documented("tidy")
 
 
-def test_keys_of_disk(a_run, monkeypatch, capsys):
-    host = a_run[1]
-    monkeypatch.setattr(disk_commands, "HostReader", lambda: host)
-    assert disk_commands.show_disk(Asked("test", ROOT, json=True)) in (0, 4)
+def test_keys_of_disk(a_run, capsys):
+    asked = Asked("test", ROOT, json=True)
+    assert disk_commands.show_disk(asked, a_run[1]) in (0, 4)
     assert list(json.loads(capsys.readouterr().out)) == documented("disk")
 
 
