@@ -61,8 +61,8 @@ class AtStake:
             try:
                 if self.of_a_person:
                     name = self._a_login()
-                else:
-                    self._the_canary()
+                elif self.host.stat(OURS) and daemon.listening(self.host):
+                    daemon.prove_login(self.host)
             except KeyboardInterrupt as stopped:
                 self._give_up(UserError(str(stopped)))
             except UserError as error:
@@ -77,10 +77,6 @@ class AtStake:
             f"{error}; the old files of sshd, PAM and the firewall are back",
             hint=error.hint,
         ) from None
-
-    def _the_canary(self) -> None:
-        if self.host.stat(OURS) and daemon.listening(self.host):
-            daemon.prove_login(self.host)
 
     def _a_login(self) -> str:
         began, span = time.monotonic(), _span(self.within_s)

@@ -26,9 +26,8 @@ def airlock(site: Site, what: Airlock) -> Iterator[Resource]:
     yield Certificate(what.name)
     yield from by_timer(site, "opensafely-certificate")
     yield Directory(WORKDIR, mode=0o700, owner=OPENSAFELY, group=OPENSAFELY)
-    yield Directory(
-        f"{BACKUPS}/{NAME}", mode=0o700
-    )  # how old it is, while there is none
+    # While there is no copy, it is as old as this.
+    yield Directory(f"{BACKUPS}/{NAME}", mode=0o700)
     yield SecretKey(KEY)
     yield from container(site, service(site.backend, what))
     for name in ("daily", "look"):

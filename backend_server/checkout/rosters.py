@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Iterable, Iterator, Mapping, Tuple
+from typing import Iterator, Mapping, Tuple
 
 from backend_server.text import names
 from backend_server.text.frozen import Frozen
@@ -66,16 +66,12 @@ def parse(source: str, content: bytes) -> tuple[Entries, Problems]:
     return tuple(good), tuple(problems)
 
 
-def check(rosters: People) -> Problems:
+def check(rosters: People) -> Iterator[Problem]:
     """What is wrong between entries; a person on several rosters is spelled alike."""
-    return tuple(_clashes(entry for entries in rosters.values() for entry in entries))
-
-
-def _clashes(entries: Iterable[Entry]) -> Iterator[Problem]:
     by_name: dict[str, Entry] = {}
     by_id: dict[int, Entry] = {}
     pinned: dict[str, Entry] = {}
-    for entry in entries:
+    for entry in (e for entries in rosters.values() for e in entries):
         first = by_name.setdefault(entry.name.lower(), entry)
         if first.name != entry.name:
             # GitHub has one account under both spellings, Linux would have two.

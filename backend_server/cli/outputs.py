@@ -7,8 +7,7 @@ import sys
 
 from backend_server.checkout.service import STUCK
 from backend_server.cli.ending import say_lines, told
-from backend_server.host import Host
-from backend_server.host import record as records
+from backend_server.host import Host, record
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
 from backend_server.run.place import Asked, of_host_itself
@@ -25,14 +24,14 @@ def push(options: Asked, host: Host) -> int:
             hint="where they should go elsewhere, declare one there",
         )
     stream = sys.stderr if options.json else None
-    record = push_to(host, share, lambda line: say_lines([line], stream))
-    told(options, pushed.summary(record), ())
-    unwell = pushed.unwell(record)
+    done = push_to(host, share, lambda line: say_lines([line], stream))
+    told(options, pushed.summary(done), ())
+    unwell = pushed.unwell(done)
     if unwell:
         say_lines([f"{this.backend.name} outputs push: {unwell}"], sys.stderr)
-    if record.why or record.waiting:
+    if done.why or done.waiting:
         return DEGRADED
-    return FAILED if record.failed else OK
+    return FAILED if done.failed else OK
 
 
 class Releases(Asked):
@@ -52,7 +51,7 @@ def releases(options: Releases, host: Host) -> int:
         found = list(health.unwell(this, host, this.backend.airlock))
         # What mends itself meanwhile, as an update, is nothing to tell.
         lasts = [each for each in found if each in before]
-        records.keep(host, STUCK, {"found": found, "lasts": lasts})
+        record.keep(host, STUCK, {"found": found, "lasts": lasts})
         told(options, {"degraded": found}, found)
         return DEGRADED if found else OK
     rows = requests()

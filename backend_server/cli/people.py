@@ -31,7 +31,7 @@ def who(options: Who, host: HostReader) -> int:
         raise Refused("wanted either a USER or --root", "sudo backend people who ada")
     if options.root:
         found = list(reach.who_is_root(this, host))
-        lines = [line for person in found for line in reach.root_lines(person)]
+        lines = [f"{each['name']:<16} {way}" for each in found for way in each["ways"]]
         data: dict[str, object] = {"people": found}
     else:
         data = reach.who(this, host, options.user)

@@ -117,9 +117,8 @@ def _text(host: Host, path: str, name: str, value: str) -> str:
     try:
         ours = path == credentials.FILE
         text = credentials.text(value) if ours else env.assigned(now, name, value)
-        host.write(
-            path, now, 0o600
-        )  # tried before anything runs for it that must end well
+        # Tried before anything runs for it that must end well.
+        host.write(path, now, 0o600)
         return text
     except ValueError as error:
         raise Refused(f"the value of {name} was not taken: {error}") from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Iterator, Tuple
+from typing import Any, Mapping, Tuple
 
+from backend_server.host import record
 from backend_server.host.reader import HostReader
 from backend_server.host.writer import Host
-from backend_server.text.errors import Refused
 from backend_server.text.frozen import Frozen
 
 
@@ -29,7 +29,7 @@ Revocations = Tuple[Revocation, ...]
 
 def listed(host: HostReader) -> Revocations:
     """As the list is now, whatever it was when a run began. Raises Refused where it is broken."""
-    return host.parsed(LIST, lambda text: tuple(_entries(text)))
+    return host.parsed(LIST, _parse)
 
 
 def names(host: HostReader) -> frozenset[str]:
@@ -48,14 +48,10 @@ def write(host: Host, entries: Revocations) -> None:
     host.write(LIST, "".join(f"{line}\n" for line in lines), 0o600)
 
 
-def _entries(text: str) -> Iterator[Revocation]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            found = json.loads(line)
-            keys = tuple(map(str, found["fingerprints"]))
-            yield Revocation(**{**found, "fingerprints": keys})
-        except (ValueError, TypeError, KeyError):
-            raise Refused(
-                f"line {number} of {LIST} cannot be read, so nobody knows who is shut out",
-                hint=f"mend that line, or remove it and revoke again: {LIST}",
-            ) from None
+def _parse(text: str) -> Revocations:
+    return tuple(record.lines(LIST, text, _revocation, "who is shut out", "revoke"))
+
+
+def _revocation(found: Mapping[str, Any]) -> Revocation:
+    keys = tuple(map(str, found["fingerprints"]))
+    return Revocation(**{**found, "fingerprints": keys})

@@ -56,8 +56,9 @@ class Job(NamedTuple):
         words = [f"{self.state:<9} {self.id}  since {self.since}"]
         words += filter(None, (self.workspace, self.action))
         if self.container:
-            words.append(f"{_amount(self.cpus, 'CPU')}, {_gigabytes(self.memory)}")
-            words.append(f"network {self.network}")
+            cpus = f"{self.cpus:g} CPU" if self.cpus else "any CPU"
+            memory = f"{self.memory / 2**30:.1f} GB" if self.memory else "any memory"
+            words += [f"{cpus}, {memory}", f"network {self.network}"]
         return "  ".join(words)
 
 
@@ -226,11 +227,3 @@ def _question(container: Container) -> Job:
         memory=container.memory,
         container=container.name,
     )
-
-
-def _amount(number: float, what: str) -> str:
-    return f"{number:g} {what}" if number else f"any {what}"
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 2**30:.1f} GB" if size else "any memory"

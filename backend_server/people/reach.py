@@ -77,7 +77,7 @@ def _facts(
     }
 
 
-def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
+def who_is_root(site: Site, host: HostReader) -> Iterator[dict[str, Any]]:
     """Every account that is root or can become it, with each way there."""
     for user in host.users().values():
         ways = []
@@ -184,11 +184,6 @@ def line(person: Mapping[str, Any]) -> str:
     rest += f", second factor {code}" if code else ""
     rest += f", revoked {person['revoked']}" if person["revoked"] else ""
     return f"{person['name']:<16} {rosters}, {rest}"
-
-
-def root_lines(person: Mapping[str, Any]) -> Iterator[str]:
-    """Somebody of `who_is_root`: a way there a line."""
-    yield from (f"{person['name']:<16} {way}" for way in person["ways"])
 
 
 def lines(found: Mapping[str, object]) -> Iterator[str]:

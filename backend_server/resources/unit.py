@@ -36,18 +36,16 @@ class Unit(Resource):
     def check(self, host: HostReader) -> Changes:
         waits = self.on_change == PEND and not host.restarted(self.name)
         asks_enabled, asks_running = self.enabled is not None, self.running is not None
+        active = asks_running and host.active_state(self.name) == "active"
         return compare(
             enabled=(asks_enabled and self._enabled(host), self.enabled),
-            running=(asks_running and self._active(host), self.running),
+            running=(active, self.running),
             on_change=(host.notice(self.name), None if waits else "done"),
         )
 
     def _enabled(self, host: HostReader) -> bool:
         # A static unit cannot be enabled: others pull it in, which is all that is wanted.
         return host.file_state(self.name) in ("enabled", "static", "indirect", "alias")
-
-    def _active(self, host: HostReader) -> bool:
-        return host.active_state(self.name) == "active"
 
     def apply(self, host: Host, changes: Changes) -> None:
         wanted = {change.field for change in changes}

@@ -51,7 +51,11 @@ class User(Resource):
             self._refuse_somebody_else(found)
         home = host.stat(self.home)
         if home and home.st_uid != (found.uid if found else self.uid):
-            self._refuse_home(host, home.st_uid)
+            raise Refused(
+                f"{self.home} belongs to {host.user_name(home.st_uid)}; wanted it to be "
+                f"{self.name}'s",
+                hint=f"mv -T {self.home} {self.home}.old",
+            )
         if found is None:
             self._refuse_taken(host)
             host.refuse_known_elsewhere("passwd", self.name)
@@ -136,12 +140,6 @@ class User(Resource):
         if self.marker:
             options += ["--groups", self.marker]
         host.run("useradd", *options, self.name)
-
-    def _refuse_home(self, host: HostReader, uid: int) -> None:
-        raise Refused(
-            f"{self.home} belongs to {host.user_name(uid)}; wanted it to be {self.name}'s",
-            hint=f"mv -T {self.home} {self.home}.old",
-        )
 
     def _refuse_taken(self, host: HostReader) -> None:
         fixed = self.uid is not None or self.system

@@ -60,10 +60,8 @@ def _components(site: Site) -> Iterator[Component]:
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
     if site.backend.airlock:
-        from backend_server.airlock.component import (
-            airlock,
-            window,
-        )  # where it is, only
+        # Where it is, only.
+        from backend_server.airlock.component import airlock, window
 
         yield component("airlock", airlock(site, site.backend.airlock), needs)
     for each in site.backend.services:

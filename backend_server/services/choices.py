@@ -7,8 +7,7 @@ from typing import Mapping
 
 from backend_server.checkout import env
 from backend_server.checkout.service import CHOICES, SETTINGS
-from backend_server.host import Host, HostReader
-from backend_server.text.errors import Refused
+from backend_server.host import Host, HostReader, record
 from backend_server.text.frozen import Frozen
 
 
@@ -66,15 +65,9 @@ def settle(host: Host, name: str, wanted: Settings) -> None:
 
 
 def _parse(text: str) -> dict[str, Choice]:
-    found = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            choice = Choice(**json.loads(line))
-        except (ValueError, TypeError):
-            raise Refused(
-                f"line {number} of {CHOICES} cannot be read, so nobody knows which image "
-                "was chosen there",
-                hint=f"mend that line, or remove it and choose again: {CHOICES}",
-            ) from None
-        found[choice.service] = choice
-    return found
+    def choice(found: Mapping[str, str]) -> Choice:
+        return Choice(**found)
+
+    unknown = "which image was chosen there"
+    chosen = record.lines(CHOICES, text, choice, unknown, "choose")
+    return {each.service: each for each in chosen}
