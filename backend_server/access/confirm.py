@@ -98,10 +98,8 @@ class AtStake:
                     return session.user
             fresh = any(time.monotonic() - s.since < _FRESH_S for s in new)
             time.sleep(0 if fresh else 0.01)
-        raise UserError(
-            f"no developer logged in within {span}",
-            hint="journalctl -u ssh -n 50",
-        )
+        hint = "journalctl -u ssh -n 50"
+        raise UserError(f"no developer logged in within {span}", hint)
 
     def _new_sessions(self, began: float, names: list[str]) -> Iterator[Session]:
         for session in sessions(self.host):

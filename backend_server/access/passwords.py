@@ -56,10 +56,8 @@ def set_first_password(host: Host) -> str:
     """
     name = _person(host)
     if not host.shadow()[name].never_set:
-        raise Refused(
-            f"{name} has a password already, or is locked",
-            hint="to change it: passwd; if it is forgotten, ask another developer",
-        )
+        hint = "to change it: passwd; if it is forgotten, ask another developer"
+        raise Refused(f"{name} has a password already, or is locked", hint)
     if not sys.stdin.isatty():
         raise Refused("a password is typed on a terminal", hint="ssh -t, then again")
     say("At least 14 characters, of all four kinds, and no words.")
@@ -69,10 +67,8 @@ def set_first_password(host: Host) -> str:
 
 def _person(host: Host) -> str:
     if host.login_uid() != os.environ.get("SUDO_UID"):
-        raise Refused(
-            "the person who logged in is not the one who called sudo",
-            hint="log in as yourself and type: sudo opensafely-password",
-        )
+        hint = "log in as yourself and type: sudo opensafely-password"
+        raise Refused("the person who logged in is not the one who called sudo", hint)
     name = host.person()
     if not may_sudo(host, name):
         raise Refused(f"{name} is in no group that may use sudo")
@@ -87,10 +83,8 @@ def refuse_others(host: Host, backend: Backend, name: str) -> None:
             hint=f"sudo backend people password --reset {name}",
         )
     if may_sudo(host, name):
-        raise Refused(
-            f"{name} may use sudo: nobody else may know that password",
-            hint=f"{name} types: sudo opensafely-password",
-        )
+        hint = f"{name} types: sudo opensafely-password"
+        raise Refused(f"{name} may use sudo: nobody else may know that password", hint)
     reviewers.refuse_others(host, backend, name)
 
 

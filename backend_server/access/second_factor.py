@@ -21,10 +21,8 @@ _SETTINGS = ('" TOTP_AUTH', '" WINDOW_SIZE 3', '" DISALLOW_REUSE')
 def refuse(host: HostReader, backend: Backend, name: str) -> None:
     """Raise Refused where NAME needs no second factor on this backend."""
     if not backend.second_factor:
-        raise Refused(
-            f"{backend.name} asks nobody for a second factor",
-            hint=f"second_factor=True in {backend.name}/backend.py, and a run",
-        )
+        hint = f"second_factor=True in {backend.name}/backend.py, and a run"
+        raise Refused(f"{backend.name} asks nobody for a second factor", hint)
     refuse_others(host, backend, name)
     if host.stat(pam_profiles.SECRETS) is None:
         raise Refused("this host does not ask for a second factor yet", "sudo backend")

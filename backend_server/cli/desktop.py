@@ -32,10 +32,9 @@ def sessions(options: Sessions, host: Host) -> int:
         _end(options, host, found)
     each = [_data(session, session.id in connected) for session in found]
     nobody = f"{options.user} is not" if options.user else "nobody is"
+    none = [f"{nobody} on the remote desktop"]
     lines = [_line(one, options.end) for one in each]
-    return told(
-        options, {"sessions": each}, lines or [f"{nobody} on the remote desktop"]
-    )
+    return told(options, {"sessions": each}, lines or none)
 
 
 def _end(options: Asked, host: Host, found: list[Session]) -> None:

@@ -65,10 +65,8 @@ def _act(words: list[str], checkout: str) -> int:
 
 def _not_root(options: argparse.Namespace) -> UserError:
     command = " ".join(filter(None, (options.command, vars(options).get("action"))))
-    return Refused(
-        f"`{command}` needs root and this is uid {os.geteuid()}",
-        hint=f"sudo ./{options.backend}/manage.sh {command}",
-    )
+    hint = f"sudo ./{options.backend}/manage.sh {command}"
+    return Refused(f"`{command}` needs root and this is uid {os.geteuid()}", hint)
 
 
 def _with_default_command(argv: Sequence[str]) -> list[str]:

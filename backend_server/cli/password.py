@@ -49,10 +49,8 @@ def _reset(host: Host, options: Password) -> int:
     """An account has no password again, and its owner gets one as on the first day."""
     name = options.subject
     if name not in host.members(MARKER) or name not in host.users():
-        raise Refused(
-            f"{name!a} is no account of ours on this host",
-            hint="sudo backend people list",
-        )
+        hint = "sudo backend people list"
+        raise Refused(f"{name!a} is no account of ours on this host", hint)
     host.run("usermod", "--password", "!", name)
     uid = str(host.users()[name].uid)
     for ticket in (name, uid):  # sudo's of a session that is open

@@ -34,9 +34,8 @@ def revoke(options: Revoke, host: Host) -> int:
         if not options.json:
             told(options, {}, [f"{door:<22} {what or 'shut already'}"])
     record(host, options, "revoked", f"{subject} was revoked by {entry.who}", why)
-    done = (
-        f"{subject} is out until somebody says: sudo backend people readmit {subject}"
-    )
+    back = f"sudo backend people readmit {subject}"
+    done = f"{subject} is out until somebody says: {back}"
     return told(options, {"subject": subject, "doors": receipt}, [done])
 
 

@@ -35,10 +35,8 @@ def secrets(options: Secrets, host: Host) -> int:
     if (options.subject, bool(options.secret)) == ("set", True):
         return _set(options, host)
     if options.subject:
-        raise Refused(
-            f"found {options.subject!a}; wanted nothing, or set NAME",
-            hint="sudo backend service secrets set NAME",
-        )
+        hint = "sudo backend service secrets set NAME"
+        raise Refused(f"found {options.subject!a}; wanted nothing, or set NAME", hint)
     found = list(listed(of_host_itself(options, host), host))
     return told(options, {"secrets": found}, map(_line, found))
 
@@ -92,9 +90,8 @@ def _set(options: Secrets, host: Host) -> int:
         if name == credentials.SECRET and this.backend.share:
             # Mounted, it knows the old one only: the next push mounts it anew.
             host.run("systemctl", "stop", "--no-block", this.backend.share.mount)
-    done = f"{name} is set" + "".join(
-        f"; {each} runs with it" for each in dict.fromkeys(run)
-    )
+    with_it = [f"{each} runs with it" for each in dict.fromkeys(run)]
+    done = "; ".join([f"{name} is set", *with_it])
     told(options, {"subject": name, "done": done}, [done])
     say_lines(states.degraded(this, host), sys.stderr)
     return OK

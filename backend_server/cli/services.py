@@ -37,10 +37,8 @@ def shell(options: Named, host: HostReader) -> int:
     """A shell in the container, as the account that the service runs as."""
     what = states.known(of_host_itself(options, host), options.subject)
     if not host.docker_object(what.name).get("State", {}).get("Running"):
-        raise Refused(
-            f"{what.name} does not run now",
-            hint=f"sudo backend service start {what.name}",
-        )
+        hint = f"sudo backend service start {what.name}"
+        raise Refused(f"{what.name} does not run now", hint)
     become(options, "docker", "exec", "-it", what.name, *command.SHELL)
 
 
@@ -153,9 +151,8 @@ def _change(
         follow = followed.exception(this, what.name)
         if follow and follow.tag != wanted:
             followed.hold(host, what.name, how)
-            done += (
-                f"; it follows {follow.tag} no more, until: service follow {what.name}"
-            )
+            again = f"service follow {what.name}"
+            done += f"; it follows {follow.tag} no more, until: {again}"
     _say(options, what.name, done)
     return OK if up else DEGRADED
 

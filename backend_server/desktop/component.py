@@ -72,17 +72,15 @@ def desktop(site: Site) -> Iterator[resources.Resource]:
     yield resources.File(xrdp.INI, xrdp.ini(site, address), notify=notify)
     yield resources.File(xrdp.SESMAN_INI, xrdp.sesman(site), notify=notify)
     if site.backend.second_factor:
-        yield resources.Packages(
-            "packages/second-factor.txt", site.packages["second-factor"]
-        )
+        names = site.packages["second-factor"]
+        yield resources.Packages("packages/second-factor.txt", names)
         yield resources.Directory(pam_profiles.SECRETS, mode=0o700)
     if site.release.xrdp.pam_net:
         yield resources.Packages("pam_newnet", frozenset({"libpam-net"}))
     yield resources.File(pam_profiles.XRDP, pam_profiles.xrdp(site))
     for path in sorted(site.etc):
-        if path.startswith(FOLDERS) and (
-            site.backend.airlock or _OF_AIRLOCK not in path
-        ):
+        wanted = site.backend.airlock or _OF_AIRLOCK not in path
+        if wanted and path.startswith(FOLDERS):
             text = site.etc[path]
             yield verbatim(site, path, mode=0o755 if text.startswith("#!") else 0o644)
     if site.release.asks_for_userns:

@@ -87,10 +87,8 @@ def _one_owner_each(resources: Iterable[tuple[Component, Resource]]) -> None:
         if who[1:]
     ]
     if twice:
-        raise Refused(
-            "two resources decide the same fact\n" + "\n".join(twice),
-            hint="declare each fact in one component only",
-        )
+        hint = "declare each fact in one component only"
+        raise Refused("two resources decide the same fact\n" + "\n".join(twice), hint)
 
 
 def _ancestors(fact: str) -> Iterator[str]:

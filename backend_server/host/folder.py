@@ -62,10 +62,8 @@ class _Walk:
             if stat.S_ISLNK(found.st_mode):
                 ahead += self._follow(name, found).split("/")[::-1]
             elif not stat.S_ISDIR(found.st_mode):
-                raise Refused(
-                    f"{self.path}: {name} on the way is no directory",
-                    hint=f"namei -l {self.path}",
-                )
+                hint = f"namei -l {self.path}"
+                raise Refused(f"{self.path}: {name} on the way is no directory", hint)
             else:
                 self._enter(os.open(name, _OPEN, dir_fd=self.fd))
 

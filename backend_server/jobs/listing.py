@@ -89,10 +89,8 @@ def containers(host: HostReader) -> tuple[Container, ...]:
     """All of them. Raises NoDocker where docker does not answer."""
     found = host.containers()
     if found is None:
-        raise NoDocker(
-            "docker does not answer, so which jobs run cannot be told",
-            hint=f"systemctl status {DOCKER}; sudo backend",
-        )
+        hint = f"systemctl status {DOCKER}; sudo backend"
+        raise NoDocker("docker does not answer, so which jobs run cannot be told", hint)
     return docker.parse_containers(found)
 
 

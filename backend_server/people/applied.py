@@ -16,17 +16,10 @@ RECORD = "/var/lib/opensafely/applied.json"
 
 def keep(host: Host, site: Site) -> None:
     """Rosters, keys/, pinned addresses and release of this run; as they were, they are left alone."""
-    found = {
-        "people": {
-            roster: list(map(str, entries)) for roster, entries in site.people.items()
-        },
-        "keys": {
-            name: [key.bare for key in keys] for name, keys in sorted(site.keys.items())
-        },
-        "hosts": site.hosts,
-        "release": site.release.name,
-    }
-    record.keep(host, RECORD, found)
+    people = {roster: list(map(str, who)) for roster, who in site.people.items()}
+    keys = {name: [key.bare for key in has] for name, has in sorted(site.keys.items())}
+    found = {"people": people, "keys": keys, "hosts": site.hosts}
+    record.keep(host, RECORD, {**found, "release": site.release.name})
 
 
 def read(host: HostReader, backend: Backend) -> Site | None:

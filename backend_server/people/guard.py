@@ -59,7 +59,6 @@ def why_not(entry: Entry, site: Site, host: HostReader) -> str:
         return f"has no key: none at GitHub was accepted here, none is in keys/{entry.name}"
     shadow = host.shadow().get(entry.name)
     if shadow and site.backend.sudo_password and shadow.locked:
-        return (
-            f"has a locked password: sudo backend people password --reset {entry.name}"
-        )
+        mends = f"sudo backend people password --reset {entry.name}"
+        return f"has a locked password: {mends}"
     return ""

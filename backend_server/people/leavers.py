@@ -78,10 +78,8 @@ class LostRoles(Resource):
     def check(self, host: HostReader) -> Changes:
         lost, users = self._lost(host), host.users()
         running = processes.running(host) if lost else {}
-        number = {name: len(processes.of(running, users[name].uid)) for name in lost}
-        begun = {
-            f"{n}: {counted(number[n], 'process')} begun in {lost[n]}" for n in lost
-        }
+        many = {name: len(processes.of(running, users[name].uid)) for name in lost}
+        begun = {f"{n}: {counted(many[n], 'process')} begun in {lost[n]}" for n in lost}
         return compare(begun=(frozenset(begun), self.begun))
 
     def apply(self, host: Host, changes: Changes) -> None:

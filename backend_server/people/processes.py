@@ -119,7 +119,5 @@ def _give_up(host: Host, left: list[Process]) -> None:
     if all(process.doomed for process in left):
         host.say(f"killed, and will be gone when the kernel lets them: {named}")
         return
-    raise UserError(
-        f"after {_DEADLINE_S} s of killing there is still {named}",
-        hint="run this again; if that does not help, reboot",
-    )
+    hint = "run this again; if that does not help, reboot"
+    raise UserError(f"after {_DEADLINE_S} s of killing there is still {named}", hint)

@@ -48,10 +48,8 @@ def listed(site: Site, host: HostReader) -> Iterator[dict[str, object]]:
 def who(site: Site, host: HostReader, name: str) -> dict[str, object]:
     """What one account can reach, each with its reason. Raises Refused for a name of nobody."""
     if name not in host.users() and not _rosters(site, name):
-        raise Refused(
-            f"{name} has no account here and is on no roster",
-            hint="sudo backend people list",
-        )
+        hint = "sudo backend people list"
+        raise Refused(f"{name} has no account here and is on no roster", hint)
     return {
         **_facts(site, host, name, held(host)),
         "sessions": [str(s) for s in sessions(host) if s.user == name],

@@ -157,15 +157,11 @@ class User(Resource):
 
     def _refuse_somebody_else(self, found: PasswdEntry) -> None:
         if self.uid not in (None, found.uid):
-            raise Refused(
-                f"{self} has uid {found.uid}, not {self.uid}",
-                hint=f"usermod -u {self.uid} {self.name}",
-            )
+            hint = f"usermod -u {self.uid} {self.name}"
+            raise Refused(f"{self} has uid {found.uid}, not {self.uid}", hint)
         if found.home != self.home:
-            raise Refused(
-                f"{self} has its home at {found.home}, not {self.home}",
-                hint=f"usermod --home {self.home} --move-home {self.name}",
-            )
+            hint = f"usermod --home {self.home} --move-home {self.name}"
+            raise Refused(f"{self} has its home at {found.home}, not {self.home}", hint)
         if self.marker and found.uid < FIRST_PERSON:
             raise Refused(
                 f"{self} is an account of the system, with uid {found.uid}",

@@ -20,10 +20,8 @@ def first_run(run: Run, yes: bool) -> None:
     """Somebody agrees to what this machine becomes, or Refused is raised."""
     name = run.site.backend.name
     if run.options.only:
-        raise Refused(
-            f"a machine becomes {name} as a whole; --only is for later",
-            hint=f"sudo ./{name}/manage.sh",
-        )
+        hint = f"sudo ./{name}/manage.sh"
+        raise Refused(f"a machine becomes {name} as a whole; --only is for later", hint)
     for who, root in shut_out(run.site, run.host):
         if root:
             raise Refused(

@@ -37,19 +37,16 @@ def load(name: str, checkout: Path) -> Backend:
     path = checkout / name / "backend.py"
     spec = importlib.util.spec_from_file_location(f"{name}_backend", str(path))
     if spec is None or spec.loader is None or not path.exists():
-        raise Refused(
-            f"there is no backend {name}: {path} is missing",
-            hint=f"ls {checkout}/*/manage.sh",
-        )
+        hint = f"ls {checkout}/*/manage.sh"
+        raise Refused(f"there is no backend {name}: {path} is missing", hint)
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
         backend: Backend = module.BACKEND
     except Exception as error:  # it is Python, and somebody's
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
-        what = (
-            f"{name}/backend.py{line} cannot be read: {type(error).__name__}: {error}"
-        )
+        why = f"{type(error).__name__}: {error}"
+        what = f"{name}/backend.py{line} cannot be read: {why}"
         raise Refused(what, hint=f"git -C {checkout} diff {name}/backend.py") from None
     return backend
 
@@ -118,7 +115,5 @@ def same_backend(asked: Asked, host: HostReader) -> None:
     """Raises Refused where this host has already become another backend."""
     found = (host.read(BACKEND_FILE) or asked.backend).strip()
     if found != asked.backend:
-        raise Refused(
-            f"this host is the backend {found}; wanted {asked.backend}",
-            hint=f"sudo {asked.checkout}/{found}/manage.sh",
-        )
+        hint = f"sudo {asked.checkout}/{found}/manage.sh"
+        raise Refused(f"this host is the backend {found}; wanted {asked.backend}", hint)

@@ -200,8 +200,6 @@ def chosen(components: Components, only: tuple[str, ...]) -> Components:
     names = [part.name for part in components]
     unknown = [name for name in only if name not in names]
     if unknown:
-        raise Refused(
-            f"there is no component {', '.join(unknown)}",
-            hint=f"choose from {', '.join(names)}",
-        )
+        hint = f"choose from {', '.join(names)}"
+        raise Refused(f"there is no component {', '.join(unknown)}", hint)
     return tuple(part for part in components if not only or part.name in only)

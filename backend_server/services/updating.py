@@ -48,10 +48,8 @@ def back(site: Site, host: Host, service: Service) -> Update:
     previous = choices.settings(host, service.name).previous
     name, _, digest = previous.partition("@")
     if name != image(site.backend, service):
-        raise Refused(
-            f"{service.name} ran at no other image on this host before",
-            hint=f"sudo backend service update {service.name} --to sha256:…",
-        )
+        hint = f"sudo backend service update {service.name} --to sha256:…"
+        raise Refused(f"{service.name} ran at no other image on this host before", hint)
     if not host.docker_object(previous):
         switching.pull(host, previous)
     return _between(host, service, name, digest)

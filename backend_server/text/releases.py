@@ -137,7 +137,5 @@ def named(name: str) -> Release:
         if name.lower() in (release.name, release.version, release.codename):
             return release
     known = ", ".join(release.name for release in RELEASES)
-    raise Refused(
-        f"this is {name}; wanted one of {known}",
-        hint="install one of these, or add a row to backend_server/text/releases.py",
-    )
+    hint = "install one of these, or add a row to backend_server/text/releases.py"
+    raise Refused(f"this is {name}; wanted one of {known}", hint)
