@@ -73,7 +73,8 @@ class _Walk:
         except FileNotFoundError:
             if not self.make:
                 raise
-        with contextlib.suppress(FileExistsError):  # which another program made just now
+        # Another program may make it just now.
+        with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o755, dir_fd=self.fd)
             os.chmod(name, 0o755, dir_fd=self.fd)  # whatever the umask
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
