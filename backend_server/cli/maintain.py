@@ -31,14 +31,14 @@ def maintain(options: Maintenance, host: Host) -> int:
         for line in maintenance.before(work.host, work.site):
             _say(line)
         # Other runs, and the end of somebody's access, do not wait for jobs.
-        maintenance.wait_for_none(work.host, work.site, until, _say)
+        maintenance.wait_for_none(work.host, work.site, until)
         with lock.only_run(work.who, wait=True):
             return _maintain(work, until, options.reboot)
 
 
 def _maintain(work: _Work, until: float, reboot: bool) -> int:
     host = work.host
-    with maintenance.no_new_jobs(host, work.site, until, _say):
+    with maintenance.no_new_jobs(host, work.site, until):
         work.record("began")
         work.add(maintenance.upgraded(host))
         if reboot and not work.any(proving.FAILED):

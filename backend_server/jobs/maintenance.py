@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from typing import Callable, Iterator
+from typing import Iterator
 
 from backend_server.checkout.gather import Site
 from backend_server.desktop import component
@@ -22,8 +22,6 @@ from backend_server.text.errors import Refused, UserError
 
 LOCK = "/run/opensafely/maintenance"  # two of them would start what the other stopped
 PROVE_AT_BOOT = "/var/lib/opensafely/prove-at-boot"  # while it is there, a boot proves
-
-Say = Callable[[str], None]
 
 
 def before(host: Host, site: Site) -> list[str]:
@@ -44,7 +42,7 @@ def wake_docker(host: Host) -> None:
             host.run("systemctl", "start", DOCKER)
 
 
-def wait_for_none(host: Host, site: Site, until: float, say: Say) -> None:
+def wait_for_none(host: Host, site: Site, until: float) -> None:
     """No job runs. Raises Refused at the time UNTIL of the monotonic clock; changes nothing."""
     told: list[str] = []
     while True:
@@ -59,7 +57,7 @@ def wait_for_none(host: Host, site: Site, until: float, say: Say) -> None:
                 hint="sudo backend host maintenance --wait 2h",
             )
         if now != told:
-            say(f"waiting for {names}; Ctrl-C leaves all as it was")
+            host.say(f"waiting for {names}; Ctrl-C leaves all as it was")
             told = now
         time.sleep(3)
 
@@ -77,7 +75,7 @@ def _jobs(host: Host, site: Site) -> list[Job]:
 
 
 @contextlib.contextmanager
-def no_new_jobs(host: Host, site: Site, until: float, say: Say) -> Iterator[None]:
+def no_new_jobs(host: Host, site: Site, until: float) -> Iterator[None]:
     """What starts jobs is stopped meanwhile, and started afterwards, whoever dies.
 
     Where the host goes down, booting starts it. Jobs that are ready wait on the disk.
@@ -89,7 +87,7 @@ def no_new_jobs(host: Host, site: Site, until: float, say: Say) -> Iterator[None
     host.remove(PROVE_AT_BOOT)  # of a maintenance that was killed
     alone = False  # until none began between the look and the stop
     while not alone:
-        wait_for_none(host, site, until, say)
+        wait_for_none(host, site, until)
         with meanwhile.on_trial(host, *(service.name for service in here)):
             _systemctl(host, "stop", units)
             alone = not running(_jobs(host, site))

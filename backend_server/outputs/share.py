@@ -14,7 +14,6 @@ from typing import Callable, NamedTuple, Sequence, Tuple
 from backend_server.host import opened
 from backend_server.host.files import NEW, write_all
 from backend_server.host.folder import descriptor
-from backend_server.host.opened import NotPlain
 from backend_server.outputs.patience import Emit, alive
 from backend_server.outputs.within import LIBC, Place, Within, at, entered
 
@@ -60,7 +59,7 @@ def each(place: Place, act: Act, parcels: Sequence[Parcel], emit: Emit) -> None:
         for parcel in parcels:
             try:
                 verdict = act(within, parcel)
-            except (NotPlain, FileExistsError) as error:
+            except (opened.NotPlain, FileExistsError) as error:
                 why = THEIRS if isinstance(error, OSError) else f"{error} on the share"
                 verdict = Verdict(parcel.path, why)
             except OSError as error:
@@ -70,7 +69,7 @@ def each(place: Place, act: Act, parcels: Sequence[Parcel], emit: Emit) -> None:
 
 def sweep(place: Place, before: str, emit: Emit) -> None:
     """What the last push left half there is gone, with BEFORE, the folder that it had for that."""
-    with entered(place) as within, contextlib.suppress(OSError, NotPlain):
+    with entered(place) as within, contextlib.suppress(OSError, opened.NotPlain):
         with at(within, f"{before}/") as (folder, _):
             for each in islice(os.scandir(folder), 1000):  # others may have more there
                 if re.fullmatch(r"[0-9a-f]{64}\.part", each.name):
@@ -103,7 +102,7 @@ def remove(within: Within, parcel: Parcel) -> Verdict:
         if _found(*place, parcel) not in (None, parcel.sha256):
             return Verdict(parcel.path, CHANGED)
         os.unlink(place[1], dir_fd=place[0])
-    with contextlib.suppress(OSError, NotPlain):
+    with contextlib.suppress(OSError, opened.NotPlain):
         for folder in [*PurePath(parcel.path).parents][:-1]:
             with at(within, str(folder)) as (above, name):
                 os.rmdir(name, dir_fd=above)

@@ -10,7 +10,6 @@ import sys
 from typing import Iterator, NamedTuple
 
 from backend_server.host import opened
-from backend_server.host.opened import NotPlain
 from backend_server.text.errors import UserError
 from backend_server.text.parsers import parse_mounts
 
@@ -65,7 +64,7 @@ def entered(place: Place) -> Iterator[Within]:
                 found = found._replace(top=_step(found, stack, found.top, each, True))
             each = place.incoming or "."
             yield found._replace(incoming=_step(found, stack, found.top, each, True))
-        except NotPlain:
+        except opened.NotPlain:
             raise UserError(f"{each} leads away from the share") from None
 
 
@@ -107,5 +106,5 @@ def _step(
             os.mkdir(each, dir_fd=folder)
         fd = opened.step(stack, folder, each)
     if os.fstat(fd).st_dev != within.device:
-        raise NotPlain("is reached through another file system")
+        raise opened.NotPlain("is reached through another file system")
     return fd

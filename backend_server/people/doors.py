@@ -11,7 +11,6 @@ from backend_server.checkout.keys import KEY_FOLDER, in_text
 from backend_server.checkout.service import AIRLOCKS
 from backend_server.host import Host, HostReader
 from backend_server.people import crontabs, own_lines, owned, processes
-from backend_server.people.processes import Processes
 from backend_server.resources.group import LOST, note_lost
 from backend_server.text.change import counted
 from backend_server.text.errors import CommandFailed, UserError
@@ -160,7 +159,7 @@ def _sessions(host: HostReader, name: str) -> str:
     return _sessions_in(processes.running(host), host, name)
 
 
-def _sessions_in(running: Processes, host: HostReader, name: str) -> str:
+def _sessions_in(running: processes.Processes, host: HostReader, name: str) -> str:
     user = host.users().get(name)
     if user is None or user.uid < FIRST_PERSON:  # whose processes are the system's
         return ""

@@ -9,11 +9,9 @@ from typing import Callable, Iterable, Iterator, Tuple
 
 from backend_server.checkout.gather import Site, everybody, without
 from backend_server.engine import engine, history, report
-from backend_server.engine.engine import Component, Outcome
 from backend_server.host import Host, HostReader, revoked
 from backend_server.jobs import database
 from backend_server.people import applied, guard, keyring, offers
-from backend_server.people.offers import Verdict
 from backend_server.people.remarks import remarks
 from backend_server.resources import package
 from backend_server.run.backends import declare
@@ -25,7 +23,7 @@ from backend_server.text.errors import DEGRADED, FAILED, OK, Refused, UserError
 from backend_server.text.parsers import parse_hosts
 
 
-Components = Tuple[Component, ...]
+Components = Tuple[engine.Component, ...]
 
 
 class Options(Asked):
@@ -45,14 +43,14 @@ class Run:
         options: Options,
         host: HostReader,
         site: Site,
-        verdict: Verdict,
+        verdict: offers.Verdict,
         declare: Callable[[Site], Components] = declare,
     ) -> None:
         self.began, self.started = history.now(), time.monotonic()
         self.options, self.host, self.site = options, host, site
         self._declare = declare
         self._settle(verdict)
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[engine.Outcome] = []
         self.remarks: list[str] = []  # to be read before anything changes
         self.unanswered: list[str] = []
         self.exit_code: int | None = None  # None until it has ended
@@ -61,7 +59,7 @@ class Run:
         self.confirmed_by: str | None = None
         self.taken_back: UserError | None = None
 
-    def _settle(self, verdict: Verdict) -> None:
+    def _settle(self, verdict: offers.Verdict) -> None:
         self.verdict = verdict
         shut = revoked.fingerprints(self.host)
         self.site = keyring.with_keys(self.site, verdict, shut)

@@ -13,7 +13,6 @@ from backend_server.docker.network import unforwarded
 from backend_server.host import HostReader
 from backend_server.jobs import database, listing, updates
 from backend_server.jobs.component import CERTIFICATES
-from backend_server.jobs.listing import Job
 from backend_server.services import states
 from backend_server.services.agent import Erring
 from backend_server.text.change import counted
@@ -66,7 +65,7 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
 
 def _jobs(
     site: Site, host: HostReader, erring: list[Erring], degraded: list[str]
-) -> list[Job]:
+) -> list[listing.Job]:
     try:
         here = listing.listed(host, site.backend, erring)
         degraded += listing.rivals(host, [each.name for each in site.services])

@@ -8,7 +8,6 @@ from backend_server.checkout.service import ALL_OTHERS, DOCKER_GROUP, unit_of
 from backend_server.engine import Changes, Host, HostReader, Resource, compare
 from backend_server.host.mounts import is_mounted
 from backend_server.services import choices, environment, switching
-from backend_server.services.choices import Settings
 
 
 # Words of docker-run(1), and what docker calls them of a container.
@@ -85,7 +84,7 @@ class ContainerService(Resource):
         away = self.disk and not is_mounted(host, self.disk)
         return bool(digest) and not (found.missing or found.problems or away)
 
-    def _settings(self, host: HostReader) -> Settings:
+    def _settings(self, host: HostReader) -> choices.Settings:
         digest = choices.digest(host, self.name, self.locked)
         image = f"{self.image}@{digest}"
         return switching.wanted(host, self.name, image, self.docker)

@@ -12,7 +12,6 @@ from backend_server.engine import history
 from backend_server.host import Host, HostReader
 from backend_server.host.mounts import is_mounted
 from backend_server.services import agent, choices, environment, followed, switching
-from backend_server.services.agent import FRESH_S, Erring, Seen, look
 from backend_server.services.component import image, trees
 from backend_server.services.trees import unlike
 from backend_server.text.errors import Refused, UserError
@@ -43,7 +42,7 @@ class State(Frozen):
     polls: bool
     last_poll: str | None
     silent_since: str | None
-    erring: tuple[Erring, ...]
+    erring: tuple[agent.Erring, ...]
     lacks: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -69,9 +68,9 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     up = switching.running_s(unit)
     log = host.starts_and_ends(service.unit) if reference and up < _RECENT_S else []
     word = "restarting" if word == "running" and _goes_on(log, up) else word
-    seen = Seen()
+    seen = agent.Seen()
     if service.docker and word in ("running", "restarting"):
-        seen = look(host, service.name, up, *(_every(host, e) for e in _EVERY))
+        seen = agent.look(host, service.name, up, *(_every(host, e) for e in _EVERY))
     word = "running" if seen.erring else word
     loop = word == "restarting"
     said = host.last_words(service.unit, service.name, _LINES) if loop else []
@@ -133,7 +132,7 @@ def _word(unit: Mapping[str, str]) -> str:
     if unit.get("ActiveState") not in _UP and not unit.get("Job"):
         return "stopped"
     again = int(unit.get("NRestarts") or 0) > 0
-    fresh = switching.running_s(unit) < FRESH_S
+    fresh = switching.running_s(unit) < agent.FRESH_S
     return "restarting" if again and fresh else "running"
 
 
@@ -171,7 +170,7 @@ def _last_poll(log: list[tuple[int | None, int]]) -> float:
     for status, at in log:
         if status is None:
             began = at
-        elif began is not None and at - began >= FRESH_S * 1e6:
+        elif began is not None and at - began >= agent.FRESH_S * 1e6:
             last = at / 1e6
     return last
 

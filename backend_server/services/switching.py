@@ -9,7 +9,6 @@ from typing import Any, Callable, Mapping
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.host import Host, HostReader
 from backend_server.services import agent, choices, meanwhile
-from backend_server.services.choices import Settings
 from backend_server.text.errors import CommandFailed, OutsideWorld, UserError
 from backend_server.text.frozen import Frozen
 from backend_server.text.parsers import parse_units
@@ -60,17 +59,17 @@ def docker_gid(host: HostReader) -> str:
     return str(group.gid) if group else ""
 
 
-def wanted(host: HostReader, name: str, image: str, docker: bool) -> Settings:
+def wanted(host: HostReader, name: str, image: str, docker: bool) -> choices.Settings:
     """Those by which a service runs at an image, and may go back to the one before."""
     found = choices.settings(host, name)
     before = found.previous if found.image == image else found.image
-    return Settings(image, before, docker_gid(host) if docker else "")
+    return choices.Settings(image, before, docker_gid(host) if docker else "")
 
 
 def switch(
     host: Host,
     name: str,
-    wanted: Settings,
+    wanted: choices.Settings,
     steady_s: int,
     proven: Callable[[bool], object] = bool,
     keep: bool = False,
@@ -104,7 +103,7 @@ def switch(
             )
 
 
-def start(host: Host, name: str, wanted: Settings) -> Start:
+def start(host: Host, name: str, wanted: choices.Settings) -> Start:
     """The service was started anew with these settings, and comes back after a reboot."""
     if choices.settings(host, name) != wanted:
         # Killed after this, the next run knows that the unit has not read it.
