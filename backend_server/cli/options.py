@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Mapping, NamedTuple
 
-from backend_server.checkout.images import DIGEST
+from backend_server.checkout import DIGEST
 
 
 class Argument(NamedTuple):
