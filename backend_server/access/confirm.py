@@ -123,17 +123,19 @@ def take_back(host: Host, checkout: str) -> tuple[str, ...]:
     if not undo.kept_together(host):
         return ()
     paths = undo.differing(host)
-    undo.bring_back_together(host)
-    if INBOUND in paths and host.stat(FIREWALL):
-        host.run("nft", "--file", FIREWALL)
-    daemon.reload(host)
-    if host.unit(daemon.SERVICE).get("ActiveState") == "failed":
-        daemon.start(host)
-    undo.forget_together(host)
-    _stop(host, _TIMER)  # and not its service, which may be what runs here
-    if paths:
-        change = "a change to sshd, PAM or the firewall that nobody had confirmed"
-        event(host, checkout, "undo", f"{change} was undone", subject=" ".join(paths))
+    try:
+        if paths:  # first: who comes after one that was killed finds none that differs
+            said = "a change to sshd, PAM or the firewall that nobody had confirmed is undone"
+            event(host, checkout, "undo", said, subject=" ".join(paths))
+    finally:
+        undo.bring_back_together(host)
+        if INBOUND in paths and host.stat(FIREWALL):
+            host.run("nft", "--file", FIREWALL)
+        daemon.reload(host)
+        if host.unit(daemon.SERVICE).get("ActiveState") == "failed":
+            daemon.start(host)
+        undo.forget_together(host)
+        _stop(host, _TIMER)  # and not its service, which may be what runs here
     return paths
 
 

@@ -19,6 +19,8 @@ ALL_OTHERS = frozenset({"*"})  # every secret that a service does not name as it
 DOCKER_GROUP = "docker"  # its number differs from host to host
 # What only this host knows, a file for each: the image in use, and docker's gid.
 SETTINGS = "/etc/opensafely/services"
+# What is kept of one that follows a tag, from one look to the next.
+FOLLOWED = "/var/lib/opensafely/{}.followed"
 # Of Airlock's: who is logged in, and all requests; what its page is known by; and what a look
 # found stuck, and the one before it too.
 AIRLOCKS = "/var/lib/opensafely/airlock/db.sqlite3"

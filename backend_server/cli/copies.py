@@ -30,7 +30,7 @@ def restore(options: Restore, host: Host) -> int:
     """It runs with what was then; of what is now there is a copy."""
     what = _keeper(options, host)
     copy = backup.named(what.name, options.when or "")
-    done = f"{what.name} runs with its data of {copy.name}, by {history.who(host)}"
+    done = f"{what.name} goes on with its data of {copy.name}, by {history.who(host)}"
     with lock.only_run(history.holder(host, "service restore")):
         if not options.yes:
             loses = f"{what.name} would lose what was done since {copy.name}"
@@ -38,8 +38,8 @@ def restore(options: Restore, host: Host) -> int:
         outlive_terminal(options)
         with contextlib.suppress(UserError):  # which may be why
             backup.back_up(host, what.name, what.keeps)
+        record(host, options, "service restore", done)  # first, as this may be killed
         backup.restore(host, what.name, what.keeps, copy)
-        record(host, options, "service restore", done)
         states.prove(host, what)
     return told(options, {"subject": what.name, "done": done}, [done])
 

@@ -39,9 +39,9 @@ def sessions(options: Sessions, host: Host) -> int:
 
 def _end(options: Asked, host: Host, found: list[Session]) -> None:
     for name in sorted({session.user for session in found}):
-        doors.end_sessions(host, name)
-        sentence = f"{history.who(host)} ended what {name} had open"
+        sentence = f"{history.who(host)} ends what {name} has open"
         event(host, str(options.checkout), "session ended", sentence, subject=name)
+        doors.end_sessions(host, name)
 
 
 def _data(session: Session, connected: bool) -> dict[str, object]:

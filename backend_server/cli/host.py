@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend_server.access import confirm
 from backend_server.cli.ending import outlive_terminal, told
-from backend_server.engine import history, lock, notices
+from backend_server.engine import history, lock
 from backend_server.host import Host
 from backend_server.run.place import Asked, load
 from backend_server.services import meanwhile
@@ -39,7 +39,7 @@ def undo(options: Asked, host: Host) -> int:
     paths = confirm.take_back(host, checkout)
     left = meanwhile.left(host)
     if left:
-        _put_back(host, checkout, ", ".join(left))
+        _put_back(host, checkout)
     units = [unit for unit in left if not unit.startswith("/")]
     paths += tuple(path for path in left if path.startswith("/"))
     found = ", ".join((*paths, *units)) or "nothing to bring back"
@@ -47,10 +47,8 @@ def undo(options: Asked, host: Host) -> int:
     return told(options, {"brought_back": paths, "units": units}, [line])
 
 
-def _put_back(host: Host, checkout: str, left: str) -> None:
+def _put_back(host: Host, checkout: str) -> None:
     """Raises Busy while somebody is at it. A boot waits for this, and units for the boot."""
     who = (host.read(lock.LOCK) or "what was under way before a reboot").strip()
     with lock.only_run(history.holder(host, "host undo")):
-        meanwhile.put_back(host, "--no-block")
-        sentence = f"{left} is as before again: {who}, did not end"
-        notices.event(host, checkout, "undo", sentence, subject=left)
+        meanwhile.put_back_left(host, checkout, who, "--no-block")

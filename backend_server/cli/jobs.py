@@ -89,7 +89,7 @@ class End(Asked):
 
 def kill(options: End, host: Host) -> int:
     """Jobs have ended at once, and failed. The job-runner reports that to the controller."""
-    return _end(options, host, "job kill", "ends as failed", "was killed")
+    return _end(options, host, "job kill", "ends as failed", "is killed")
 
 
 def rerun(options: End, host: Host) -> int:
@@ -104,11 +104,12 @@ def _end(options: End, host: Host, what: str, fate: str, done: str) -> int:
     jobs = {j.id: j for j in (listing.one(*those, w) for w in options.subjects)}
     _agree(list(jobs.values()), what, fate, options.yes)
     for job in jobs.values():
+        # First, as this may be killed.
+        _event(host, options, what, job, f"job {job.id} {done}, by {who(host)}")
         if what == "job rerun":
             rerunning.rerun(host, job)
         else:
             host.run("docker", "kill", job.container)
-        _event(host, options, what, job, f"job {job.id} {done}, by {who(host)}")
     return told(options, {"subjects": list(jobs)}, [f"{job} {done}" for job in jobs])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import os
 from pathlib import Path
@@ -21,9 +20,6 @@ Act = Callable[[Any, Host], int]
 
 # These shut a door, or bring the last one back: no state of the host may hold them up.
 _ALWAYS = ("revoke", "undo")
-
-# A full disk, one that is read-only, and a file that is immutable.
-_NO_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPERM)
 
 
 def main(argv: Sequence[str], checkout: str) -> int:
@@ -53,10 +49,9 @@ def _act(words: list[str], checkout: str) -> int:
     except UserError as error:
         wrong = error
     except OSError as error:
-        if error.errno not in _NO_WRITING:
-            raise
-        what = f"this could not be written: {error.strerror} ({error.filename})"
-        wrong = UserError(what, "sudo backend status")
+        # A disk that is full or broken, a share that has gone, a file that is immutable.
+        why = f"this could not be done: {error.strerror or error} ({error.filename})"
+        wrong = UserError(why, "sudo backend status; journalctl -kn 20")
     except KeyboardInterrupt as interrupt:
         wrong = UserError(str(interrupt), "run it again to go on where it ended")
     say_error(wrong, as_json=as_json)

@@ -80,6 +80,7 @@ def _narrow(asked: Narrow, host: Host) -> Run | None:
     run.unanswered = list(overdue(now, today))
     with run.taking_note():
         keyring.keep(host, verdict.held)
+        host.keep()
     run.plan()
     whose = consent.gains_and_losses(run.outcomes)
     if whose:

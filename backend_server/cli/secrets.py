@@ -110,18 +110,13 @@ def _file(this: Site, host: HostReader, name: str) -> str:
 
 def _text(host: Host, path: str, name: str, value: str) -> str:
     """What the file says with it. Raises Refused where it cannot hold that, or be written."""
-    now = host.read(path) or ""
+    host.refuse_unwritable(path, 0o600)
     try:
-        ours = path == credentials.FILE
-        text = credentials.text(value) if ours else env.assigned(now, name, value)
-        # Tried before anything runs for it that must end well.
-        host.write(path, now, 0o600)
-        return text
+        if path == credentials.FILE:
+            return credentials.text(value)
+        return env.assigned(host.read(path) or "", name, value)
     except ValueError as error:
         raise Refused(f"the value of {name} was not taken: {error}") from None
-    except OSError as error:
-        mends = f"chattr -ia {path.rpartition('/')[0]} {path}"
-        raise Refused(f"{path} cannot be written: {error.strerror}", mends) from None
 
 
 def _written(

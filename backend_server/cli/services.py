@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from backend_server.cli.ending import Logs, become, outlive_terminal, passed_on, told
 from backend_server.engine import history, lock, notices
@@ -142,17 +143,17 @@ def _change(
         what = states.known(this, options.subject)
         of = (this, host, what)
         found = updating.back(*of) if wanted is None else updating.find(*of, wanted)
+        tag = getattr(followed.exception(this, what.name), "tag", wanted)
+        hold = bool if tag == wanted else partial(followed.hold, host, what.name, how)
         if found.before == found.after:
             done, up = f"{what.name} runs at {found.after} already", True
+            hold()
         else:
             updating.agree(found, options.yes)
             outlive_terminal(options)
-            done, up = updating.carry_out(this, host, what, found, how, keep)
-        follow = followed.exception(this, what.name)
-        if follow and follow.tag != wanted:
-            followed.hold(host, what.name, how)
-            again = f"service follow {what.name}"
-            done += f"; it follows {follow.tag} no more, until: {again}"
+            done, up = updating.carry_out(*of, found, how, keep, also=hold)
+        if tag != wanted:
+            done += f"; it follows {tag} no more, until: service follow {what.name}"
     _say(options, what.name, done)
     return OK if up else DEGRADED
 

@@ -160,7 +160,7 @@ class Asking:
     def tcp_connections(self, pid: int) -> str:
         """Of the network that a process is in, with what the kernel knows of each."""
         enter = ("nsenter", f"--net=/proc/{pid}/ns/net", "ss", "-H", "--numeric")
-        those = ("--tcp", "--info", "--oneline", "state", "established")
+        those = ("--tcp", "--info", "--processes", "--oneline", "state", "established")
         return self._stdout(*enter, *those)
 
     def neighbours(self, pid: int) -> str:

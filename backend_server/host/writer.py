@@ -14,7 +14,7 @@ from backend_server.host import command, files
 from backend_server.host.folder import descriptor, parent_of
 from backend_server.host.reader import PENDING, UNNOTICED_BY, HostReader
 from backend_server.text import acl
-from backend_server.text.errors import CommandFailed
+from backend_server.text.errors import CommandFailed, Refused
 
 
 _LOOK = os.O_RDONLY | os.O_NONBLOCK
@@ -63,6 +63,19 @@ class Host(HostReader):
         ids = self._ids(owner, group)
         data = text.encode("utf-8", "surrogateescape")
         files.replace(str(self.root), path, data, mode, ids, validate)
+
+    def refuse_unwritable(self, path: str, mode: int) -> None:
+        """PATH is as it is, and it was tried whether it can be written. Else Refused is raised."""
+        now, folder = self.read(path), path.rpartition("/")[0]
+        try:
+            self.write(path, now or "", mode)
+            if now is None:
+                self.remove(path)
+        except OSError as error:
+            these = folder if now is None else f"{folder} {path}"
+            mends = f"lsattr -d {these}; chattr -ia {these}; findmnt -T {folder}"
+            why = f"{path} cannot be written: {error.strerror}"
+            raise Refused(why, mends) from None
 
     def judged_by(self, *argv: str) -> files.Validate:
         """For `write`: this program, given the candidate's path, must end with 0."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import urllib.parse
-from typing import Iterable, Mapping
+from typing import Iterable
 
 from backend_server.checkout.keys import MAX_BYTES, offered
 from backend_server.people.https import NoText, Site
@@ -16,14 +16,13 @@ AT_ONCE = 16
 
 
 def ask(
-    base: str, names: Iterable[str], pinned: Mapping[str, str], deadline_s: float = 10.0
+    site: Site, names: Iterable[str], deadline_s: float = 10.0
 ) -> dict[str, Answer]:
     """An answer for every name, in time, whatever the other side does.
 
     Nobody may take more than half the time, so that some who hang leave time for the rest.
     A thread that a name server holds is left behind, and ends with the process.
     """
-    site = Site(base, pinned)
     end = time.monotonic() + deadline_s
     answers = dict.fromkeys(names, Answer((), (), f"no answer in {deadline_s:g} s"))
     waiting = iter(list(answers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import calendar
 import contextlib
 import http.client
 import socket
@@ -32,7 +33,10 @@ class Site:
     """A site under an https:// address, found at the address that is pinned for its name.
 
     A proxy of the environment (https_proxy, no_proxy) finds the address by itself.
+    `booted` is when this host did, in seconds of the epoch by the site's clock; empty: not known.
     """
+
+    booted = ""
 
     def __init__(self, base: str, pinned: Mapping[str, str]) -> None:
         url = urllib.parse.urlsplit(base)
@@ -65,11 +69,17 @@ class Site:
                 how, url = "GET" if body is None else "POST", f"{self.path}/{page}"
                 connection.request(how, url, body, headers)
                 with connection.getresponse() as response:
+                    self._hear(response.getheader("Date", ""))
                     return _body(response, most)
         except socket.timeout:
             raise NoText(f"no answer in {patience_s:.2g} s") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise NoText(_sentence(error)) from None
+
+    def _hear(self, date: str) -> None:
+        with contextlib.suppress(ValueError):
+            then = calendar.timegm(time.strptime(date, "%a, %d %b %Y %H:%M:%S GMT"))
+            self.booted = f"{then - time.clock_gettime(time.CLOCK_BOOTTIME):.0f}"
 
     def _connection(self, patience_s: float) -> http.client.HTTPConnection:
         to = partial(http.client.HTTPConnection, timeout=patience_s)

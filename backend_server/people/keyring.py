@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Mapping
 
 from backend_server.checkout.gather import Site, everybody
@@ -17,6 +18,8 @@ from backend_server.text.roles import MARKER
 
 
 RECORD = "/var/lib/opensafely/github.json"
+CLOCK = "/run/opensafely/clock"  # when this boot was by theirs, where ours is another
+_CLOCK_S = 60  # a code of a second factor is too old then
 
 
 def held(host: HostReader) -> Mapping[str, Held]:
@@ -63,10 +66,13 @@ def remembered(host: HostReader) -> Verdict:
 
 def asked(site: Site, host: HostReader) -> Verdict:
     """What GitHub says now of everybody on a roster, set against what was accepted before."""
-    from backend_server.people import github
+    from backend_server.people import github, https
 
     names = everybody(site.people)
-    answers = github.ask(site.backend.github, names, parse_hosts(site.hosts))
+    there = https.Site(site.backend.github, parse_hosts(site.hosts))
+    answers = github.ask(there, names)
+    if there.booted:
+        host.to_keep[CLOCK] = there.booted if ahead_s(there.booted) else ""
     shut = revoked.fingerprints(host)
     strangers = host.users().keys() - host.members(MARKER)  # not ours, or not yet
     known = Known(site.keys, shut, names & strangers)
@@ -75,6 +81,13 @@ def asked(site: Site, host: HostReader) -> Verdict:
     new -= {key for found in before.values() for key in found.keys}
     answers = _read_alike(answers, sorted(new), host)
     return offers.judge(before, answers, known, history.now())
+
+
+def ahead_s(booted: str) -> int:
+    """So much this host's clock is ahead of GitHub's, by which it BOOTED then; 0: not worth a word."""
+    now = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    ahead = round(now - float(booted or now))
+    return ahead if abs(ahead) > _CLOCK_S else 0
 
 
 def with_keys(site: Site, verdict: Verdict, shut: frozenset[str]) -> Site:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from typing import Iterator
 
 from backend_server.access import kept_out
 from backend_server.checkout.gather import Site, developers
 from backend_server.engine.history import HISTORY, at
 from backend_server.host import HostReader
+from backend_server.people import keyring
 from backend_server.resources import UNITS
 from backend_server.text.parsers import parse_hosts, parse_nsswitch
 
@@ -47,6 +49,13 @@ def _missing(host: HostReader) -> Iterator[str]:
     last = host.stat(HISTORY)
     if last and last.st_mtime > time.time() + 60:
         yield f"the clock was at {at(last.st_mtime)} in the last run; try: timedatectl"
+    # This run may have heard of it.
+    booted = host.to_keep.get(keyring.CLOCK, host.read(keyring.CLOCK)) or ""
+    ahead = keyring.ahead_s(booted)
+    if ahead:
+        off = f"{timedelta(seconds=abs(ahead))} {'ahead of' if ahead > 0 else 'behind'}"
+        mends = f"date --set='{-ahead} seconds'; timedatectl"
+        yield f"the clock is {off} GitHub's; try: {mends}"
     name = os.uname().nodename
     sources = host.parsed("/etc/nsswitch.conf", parse_nsswitch).get("hosts", ())
     # systemd-resolved knows it, too.

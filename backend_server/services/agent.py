@@ -6,6 +6,7 @@ cancels the job. And it waits without end for an answer.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -126,7 +127,7 @@ def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
     if up_s >= FRESH_S:
         known = _wires(host, name).values()
         wires = [(min(heard, up_s), min(said, up_s)) for heard, said in known]
-        silent = silent_s(wires, *every_s)
+        silent = silent_s([*wires, *in_vain(host, name)], *every_s)
         ago = min((heard for heard, _ in wires), default=up_s)
         answer = 0 if silent or ago == up_s else time.time() - ago
         return Seen(answer=answer, silent_s=silent)
@@ -136,6 +137,28 @@ def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
         at for at, line in lines if re.match(_HEAD, line) and re.search(_TASK, line)
     ]
     return Seen(erring(runs(lines), up_s > 0), max(answers, default=0))
+
+
+def in_vain(host: HostReader, name: str) -> Iterator[tuple[float, float]]:
+    """Seconds since each connection heard and said a word, where a thread sleeps until it hears.
+
+    A handshake's last words are the other side's, and no answer to what is asked then.
+    """
+    pid = host.docker_object(name).get("State", {}).get("Pid")
+    for line in host.tcp_connections(pid).splitlines() if pid else ():
+        for holder, fd in re.findall(r"pid=(\d+),fd=(\d+)", line):
+            for thread in host.names(f"/proc/{holder}/task"):
+                if _reads(host, f"/proc/{holder}/task/{thread}", int(fd)):
+                    last = map(min, connections(line).values())
+                    yield from ((ago + 0.001, ago) for ago in last)  # nothing since
+
+
+def _reads(host: HostReader, thread: str, fd: int) -> bool:
+    """Whether a thread sleeps, over TCP, until something comes at a descriptor."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+        call = (host.read(f"{thread}/syscall") or "").split()
+        return call[1:2] == [hex(fd)] and host.read(f"{thread}/wchan") == "wait_woken"
+    return False
 
 
 def _wires(host: HostReader, name: str) -> dict[str, tuple[float, float]]:

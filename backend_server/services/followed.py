@@ -6,6 +6,7 @@ import json
 from typing import Iterator
 
 from backend_server.checkout import Follow, Site
+from backend_server.checkout.service import FOLLOWED
 from backend_server.engine.history import now, who
 from backend_server.host import Host, HostReader, record
 from backend_server.services import agent, choices
@@ -13,7 +14,6 @@ from backend_server.text.errors import Refused
 from backend_server.text.frozen import Frozen
 
 
-_KEPT = "/var/lib/opensafely/{}.followed"
 # A file of its own: it is laid while a trial is under way.
 _HELD = "/var/lib/opensafely/{}.held"
 
@@ -42,13 +42,13 @@ def of(site: Site, name: str) -> Follow:
 
 def kept(host: HostReader, name: str) -> Kept:
     try:
-        return Kept(**json.loads(host.read(_KEPT.format(name)) or "{}"))
+        return Kept(**json.loads(host.read(FOLLOWED.format(name)) or "{}"))
     except (ValueError, TypeError):  # then the next look tries once more than it need
         return Kept()
 
 
 def keep(host: Host, name: str, found: Kept) -> None:
-    record.keep(host, _KEPT.format(name), found._asdict())
+    record.keep(host, FOLLOWED.format(name), found._asdict())
 
 
 def held(host: HostReader, name: str) -> str:

@@ -33,14 +33,15 @@ _OFTEN = 3  # so many ends while it is on trial, and it goes back
 def hold(site: Site, host: Host, name: str, why: str) -> str:
     """It stays at what it runs at, until somebody lets it go on."""
     followed.of(site, name)
-    followed.hold(host, name, why)
+    followed.hold(host, name, why)  # which says by whom and why, too
     done = f"follows no tag any more: {why}"
     return _told(site, host, "service hold", name, done, why)
 
 
 def let_go(site: Site, host: Host, name: str) -> str:
+    said = _told(site, host, HOW, name, f"follows {followed.of(site, name).tag} again")
     followed.release(host, name)
-    return _told(site, host, HOW, name, f"follows {followed.of(site, name).tag} again")
+    return said
 
 
 def due(site: Site, host: Host, service: Service) -> tuple[Update | None, str]:
@@ -59,9 +60,10 @@ def due(site: Site, host: Host, service: Service) -> tuple[Update | None, str]:
                 return updating.back(site, host, service), ""
             return None, f"{name} is on trial, and the controller {away or 'answers'}"
         if not followed.on_trial(host, name, kept.trial):
-            followed.keep(host, name, kept._replace(trial=""))
             done = f"has prepared its first job at {kept.trial}"
-            return None, _told(site, host, HOW, name, done)
+            said = _told(site, host, HOW, name, done)
+            followed.keep(host, name, kept._replace(trial=""))
+            return None, said
     found = updating.find(site, host, service, tag)
     if found.after in (found.before, kept.refused):
         return None, f"{name} finds nothing newer than {found.after}"
@@ -86,9 +88,16 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
             return held
         return unanswered(host, name, states.loop_s(host))
 
+    def note() -> None:
+        trial = found.after if service.docker else ""  # others have no first job
+        new = followed.Kept(trial=trial, since=switching.started(host, name).at)
+        old = kept._replace(refused=kept.trial, why=before.last_line, trial="")
+        followed.keep(host, name, old if goes_back else new)
+
     try:
         with _watched(site) as away:
-            done, _ = updating.carry_out(site, host, service, found, HOW, doubt=doubt)
+            of = (site, host, service, found, HOW)
+            return updating.carry_out(*of, doubt=doubt, also=note)[0]
     except Refused:  # nothing was tried
         raise
     except UserError as error:
@@ -97,14 +106,6 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
             why = (error.hint or str(error)).splitlines()[-1]
             followed.keep(host, name, kept._replace(refused=found.after, why=why))
         raise WentBack(str(error), error.hint) from None
-    if goes_back:
-        kept = kept._replace(refused=kept.trial, why=before.last_line, trial="")
-    else:
-        since = switching.started(host, name).at
-        trial = found.after if service.docker else ""  # others have no first job
-        kept = followed.Kept(trial=trial, since=since)
-    followed.keep(host, name, kept)
-    return done
 
 
 @contextlib.contextmanager

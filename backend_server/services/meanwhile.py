@@ -10,8 +10,9 @@ import contextlib
 import signal
 from typing import Callable, Iterator
 
-from backend_server.checkout.service import CHOICES, SETTINGS, unit_of
+from backend_server.checkout.service import CHOICES, FOLLOWED, SETTINGS, unit_of
 from backend_server.engine.lock import then_starts
+from backend_server.engine.notices import event
 from backend_server.host import Host, HostReader, undo
 from backend_server.host.undo import AT_BOOT, TRIAL
 
@@ -28,10 +29,11 @@ def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
     comes too late then.
     """
     with then_starts(AT_BOOT):
-        put_back(host)  # of somebody who was killed a moment ago
+        put_back_left(host, "/")  # by somebody who was killed a moment ago
     try:
         kept = [n if n.startswith("/") else f"{SETTINGS}/{n}" for n in names]
-        undo.keep_together(host, [*kept, CHOICES], TRIAL)
+        notes = (FOLLOWED.format(name) for name in names if not name.startswith("/"))
+        undo.keep_together(host, [*kept, CHOICES, *notes], TRIAL)
         yield
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         said()
@@ -45,9 +47,21 @@ def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
 
 def left(host: HostReader) -> list[str]:
     """The units and other files on trial, by somebody who works or by nobody any more."""
-    kept = sorted({*undo.kept_together(host, TRIAL)} - {CHOICES})
+    found = undo.kept_together(host, TRIAL)
+    kept = sorted(p for p in found if p != CHOICES and p.startswith("/etc/"))
     ends = [path.partition(f"{SETTINGS}/")[2] for path in kept]
     return [unit_of(name) if name else path for name, path in zip(ends, kept)]
+
+
+def put_back_left(host: Host, checkout: str, who: str = "", *how: str) -> None:
+    """What WHO had on trial, and did not end, is as before. That is in the history, whoever dies."""
+    names = ", ".join(left(host))
+    sentence = f"{names} is as before again: {who or 'who was at it'}, did not end"
+    try:
+        if names:
+            event(host, checkout, "undo", sentence, subject=names)
+    finally:
+        put_back(host, *how)
 
 
 def put_back(host: Host, *how: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, NamedTuple
 
 from backend_server.checkout import Service, Site
+from backend_server.checkout.service import CHOICES, SETTINGS
 from backend_server.engine import history
 from backend_server.engine.notices import event
 from backend_server.host import Host
@@ -74,11 +75,13 @@ def carry_out(
     what: str,
     keep: bool = False,
     doubt: Callable[[], str] = str,
+    also: Callable[[], object] = bool,
 ) -> tuple[str, bool]:
     """The service runs at it, and the choice is written down; or all is as before.
 
-    Written at the end of the trial: what is killed before leaves neither. Returns what was done,
-    and whether it stays up, which with KEEP it need not; nor does it with a DOUBT once it is up.
+    Written at the end of the trial, with what ALSO writes: what is killed before leaves none of
+    it. Returns what was done, and whether it stays up, which with KEEP it need not; nor does it
+    with a DOUBT once it is up.
     """
     from backend_server.services import backup  # a plan needs none
 
@@ -96,6 +99,7 @@ def carry_out(
         locked = site.images.get(name, "")
         outcome = "runs" if stays else "kept"
         event(host, site.checkout, what, sentence, **more, outcome=outcome)
+        also()
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
     try:
@@ -110,7 +114,7 @@ def carry_out(
 
 
 def _ready(host: Host, service: Service) -> None:
-    """Raises Refused where a restart would leave it down."""
+    """Raises Refused where a restart would leave it down, or nothing could be written down."""
     if host.stat(f"{UNITS}/{service.unit}") is None:
         raise Refused(f"there is no {service.unit} here yet", hint="sudo backend")
     found = environment.now(host, service.secrets, service.others)
@@ -120,6 +124,8 @@ def _ready(host: Host, service: Service) -> None:
             f"{service.name} would not start again: it lacks {', '.join(lacks)}",
             hint="sudo backend service secrets",
         )
+    for path in (CHOICES, f"{SETTINGS}/{service.name}"):
+        host.refuse_unwritable(path, 0o644)
 
 
 def _between(host: Host, service: Service, name: str, digest: str) -> Update:

@@ -16,6 +16,7 @@ import resource
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -85,7 +86,14 @@ def a_pipe(path):
     os.mkfifo(path)
 
 
+def a_device(path):
+    os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+
+
 KINDS = [a_file, a_folder, a_link, a_link_to_a_file, a_dead_link, a_socket, a_pipe]
+KINDS.append(
+    a_device
+)  # these three: what WSL and NFS lay on a share, as a client shows it
 
 
 def prepare_others(**options):
@@ -428,6 +436,51 @@ def test_workspaces_that_cannot_be_written_to_hold_up_no_other(count):
     for _ in range(2):
         record, _ = pushes()
     assert (record.waiting, record.failed, record.why) == ({}, {}, "")
+
+
+def unreadable(names):
+    """A share on which each look at these fails, as where a client cannot tell what it is shown.
+
+    Of a file whose data overlayfs is told to look for elsewhere, where none is, stat(2) says EIO.
+    """
+    layers = AWAY.parent / "layers"
+    for each in ("lower", "work", "upper/outputs"):
+        (layers / each).mkdir(parents=True)
+    for name in names:
+        path = layers / "upper/outputs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"theirs")
+        os.setxattr(path, "trusted.overlay.metacopy", b"")
+    of = ",".join(f"{kind}dir={layers}/{kind}" for kind in ("lower", "upper", "work"))
+    options = f"metacopy=on,redirect_dir=on,{of}"
+    argv = ["mount", "-t", "overlay", "-o", options, "overlay", MOUNT]
+    subprocess.run(argv, check=True)
+    with pytest.raises(OSError, match="Input/output error"):
+        (MOUNT / "outputs" / names[0]).lstat()
+
+
+def test_a_name_that_cannot_be_looked_at_is_its_own_failure():
+    """As a reparse point of WSL's or NFS's: a file, or a folder on the way, and many of them."""
+    share, place = prepare_others(), PLACE._replace(kinds=("overlay",))
+    files = [f"a{n}.csv" for n in range(5)]
+    bad = [*(f"w1/{each}" for each in files), "w2/tables", "w3"]
+    unreadable(bad)
+    all_of = dict.fromkeys(files, b"1")
+    for workspace in ("w1", "w2", "w3", "zzz"):
+        more = {"tables/t1.csv": b"1", "zz.csv": b"2"}
+        lay(workspace, {**more, **(all_of if workspace == "w1" else {})})
+    for _ in range(3):
+        record, _ = pushes(place=place)
+    assert (share / "zzz/tables/t1.csv").read_bytes() == b"1"
+    assert (share / "w1/tables/t1.csv").read_bytes() == b"1"
+    for workspace in ("w1", "w2", "zzz"):
+        assert (share / workspace / "zz.csv").read_bytes() == b"2"
+    failed = {path for path in record.failed if not path.endswith("zz.csv")}
+    assert {f"w1/{each}" for each in files} | {"w2/tables/t1.csv"} <= failed
+    assert record.failed["w1/a0.csv"] == "Input/output error"
+    lay("w4", {"zz.csv": b"later"})
+    record, _ = pushes(place=place)
+    assert (share / "w4/zz.csv").read_bytes() == b"later"
 
 
 def test_what_is_changed_here_while_it_goes_is_no_word_of_the_share(monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 
 from backend_server.checkout.keys import MAX_BYTES
 from backend_server.people.github import AT_ONCE, ask
+from backend_server.people.https import Site
 from backend_server.text.errors import Refused
 from sandbox.authority import Authority
 from tests.unit.checkout.test_keys import ANSWER, DSA, GOOD
@@ -131,7 +132,7 @@ def web(folder, answers, heads=None, context=None):
 
 
 def asked(port, *names, deadline_s=20.0, host=NAME, pinned=PINNED):
-    return ask(f"https://{host}:{port}", names, pinned, deadline_s)
+    return ask(Site(f"https://{host}:{port}", pinned), names, deadline_s)
 
 
 def problem(port, **options):
@@ -274,9 +275,34 @@ def test_nobody_there():
 def test_an_address_that_is_not_https():
     for base in ("http://github.example", "github.example", "https://", "file:///etc"):
         with pytest.raises(Refused, match="wanted https://"):
-            ask(base, ["ada"], {})
+            Site(base, {})
     with pytest.raises(Refused):
-        ask("https://ada:secret@github.example", ["ada"], {})
+        Site("https://ada:secret@github.example", {})
+
+
+@pytest.mark.parametrize(
+    ("date", "stamp"),
+    [
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 1445412480),
+        ("Wed, 21 Oct 2037 07:28:00 GMT", 2139722880),
+        ("yesterday", None),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT, Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("", None),
+    ],
+)
+def test_the_time_that_an_answer_has(authorities, trust, date, stamp):
+    """Not by this host's clock, which may be the one that is wrong; odd ones cost no key."""
+    head = HALF + (f"Date: {date}\r\n".encode() if date else b"")
+    trust()
+    port = web(authorities[0], {"ada": whole(ANSWER, head)})
+    site = Site(f"https://{NAME}:{port}", PINNED)
+    assert len(ask(site, ["ada"], 20.0)["ada"].keys) == len(GOOD)
+    up = time.clock_gettime(time.CLOCK_BOOTTIME)
+    if stamp is None:
+        assert site.booted == ""
+    else:
+        assert float(site.booted) == pytest.approx(stamp - up, abs=60)
 
 
 def drip_tls(connection):

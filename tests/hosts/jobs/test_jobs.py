@@ -110,7 +110,7 @@ def test_kill(host, controller):
             assert terminal.end() == 2
         assert started(host, job)
         done = manage(host, f"job kill {job.id[2:]} --yes")
-        assert done.stdout == f"{job.id} was killed\n"
+        assert done.stdout == f"{job.id} is killed\n"
         assert controller.wait(job.task)["results"]["exit_code"] == 137
         line = history(host)[-1]
         assert (line["event"], line["subject"]) == ("job kill", job.id)

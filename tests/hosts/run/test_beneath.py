@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from tests.hosts.managing import manage, rests
+from tests.hosts.managing import CHECKOUT, manage, rests
 from tests.sampling import one_of
 
 
@@ -81,6 +81,46 @@ def test_a_file_system_that_cannot_be_written_to(host, path):
     assert "Traceback" not in done.stderr, done.stderr
     mended = read_only(path, mends)
     assert manage(host, "--offline", "emis", mended).returncode == 0
+    lets_rita_in(host)
+
+
+# ---- files that cannot be read
+
+
+# As a disk with a bad block has it, a share whose server has gone, and a name that is no file.
+KINDS = {"EIO": "/proc/1/mem", "ENXIO": "/run/systemd/notify"}
+FILES = (
+    *("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/hosts", "/etc/fstab"),
+    *("/etc/nsswitch.conf", "/etc/ssh/sshd_config", "/etc/os-release", MOTD, UNIT),
+    *("/etc/opensafely/backend", "/etc/opensafely/revoked"),
+    *("/etc/opensafely/images.lock", "/etc/opensafely/services/jobrunner"),
+    *("/etc/opensafely/env/02_secrets.env", "/var/lib/opensafely/github.json"),
+    *("/var/lib/opensafely/notices", "/var/log/opensafely/history.jsonl"),
+    *("/var/lib/dpkg/status", f"{CHECKOUT}/developers", f"{CHECKOUT}/emis/backend.py"),
+    *(f"{CHECKOUT}/emis/images.lock", f"{CHECKOUT}/emis/hosts"),
+)
+COMMANDS = (
+    *("status", "plan --offline", "--offline", "people list", "people who --root"),
+    *("service list", "service logs jobrunner", "service stop jobrunner", "job list"),
+    *("job kill --yes x", "people sessions", "host disk", "host undo", "host tidy"),
+    *("service hold jobrunner --why x", "people narrow --offline", "outputs releases"),
+    *("people revoke rita --why x", "people readmit rita", "service start jobrunner"),
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", one_of("files that cannot be read", *FILES))
+def test_a_file_that_cannot_be_read(host, path, kind):
+    """Whichever and whoever asks: each command ends by a sentence, and says so by its status."""
+    host.run(f"[ -e {path} ] || touch {path}")
+    bind = f"mount --bind {KINDS[kind]} {path}; exec"
+    prefix = f"unshare --mount sh -c '{bind} \"$@\"' -"
+    for words in COMMANDS:
+        done = manage(host, words, "emis", prefix)
+        said = f"{path}, {kind}, {words}: {done.stdout}{done.stderr}"
+        assert "Traceback" not in said, said
+        assert done.returncode in range(5), said
+        assert done.returncode not in (1, 2) or re.search("error: |failed", said), said
     lets_rita_in(host)
 
 

@@ -210,6 +210,27 @@ def test_an_agent_that_waits_without_end(host, outside):
     assert listed(host)["silent_since"] is None
 
 
+@pytest.mark.parametrize("after", ["TLS", "TCP"])
+def test_an_agent_whose_first_question_is_never_answered(host, outside, after):
+    """In five loops, though its second thread asks each half minute."""
+    if after == "TLS":
+        outside.answer(CONTROLLER, "*", Answer(b"", 0, ends=False))
+    else:
+        outside.hang((CONTROLLER,))
+    host.run(f"systemctl restart {UNIT}")
+    wait_until(lambda: listed(host)["silent_since"], timeout_s=45)
+    found = listed(host)
+    assert (found["state"], found["last_poll"]) == ("running", None)
+    done = manage(host, "status")
+    assert done.returncode == 4
+    assert f"no answer from the controller since {found['silent_since']}" in done.stdout
+    assert "sudo backend service restart jobrunner" in done.stdout
+    outside.reset()
+    assert manage(host, "service restart jobrunner").returncode == 0
+    wait_until(lambda: listed(host)["last_poll"], timeout_s=30)
+    assert listed(host)["silent_since"] is None
+
+
 def test_a_disk_that_comes_late_is_seen(host):
     """By the container that ran before, so that no job of an archived workspace is begun anew."""
     there = "/srv/high_privacy/archive"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -124,6 +125,15 @@ def test_half_of_what_it_keeps_of_a_job(host, controller):
         jobbing.complete(host, job)
 
 
+def test_a_job_that_takes_more_memory_than_it_may(host, controller):
+    """The kernel kills it, and `job list` says so, not only that it failed."""
+    grow = "a = b'x' * (400 << 20)"
+    job = controller.add("test", "-c", grow, memory_limit="64m", workspace="w6")
+    assert controller.wait(job.task)["results"]["exit_code"] == 137
+    said = manage(host, "job list --since 1h").stdout.partition(job.id)[2]
+    assert "memory ran out; exit 137" in said.partition("os-job-")[0][:400], said
+
+
 def test_another_agent_on_this_host(host):
     """By whatever name: who has docker's socket takes jobs, or ends ours."""
     sentence = "container other of"
@@ -204,6 +214,11 @@ runpy.run_path("{0}/backend_server/entry.py", run_name="__main__")
 """
 
 
+def shifted(host, off_s, words):
+    argv = f"/usr/bin/python3 -I -S - {off_s} {words}"
+    return host.run(argv, stdin=SHIFTED.format(CHECKOUT), check=False)
+
+
 @pytest.mark.parametrize("off_s", [3600, -3600])
 def test_a_clock_that_is_an_hour_off(host, controller, off_s):
     """Set a moment ago, it makes all that the journal and files say another hour's."""
@@ -212,11 +227,33 @@ def test_a_clock_that_is_an_hour_off(host, controller, off_s):
     assert controller.wait(job.task)["results"]["exit_code"] == 0
     assert job.id in manage(host, "job list --since 3h").stdout
     wait_until(lambda: listed(host)["last_poll"], timeout_s=60)
-    argv = f"/usr/bin/python3 -I -S - {off_s} service list --json"
-    said = host.run(argv, stdin=SHIFTED.format(CHECKOUT), check=False).stdout
-    (found,) = json.loads(said)["services"]
+    said = shifted(host, off_s, "service list --json").stdout
+    found, *_ = json.loads(said)["services"]
     assert (found["state"], found["silent_since"]) == ("running", None)
     assert json.loads(said)["degraded"] == []
+
+
+@pytest.mark.parametrize("off_s", [3600, -300, 86400 * 3])
+def test_the_time_that_others_have(host, outside, off_s):
+    """By GitHub's answers, while it is off. Set right, it is told no more."""
+    outside.know(host.address, host.people)
+    way = "ahead of" if off_s > 0 else "behind"
+    shifted(host, off_s, "people narrow")
+    done = shifted(host, off_s, "status")
+    assert done.returncode == 4
+    (line,) = [each for each in done.stdout.splitlines() if "GitHub's" in each]
+    assert re.search(rf"the clock is .* {way} GitHub's; try: date --set=", line)
+    told_s = int(re.search(r"--set='(-?\d+) seconds'", line)[1])
+    assert told_s == pytest.approx(-off_s, abs=10)
+    # What it would be set to; the machine's clock is not ours to set.
+    mends = line.partition("; try: ")[2].partition(";")[0]
+    mends = mends.replace("--set", "+%s --date")
+    then = int(host.run(mends).stdout) + off_s
+    assert then == pytest.approx(time.time(), abs=10)
+    assert "GitHub's" in shifted(host, off_s, "plan").stdout
+    assert "GitHub's" not in manage(host, "status").stdout
+    assert manage(host, "people narrow").returncode == 0
+    assert "GitHub's" not in shifted(host, off_s, "status").stdout
 
 
 FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"

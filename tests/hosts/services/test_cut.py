@@ -12,6 +12,7 @@ import pytest
 
 from sandbox import fixtures
 from tests.hosts import cutting
+from tests.hosts.jobs import jobbing
 from tests.hosts.managing import (
     CHECKOUT,
     edited,
@@ -63,6 +64,37 @@ from backend_server.services import meanwhile
 with only_run("a test"), meanwhile.on_trial(Host(), "jobrunner"):
     subprocess.run(["systemctl", "stop", "{UNIT}"], check=True)
     os.kill(os.getpid(), signal.SIGKILL)
+"""
+# The tool, which dies once it has forgotten a trial, or run a program that begins so.
+DIES_AFTER = """
+import os, runpy, signal, sys
+sys.path.insert(0, "{0}")
+from backend_server.host import undo
+from backend_server.host.writer import Host
+
+def forgets(host, at=undo.TOGETHER):
+    there = host.stat(at)
+    forget(host, at)
+    if there:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def runs(host, *argv, **more):
+    said = run(host, *argv, **more)
+    if " ".join(argv).startswith("{1}"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return said
+
+forget, undo.forget_together = undo.forget_together, forgets
+run, Host.run = Host.run, runs
+sys.argv = ["entry.py", "{0}", "test", *sys.argv[1:]]
+runpy.run_path("{0}/backend_server/entry.py", run_name="__main__")
+"""
+AT_STAKE = """
+import sys
+sys.path.append("{0}")
+from backend_server.host import undo
+from backend_server.host.writer import Host
+undo.keep_together(Host(), ["{1}"])
 """
 BRINGS_NONE = "[Service]\nExecStartPre=false\n"
 FAILS = "/run/systemd/system/opensafely-undo-at-boot.service.d/fails.conf"
@@ -274,6 +306,8 @@ def test_a_command_that_is_cut_is_done_or_undone(
     found = status(host)
     assert found["under_way"] == []
     assert not [each for each in found["degraded"] if "trial" in each]
+    if command == "follow" and done:
+        assert json.loads(host.read(FOLLOWED))["trial"] == now[0]
     if command == "stop":
         manage(host, "service start jobrunner")
     assert rests(host, words="--only jobrunner")
@@ -296,6 +330,93 @@ def settled(host, events, command):
     """The service is as it should be by what the history says of it."""
     stays = command == "stop" and came_of_it(host, events, command)
     return not active(host) if stays else active(host) and there(host)
+
+
+def dies_after(host, words, program="no such"):
+    argv = f"python3 -I -S - {words}"
+    host.run(argv, stdin=DIES_AFTER.format(CHECKOUT, program), check=False)
+    wait_until(lambda: not cutting.works(host), timeout_s=60)
+
+
+def test_who_dies_right_after_a_trial_has_written_it_all_down(
+    host, outside, job_runner
+):
+    """That it is on trial until a first job; and that a person chose, whom nothing overrules."""
+    asked(host, outside, job_runner, "follow")
+    before = digest(host)
+    dies_after(host, "service follow jobrunner")
+    now = digest(host)
+    assert now != before
+    assert history(host)[-1]["after"] == now
+    assert json.loads(host.read(FOLLOWED))["trial"] == now
+    assert f"{now} is on trial until a first job" in manage(host, "status").stdout
+    dies_after(host, "service rollback jobrunner --yes")
+    assert digest(host) == before
+    assert history(host)[-1]["event"] == "service rollback"
+    host.run("systemctl start opensafely-follow@jobrunner")
+    assert digest(host) == before
+    assert "held by root" in manage(host, "status").stdout
+    assert manage(host, "service follow jobrunner").returncode == 0
+
+
+@pytest.mark.long
+def test_who_dies_in_a_trial_takes_no_note_along(host, outside, job_runner):
+    """What it is on trial at, and what went back, is as it was, too."""
+    asked(host, outside, job_runner, "follow")
+    dies_after(host, "service follow jobrunner")
+    before, note = digest(host), host.read(FOLLOWED)
+    outside.tag("job-runner", "v1" if before == job_runner["v2"] else "v2")
+    events = len(history(host))
+    argv = f"{CHECKOUT}/test/manage.sh service follow jobrunner"
+    with on_terminal(host, argv) as terminal:
+        wait_until(lambda: there(host) and digest(host) != before, timeout_s=60)
+        host.run("pkill -9 -f '[e]ntry.py .* test service follow'")
+        terminal.end()
+    host.run("systemctl start --no-block 'opensafely-watch*'", check=False)
+    wait_until(lambda: not cutting.works(host), timeout_s=60)
+    wait_until(lambda: there(host) and digest(host) == before, timeout_s=60)
+    assert json.loads(host.read(FOLLOWED)) == json.loads(note)
+    said = [line["event"] for line in history(host)[events:]]
+    assert said == ["service follow", "undo"]
+
+
+def test_who_dies_as_a_file_is_brought_back_has_told_it(host):
+    """Of one at stake, and of a service; whoever comes next finds nothing that differs."""
+    path = "/etc/ssh/ssh_config.d/at-stake.conf"
+    host.run(f"echo before > {path}")
+    host.run("python3 -I -", stdin=AT_STAKE.format(CHECKOUT, path))
+    host.run(f"echo after > {path}")
+    events = len(history(host))
+    dies_after(host, UNDO, "systemctl reload")
+    assert host.read(path) == "before\n"
+    assert manage(host, UNDO).returncode == 0
+    told = [(line["event"], line["subject"]) for line in history(host)[events:]]
+    assert told[:1] == [("undo", path)]
+    host.run(f"rm {path}")
+
+
+@pytest.mark.long
+def test_who_dies_as_an_undo_ends_has_told_it(host, job_runner):
+    left_behind(host)
+    events = len(history(host))
+    dies_after(host, UNDO)
+    told = [(line["event"], line["subject"]) for line in history(host)[events:]]
+    assert ("undo", UNIT) in told
+    wait_until(lambda: active(host) and there(host), timeout_s=60)
+
+
+def test_who_dies_as_a_job_is_killed_has_told_it(host, controller, job_runner):
+    """And what comes right after somebody who died tells of that, too."""
+    with jobbing.running(host, controller) as job:
+        dies_after(host, f"job kill --yes {job.id}", "docker kill")
+        assert history(host)[-1]["event"] == "job kill"
+        assert history(host)[-1]["subject"] == job.id
+    host.run("python3 -I -", stdin=DIES, check=False)
+    events = len(history(host))
+    done = manage(host, "service restart jobrunner")
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: not cutting.works(host), timeout_s=60)
+    assert "undo" in [line["event"] for line in history(host)[events:]]
 
 
 def undo_moments():

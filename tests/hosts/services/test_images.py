@@ -65,6 +65,38 @@ def test_an_update_that_does_not_stay_up_goes_back(host, outside, job_runner):
     assert listed(host)["digest"] == before
 
 
+CHOICES = "/etc/opensafely/images.lock"
+SETTINGS = "/etc/opensafely/services"
+SHUT = {
+    "the choices": f"chattr +i {CHOICES}",
+    "their folder": "chattr +i /etc/opensafely",
+    "only to be added to": f"chattr +a {SETTINGS}/jobrunner",
+    "a disk": f"mount --bind {SETTINGS} {SETTINGS}; mount -o remount,bind,ro {SETTINGS}",
+}
+
+
+@pytest.mark.parametrize("how", SHUT)
+def test_what_cannot_be_written_down_is_not_tried(host, job_runner, how):
+    """Neither asked for nor restarted; what is printed shows why, and mends what chattr(1) did."""
+    host.run(f"[ -e {CHOICES} ] || : > {CHOICES}; {SHUT[how]}")
+    now = digest(host)
+    other = job_runner["v2" if now == job_runner["v1"] else "v1"]
+    update = f"{UPDATE} --to {other} --yes"
+    before = (started(host), len(history(host)), host.read(CHOICES))
+    try:
+        done = manage(host, update)
+        why = "Read-only file system" if how == "a disk" else "Operation not permitted"
+        refused(done, f"cannot be written: {why}")
+        assert (started(host), len(history(host)), host.read(CHOICES)) == before
+        host.run(done.stderr.partition("try: ")[2].strip())
+    finally:
+        host.run(f"umount {SETTINGS}", check=False)
+        host.run(f"chattr -ia /etc/opensafely {CHOICES} {SETTINGS}/jobrunner")
+    if how == "the choices":
+        done = manage(host, update)
+        assert (done.returncode, digest(host)) == (0, other), done.stderr
+
+
 def test_a_line_in_the_checkout_beats_an_older_choice(host, job_runner):
     assert manage(host, f"{UPDATE} --to {job_runner['v2']} --yes").returncode == 0
     broken = f"jobrunner {job_runner['broken']}\n"
