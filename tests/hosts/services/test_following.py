@@ -43,6 +43,11 @@ def told(host, *words):
     return [line for line in found.splitlines() if all(word in line for word in words)]
 
 
+def steady(host):
+    """While it counts as one that ends again and again, the one on trial is looked at alone."""
+    wait_until(lambda: listed(host)["state"] == "running", timeout_s=120)
+
+
 def test_what_the_tag_means_is_taken_and_proves_itself(
     host, outside, controller, job_runner
 ):
@@ -157,14 +162,14 @@ def test_the_controllers_absence_is_no_images_fault(host, outside, job_runner):
     assert listed(host)["digest"] == before
     outside.start()
     polls_again(host, outside)
-    # While it counts as one that ends again and again, the one on trial is looked at alone.
-    wait_until(lambda: listed(host)["state"] == "running", timeout_s=60)
+    steady(host)
     look(host)
     assert digest(host) == job_runner[other]
 
 
 def test_hold_and_let_go(host, outside, job_runner):
     """Held, it stays, and what is on trial at that moment goes back."""
+    steady(host)
     before = digest(host)
     other = "v1" if before == job_runner["v2"] else "v2"
     outside.tag("job-runner", other)
