@@ -24,6 +24,7 @@ CANARY = "opensafely-canary"  # an account without any key but for the moment of
 GREETING_S = 2.0
 _ORIGIN = ("-b127.0.9.9",)  # etc/opensafely/from_outside.nft has it, too
 _LOOPBACK = ("127.0.0.1", "::1")
+_LOG = "journalctl -u ssh -n 50"
 _SAYS = "opensafely lets the canary in"
 
 
@@ -82,7 +83,8 @@ def prove_login(host: Host, origin: tuple[str, ...] = _ORIGIN) -> None:
             to = (*bound, f"-p{port}", f"{CANARY}@{address}", "true")
             said = host.run("ssh", *quiet, *known, *only, *to, deadline_s=20)
     except UserError as error:
-        why = dict(reasons(host, CANARY))
+        said = {error.hint: _LOG} if isinstance(error, CommandFailed) else {}
+        why = dict(reasons(host, CANARY)) or said
         hint = " && ".join(dict.fromkeys(why.values())) or error.hint
         raise UserError("; ".join((str(error), *why)), hint=hint) from None
     if said.strip() != _SAYS:

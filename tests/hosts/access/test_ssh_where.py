@@ -156,6 +156,8 @@ PAM_ACCESS = "account required pam_access.so\n"
 SHUT = [
     (WRAPPED, "/etc/hosts.deny:1: ALL: ALL"),
     ((("/etc/nologin", "maintenance\n"),), "/etc/nologin"),
+    # systemd/systemd#8228: a boot that does not end
+    ((("/run/nologin", "System is booting up.\n"),), "/run/nologin"),
     (
         (
             (
@@ -186,6 +188,37 @@ def test_what_keeps_the_canary_out_is_said(host, files, said):
             host.run(f"touch {files[0][0]}")
     finally:
         host.run("cp -a /root/pam-sshd /etc/pam.d/sshd")
+
+
+# What else PAM may be told to ask; sshd's own words say which of these it was.
+ASKS = [
+    # linux-pam/linux-pam#615, #508
+    (
+        "required pam_listfile.so item=user sense=allow onerr=fail file=/etc/issue",
+        "pam_l",
+    ),
+    # fcaviggia/hardening-script-el6#61
+    ("requisite pam_succeed_if.so user ingroup provadmins", "pam_succeed_if(sshd:acc"),
+    # ansible-lockdown/UBUNTU18-CIS#2, where it keeps out everybody
+    ("requisite pam_deny.so", "by PAM account configuration"),
+]
+
+
+@pytest.mark.parametrize(("asks", "said"), ASKS)
+def test_what_pam_was_told_to_ask_is_found_in_the_log(host, asks, said):
+    host.run("cp -a /etc/pam.d/sshd /root/pam-sshd")
+    host.run(f"sed -i '1i account {asks}' /etc/pam.d/sshd")
+    try:
+        done, in_force = changed(host)
+        assert (done.returncode, in_force) == (1, False), done.stdout + done.stderr
+        assert "Connection closed by" in done.stdout, done.stdout
+        hint = done.stdout.partition("try: ")[2].partition("\n")[0]
+        shown = [n for n in host.run(hint).stdout.splitlines() if "canary" in n]
+        assert said in "\n".join(shown), shown
+    finally:
+        host.run("cp -a /root/pam-sshd /etc/pam.d/sshd")
+    done, in_force = changed(host)
+    assert (done.returncode, in_force) == (0, True), done.stdout + done.stderr
 
 
 def test_all_is_well_again(host):

@@ -84,6 +84,51 @@ def test_a_file_system_that_cannot_be_written_to(host, path):
     lets_rita_in(host)
 
 
+# ---- file systems that are apart, and full
+
+
+# moby/moby#10915: of docker's folder the inodes; others have room, or have it full.
+APART = {
+    "/boot": "size=64k",
+    "/var/log": "size=64k",
+    "/srv/high_privacy": "size=64k",
+    "/srv/medium_privacy": "nr_inodes=20",
+    "/var/lib/docker": "nr_inodes=20",
+}
+
+
+def test_each_file_system_that_is_apart_is_told_when_it_is_full(host):
+    fill = "for n in $(seq 40); do head -c 9k /dev/zero > {}/fill$n; done 2>/dev/null"
+    for path, options in APART.items():
+        mount = f"mount -t tmpfs -o {options} none {path}; {fill.format(path)}"
+        prefix = f"unshare --mount sh -c '{mount}; exec \"$@\"' -"
+        told = f"the disk of {path}: 100 % in use"
+        assert told not in manage(host, "status", "emis").stdout
+        done = manage(host, "status", "emis", prefix)
+        assert told in done.stdout, done.stdout + done.stderr
+
+
+# ---- files that root may not change
+
+
+def test_who_is_shut_out_though_files_are_immutable(host):
+    """elastic/detection-rules#2161: of accounts, and the file with their own keys."""
+    held = "/etc/shadow /etc/group /etc/opensafely/keys/rita"
+    rita = host.people["rita"].key
+    assert host.ssh("rita", rita, "true", check=False).returncode == 0
+    host.run(f"chattr +i {held}")
+    try:
+        for words in ("plan --offline", "status"):
+            mends = "chattr -ia /etc/shadow /etc/group"
+            assert mends in hints(manage(host, words, "emis"))
+        assert shuts_rita_out(host).returncode == 0
+        assert host.ssh("rita", rita, "true", check=False).returncode == 255
+        assert host.run("chage -l rita | grep -c 1970").stdout == "1\n"
+    finally:
+        host.run(f"chattr -i {held}", check=False)
+    lets_rita_in(host)
+
+
 # ---- /run
 
 

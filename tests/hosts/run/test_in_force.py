@@ -297,6 +297,13 @@ LATER = [
         "[Login]\nIdleAction=suspend\n",
         "2:IdleAction=suspend",
     ),
+    # systemd/systemd#2039, supabase/postgres#488: so that whoever left keeps memory
+    (
+        "login",
+        "/etc/systemd/logind.conf.d/zz-db.conf",
+        "[Login]\nRemoveIPC=no\n",
+        "2:RemoveIPC=no",
+    ),
     # in-force/03 again, where it is read last
     (
         "updates",
@@ -626,6 +633,50 @@ def test_what_was_begun_goes_on_after_the_line(host):
         host.run(f"rm {theirs}")
 
 
+def keeps_memory(host):
+    """Whether what rita left in shared memory is there when logind has forgotten her."""
+    host.ssh("rita", host.people["rita"].key, "ipcmk --shmem 4096 >/dev/null")
+    here = "loginctl show-user rita >/dev/null 2>&1"
+    host.run(f"for n in $(seq 300); do {here} || break; sleep 0.1; done; ! {here}")
+    ours = "ipcs --shmems | awk '$3 == \"rita\" { print $2 }'"
+    return host.run(f"for n in $({ours}); do ipcrm -m $n; echo $n; done").stdout != ""
+
+
+def test_what_whoever_left_keeps_in_memory(host):
+    """systemd/systemd#2039, bnnanet/serviceman#5: advice for databases under people's names."""
+    theirs = "/etc/systemd/logind.conf.d/00-db.conf"
+    ours = theirs.replace("00-db", "opensafely")
+    host.write(theirs, "[Login]\nRemoveIPC=no\nUserStopDelaySec=0\n")
+    host.run(f"rm {ours}; systemctl restart systemd-logind")
+    try:
+        assert keeps_memory(host)  # a real danger
+        assert manage(host, "--offline --only login", "emis").returncode == 0
+        assert not keeps_memory(host)
+    finally:
+        host.run(f"rm {theirs}; systemctl restart systemd-logind")
+
+
+def test_a_user_manager_that_never_ends(host):
+    """systemd/systemd#8410: what a provider says there holds for whoever logs out, not for who leaves."""
+    theirs = "/etc/systemd/logind.conf.d/zz-provider.conf"
+    host.write(theirs, "[Login]\nUserStopDelaySec=infinity\nKillExcludeUsers=rita\n")
+    host.run("systemctl restart systemd-logind")
+    uid = host.run("id -u rita").stdout.strip()
+    manager = f"systemctl is-active user@{uid}.service user-runtime-dir@{uid}.service"
+    try:
+        assert looks(host, "login").returncode == 0
+        host.ssh("rita", host.people["rita"].key, "echo x > $XDG_RUNTIME_DIR/kept")
+        host.run("for n in $(seq 200); do pgrep -u rita sshd || break; sleep 0.1; done")
+        assert host.run(manager).stdout == "active\nactive\n"
+        assert manage(host, "people revoke rita --why test", "emis").returncode == 0
+        assert host.run(manager, check=False).stdout == "inactive\ninactive\n"
+        assert host.run(f"ls /run/user/{uid}", check=False).returncode
+    finally:
+        host.run(f"rm {theirs}; systemctl restart systemd-logind")
+        manage(host, "people readmit rita", "emis")
+        assert manage(host, "--offline", "emis").returncode in (0, 4)
+
+
 def test_parameters_after_systemd_sysctl_ran_again(host):
     """What is read before ours has no effect, live or at the next boot."""
     path = "/etc/sysctl.d/50-provider.conf"
@@ -780,6 +831,24 @@ def test_an_sshd_that_does_not_come_back(host, off):
         host.run("systemctl unmask ssh.service; systemctl enable ssh.service")
 
 
+def test_a_clock_that_nothing_sets(host):
+    """afadesigns/zshellcheck#860, VeeamHub/veeam-hardened-repository#6: one's time service is off."""
+    told = "nothing sets the clock"
+    host.run("apt-get -qq install chrony")
+    try:
+        assert told not in manage(host, "status", "emis").stdout
+        for off in ("mask --now", "disable --now"):
+            host.run(f"systemctl {off} chrony.service")
+            done = manage(host, "status", "emis")
+            assert (done.returncode, done.stdout.count(told)) == (4, 1), done.stdout
+            hint = done.stdout.partition(f"{told}: ")[2].partition("try: ")[2]
+            host.run(hint.partition("\n")[0])
+            assert host.run("systemctl is-enabled chrony").stdout == "enabled\n"
+            assert told not in manage(host, "status", "emis").stdout
+    finally:
+        host.run("systemctl unmask chrony; apt-get -qq purge chrony")
+
+
 @pytest.mark.parametrize("how", ["", "--runtime"])
 def test_a_timer_that_an_image_has_masked(host, how):
     """in-force/04: silogen/cluster-bloom#304, ComplianceAsCode/content#15079."""
@@ -806,26 +875,39 @@ def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
     who_is_shut_out(host)
 
 
+# konstruktoid/ansible-role-hardening#774, #74, debops/ansible-sshd#53: root by an alias, by a
+# group that is not sudo's own, by a number.
+ROOTS = {
+    "ops1": "User_Alias OPS = ops1\nOPS ALL=(ALL:ALL) ALL",
+    "ops2": "%wheel ALL=(ALL) NOPASSWD: ALL",
+    "ops3": "#4711 ALL=(root) NOPASSWD: /bin/bash",
+}
+
+
 def who_is_shut_out(host):
     """in-force/32: konstruktoid/ansible-role-hardening#326: root by a rule alone."""
     host.run("useradd -m -s /bin/bash provadmin; useradd -m -s /bin/bash backup1")
     host.run("useradd -m -s /bin/bash idle; useradd -rm -s /bin/bash scan")
-    for name in ("provadmin", "backup1", "scan"):
+    host.run("groupadd wheel; for n in ops1 ops2 ops3; do useradd -m $n; done")
+    host.run("gpasswd -a ops2 wheel; usermod -s /bin/bash ops1; usermod -u 4711 ops3")
+    for name in ("provadmin", "backup1", "scan", *ROOTS):
         home = f"/home/{name}"
         host.run(
             f"install -d -o {name} {home}/.ssh; echo ssh-ed25519 x > {home}/.ssh/authorized_keys"
         )
     rule = "/etc/sudoers.d/provadmin"
-    host.write(rule, "provadmin ALL=(ALL) NOPASSWD:ALL\n", 0o440)
+    rules = ["provadmin ALL=(ALL) NOPASSWD:ALL", *ROOTS.values(), ""]
+    host.write(rule, "\n".join(rules), 0o440)
     plan = manage(host, "plan --offline", "emis").stdout
     gone = "logs in here today, and over ssh will not after this run"
     for name, told in (("provadmin", 1), ("backup1", 1), ("scan", 1), ("idle", 0)):
         assert plan.count(f"note: {name} {gone}") == told, plan
-    assert f"provadmin {gone}, though sudo lets them become root\n" in plan
+    for name in ("provadmin", *ROOTS):
+        assert f"{name} {gone}, though sudo lets them become root\n" in plan
     assert "the group researchers, which becomes ours, was here before" in plan
     done = manage(host, "--offline --yes", "emis")
     assert host.run("id rita", check=False).returncode
-    refused(done, "provadmin becomes root by sudo today", "provider_accounts of emis")
+    refused(done, "becomes root by sudo today", "provider_accounts of emis")
     host.run(f"rm {rule}")
     assert "provadmin becomes" not in manage(host, "--offline", "emis").stderr
 
