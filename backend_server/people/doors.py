@@ -65,7 +65,8 @@ def shut_out(host: Host, name: str) -> Iterator[tuple[str, str]]:
         with contextlib.suppress(OSError):  # a full disk keeps no door open
             note_lost(host, name)
     for number, door in enumerate(DOORS * 2):
-        if whys and number == len(DOORS):  # chattr(1) holds against root, too
+        if whys and number == len(DOORS):
+            host.say("what may not be changed by chattr(1) may be from now on")
             _ask(host, "chattr", "-ia", *_OF_ALL, *(f"{f}/{name}" for f in _OWN))
         found, why = _try(door, host, name)
         whys += [f"{door.name}: {why}"] if why else []

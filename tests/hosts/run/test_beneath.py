@@ -113,7 +113,7 @@ def test_each_file_system_that_is_apart_is_told_when_it_is_full(host):
 
 def test_who_is_shut_out_though_files_are_immutable(host):
     """elastic/detection-rules#2161: of accounts, and the file with their own keys."""
-    held = "/etc/shadow /etc/group /etc/opensafely/keys/rita"
+    held = "/etc/shadow /etc/group /etc/ssh/opensafely_keys/rita"
     rita = host.people["rita"].key
     assert host.ssh("rita", rita, "true", check=False).returncode == 0
     host.run(f"chattr +i {held}")
