@@ -956,23 +956,31 @@ def test_containers_that_reach_nothing(host, off):
     assert "ip_forward" not in manage(host, "status", "emis").stdout
 
 
+OPTS = "/etc/default/docker"
+DOCKERD = "/run/systemd/system/docker.service.d/vendor.conf"
+ANEW = "systemctl daemon-reload; systemctl restart docker"
 MTU = {
     "its file": (
         "/etc/docker/daemon.json",
         "sed -i '0,/{/s//{\"mtu\": 1400,/' /etc/docker/daemon.json",
         "true",
     ),
-    "an option": (
-        "/etc/default/docker",
-        "echo 'DOCKER_OPTS=\"--mtu=1400\"' >> /etc/default/docker",
-        "systemctl restart docker",
+    "an option": (OPTS, f"echo 'DOCKER_OPTS=\"--mtu=1400\"' >> {OPTS}", ANEW),
+    "its other form": (OPTS, f"echo 'DOCKER_OPTS=\"--mtu 1400\"' >> {OPTS}", ANEW),
+    # docker/for-linux#1426: what `systemctl edit` leaves
+    "a drop-in": (
+        OPTS,
+        f"mkdir -p $(dirname {DOCKERD}); printf '[Service]\\nExecStart=\\nExecStart="
+        f"/usr/sbin/dockerd -H fd:// --mtu=1400 $DOCKER_OPTS\\n' > {DOCKERD}",
+        ANEW,
     ),
 }
 
 
-@pytest.mark.parametrize(("path", "change", "heed"), MTU.values(), ids=[*MTU])
-def test_how_long_packets_are_on_every_network(host, path, change, heed):
-    """in-force/07: moby/moby#34981, moby/moby#28314; and docker/for-linux#1426's other way."""
+@pytest.mark.parametrize("how", one_of("how long packets are", *MTU))
+def test_how_long_packets_are_on_every_network(host, how):
+    """in-force/07: moby/moby#34981, moby/moby#28314."""
+    path, change, heed = MTU[how]
     host.run(f"cp -a {path} /root/before; systemctl stop opensafely-jobrunner")
     host.run(f"{change}; {heed}")
     asked = "docker network inspect -f '{{json .Options}}' jobrunner-db"
@@ -981,41 +989,41 @@ def test_how_long_packets_are_on_every_network(host, path, change, heed):
         assert '"com.docker.network.driver.mtu":"1400"' in host.run(asked).stdout
         assert rests(host, "emis", "--offline --only docker")
     finally:
-        host.run(f"cp -a /root/before {path}; {heed}")
+        host.run(f"cp -a /root/before {path}; rm -f {DOCKERD}; {heed}")
         host.run("docker network rm jobrunner-db")
         assert manage(host, "--offline", "emis").returncode in (0, 4)
     assert "mtu" not in host.run(asked).stdout
 
 
 DATA_ROOT = {
-    "its file": (
-        "/etc/docker/daemon.json",
-        '0,/{/s//{"data-root": "\\/data\\/docker",/',
-    ),
-    # microsoft/pai#1338: an option
-    "an option": (
-        "/etc/default/docker",
-        '$aDOCKER_OPTS="--data-root=/data/docker"',
-    ),
+    "its file": 'sed -i \'0,/{/s//{"data-root": "\\/data\\/docker",/\' /etc/docker/daemon.json',
+    # microsoft/pai#1338: an option, in its older word too
+    "--data-root": f"echo 'DOCKER_OPTS=\"--data-root=/data/docker\"' >> {OPTS}",
+    "-g": f"echo 'DOCKER_OPTS=\"-g /data/docker\"' >> {OPTS}",
+    # discourse/discourse_docker#284: a disk in its place
+    "a mount": "mkdir -p /data/docker; mount --bind /data/docker /var/lib/docker",
 }
 
 
 @pytest.mark.parametrize("how", one_of("docker's folder", *DATA_ROOT))
 def test_where_docker_keeps_what_it_has(host, how):
     """in-force/19: daytonaio/daytona#4683; of inodes, too, none is left there."""
-    path, script = DATA_ROOT[how]
-    host.run(f"cp -a {path} /root/before; mkdir -p /data")
+    where = "/var/lib/docker" if how == "a mount" else "/data/docker"
+    host.run(f"cp -a /etc/docker/daemon.json {OPTS} /root; mkdir -p /data")
     host.run("mount -t tmpfs -o size=64m,nr_inodes=60000 docker-data /data")
-    host.run(f"sed -i '{script}' {path}; systemctl restart docker")
+    stop = "systemctl stop opensafely-jobrunner docker.socket docker"
+    host.run(f"{stop}; {DATA_ROOT[how]}; systemctl start docker")
     try:
         host.run("head -c 70M /dev/zero > /data/fill || true")
         assert (
-            "the disk of /data/docker: 100 % in use"
+            f"the disk of {where}: 100 % in use"
             in manage(host, "status", "emis").stdout
         )
-        assert "/data/docker: 100 % in use" in manage(host, "host disk", "emis").stdout
+        assert f"{where}: 100 % in use" in manage(host, "host disk", "emis").stdout
     finally:
         host.run(
-            f"cp -a /root/before {path}; systemctl restart docker; umount -l /data"
+            f"{stop}; cp -a /root/daemon.json /etc/docker; cp -a /root/docker {OPTS}"
         )
+        host.run("umount /var/lib/docker" if how == "a mount" else "true")
+        host.run("umount -l /data; systemctl start docker opensafely-jobrunner")
     assert "/data" not in manage(host, "host disk", "emis").stdout
