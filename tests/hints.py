@@ -47,6 +47,9 @@ PASTED = {
     "systemctl unmask ssh.service; systemctl enable ssh.service": (
         f"{IN_FORCE}::test_an_sshd_that_does_not_come_back"
     ),
+    "apt-get update && apt-get install --reinstall libpam-modules": (
+        "run/test_one_failure.py::test_a_module_of_pam_s_that_somebody_took_away"
+    ),
     "grep -rn Invoke /etc/apt": "run/test_one_failure.py::test_a_hook_of_the_vendor_s_that_fails",
     "systemctl unmask {}; systemctl enable --now {}": f"{IN_FORCE}::test_a_clock_that_nothing_sets",
     "chattr -ia {}": "run/test_one_failure.py::test_a_file_that_root_may_not_change",
@@ -131,7 +134,6 @@ NO_COMMAND = {
     "groupmod -g ANOTHER {}, then chgrp its files": _VALUE,
     "usermod -u ANOTHER {}, then chown its files": _VALUE,
     "apt-get install {}": "upgrades what a run does not, when it suits; no archive here has two versions",
-    "apt-get update && apt-get install --reinstall libpam-modules": "the module stands in what every release has",
     "take the name off the roster": _WHO,
     "name {} in provider_accounts of {}/backend.py, or take the rule out: sudo -l -U {}": _WHO,
     "sudo ./scripts/sandbox.sh test": "where no systemd is; sandbox/test_sandbox_command.py does",

@@ -142,6 +142,26 @@ def test_a_hook_of_the_vendor_s_that_fails(host, hook, status, said):
     assert rests(host, "emis", "--offline")
 
 
+def test_a_module_of_pam_s_that_somebody_took_away(host):
+    """A stack that names it would refuse everybody: it is not written, and comes back."""
+    module = host.run("ls /lib/*-linux-gnu/security/pam_umask.so").stdout.strip()
+    host.run("pam-auth-update --package --remove opensafely-umask")
+    host.run(f"rm /usr/share/pam-configs/opensafely-umask; mv {module} /root")
+    try:
+        done = manage(host, "--offline --only login", "emis")
+        assert done.returncode == 1, done.stdout
+        assert "pam_umask.so is not on this host" in done.stdout, done.stdout
+        assert (
+            host.run("grep pam_umask /etc/pam.d/common-session", check=False).stdout
+            == ""
+        )
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        assert manage(host, "--offline --only login", "emis").returncode == 0
+    finally:
+        host.run(f"test -e {module} || mv /root/pam_umask.so {module}")
+    assert rests(host, "emis", "--offline")
+
+
 SILENT = "http://127.0.0.1:9/ubuntu"
 
 
