@@ -191,21 +191,25 @@ def test_what_keeps_the_canary_out_is_said(host, files, said):
 
 
 # What else PAM may be told to ask; sshd's own words say which of these it was.
-ASKS = [
+ASKS = {
     # linux-pam/linux-pam#615, #508
-    (
+    "pam_listfile": (
         "required pam_listfile.so item=user sense=allow onerr=fail file=/etc/issue",
-        "pam_l",
+        "pam_listfile(sshd:account): Refused user",
     ),
     # fcaviggia/hardening-script-el6#61
-    ("requisite pam_succeed_if.so user ingroup provadmins", "pam_succeed_if(sshd:acc"),
+    "pam_succeed_if": (
+        "requisite pam_succeed_if.so user ingroup provadmins",
+        "pam_succeed_if(sshd:account): requirement",
+    ),
     # ansible-lockdown/UBUNTU18-CIS#2, where it keeps out everybody
-    ("requisite pam_deny.so", "by PAM account configuration"),
-]
+    "pam_deny": ("requisite pam_deny.so", "by PAM account configuration"),
+}
 
 
-@pytest.mark.parametrize(("asks", "said"), ASKS)
-def test_what_pam_was_told_to_ask_is_found_in_the_log(host, asks, said):
+@pytest.mark.parametrize("module", one_of("a module of PAM's", *ASKS))
+def test_what_pam_was_told_to_ask_is_found_in_the_log(host, module):
+    asks, said = ASKS[module]
     host.run("cp -a /etc/pam.d/sshd /root/pam-sshd")
     host.run(f"sed -i '1i account {asks}' /etc/pam.d/sshd")
     try:

@@ -74,29 +74,38 @@ def test_a_package_of_the_vendor_s_that_is_broken(host):
     assert rests(host, "emis", "--offline")
 
 
-# mwarning/KadNode#102, openaustralia/morph#1210: from then on apt refuses whatever else is wanted.
-LACKING = r"""
-set -e; cd /root; mkdir -p vendor/DEBIAN
-printf 'Package: vendor-agent\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n' \
-    > vendor/DEBIAN/control
-echo 'Depends: libvendor5' >> vendor/DEBIAN/control
-dpkg-deb -b vendor vendor.deb; dpkg -i vendor.deb || true; rm -r vendor vendor.deb
-"""
+STATUS = "/var/lib/dpkg/status"
+# From then on apt refuses whatever else is wanted; what is the vendor's own is left as it is.
+HELD_UP = {
+    # mwarning/KadNode#102, openaustralia/morph#1210
+    "it lacks another": (
+        VENDOR.replace("Version:", "Depends: libvendor5\\nVersion:"),
+        "vendor-agent : Depends: libvendor5",
+    ),
+    # Botspot/pi-apps#1729, vercel/hyper#4427: what is left where unpacking was cut off
+    "it is half there": (
+        f"{VENDOR}; sed -i '/^Package: vendor-agent/,/^Status/"
+        f"s/^Status.*/Status: install reinstreq half-installed/' {STATUS}",
+        "vendor-agent needs to be reinstalled, but I can't find an archive for it",
+    ),
+}
 
 
-def test_a_package_of_the_vendor_s_that_lacks_another(host):
+@pytest.mark.parametrize("how", one_of("a package that holds up apt", *HELD_UP))
+def test_a_package_of_the_vendor_s_that_holds_up_apt(host, how):
     """Nothing can be installed, which is told with its cause; all else is done."""
+    given, why = HELD_UP[how]
     bend(host, "tree", "iotop")
-    host.run(LACKING)
+    host.run(given)
     try:
         done = manage(host, "--offline", "emis")
         assert (done.returncode, all_else_is_done(host)) == (1, True), done.stdout
-        assert "vendor-agent : Depends: libvendor5" in done.stdout, done.stdout
+        assert why in done.stdout, done.stdout
         assert (done.stdout + done.stderr).count("with vendor-agent") == 1, done.stdout
         hint = done.stdout.partition("`dpkg ")[2].partition("`")[0]
-        assert "libvendor5" in host.run(f"dpkg {hint}", check=False).stderr
+        assert "vendor-agent" in host.run(f"dpkg {hint}", check=False).stderr
     finally:
-        host.run("dpkg --purge vendor-agent")
+        host.run("dpkg --purge --force-remove-reinstreq vendor-agent")
     assert manage(host, "--offline", "emis").returncode == 0
     assert there(host, "tree", "iotop") == ["tree", "iotop"]
     assert rests(host, "emis", "--offline")
@@ -114,18 +123,19 @@ def test_a_dpkg_that_was_interrupted(host):
 
 
 HOOK = "/etc/apt/apt.conf.d/50vendor"
-HOOKS = [
+HOOKS = {
     # Vanilla-OS/vanilla-system-operator#101: it is installed, and apt-get ends with 100
-    ("DPkg::Post-Invoke", 0, ""),
+    "DPkg::Post-Invoke": (0, ""),
     # microsoft/wslg#497, MichaIng/DietPi#4487
-    ("APT::Update::Post-Invoke-Success", 4, "try: grep -rn Invoke /etc/apt"),
+    "APT::Update::Post-Invoke-Success": (4, "try: grep -rn Invoke /etc/apt"),
     # apt.conf(5): before anything is unpacked, so that nothing is
-    ("DPkg::Pre-Install-Pkgs", 1, "Problem executing scripts DPkg::Pre-Install-Pkgs"),
-]
+    "DPkg::Pre-Install-Pkgs": (1, "executing scripts DPkg::Pre-Install-Pkgs"),
+}
 
 
-@pytest.mark.parametrize(("hook", "status", "said"), HOOKS)
-def test_a_hook_of_the_vendor_s_that_fails(host, hook, status, said):
+@pytest.mark.parametrize("hook", one_of("a hook that fails", *HOOKS))
+def test_a_hook_of_the_vendor_s_that_fails(host, hook):
+    status, said = HOOKS[hook]
     bend(host, "tree")
     host.run("rm -r /var/lib/apt/lists/*")
     host.write(HOOK, f'{hook} {{"/opt/vendor/hook --quiet";}};\n')
