@@ -24,7 +24,6 @@ CANARY = "opensafely-canary"  # an account without any key but for the moment of
 GREETING_S = 2.0
 _ORIGIN = ("-b127.0.9.9",)  # etc/opensafely/from_outside.nft has it, too
 _LOOPBACK = ("127.0.0.1", "::1")
-_LOG = "journalctl -u ssh -n 50"
 _SAYS = "opensafely lets the canary in"
 
 
@@ -83,8 +82,7 @@ def prove_login(host: Host, origin: tuple[str, ...] = _ORIGIN) -> None:
             to = (*bound, f"-p{port}", f"{CANARY}@{address}", "true")
             said = host.run("ssh", *quiet, *known, *only, *to, deadline_s=20)
     except UserError as error:
-        said = {error.hint: _LOG} if isinstance(error, CommandFailed) else {}
-        why = dict(reasons(host, CANARY)) or said
+        why = dict(reasons(host, CANARY))
         hint = " && ".join(dict.fromkeys(why.values())) or error.hint
         raise UserError("; ".join((str(error), *why)), hint=hint) from None
     if said.strip() != _SAYS:
@@ -131,7 +129,8 @@ def _canary_key(host: Host, address: str) -> Iterator[str]:
         host.write(f"{KEY_FOLDER}/{CANARY}", f"{only} {public}", 0o644)
         yield private
     except CommandFailed as error:
-        raise UserError(f"no login over ssh: {error}", hint=error.hint) from None
+        what = f"no login over ssh: {error} {error.hint}".rstrip()
+        raise UserError(what, hint="journalctl -u ssh -n 50") from None
     finally:
         host.remove(f"{KEY_FOLDER}/{CANARY}")
         shutil.rmtree(folder)

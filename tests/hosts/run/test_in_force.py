@@ -879,7 +879,7 @@ def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
 # group that is not sudo's own, by a number.
 ROOTS = {
     "ops1": "User_Alias OPS = ops1\nOPS ALL=(ALL:ALL) ALL",
-    "ops2": "%wheel ALL=(ALL) NOPASSWD: ALL",
+    "ops2": "%team ALL=(ALL) NOPASSWD: ALL",
     "ops3": "#4711 ALL=(root) NOPASSWD: /bin/bash",
 }
 
@@ -888,8 +888,8 @@ def who_is_shut_out(host):
     """in-force/32: konstruktoid/ansible-role-hardening#326: root by a rule alone."""
     host.run("useradd -m -s /bin/bash provadmin; useradd -m -s /bin/bash backup1")
     host.run("useradd -m -s /bin/bash idle; useradd -rm -s /bin/bash scan")
-    host.run("groupadd wheel; for n in ops1 ops2 ops3; do useradd -m $n; done")
-    host.run("gpasswd -a ops2 wheel; usermod -s /bin/bash ops1; usermod -u 4711 ops3")
+    host.run("groupadd team; for n in ops1 ops2 ops3; do useradd -m $n; done")
+    host.run("gpasswd -a ops2 team; usermod -s /bin/bash ops1; usermod -u 4711 ops3")
     for name in ("provadmin", "backup1", "scan", *ROOTS):
         home = f"/home/{name}"
         host.run(
@@ -1012,7 +1012,8 @@ def test_where_docker_keeps_what_it_has(host, how):
     host.run(f"cp -a /etc/docker/daemon.json {OPTS} /root; mkdir -p /data")
     host.run("mount -t tmpfs -o size=64m,nr_inodes=60000 docker-data /data")
     stop = "systemctl stop opensafely-jobrunner docker.socket docker"
-    host.run(f"{stop}; {DATA_ROOT[how]}; systemctl start docker")
+    anew = "systemctl reset-failed docker; systemctl start docker"
+    host.run(f"{stop}; {DATA_ROOT[how]}; {anew}")
     try:
         host.run("head -c 70M /dev/zero > /data/fill || true")
         assert (
@@ -1025,5 +1026,5 @@ def test_where_docker_keeps_what_it_has(host, how):
             f"{stop}; cp -a /root/daemon.json /etc/docker; cp -a /root/docker {OPTS}"
         )
         host.run("umount /var/lib/docker" if how == "a mount" else "true")
-        host.run("umount -l /data; systemctl start docker opensafely-jobrunner")
+        host.run(f"umount -l /data; {anew} opensafely-jobrunner")
     assert "/data" not in manage(host, "host disk", "emis").stdout

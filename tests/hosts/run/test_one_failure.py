@@ -84,7 +84,7 @@ HELD_UP = {
     ),
     # Botspot/pi-apps#1729, vercel/hyper#4427: what is left where unpacking was cut off
     "it is half there": (
-        f"{VENDOR}; sed -i '/^Package: vendor-agent/,/^Status/"
+        f"{VENDOR.rstrip()}; sed -i '/^Package: vendor-agent/,/^Status/"
         f"s/^Status.*/Status: install reinstreq half-installed/' {STATUS}",
         "vendor-agent needs to be reinstalled, but I can't find an archive for it",
     ),
@@ -96,8 +96,8 @@ def test_a_package_of_the_vendor_s_that_holds_up_apt(host, how):
     """Nothing can be installed, which is told with its cause; all else is done."""
     given, why = HELD_UP[how]
     bend(host, "tree", "iotop")
-    host.run(given)
     try:
+        host.run(given)
         done = manage(host, "--offline", "emis")
         assert (done.returncode, all_else_is_done(host)) == (1, True), done.stdout
         assert why in done.stdout, done.stdout
@@ -129,7 +129,7 @@ HOOKS = {
     # microsoft/wslg#497, MichaIng/DietPi#4487
     "APT::Update::Post-Invoke-Success": (4, "try: grep -rn Invoke /etc/apt"),
     # apt.conf(5): before anything is unpacked, so that nothing is
-    "DPkg::Pre-Install-Pkgs": (1, "executing scripts DPkg::Pre-Install-Pkgs"),
+    "DPkg::Pre-Install-Pkgs": (1, "Failure running script /opt/vendor/hook"),
 }
 
 
@@ -259,7 +259,7 @@ MARKS = {
     ),
     # elastic/detection-rules#2161: useradd and its like say that they cannot open it
     "i /etc/passwd": "usermod --shell /bin/sh rita",
-    "a /etc/shadow": "userdel rita",
+    "a /etc/shadow": "chage --expiredate 1 rita",
 }
 
 
