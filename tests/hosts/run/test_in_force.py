@@ -831,6 +831,7 @@ def test_an_sshd_that_does_not_come_back(host, off):
         host.run("systemctl unmask ssh.service; systemctl enable ssh.service")
 
 
+@pytest.mark.long
 def test_a_clock_that_nothing_sets(host):
     """afadesigns/zshellcheck#860, VeeamHub/veeam-hardened-repository#6: one's time service is off."""
     told = "nothing sets the clock"
