@@ -121,6 +121,9 @@ def test_who_is_shut_out_though_files_are_immutable(host):
         for words in ("plan --offline", "status"):
             mends = "chattr -ia /etc/shadow /etc/group"
             assert mends in hints(manage(host, words, "emis"))
+        ask = "people password --ask gus <<< Plum7-Kettle_Orbit"
+        done = manage(host, ask, "emis")
+        assert (done.returncode, "try: sudo backend status" in done.stderr) == (1, True)
         assert shuts_rita_out(host).returncode == 0
         assert host.ssh("rita", rita, "true", check=False).returncode == 255
         assert host.run("chage -l rita | grep -c 1970").stdout == "1\n"
