@@ -228,21 +228,50 @@ NO_IPV6 = (
 
 def test_a_kernel_without_ipv6(host):
     """NASA-AMMOS/AIT-Core#399, troglobit/merecat#47: images of vendors who switched it off."""
-    drop_in = "/run/systemd/system/ssh.service.d/no-ipv6.conf"
-    host.run(f"mkdir -p $(dirname {drop_in})")
-    host.run(f"cat > {drop_in}", stdin="[Service]\nRestrictAddressFamilies=~AF_INET6\n")
-    host.run("systemctl daemon-reload; systemctl restart ssh")
-    host.run("rm /etc/ssh/sshd_config.d/00-opensafely.conf /etc/nftables.d/* || true")
-    try:
+    with no_ipv6(host, "ssh"):
+        host.run(
+            "rm /etc/ssh/sshd_config.d/00-opensafely.conf /etc/nftables.d/* || true"
+        )
         done = manage(host, "--offline", "emis", NO_IPV6)
         assert done.returncode == 0, done.stdout + done.stderr
         status = manage(host, "status", "emis", NO_IPV6)
         assert status.returncode == 0, status.stdout + status.stderr
         shuts_rita_out(host, NO_IPV6)
-    finally:
-        host.run(f"rm -r $(dirname {drop_in}); systemctl daemon-reload")
-        host.run("systemctl restart ssh")
     lets_rita_in(host)
+
+
+def test_docker_on_a_kernel_without_ipv6(host):
+    """moby/moby#49504: it starts, and so does what needs a network of ours."""
+    agent = "opensafely-jobrunner"
+    more = "InaccessiblePaths=/proc/sys/net/ipv6\n"
+    stopped = f"systemctl stop {agent}; docker network rm jobrunner-db"
+    with no_ipv6(
+        host, "docker", f"{stopped}; systemctl stop docker.socket docker", more
+    ):
+        refused = "python3 -c 'import socket; socket.socket(socket.AF_INET6)'"
+        assert host.run(f"{NO_IPV6} {refused}", check=False).returncode  # as meant
+        for _ in range(2):
+            done = manage(host, "--offline", "emis", NO_IPV6)
+            assert done.returncode in (0, 4), done.stdout + done.stderr
+        assert " changed" not in done.stdout
+        assert "jobrunner-db" in host.run("docker network ls").stdout
+        assert host.run(f"systemctl is-active {agent}").stdout == "active\n"
+    assert manage(host, "--offline", "emis").returncode in (0, 4)
+    assert rests(host, "emis", "--offline")
+
+
+@contextlib.contextmanager
+def no_ipv6(host, unit, before="true", more=""):
+    """A daemon that cannot have it either."""
+    drop_in = f"/run/systemd/system/{unit}.service.d/no-ipv6.conf"
+    text = f"[Service]\nRestrictAddressFamilies=~AF_INET6\n{more}"
+    again = f"systemctl daemon-reload; systemctl restart {unit}"
+    host.run(f"{before}; mkdir -p $(dirname {drop_in})")
+    host.run(f"cat > {drop_in}; {again}", stdin=text)
+    try:
+        yield
+    finally:
+        host.run(f"rm -r $(dirname {drop_in}); {again}")
 
 
 # ---- the clock
