@@ -23,8 +23,8 @@ _ASK_S = 10
 _LINGER = "/var/lib/systemd/linger"  # which is all that logind goes by
 _SOCKETS = "/run/xrdp/sockdir"  # from 0.10 on with a folder for each uid
 # What shows that a door is open, or shuts it.
-_OF_ALL = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", KEYS)
-_OWN = (KEYS, SECRETS, _LINGER, crontabs.CRONTABS)
+_OF_ALL = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", KEY_FOLDER)
+_OWN = (KEY_FOLDER, SECRETS, _LINGER, crontabs.CRONTABS)
 _LEFT = (
     ("/tmp/.X11-unix", "X[0-9]+"),
     ("/tmp", r"\.X[0-9]+-lock"),
@@ -60,7 +60,7 @@ def shut_out(host: Host, name: str) -> Iterator[tuple[str, str]]:
     others from being tried, and all are tried twice, for what runs until the last of them
     is shut may have opened another.
     """
-    whys = []
+    whys: list[str] = []
     if open_doors(host, name):
         with contextlib.suppress(OSError):  # a full disk keeps no door open
             note_lost(host, name)
