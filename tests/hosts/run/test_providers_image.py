@@ -105,7 +105,7 @@ EDITOR = "/root/takes-out"
 
 def steps(said):
     """What stands after `try:`, as somebody would paste it."""
-    return re.findall(r"^ *try: (.*)$", said, re.MULTILINE)
+    return re.findall(r"(?:^ *|; )try: (.*)$", said, re.MULTILINE)
 
 
 def follow(host, said):
