@@ -291,8 +291,7 @@ def parse_mount_sources(text: str) -> dict[str, tuple[str, str]]:
 
 
 # Whoever may mount by FUSE chooses a name of which the kernel spells no more than ASCII's blanks.
-_DEVICE = "([0-9]{1,9}):([0-9]{1,9})"  # int() takes no thousands of digits
-_MOUNT = re.compile(rf"(?m)^[0-9]+ [0-9]+ {_DEVICE} .* - ([^ \n]+) ")
+_MOUNT = re.compile(r"(?m)^[0-9]+ [0-9]+ ([0-9]{1,9}):([0-9]{1,9}) .* - ([^ \n]+) ")
 
 
 def parse_mounts(text: str) -> dict[tuple[int, int], str]:
