@@ -107,11 +107,11 @@ PROVIDERS = "/etc/security/limits.d/zzz-provider.conf"
 
 
 def cores(host):
-    """The limit of core files in a desktop that has just begun, and of the user manager beside it."""
+    """The limit of core files in a desktop that has just begun, and of what it starts."""
     with looking(host, "gus", PASSWORD):
         wait_until(lambda: desktop_is_up(host), 60)
         ask = "awk '/core file/ {{ print $6 }}' /proc/$(pgrep -o -u gus -x {})/limits"
-        names = ("xfce4-session", "xfdesktop", "systemd")
+        names = ("xfce4-session", "xfdesktop")
         found = {host.run(ask.format(name)).stdout.strip() for name in names}
     end_all(host)
     return found

@@ -240,6 +240,7 @@ def test_a_kernel_without_ipv6(host):
     lets_rita_in(host)
 
 
+@pytest.mark.long
 def test_docker_on_a_kernel_without_ipv6(host):
     """moby/moby#49504: it starts, and so does what needs a network of ours."""
     agent = "opensafely-jobrunner"
