@@ -98,7 +98,7 @@ install_python() {
     [ -x "$python" ] || apt install --yes --reinstall python3-minimal || true
     { [ -x "$python" ] && is_installed; } || fail 1 \
         'python3 could not be installed; what apt-get said stands above' \
-        "look at the archive's address and the firewall, then run this again"
+        "apt-get update; apt-get install python3"
     rm -f "$sources" "$unfinished"
 }
 

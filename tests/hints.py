@@ -50,6 +50,12 @@ PASTED = {
     "systemctl unmask ssh.service; systemctl enable ssh.service": (
         f"{IN_FORCE}::test_an_sshd_that_does_not_come_back"
     ),
+    "apt-get update && apt-get install --reinstall libpam-modules": (
+        "run/test_one_failure.py::test_a_module_of_pam_s_that_somebody_took_away"
+    ),
+    "grep -rn Invoke /etc/apt": "run/test_one_failure.py::test_a_hook_of_the_vendor_s_that_fails",
+    "systemctl unmask {}; systemctl enable --now {}": f"{IN_FORCE}::test_a_clock_that_nothing_sets",
+    "chattr -ia {}": "run/test_one_failure.py::test_a_file_that_root_may_not_change",
     "mount -o remount,size={}M /run": f"{BENEATH}::test_a_run_of_a_few_megabytes",
     "mount -o remount,rw {}": f"{BENEATH}::test_a_file_system_that_cannot_be_written_to",
     "echo 127.0.1.1 {} >> /etc/hosts": f"{BENEATH}::test_a_name_that_no_file_knows",
@@ -60,6 +66,7 @@ PASTED = {
     "nft --file {}": "docker/test_networks.py",
     "pkill -KILL -u {}": "desktop/test_shared.py",
     # These change nothing.
+    "apt-get update; nft list table inet opensafely": SHOWN,
     "journalctl -u ssh -n 50": SHOWN,
     "journalctl -u ssh": SHOWN,
     "grep -rni include {} {}": SHOWN,
@@ -116,7 +123,6 @@ NO_COMMAND = {
     "declare the directory first": _CODE,
     "declare a Directory there, or another path": _CODE,
     "wait for it to end, then run this again": _AGAIN,
-    "look at the archive's address and the firewall, then run this again": "somebody else's machine",
     "find out which package brings {} and install it": "no package that is declared brings it",
     "run it by hand to see what it waits for": "it stands in the sentence, with what it is given",
     "run this on a terminal, or answer beforehand with --yes": "to answer is the question",
@@ -131,7 +137,6 @@ NO_COMMAND = {
     "groupmod -g ANOTHER {}, then chgrp its files": _VALUE,
     "usermod -u ANOTHER {}, then chown its files": _VALUE,
     "apt-get install {}": "upgrades what a run does not, when it suits; no archive here has two versions",
-    "apt-get update && apt-get install --reinstall libpam-modules": "the module stands in what every release has",
     "take the name off the roster": _WHO,
     "name {} in provider_accounts of {}/backend.py, or take the rule out: sudo -l -U {}": _WHO,
     "sudo ./scripts/sandbox.sh test": "where no systemd is; sandbox/test_sandbox_command.py does",

@@ -41,10 +41,11 @@ def set_password(host: Host, name: str, password: str) -> None:
         host.run("chpasswd", stdin=f"{name}:{password}\n")
     except CommandFailed as error:
         why = [line for line in error.hint.splitlines() if "BAD PASSWORD" in line]
-        raise UserError(
-            f"the password was not set: {why[0] if why else error}",
-            hint="think of another one and run this again",
-        ) from None
+        hint = "think of another one and run this again"
+        if not why:  # it is not for the password's sake
+            hint = "sudo backend status"
+        what = f"the password was not set: {why[0] if why else error}"
+        raise UserError(what, hint) from None
 
 
 def set_first_password(host: Host) -> str:

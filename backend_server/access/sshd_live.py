@@ -129,7 +129,8 @@ def _canary_key(host: Host, address: str) -> Iterator[str]:
         host.write(f"{KEY_FOLDER}/{CANARY}", f"{only} {public}", 0o644)
         yield private
     except CommandFailed as error:
-        raise UserError(f"no login over ssh: {error}", hint=error.hint) from None
+        what = f"no login over ssh: {error} {error.hint}".rstrip()
+        raise UserError(what, hint="journalctl -u ssh -n 50") from None
     finally:
         host.remove(f"{KEY_FOLDER}/{CANARY}")
         shutil.rmtree(folder)

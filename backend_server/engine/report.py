@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from typing import Iterable, Iterator, Mapping
 
@@ -87,10 +88,10 @@ def _brief(outcome: Outcome) -> str:
 
 
 def sentence(error: UserError) -> Iterator[str]:
-    """An error and what to do next, as lines; a long hint is a program's own words."""
+    """An error and what to do next, as lines; of several, or `useradd: …`, it is a program's own words."""
     yield from map(printable, str(error).splitlines())
     hint = [printable(line) for line in error.hint.splitlines()]
-    if len(hint) == 1:
+    if len(hint) == 1 and not re.match(r"\S+: ", hint[0]):
         yield f"   try: {hint[0]}"
     else:
         yield from (f"   | {line}" for line in hint[-30:])

@@ -55,8 +55,10 @@ def update(host: Host) -> None:
         # Without Error-Mode=any apt-get ends with 0 although nothing was fetched.
         _apt_get(host, "update", "-o=APT::Update::Error-Mode=any")
     except CommandFailed as error:
-        hint = "look at the archive's address and the firewall, then run this again"
-        if re.search("not (yet valid|valid yet)|expired", error.hint):
+        hint = "apt-get update; nft list table inet opensafely"
+        if "Problem executing scripts" in error.hint:
+            hint = "grep -rn Invoke /etc/apt"
+        elif re.search("not (yet valid|valid yet)|expired", error.hint):
             hint = "timedatectl"
         what = "the package lists could not be fetched: " + unreachable(error.hint)
         raise CommandFailed(what, hint=hint) from None

@@ -22,6 +22,9 @@ from backend_server.text.roles import MARKER
 _ASK_S = 10
 _LINGER = "/var/lib/systemd/linger"  # which is all that logind goes by
 _SOCKETS = "/run/xrdp/sockdir"  # from 0.10 on with a folder for each uid
+# What shows that a door is open, or shuts it.
+_OF_ALL = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", KEY_FOLDER)
+_OWN = (KEY_FOLDER, SECRETS, _LINGER, crontabs.CRONTABS)
 _LEFT = (
     ("/tmp/.X11-unix", "X[0-9]+"),
     ("/tmp", r"\.X[0-9]+-lock"),
@@ -57,11 +60,14 @@ def shut_out(host: Host, name: str) -> Iterator[tuple[str, str]]:
     others from being tried, and all are tried twice, for what runs until the last of them
     is shut may have opened another.
     """
-    whys = []
+    whys: list[str] = []
     if open_doors(host, name):
         with contextlib.suppress(OSError):  # a full disk keeps no door open
             note_lost(host, name)
     for number, door in enumerate(DOORS * 2):
+        if whys and number == len(DOORS):
+            host.say("what may not be changed by chattr(1) may be from now on")
+            _ask(host, "chattr", "-ia", *_OF_ALL, *(f"{f}/{name}" for f in _OWN))
         found, why = _try(door, host, name)
         whys += [f"{door.name}: {why}"] if why else []
         if found or number < len(DOORS):

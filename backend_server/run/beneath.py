@@ -11,6 +11,7 @@ from backend_server.access import kept_out
 from backend_server.checkout.gather import Site, developers
 from backend_server.engine.history import HISTORY, at
 from backend_server.host import HostReader
+from backend_server.host.mounts import APPEND, IMMUTABLE, is_immutable
 from backend_server.people import keyring
 from backend_server.resources import UNITS
 from backend_server.text.parsers import parse_hosts, parse_nsswitch
@@ -18,6 +19,7 @@ from backend_server.text.parsers import parse_hosts, parse_nsswitch
 
 _WRITTEN = ("/", "/etc", "/usr", "/boot", "/home", "/run", "/var", "/var/log")
 _SSHD = ("multi-user.target.wants/ssh.service", "sockets.target.wants/ssh.socket")
+_OF_PEOPLE = [f"/etc/{name}" for name in ("passwd", "shadow", "group", "gshadow")]
 _ROOM = 16 << 20  # with less in /run, systemd refuses to read a unit anew
 
 
@@ -42,6 +44,11 @@ def _missing(host: HostReader) -> Iterator[str]:
     shut = [path for path, space in spaces if space and space.read_only]
     for path in shut[:1]:  # others may be on the same disk
         yield f"{path} is mounted read-only; try: mount -o remount,rw {path}"
+    fixed = [p for p in _OF_PEOPLE if is_immutable(host, p, IMMUTABLE | APPEND)]
+    if fixed:
+        them = " ".join(fixed)
+        mends = f"chattr -ia {them}"
+        yield f"nobody is let in or taken out while {them} is immutable; try: {mends}"
     run = host.space("/run")
     if run and run.free < _ROOM:
         mends = f"mount -o remount,size={(run.used + 4 * _ROOM) >> 20}M /run"

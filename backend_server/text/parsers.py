@@ -291,7 +291,7 @@ def parse_mount_sources(text: str) -> dict[str, tuple[str, str]]:
 
 
 # Whoever may mount by FUSE chooses a name of which the kernel spells no more than ASCII's blanks.
-_MOUNT = re.compile(r"^[0-9]+ [0-9]+ ([0-9]+):([0-9]+) .* - ([^ \n]+) ", re.MULTILINE)
+_MOUNT = re.compile(r"(?m)^[0-9]+ [0-9]+ ([0-9]{1,9}):([0-9]{1,9}) .* - ([^ \n]+) ")
 
 
 def parse_mounts(text: str) -> dict[tuple[int, int], str]:

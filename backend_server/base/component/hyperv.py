@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Iterator
 
 from backend_server.base.verbatim import verbatim
@@ -15,6 +16,8 @@ VMBUS = "/dev/vmbus"
 HOSTS_CLOCK = "/dev/ptp_hyperv"
 _CHRONY = "chrony.service"
 _CONF_FILE = "/etc/chrony/chrony.conf"
+_CLOCKS = (_CHRONY, *(f"{n}.service" for n in ("systemd-timesyncd", "ntpsec", "ntp")))
+_TARGETS = ("multi-user", "sysinit")
 
 
 def hyperv(site: Site) -> Iterator[Resource]:
@@ -45,13 +48,29 @@ def clock(site: Site) -> Iterator[Resource]:
 
 
 def unset_clock(site: Site, host: HostReader) -> Iterator[str]:
-    """A sentence where nothing sets the clock any more, which the host once did."""
-    if not site.backend.hyperv or HOSTS_CLOCK not in (host.read(_CONF_FILE) or ""):
+    """A sentence where nothing sets the clock any more, which something once did."""
+    if not site.backend.hyperv:
+        yield from _turned_off(host)
+    elif HOSTS_CLOCK not in (host.read(_CONF_FILE) or ""):
         return
-    if host.stat(HOSTS_CLOCK) is None:
+    elif host.stat(HOSTS_CLOCK) is None:
         yield (
             f"nothing sets the clock: there is no {HOSTS_CLOCK}; does the Windows host "
             "offer Time Synchronization?"
         )
     elif host.unit(_CHRONY).get("ActiveState") != "active":
-        yield f"nothing sets the clock: {_CHRONY} does not run; sudo backend"
+        yield f"nothing sets the clock: {_CHRONY} does not run; try: sudo backend"
+
+
+def _turned_off(host: HostReader) -> Iterator[str]:
+    """Elsewhere it is the provider's own service; where none is installed, the hypervisor."""
+    here = [unit for unit in _CLOCKS if host.stat(f"/lib/systemd/system/{unit}")]
+    if here and not any(_begins(host, unit) for unit in here):
+        mends = f"systemctl unmask {here[0]}; systemctl enable --now {here[0]}"
+        yield f"nothing sets the clock: {here[0]} is off; try: {mends}"
+
+
+def _begins(host: HostReader, unit: str) -> bool:
+    wanted = (host.link(f"{UNITS}/{t}.target.wants/{unit}") for t in _TARGETS)
+    failed = host.units_in_memory().get(unit, ("", ""))[1] == "failed"
+    return any(wanted) and host.link(f"{UNITS}/{unit}") != os.devnull and not failed

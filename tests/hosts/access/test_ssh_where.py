@@ -37,7 +37,7 @@ def written(host, *files):
         host.run(
             f"mkdir -p $(dirname {path}); test -e {path} && cp -a {path} {path}.was || true"
         )
-        host.write(path, text)
+        host.run(f"cat > {path}", stdin=text)
     host.run(RESTART)
     try:
         yield
@@ -156,6 +156,8 @@ PAM_ACCESS = "account required pam_access.so\n"
 SHUT = [
     (WRAPPED, "/etc/hosts.deny:1: ALL: ALL"),
     ((("/etc/nologin", "maintenance\n"),), "/etc/nologin"),
+    # systemd/systemd#8228: a boot that does not end
+    ((("/run/nologin", "System is booting up.\n"),), "/run/nologin"),
     (
         (
             (
@@ -186,6 +188,41 @@ def test_what_keeps_the_canary_out_is_said(host, files, said):
             host.run(f"touch {files[0][0]}")
     finally:
         host.run("cp -a /root/pam-sshd /etc/pam.d/sshd")
+
+
+# What else PAM may be told to ask; sshd's own words say which of these it was.
+ASKS = {
+    # linux-pam/linux-pam#615, #508
+    "pam_listfile": (
+        "required pam_listfile.so item=user sense=allow onerr=fail file=/etc/issue",
+        "pam_listfile(sshd:account): Refused user",
+    ),
+    # fcaviggia/hardening-script-el6#61
+    "pam_succeed_if": (
+        "requisite pam_succeed_if.so user ingroup provadmins",
+        "pam_succeed_if(sshd:account): requirement",
+    ),
+    # ansible-lockdown/UBUNTU18-CIS#2, where it keeps out everybody
+    "pam_deny": ("requisite pam_deny.so", "by PAM account configuration"),
+}
+
+
+@pytest.mark.parametrize("module", one_of("a module of PAM's", *ASKS))
+def test_what_pam_was_told_to_ask_is_found_in_the_log(host, module):
+    asks, said = ASKS[module]
+    host.run("cp -a /etc/pam.d/sshd /root/pam-sshd")
+    host.run(f"sed -i '1i account {asks}' /etc/pam.d/sshd")
+    try:
+        done, in_force = changed(host)
+        assert (done.returncode, in_force) == (1, False), done.stdout + done.stderr
+        assert "ended with exit status 255" in done.stdout, done.stdout
+        hint = done.stdout.partition("try: ")[2].partition("\n")[0]
+        shown = [n for n in host.run(hint).stdout.splitlines() if "canary" in n]
+        assert said in "\n".join(shown), shown
+    finally:
+        host.run("cp -a /root/pam-sshd /etc/pam.d/sshd")
+    done, in_force = changed(host)
+    assert (done.returncode, in_force) == (0, True), done.stdout + done.stderr
 
 
 def test_all_is_well_again(host):

@@ -19,6 +19,7 @@ from tests.hosts.desktop.desktops import (
     OTHER,
     PASSWORD,
     as_gus,
+    desktop_is_up,
     end_all,
     host_with_desktop,
     sessions_of,
@@ -100,6 +101,33 @@ def test_sessions_are_told_apart_come_back_to_and_ended(host):
     assert sessions_of(host) == []
     assert host.run("pgrep -u gus", check=False).stdout == ""
     assert last_event(host) == ("session ended", "gus", "root")
+
+
+PROVIDERS = "/etc/security/limits.d/zzz-provider.conf"
+
+
+def cores(host):
+    """The limit of core files in a desktop that has just begun, and of what it starts."""
+    with looking(host, "gus", PASSWORD):
+        wait_until(lambda: desktop_is_up(host), 60)
+        ask = "awk '/core file/ {{ print $6 }}' /proc/$(pgrep -o -u gus -x {})/limits"
+        names = ("xfce4-session", "xfdesktop")
+        found = {host.run(ask.format(name)).stdout.strip() for name in names}
+    end_all(host)
+    return found
+
+
+def test_limits_of_a_session(host):
+    """limits.conf(5) as reviewers get it; a provider's line is in force there, and is told."""
+    host.write(PROVIDERS, "# vendor\n@reviewers - core unlimited\n")
+    try:
+        assert "unlimited" in cores(host)  # a real danger
+        done = manage(host, "plan --offline --only kernel", backend="emis")
+        assert (done.returncode, f"{PROVIDERS}:2:" in done.stdout) == (2, True)
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        assert cores(host) == {"0"}
+    finally:
+        host.run(f"rm {PROVIDERS}")
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,54 @@ def test_a_file_that_cannot_be_read(host, path, kind):
     lets_rita_in(host)
 
 
+# ---- file systems that are apart, and full
+
+
+# moby/moby#10915: of docker's folder the inodes; others have room, or have it full.
+APART = {
+    "/boot": "size=64k",
+    "/var/log": "size=64k",
+    "/srv/high_privacy": "size=64k",
+    "/srv/medium_privacy": "nr_inodes=20",
+    "/var/lib/docker": "nr_inodes=20",
+}
+
+
+def test_each_file_system_that_is_apart_is_told_when_it_is_full(host):
+    fill = "for n in $(seq 40); do head -c 9k /dev/zero > {}/fill$n; done 2>/dev/null"
+    for path, options in APART.items():
+        mount = f"mount -t tmpfs -o {options} none {path}; {fill.format(path)}"
+        prefix = f"unshare --mount sh -c '{mount}; exec \"$@\"' -"
+        told = f"the disk of {path}: 100 % in use"
+        assert told not in manage(host, "status", "emis").stdout
+        done = manage(host, "status", "emis", prefix)
+        assert told in done.stdout, done.stdout + done.stderr
+
+
+# ---- files that root may not change
+
+
+def test_who_is_shut_out_though_files_are_immutable(host):
+    """elastic/detection-rules#2161: of accounts, and the file with their own keys."""
+    held = "/etc/shadow /etc/group /etc/ssh/opensafely_keys/rita"
+    rita = host.people["rita"].key
+    assert host.ssh("rita", rita, "true", check=False).returncode == 0
+    host.run(f"chattr +i {held}")
+    try:
+        for words in ("plan --offline", "status"):
+            mends = "chattr -ia /etc/shadow /etc/group"
+            assert mends in hints(manage(host, words, "emis"))
+        ask = "people password --ask gus <<< Plum7-Kettle_Orbit"
+        done = manage(host, ask, "emis")
+        assert (done.returncode, "try: sudo backend status" in done.stderr) == (1, True)
+        assert shuts_rita_out(host).returncode == 0
+        assert host.ssh("rita", rita, "true", check=False).returncode == 255
+        assert host.run("chage -l rita | grep -c 1970").stdout == "1\n"
+    finally:
+        host.run(f"chattr -i {held}", check=False)
+    lets_rita_in(host)
+
+
 # ---- /run
 
 
@@ -220,21 +268,51 @@ NO_IPV6 = (
 
 def test_a_kernel_without_ipv6(host):
     """NASA-AMMOS/AIT-Core#399, troglobit/merecat#47: images of vendors who switched it off."""
-    drop_in = "/run/systemd/system/ssh.service.d/no-ipv6.conf"
-    host.run(f"mkdir -p $(dirname {drop_in})")
-    host.run(f"cat > {drop_in}", stdin="[Service]\nRestrictAddressFamilies=~AF_INET6\n")
-    host.run("systemctl daemon-reload; systemctl restart ssh")
-    host.run("rm /etc/ssh/sshd_config.d/00-opensafely.conf /etc/nftables.d/* || true")
-    try:
+    with no_ipv6(host, "ssh"):
+        host.run(
+            "rm /etc/ssh/sshd_config.d/00-opensafely.conf /etc/nftables.d/* || true"
+        )
         done = manage(host, "--offline", "emis", NO_IPV6)
         assert done.returncode == 0, done.stdout + done.stderr
         status = manage(host, "status", "emis", NO_IPV6)
         assert status.returncode == 0, status.stdout + status.stderr
         shuts_rita_out(host, NO_IPV6)
-    finally:
-        host.run(f"rm -r $(dirname {drop_in}); systemctl daemon-reload")
-        host.run("systemctl restart ssh")
     lets_rita_in(host)
+
+
+@pytest.mark.long
+def test_docker_on_a_kernel_without_ipv6(host):
+    """moby/moby#49504: it starts, and so does what needs a network of ours."""
+    agent = "opensafely-jobrunner"
+    more = "InaccessiblePaths=/proc/sys/net/ipv6\n"
+    stopped = f"systemctl stop {agent}; docker network rm jobrunner-db"
+    with no_ipv6(
+        host, "docker", f"{stopped}; systemctl stop docker.socket docker", more
+    ):
+        refused = "python3 -c 'import socket; socket.socket(socket.AF_INET6)'"
+        assert host.run(f"{NO_IPV6} {refused}", check=False).returncode  # as meant
+        for _ in range(2):
+            done = manage(host, "--offline", "emis", NO_IPV6)
+            assert done.returncode in (0, 4), done.stdout + done.stderr
+        assert " changed" not in done.stdout
+        assert "jobrunner-db" in host.run("docker network ls").stdout
+        assert host.run(f"systemctl is-active {agent}").stdout == "active\n"
+    assert manage(host, "--offline", "emis").returncode in (0, 4)
+    assert rests(host, "emis", "--offline")
+
+
+@contextlib.contextmanager
+def no_ipv6(host, unit, before="true", more=""):
+    """A daemon that cannot have it either."""
+    drop_in = f"/run/systemd/system/{unit}.service.d/no-ipv6.conf"
+    text = f"[Service]\nRestrictAddressFamilies=~AF_INET6\n{more}"
+    again = f"systemctl daemon-reload; systemctl restart {unit}"
+    host.run(f"{before}; mkdir -p $(dirname {drop_in})")
+    host.run(f"cat > {drop_in}; {again}", stdin=text)
+    try:
+        yield
+    finally:
+        host.run(f"rm -r $(dirname {drop_in}); {again}")
 
 
 # ---- the clock

@@ -297,6 +297,13 @@ LATER = [
         "[Login]\nIdleAction=suspend\n",
         "2:IdleAction=suspend",
     ),
+    # systemd/systemd#2039, supabase/postgres#488: so that whoever left keeps memory
+    (
+        "login",
+        "/etc/systemd/logind.conf.d/zz-db.conf",
+        "[Login]\nRemoveIPC=no\n",
+        "2:RemoveIPC=no",
+    ),
     # in-force/03 again, where it is read last
     (
         "updates",
@@ -626,6 +633,50 @@ def test_what_was_begun_goes_on_after_the_line(host):
         host.run(f"rm {theirs}")
 
 
+def keeps_memory(host):
+    """Whether what rita left in shared memory is there when logind has forgotten her."""
+    host.ssh("rita", host.people["rita"].key, "ipcmk --shmem 4096 >/dev/null")
+    here = "loginctl show-user rita >/dev/null 2>&1"
+    host.run(f"for n in $(seq 300); do {here} || break; sleep 0.1; done; ! {here}")
+    ours = "ipcs --shmems | awk '$3 == \"rita\" { print $2 }'"
+    return host.run(f"for n in $({ours}); do ipcrm -m $n; echo $n; done").stdout != ""
+
+
+def test_what_whoever_left_keeps_in_memory(host):
+    """systemd/systemd#2039, bnnanet/serviceman#5: advice for databases under people's names."""
+    theirs = "/etc/systemd/logind.conf.d/00-db.conf"
+    ours = theirs.replace("00-db", "opensafely")
+    host.write(theirs, "[Login]\nRemoveIPC=no\nUserStopDelaySec=0\n")
+    host.run(f"rm {ours}; systemctl restart systemd-logind")
+    try:
+        assert keeps_memory(host)  # a real danger
+        assert manage(host, "--offline --only login", "emis").returncode == 0
+        assert not keeps_memory(host)
+    finally:
+        host.run(f"rm {theirs}; systemctl restart systemd-logind")
+
+
+def test_a_user_manager_that_never_ends(host):
+    """systemd/systemd#8410: what a provider says there holds for whoever logs out, not for who leaves."""
+    theirs = "/etc/systemd/logind.conf.d/zz-provider.conf"
+    host.write(theirs, "[Login]\nUserStopDelaySec=infinity\nKillExcludeUsers=rita\n")
+    host.run("systemctl restart systemd-logind")
+    uid = host.run("id -u rita").stdout.strip()
+    manager = f"systemctl is-active user@{uid}.service user-runtime-dir@{uid}.service"
+    try:
+        assert looks(host, "login").returncode == 0
+        host.ssh("rita", host.people["rita"].key, "echo x > $XDG_RUNTIME_DIR/kept")
+        host.run("for n in $(seq 200); do pgrep -u rita sshd || break; sleep 0.1; done")
+        assert host.run(manager).stdout == "active\nactive\n"
+        assert manage(host, "people revoke rita --why test", "emis").returncode == 0
+        assert host.run(manager, check=False).stdout == "inactive\ninactive\n"
+        assert host.run(f"ls /run/user/{uid}", check=False).returncode
+    finally:
+        host.run(f"rm {theirs}; systemctl restart systemd-logind")
+        manage(host, "people readmit rita", "emis")
+        assert manage(host, "--offline", "emis").returncode in (0, 4)
+
+
 def test_parameters_after_systemd_sysctl_ran_again(host):
     """What is read before ours has no effect, live or at the next boot."""
     path = "/etc/sysctl.d/50-provider.conf"
@@ -780,6 +831,25 @@ def test_an_sshd_that_does_not_come_back(host, off):
         host.run("systemctl unmask ssh.service; systemctl enable ssh.service")
 
 
+@pytest.mark.long
+def test_a_clock_that_nothing_sets(host):
+    """afadesigns/zshellcheck#860, VeeamHub/veeam-hardened-repository#6: one's time service is off."""
+    told = "nothing sets the clock"
+    host.run("apt-get -qq install chrony")
+    try:
+        assert told not in manage(host, "status", "emis").stdout
+        for off in ("mask --now", "disable --now"):
+            host.run(f"systemctl {off} chrony.service")
+            done = manage(host, "status", "emis")
+            assert (done.returncode, done.stdout.count(told)) == (4, 1), done.stdout
+            hint = done.stdout.partition(f"{told}: ")[2].partition("try: ")[2]
+            host.run(hint.partition("\n")[0])
+            assert host.run("systemctl is-enabled chrony").stdout == "enabled\n"
+            assert told not in manage(host, "status", "emis").stdout
+    finally:
+        host.run("systemctl unmask chrony; apt-get -qq purge chrony")
+
+
 @pytest.mark.parametrize("how", ["", "--runtime"])
 def test_a_timer_that_an_image_has_masked(host, how):
     """in-force/04: silogen/cluster-bloom#304, ComplianceAsCode/content#15079."""
@@ -806,26 +876,39 @@ def test_a_rule_for_a_group_that_we_would_take_over(bare_host):
     who_is_shut_out(host)
 
 
+# konstruktoid/ansible-role-hardening#774, #74, debops/ansible-sshd#53: root by an alias, by a
+# group that is not sudo's own, by a number.
+ROOTS = {
+    "ops1": "User_Alias OPS = ops1\nOPS ALL=(ALL:ALL) ALL",
+    "ops2": "%team ALL=(ALL) NOPASSWD: ALL",
+    "ops3": "#4711 ALL=(root) NOPASSWD: /bin/bash",
+}
+
+
 def who_is_shut_out(host):
     """in-force/32: konstruktoid/ansible-role-hardening#326: root by a rule alone."""
     host.run("useradd -m -s /bin/bash provadmin; useradd -m -s /bin/bash backup1")
     host.run("useradd -m -s /bin/bash idle; useradd -rm -s /bin/bash scan")
-    for name in ("provadmin", "backup1", "scan"):
+    host.run("groupadd team; for n in ops1 ops2 ops3; do useradd -m $n; done")
+    host.run("gpasswd -a ops2 team; usermod -s /bin/bash ops1; usermod -u 4711 ops3")
+    for name in ("provadmin", "backup1", "scan", *ROOTS):
         home = f"/home/{name}"
         host.run(
             f"install -d -o {name} {home}/.ssh; echo ssh-ed25519 x > {home}/.ssh/authorized_keys"
         )
     rule = "/etc/sudoers.d/provadmin"
-    host.write(rule, "provadmin ALL=(ALL) NOPASSWD:ALL\n", 0o440)
+    rules = ["provadmin ALL=(ALL) NOPASSWD:ALL", *ROOTS.values(), ""]
+    host.write(rule, "\n".join(rules), 0o440)
     plan = manage(host, "plan --offline", "emis").stdout
     gone = "logs in here today, and over ssh will not after this run"
     for name, told in (("provadmin", 1), ("backup1", 1), ("scan", 1), ("idle", 0)):
         assert plan.count(f"note: {name} {gone}") == told, plan
-    assert f"provadmin {gone}, though sudo lets them become root\n" in plan
+    for name in ("provadmin", *ROOTS):
+        assert f"{name} {gone}, though sudo lets them become root\n" in plan
     assert "the group researchers, which becomes ours, was here before" in plan
     done = manage(host, "--offline --yes", "emis")
     assert host.run("id rita", check=False).returncode
-    refused(done, "provadmin becomes root by sudo today", "provider_accounts of emis")
+    refused(done, "becomes root by sudo today", "provider_accounts of emis")
     host.run(f"rm {rule}")
     assert "provadmin becomes" not in manage(host, "--offline", "emis").stderr
 
@@ -874,23 +957,31 @@ def test_containers_that_reach_nothing(host, off):
     assert "ip_forward" not in manage(host, "status", "emis").stdout
 
 
+OPTS = "/etc/default/docker"
+DOCKERD = "/run/systemd/system/docker.service.d/vendor.conf"
+ANEW = "systemctl daemon-reload; systemctl restart docker"
 MTU = {
     "its file": (
         "/etc/docker/daemon.json",
         "sed -i '0,/{/s//{\"mtu\": 1400,/' /etc/docker/daemon.json",
         "true",
     ),
-    "an option": (
-        "/etc/default/docker",
-        "echo 'DOCKER_OPTS=\"--mtu=1400\"' >> /etc/default/docker",
-        "systemctl restart docker",
+    "an option": (OPTS, f"echo 'DOCKER_OPTS=\"--mtu=1400\"' >> {OPTS}", ANEW),
+    "its other form": (OPTS, f"echo 'DOCKER_OPTS=\"--mtu 1400\"' >> {OPTS}", ANEW),
+    # docker/for-linux#1426: what `systemctl edit` leaves
+    "a drop-in": (
+        OPTS,
+        f"mkdir -p $(dirname {DOCKERD}); printf '[Service]\\nExecStart=\\nExecStart="
+        f"/usr/sbin/dockerd -H fd:// --mtu=1400 $DOCKER_OPTS\\n' > {DOCKERD}",
+        ANEW,
     ),
 }
 
 
-@pytest.mark.parametrize(("path", "change", "heed"), MTU.values(), ids=[*MTU])
-def test_how_long_packets_are_on_every_network(host, path, change, heed):
-    """in-force/07: moby/moby#34981, moby/moby#28314; and docker/for-linux#1426's other way."""
+@pytest.mark.parametrize("how", one_of("how long packets are", *MTU))
+def test_how_long_packets_are_on_every_network(host, how):
+    """in-force/07: moby/moby#34981, moby/moby#28314."""
+    path, change, heed = MTU[how]
     host.run(f"cp -a {path} /root/before; systemctl stop opensafely-jobrunner")
     host.run(f"{change}; {heed}")
     asked = "docker network inspect -f '{{json .Options}}' jobrunner-db"
@@ -899,41 +990,42 @@ def test_how_long_packets_are_on_every_network(host, path, change, heed):
         assert '"com.docker.network.driver.mtu":"1400"' in host.run(asked).stdout
         assert rests(host, "emis", "--offline --only docker")
     finally:
-        host.run(f"cp -a /root/before {path}; {heed}")
+        host.run(f"cp -a /root/before {path}; rm -f {DOCKERD}; {heed}")
         host.run("docker network rm jobrunner-db")
         assert manage(host, "--offline", "emis").returncode in (0, 4)
     assert "mtu" not in host.run(asked).stdout
 
 
 DATA_ROOT = {
-    "its file": (
-        "/etc/docker/daemon.json",
-        '0,/{/s//{"data-root": "\\/data\\/docker",/',
-    ),
-    # microsoft/pai#1338: an option
-    "an option": (
-        "/etc/default/docker",
-        '$aDOCKER_OPTS="--data-root=/data/docker"',
-    ),
+    "its file": 'sed -i \'0,/{/s//{"data-root": "\\/data\\/docker",/\' /etc/docker/daemon.json',
+    # microsoft/pai#1338: an option, in its older word too
+    "--data-root": f"echo 'DOCKER_OPTS=\"--data-root=/data/docker\"' >> {OPTS}",
+    "-g": f"echo 'DOCKER_OPTS=\"-g /data/docker\"' >> {OPTS}",
+    # discourse/discourse_docker#284: a disk in its place
+    "a mount": "mkdir -p /data/docker; mount --bind /data/docker /var/lib/docker",
 }
 
 
 @pytest.mark.parametrize("how", one_of("docker's folder", *DATA_ROOT))
 def test_where_docker_keeps_what_it_has(host, how):
     """in-force/19: daytonaio/daytona#4683; of inodes, too, none is left there."""
-    path, script = DATA_ROOT[how]
-    host.run(f"cp -a {path} /root/before; mkdir -p /data")
+    where = "/var/lib/docker" if how == "a mount" else "/data/docker"
+    host.run(f"cp -a /etc/docker/daemon.json {OPTS} /root; mkdir -p /data")
     host.run("mount -t tmpfs -o size=64m,nr_inodes=60000 docker-data /data")
-    host.run(f"sed -i '{script}' {path}; systemctl restart docker")
+    stop = "systemctl stop opensafely-jobrunner docker.socket docker"
+    anew = "systemctl reset-failed docker; systemctl start docker"
+    host.run(f"{stop}; {DATA_ROOT[how]}; {anew}")
     try:
         host.run("head -c 70M /dev/zero > /data/fill || true")
         assert (
-            "the disk of /data/docker: 100 % in use"
+            f"the disk of {where}: 100 % in use"
             in manage(host, "status", "emis").stdout
         )
-        assert "/data/docker: 100 % in use" in manage(host, "host disk", "emis").stdout
+        assert f"{where}: 100 % in use" in manage(host, "host disk", "emis").stdout
     finally:
         host.run(
-            f"cp -a /root/before {path}; systemctl restart docker; umount -l /data"
+            f"{stop}; cp -a /root/daemon.json /etc/docker; cp -a /root/docker {OPTS}"
         )
+        host.run("umount /var/lib/docker" if how == "a mount" else "true")
+        host.run(f"umount -l /data; {anew} opensafely-jobrunner")
     assert "/data" not in manage(host, "host disk", "emis").stdout

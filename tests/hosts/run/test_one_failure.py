@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.hosts.managing import manage, rests
+from tests.sampling import one_of
 
 
 pytestmark = pytest.mark.share("in force")
@@ -70,6 +71,104 @@ def test_a_package_of_the_vendor_s_that_is_broken(host):
         host.run(
             "rm /var/lib/dpkg/info/vendor-agent.postinst; dpkg --purge vendor-agent"
         )
+    assert rests(host, "emis", "--offline")
+
+
+STATUS = "/var/lib/dpkg/status"
+# From then on apt refuses whatever else is wanted; what is the vendor's own is left as it is.
+HELD_UP = {
+    # mwarning/KadNode#102, openaustralia/morph#1210
+    "it lacks another": (
+        VENDOR.replace("Version:", "Depends: libvendor5\\nVersion:"),
+        "vendor-agent : Depends: libvendor5",
+    ),
+    # Botspot/pi-apps#1729, vercel/hyper#4427: what is left where unpacking was cut off
+    "it is half there": (
+        f"{VENDOR.rstrip()}; sed -i '/^Package: vendor-agent/,/^Status/"
+        f"s/^Status.*/Status: install reinstreq half-installed/' {STATUS}",
+        "vendor-agent needs to be reinstalled, but I can't find an archive for it",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", one_of("a package that holds up apt", *HELD_UP))
+def test_a_package_of_the_vendor_s_that_holds_up_apt(host, how):
+    """Nothing can be installed, which is told with its cause; all else is done."""
+    given, why = HELD_UP[how]
+    bend(host, "tree", "iotop")
+    try:
+        host.run(given)
+        done = manage(host, "--offline", "emis")
+        assert (done.returncode, all_else_is_done(host)) == (1, True), done.stdout
+        assert why in done.stdout, done.stdout
+        assert (done.stdout + done.stderr).count("with vendor-agent") == 1, done.stdout
+        hint = done.stdout.partition("`dpkg ")[2].partition("`")[0]
+        assert "vendor-agent" in host.run(f"dpkg {hint}", check=False).stderr
+    finally:
+        host.run("dpkg --purge --force-remove-reinstreq vendor-agent")
+    assert manage(host, "--offline", "emis").returncode == 0
+    assert there(host, "tree", "iotop") == ["tree", "iotop"]
+    assert rests(host, "emis", "--offline")
+
+
+def test_a_dpkg_that_was_interrupted(host):
+    """Varying-Vagrant-Vagrants/VVV#2210, openhab/openhabian#952: apt refuses to go on."""
+    bend(host, "tree")
+    host.run("dpkg -s less > /var/lib/dpkg/updates/0001")
+    assert "interrupted" in host.run("apt-get install tree", check=False).stderr
+    done = manage(host, "--offline", "emis")
+    assert (done.returncode, all_else_is_done(host)) == (0, True), done.stdout
+    assert there(host, "tree") == ["tree"]
+    assert rests(host, "emis", "--offline")
+
+
+HOOK = "/etc/apt/apt.conf.d/50vendor"
+HOOKS = {
+    # Vanilla-OS/vanilla-system-operator#101: it is installed, and apt-get ends with 100
+    "DPkg::Post-Invoke": (0, ""),
+    # microsoft/wslg#497, MichaIng/DietPi#4487
+    "APT::Update::Post-Invoke-Success": (4, "try: grep -rn Invoke /etc/apt"),
+    # apt.conf(5): before anything is unpacked, so that nothing is
+    "DPkg::Pre-Install-Pkgs": (1, "Failure running script /opt/vendor/hook"),
+}
+
+
+@pytest.mark.parametrize("hook", one_of("a hook that fails", *HOOKS))
+def test_a_hook_of_the_vendor_s_that_fails(host, hook):
+    status, said = HOOKS[hook]
+    bend(host, "tree")
+    host.run("rm -r /var/lib/apt/lists/*")
+    host.write(HOOK, f'{hook} {{"/opt/vendor/hook --quiet";}};\n')
+    try:
+        done = manage(host, "--offline", "emis")
+        assert (done.returncode, all_else_is_done(host)) == (status, True), done.stdout
+        assert said in done.stdout, done.stdout
+        assert there(host, "tree") == ["tree"] * (status != 1)
+        if "try" in said:
+            assert f"{HOOK}:1:{hook}" in host.run(said.partition("try: ")[2]).stdout
+    finally:
+        host.run(f"rm {HOOK}")
+    assert manage(host, "--offline", "emis").returncode == 0
+    assert rests(host, "emis", "--offline")
+
+
+def test_a_module_of_pam_s_that_somebody_took_away(host):
+    """A stack that names it would refuse everybody: it is not written, and comes back."""
+    module = host.run("ls /lib/*-linux-gnu/security/pam_umask.so").stdout.strip()
+    host.run("pam-auth-update --package --remove opensafely-umask")
+    host.run(f"rm /usr/share/pam-configs/opensafely-umask; mv {module} /root")
+    try:
+        done = manage(host, "--offline --only login", "emis")
+        assert done.returncode == 1, done.stdout
+        assert "pam_umask.so is not on this host" in done.stdout, done.stdout
+        assert (
+            host.run("grep pam_umask /etc/pam.d/common-session", check=False).stdout
+            == ""
+        )
+        host.run(done.stdout.partition("try: ")[2].partition("\n")[0])
+        assert manage(host, "--offline --only login", "emis").returncode == 0
+    finally:
+        host.run(f"test -e {module} || mv /root/pam_umask.so {module}")
     assert rests(host, "emis", "--offline")
 
 
@@ -149,9 +248,53 @@ def test_what_is_not_reached_is_one_line(host):
     assert manage(host, "--offline", "emis").returncode == 0
 
 
-def test_the_link_of_python_that_somebody_moved(host):
-    """in-force/25: linuxmint/mintupdate#288: update-alternatives on python3."""
-    host.run("mv /usr/bin/python3 /root/python3; ln -s python3.99 /usr/bin/python3")
+MARKS = {
+    # ubuntu-ir/traktor#80, ansible/ansible#48886
+    "i /etc/issue.net": "echo >> /etc/issue.net",
+    # MeowYeon/blog#11: what may be appended to alone
+    "a /etc/profile.d/opensafely.sh": "echo >> /etc/profile.d/opensafely.sh",
+    "i /etc/sudoers.d": "echo '# x' >> /etc/sudoers.d/zz-opensafely",
+    "i /etc/ssh/sshd_config.d/00-opensafely.conf": (
+        "echo '# x' >> /etc/ssh/sshd_config.d/00-opensafely.conf"
+    ),
+    # elastic/detection-rules#2161: useradd and its like say that they cannot open it
+    "i /etc/passwd": "usermod --shell /bin/sh rita",
+    "a /etc/shadow": "chage --expiredate 1 rita",
+}
+
+
+@pytest.mark.parametrize("mark", one_of("an immutable file", *MARKS))
+def test_a_file_that_root_may_not_change(host, mark):
+    """in-force/30: whatever stands after `try:` there is what helps."""
+    host.run(f"{MARKS[mark]}; chattr +{mark}")
+    try:
+        done = manage(host, "--offline", "emis")
+        assert "Traceback" not in done.stderr
+        hint = done.stdout.partition("try: chattr ")[2].partition("\n")[0]
+        host.run(f"chattr {hint}")
+        assert done.returncode == 1, done.stdout
+        assert manage(host, "--offline", "emis").returncode == 0
+    finally:
+        host.run(f"chattr -{mark}")
+    assert rests(host, "emis", "--offline")
+
+
+LINKS = {
+    # in-force/25: linuxmint/mintupdate#288
+    "update-alternatives": "ln -s python3.99 {}",
+    # anki/cozmo-python-sdk#163: by way of its folder, to what is not there
+    "its folder": "ln -s /etc/alternatives/python3 {}; ln -s {}.99 /etc/alternatives/python3",
+    # CloudBytes-Academy/CloudBytes.dev#130: taken away with somebody's own version
+    "none": "true",
+    # the same, with the link given for the program
+    "itself": "ln -s {} {}",
+}
+
+
+@pytest.mark.parametrize("how", one_of("the link of python", *LINKS))
+def test_the_link_of_python_that_somebody_moved(host, how):
+    link = LINKS[how].replace("{}", "/usr/bin/python3")
+    host.run(f"mv /usr/bin/python3 /root/python3; {link}")
     try:
         plan = manage(host, "plan --offline", "emis")
         assert plan.returncode == 2
@@ -160,4 +303,5 @@ def test_the_link_of_python_that_somebody_moved(host):
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         host.run("test -x /usr/bin/python3 || mv -f /root/python3 /usr/bin/python3")
+        host.run("rm -f /etc/alternatives/python3")
     assert rests(host, "emis", "--offline")

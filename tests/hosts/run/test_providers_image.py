@@ -59,6 +59,9 @@ FILES = {
     "/etc/security/limits.d/90-fork.conf": "# fork bombs\n* soft nproc 50\n",
     "/etc/security/limits.d/90-logins.conf": "@researchers - maxlogins 0\n",
     "/etc/systemd/logind.conf.d/zz-cis.conf": "[Login]\nKillUserProcesses=yes\n",
+    # supabase/postgres#488, Vanilla-OS/vanilla-system-operator#101
+    "/etc/systemd/logind.conf.d/zz-db.conf": "[Login]\nRemoveIPC=no\n",
+    "/etc/apt/apt.conf.d/50vendor-hook": 'DPkg::Post-Invoke {"/opt/vendor/hook";};\n',
     "/etc/nsswitch.conf": "passwd: files systemd\ngroup: files systemd\nshadow: files\nhosts: files dns\n",
     "/etc/cron.allow": "root\n",
     "/etc/motd": "Authorised users only\n",
@@ -92,6 +95,8 @@ mkdir -p /root/agent/DEBIAN; cd /root/agent/DEBIAN
 printf 'Package: vendor-agent\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n' >control
 printf '#!/bin/sh\necho cannot reach licence server >&2\nexit 1\n' >postinst; chmod 755 postinst
 dpkg-deb --build /root/agent /root/agent.deb; dpkg --install /root/agent.deb || true
+# elastic/detection-rules#2161, the other way round: so that nobody adds an account
+chattr +i /etc/group /etc/gshadow
 """
 
 # Stands for somebody in visudo's editor, who makes a comment of each line that was named.
@@ -100,7 +105,7 @@ EDITOR = "/root/takes-out"
 
 def steps(said):
     """What stands after `try:`, as somebody would paste it."""
-    return re.findall(r"^ *try: (.*)$", said, re.MULTILINE)
+    return re.findall(r"(?:^ *|; )try: (.*)$", said, re.MULTILINE)
 
 
 def follow(host, said):

@@ -540,6 +540,7 @@ def test_a_path_that_a_shell_reads_otherwise(host):
 # Of what stands after `try:` and changes nothing, filled in; each can be pasted.
 LOOKS = [
     "timedatectl",
+    "apt-get update; nft list table inet opensafely",
     "journalctl -u ssh -n 50",
     "journalctl -u ssh",
     "grep -rni include /etc/ssh/sshd_config /etc/ssh/sshd_config.d",

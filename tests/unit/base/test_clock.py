@@ -57,15 +57,70 @@ def test_a_daemon_that_does_not_run_is_told(site, guest):
     managed(site, guest)
     guest.state = "activating"
     (sentence,) = hyperv.unset_clock(site, guest)
-    assert sentence.startswith("nothing sets the clock: chrony.service does not run")
+    told = "nothing sets the clock: chrony.service does not run; try: sudo backend"
+    assert sentence == told
 
 
-def test_others_have_a_time_service_of_their_own(site, guest):
+@pytest.fixture
+def elsewhere(site):
+    return site._replace(backend=site.backend._replace(hyperv=False))
+
+
+def test_others_have_a_time_service_of_their_own(site, guest, elsewhere):
     assert not [*hyperv.unset_clock(site, guest)], "it was never offered"
     managed(site, guest)
     (guest.root / hyperv.HOSTS_CLOCK[1:]).unlink()
-    elsewhere = site._replace(backend=site.backend._replace(hyperv=False))
     assert not [*hyperv.unset_clock(elsewhere, guest)]
+
+
+OFFERED = {
+    "chrony.service": "multi-user",
+    "systemd-timesyncd.service": "sysinit",
+    "ntpsec.service": "multi-user",
+}
+
+
+@pytest.fixture
+def offered(guest, request):
+    """One is installed, and starts at boot."""
+    unit, target = request.param
+    (guest.root / "lib/systemd/system").mkdir(parents=True)
+    (guest.root / "lib/systemd/system" / unit).touch()
+    wants = guest.root / f"etc/systemd/system/{target}.target.wants"
+    wants.mkdir(parents=True)
+    (wants / unit).symlink_to(f"/lib/systemd/system/{unit}")
+    return unit, wants / unit
+
+
+@pytest.mark.parametrize("offered", OFFERED.items(), indirect=True)
+def test_a_time_service_that_somebody_turned_off(guest, elsewhere, offered):
+    """afadesigns/zshellcheck#860: disabled, or masked while its link stays."""
+    unit, link = offered
+    assert not [*hyperv.unset_clock(elsewhere, guest)]
+    told = (
+        f"nothing sets the clock: {unit} is off; "
+        f"try: systemctl unmask {unit}; systemctl enable --now {unit}"
+    )
+    mask = guest.root / "etc/systemd/system" / unit
+    mask.symlink_to("/dev/null")
+    assert [*hyperv.unset_clock(elsewhere, guest)] == [told]
+    mask.unlink()
+    link.unlink()
+    assert [*hyperv.unset_clock(elsewhere, guest)] == [told]
+    assert told in status(elsewhere, guest)["degraded"]
+
+
+@pytest.mark.parametrize("offered", [("ntpsec.service", "multi-user")], indirect=True)
+def test_one_time_service_is_enough(guest, elsewhere, offered):
+    (guest.root / "lib/systemd/system/systemd-timesyncd.service").touch()
+    assert not [*hyperv.unset_clock(elsewhere, guest)]
+
+
+@pytest.mark.parametrize("offered", [("ntpsec.service", "multi-user")], indirect=True)
+def test_one_that_failed_sets_nothing(guest, elsewhere, offered):
+    guest.units_in_memory = lambda: {"ntpsec.service": ("loaded", "failed")}
+    (sentence,) = hyperv.unset_clock(elsewhere, guest)
+    assert "ntpsec.service is off" in sentence
 
 
 def test_status_has_it_among_what_is_degraded(site, guest):

@@ -293,3 +293,13 @@ def test_octal():
 )
 def test_brief(value, words):
     assert brief(value) == words
+
+
+def test_the_only_line_of_a_program_is_no_command():
+    """As of useradd where /etc/group is immutable: nobody is told to try it."""
+    words = "groupadd: cannot open /etc/group"
+    failed = UserError("`groupadd x` ended with exit status 10", hint=words)
+    assert [*report.sentence(failed)] == [str(failed), f"   | {words}"]
+    assert [*report.sentence(UserError("x", hint="chattr -ia y"))][
+        1
+    ] == "   try: chattr -ia y"

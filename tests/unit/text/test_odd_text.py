@@ -141,3 +141,9 @@ def test_a_name_that_is_no_blank_to_the_kernel():
     assert "/mnt/a\\040b" in parse_mount_points(odd + MOUNTINFO)
     assert parse_mounts(odd + MOUNTINFO)[0, 20] == "fuse.sshfs"
     assert parse_mounts(odd + MOUNTINFO)[0, 21] == "fuse.x"
+
+
+def test_a_device_of_more_digits_than_there_are():
+    """Of 10,000 examples one had it: int() takes no more than 4300 digits from Python 3.11 on."""
+    odd = f"23 21 0:{'9' * 5000} / /x rw - ext4 y rw\n"
+    assert parse_mounts(odd + MOUNTINFO) == parse_mounts(MOUNTINFO)
