@@ -54,6 +54,10 @@ table inet opensafely_limits {
 }
 """
 BUS, ASKED = "/run/dbus/system_bus_socket", "/run/xrdp/sockdir/sesman.socket"
+ASKED_AT_LENGTH = (
+    ("systemd1", "org.freedesktop.systemd1.Manager ListUnits"),
+    ("login1", "org.freedesktop.login1.Manager ListSessions"),
+)
 AS_RITA = "runuser -u ada -- su rita -c 'id -un'"
 SESMAN = "$(systemctl show --value -p MainPID xrdp-sesman)"
 
@@ -306,6 +310,17 @@ def test_a_kernel_that_counts_no_connections_has_all_other_rules(host):
     assert "ct count" in host.run("nft list table inet opensafely_limits").stdout
 
 
+def test_nobody_takes_all_places_of_sshd(host):
+    """From the host itself; with a hundred of rita's that said nothing, it took nobody any more."""
+    for place in ("127.0.0.1:22", f"{host.address}:22", "::1:22"):
+        with beside(host, "rita", f"silent {place}") as program:
+            assert program.line() == "has 0\n"
+            assert comes_in(host)
+    with beside(host, "root", "silent 127.0.0.1:22") as program:
+        assert program.line() == "has 100\n"
+        assert host.ssh("ada", host.people["ada"].key, "true", check=False).returncode
+
+
 def comes_in(host):
     """ada does, without a terminal, and becomes root."""
     ask = ("sudo -k -S -p '' id -un", False, f"{OTHER}\n")
@@ -339,12 +354,25 @@ def test_who_has_all_terminals_is_named(host):
 def test_nobody_keeps_init_from_its_work(host):
     """It reads what is said there before all else: eight programs of rita's kept it from anything.
 
+    So did as many that asked it for an account, again and again, or at the bus for its units; or logind for sessions.
+
     Services and user managers are up as before, rita's with all that she may expect of it.
     """
     said = "lines /run/systemd/notify"
     for name, got in (("ada", 1000), ("rita", 0), ("gus", 0)):
         with beside(host, name, said) as program:
             assert program.line() == f"has {got}\n"
+    inits = host.run("ss -Hxlp | awk '/pid=1,/ && /.systemd.*system/ { print $5 }'").stdout
+    assert "/run/systemd/userdb/io.systemd.DynamicUser" in inits
+    for path in inits.split():
+        for name, got in (("ada", 1), ("rita", 0), ("gus", 0)):
+            with beside(host, name, f"answers {path}") as program:
+                assert program.line() == f"has {got}\n", (path, name)
+    for where, what in ASKED_AT_LENGTH:
+        asks = f"busctl call org.freedesktop.{where} /org/freedesktop/{where} {what}"
+        for name, got in (("ada", 0), ("rita", 1), ("gus", 1)):
+            done = host.run(f"runuser -u {name} -- {asks}", check=False)
+            assert done.returncode == got, done.stderr
     host.run("systemd-run --quiet --wait -p Type=notify systemd-notify --ready")
     for name in ("ada", "rita"):
         assert has_a_bus(host, name)
