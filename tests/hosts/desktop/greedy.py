@@ -11,7 +11,7 @@
                                               host, and as many of 10,000 to ADDRESS as the host lets out
     python3 -I -S greedy.py lines SOCKET      datagrams of which init says a line each, 1,000
     python3 -I -S greedy.py answers SOCKET    a connection of SOCKET's
-    python3 -I -S greedy.py silent PLACE      connections to ADDRESS:PORT, 100, and not a word
+    python3 -I -S greedy.py silent PLACE      connections to ADDRESS:PORT, 300, and not a word
     python3 -I -S greedy.py manager UID       the sockets of UID's user manager, by their names alone
 
 It says how many it got. With some, but for files and words, it goes on; of segments half are attached.
@@ -172,12 +172,12 @@ def answers(path):
 
 def silent(place):
     address, _, port = place.rpartition(":")
-    for number in range(100):
+    for number in range(300):
         try:
             KEPT.append(socket.create_connection((address, int(port)), 5))
         except OSError:
             return number
-    return 100
+    return 300
 
 
 def manager(uid):
