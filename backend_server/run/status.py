@@ -128,7 +128,7 @@ def second_desktops(host: HostReader) -> Iterator[str]:
     names = Counter(each.user for each in desktops(host))
     for name, number in sorted(names.items()):
         if number > 1:
-            yield f"{name} has {number} desktops, and comes back to one; try: backend people sessions {name} --end"
+            yield f"{name} has {number} desktops, and comes back to one; try: sudo backend people sessions {name} --end"
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ _SHUT = {
     "/run/systemd/userdb": ("rwx", "r-x", "r-x"),
 }
 # By the name that this release's init has for it, where it has one.
-_OOM = ("/run/systemd/io.system.ManagedOOM", "/run/systemd/io.systemd.ManagedOOM")
+_INITS = ("io.system.ManagedOOM", "io.systemd.ManagedOOM")
 _BUS = "/etc/dbus-1/system.d/opensafely-init.conf"
 _LOGINS = ("/run/utmp", "/var/log/wtmp", "/var/log/lastlog")
 _READY = f"{UNITS}/user@.service.d/opensafely-ready.conf"
@@ -42,10 +42,10 @@ def logs(site: Site) -> Iterator[Resource]:
     yield verbatim(site, _READY)
     yield verbatim(site, f"{UNITS}/logrotate.service.d/opensafely.conf")
     logins = dict.fromkeys(_LOGINS if site.release.utmp else (), ("rw-", "rw-", "r--"))
-    oom = dict.fromkeys(_OOM, ("rw-", "rw-", "rw-"))
-    for path, modes in {**_SHUT, **logins, **oom}.items():
+    inits = {f"/run/systemd/{name}": ("rw-", "rw-", "rw-") for name in _INITS}
+    for path, modes in {**_SHUT, **logins, **inits}.items():
         access = _ACCESS.format(*modes, UNPRIVILEGED)
-        yield Acl(path, access=frozenset(access.split()), wanted=path not in _OOM)
+        yield Acl(path, access=frozenset(access.split()), wanted=path not in inits)
     yield verbatim(site, f"{UNITS}/opensafely-auth-log.service")
     yield verbatim(site, f"{UNITS}/{_AUTH_LOG}", notify=_AUTH_LOG)
     yield Unit(_AUTH_LOG)

@@ -362,9 +362,9 @@ def test_nobody_keeps_init_from_its_work(host):
     for name, got in (("ada", 1000), ("rita", 0), ("gus", 0)):
         with beside(host, name, said) as program:
             assert program.line() == f"has {got}\n"
-    inits = host.run("ss -Hxlp | awk '/pid=1,/ && /.systemd.*system.*[.]/ { print $5 }'").stdout
+    inits = its_own_sockets(host)
     assert "/run/systemd/userdb/io.systemd.DynamicUser" in inits
-    for path in inits.split():
+    for path in inits:
         for name, got in (("ada", 1), ("rita", 0), ("gus", 0)):
             with beside(host, name, f"answers {path}") as program:
                 assert program.line() == f"has {got}\n", (path, name)
@@ -376,6 +376,13 @@ def test_nobody_keeps_init_from_its_work(host):
     host.run("systemd-run --quiet --wait -p Type=notify systemd-notify --ready")
     for name in ("ada", "rita"):
         assert has_a_bus(host, name)
+
+
+def its_own_sockets(host):
+    """Where init itself answers, and no unit that it starts; but root's alone."""
+    listens = host.run("ss -Hxlp | awk '/pid=1,/ { print $5 }'").stdout.split()
+    units = host.run("systemctl list-sockets --all --no-legend").stdout.split()
+    return sorted({*listens} - {*units, "/run/systemd/private"})
 
 
 def has_a_bus(host, name):
@@ -457,6 +464,23 @@ def takes(host, password):
 
 def main_pid(host, unit):
     return host.run(f"systemctl show --value -p MainPID {unit}").stdout.strip()
+
+
+def test_a_desktop_that_nobody_comes_back_to_is_told(host):
+    """From xrdp 0.10 on, where the session manager was started anew alone; with what ends it."""
+    end_all(host)
+    with desktop(host, PASSWORD):
+        pass
+    told = "degraded    gus has 2 desktops, and comes back to one; try: sudo "
+    host.run(f"kill -9 {SESMAN}")
+    wait_until(lambda: main_pid(host, "xrdp-sesman") != "0")
+    with looking(host, "gus", PASSWORD) as client:
+        wait_until(lambda: client.shows(BACKGROUND), 60)
+    said = host.run("backend status", check=False).stdout
+    assert (told in said) == named(host.tree.release).xrdp.apart, said
+    host.run("backend people sessions gus --end")
+    assert told not in host.run("backend status", check=False).stdout
+    end_all(host)
 
 
 def test_nobody_uses_up_what_pictures_need(both):
