@@ -65,7 +65,6 @@ def status(site: Site, host: HostReader) -> dict[str, Any]:
             *unfiltered(host),
             *put_off(host),
             *terminals(host),
-            *second_desktops(host),
             *(f"{unit} is on trial, and nobody is at it: host undo" for unit in left),
         ],
         "desktop_sessions": sum(1 for _ in desktops(host)),
@@ -121,14 +120,6 @@ def terminals(host: HostReader) -> Iterator[str]:
         if number > TERMINALS:
             name = host.user_name(uid)
             yield f"{name} has {number} terminals, of 4096 for all; try: pkill -KILL -u {name}"
-
-
-def second_desktops(host: HostReader) -> Iterator[str]:
-    """A sentence for whoever has one that they do not come back to, though it runs."""
-    names = Counter(each.user for each in desktops(host))
-    for name, number in sorted(names.items()):
-        if number > 1:
-            yield f"{name} has {number} desktops, and comes back to one; try: sudo backend people sessions {name} --end"
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
