@@ -7,7 +7,7 @@ import sqlite3
 from typing import NamedTuple
 
 from backend_server.checkout.service import AIRLOCKS
-from backend_server.host import database
+from backend_server.host import sqlite
 from backend_server.text.errors import UserError
 
 
@@ -56,7 +56,7 @@ def requests(path: str = AIRLOCKS) -> list[Request]:
     if not os.path.exists(path):
         return []
     try:
-        with database.opened(path, "ro") as there:
+        with sqlite.opened(path, "ro") as there:
             return [Request(*row) for row in there.execute(_ASKED)]
     except sqlite3.Error as error:
         raise UserError(f"{path} is not to be read: {error}", MENDS) from None

@@ -10,7 +10,7 @@ import sqlite3
 import zlib
 from typing import Iterator
 
-from backend_server.host import database
+from backend_server.host import sqlite
 from backend_server.text.errors import UserError
 
 
@@ -60,7 +60,7 @@ def _opened(path: str) -> Iterator[sqlite3.Connection]:
     os.seteuid(owner.st_uid)
     try:
         # To write, for that waits at no pipe which was laid there a moment ago.
-        with database.opened(path, "rw") as found:
+        with sqlite.opened(path, "rw") as found:
             yield found
     finally:
         os.seteuid(os.getuid())

@@ -48,12 +48,12 @@ def copy_database(source: str, target: str) -> None:
     """Whole: what cp(1) takes lacks what is in the log beside it."""
     import sqlite3  # seldom needed, and slow
 
-    from backend_server.host import database
+    from backend_server.host import sqlite
 
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     copy = sqlite3.connect(target)
     try:
-        with contextlib.closing(copy), database.opened(source, "ro") as now:
+        with contextlib.closing(copy), sqlite.opened(source, "ro") as now:
             now.backup(copy)
             copy.execute("PRAGMA journal_mode = delete")
             (said,) = copy.execute("PRAGMA integrity_check").fetchone()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from backend_server.airlock.requests import requests
-from backend_server.host import database
+from backend_server.host import sqlite
 from backend_server.people import logins
 from backend_server.services import backup
 from backend_server.text.errors import UserError
@@ -67,7 +67,7 @@ LAID = {
 @pytest.mark.parametrize("laid", LAID.values(), ids=[*LAID])
 def test_whatever_it_holds_there_is_an_answer(path, laid, monkeypatch):
     """Who is shut out of the host waits for this one."""
-    monkeypatch.setattr(database, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(sqlite, "PATIENCE_S", 0.5)
     with contextlib.closing(sqlite3.connect(path)) as made:
         made.executescript(laid)
     began = time.monotonic()
