@@ -8,18 +8,11 @@ from backend_server.base.last_word import settled
 from backend_server.base.setting import LoginDefs
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
-from backend_server.resources import (
-    UNITS,
-    File,
-    FileMode,
-    PamProfile,
-    Resource,
-    Unit,
-)
+from backend_server.resources import File, FileMode, PamProfile, Resource, Unit
 
 
 _LOGIND = "systemd-logind.service"
-_SHARES = ("user.slice.d/opensafely-people", "user-.slice.d/opensafely-person")
+_SLICES = "/etc/systemd/system/user{}.slice.d/opensafely-{}.conf"
 
 # Debian 12's common-session has no pam_umask, so UMASK in login.defs alone does nothing
 # over ssh. nousergroups: else a person's own group would get 007 instead of 027.
@@ -49,5 +42,5 @@ def login(site: Site) -> Iterator[Resource]:
     logind = "/etc/systemd/logind.conf.d/opensafely.conf"
     yield from settled(site, logind, "systemd/logind.conf", _LOGIND)
     yield Unit(_LOGIND, enabled=None)
-    for share in _SHARES:
-        yield verbatim(site, f"{UNITS}/{share}.conf")
+    yield verbatim(site, _SLICES.format("", "people"))
+    yield verbatim(site, _SLICES.format("-", "person"))
