@@ -16,6 +16,7 @@ from backend_server.text.roles import OPENSAFELY
 
 
 _WINDOW = "opensafely-airlock-window"
+_TURNS = "/etc/opensafely/airlock-turns"
 
 
 def airlock(site: Site, what: Airlock) -> Iterator[Resource]:
@@ -38,5 +39,6 @@ def window(site: Site) -> Iterator[Resource]:
     """What its windows have of the host: a way to the page, and nowhere else."""
     for kind in ("service", "socket"):
         yield verbatim(site, f"{UNITS}/{_WINDOW}.{kind}", notify=f"{_WINDOW}.{kind}")
+    yield verbatim(site, _TURNS, mode=0o755, notify=f"{_WINDOW}.service")
     yield Unit(f"{_WINDOW}.socket")
     yield Unit(f"{_WINDOW}.service", enabled=None, running=None)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 from typing import NamedTuple
 
 from backend_server.checkout.service import AIRLOCKS
+from backend_server.host import sqlite
+from backend_server.text.errors import UserError
 
 
+MENDS = "sudo backend service logs airlock; sudo backend service restore airlock"
 PATIENCE_S = 600  # of who has released something, until it has arrived
 
 # Names are of the outputs alone: what supports them is never uploaded.
@@ -53,6 +55,8 @@ def requests(path: str = AIRLOCKS) -> list[Request]:
     """All of them, the oldest first; none where there is no database yet."""
     if not os.path.exists(path):
         return []
-    opened = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    with contextlib.closing(opened) as database:
-        return [Request(*row) for row in database.execute(_ASKED)]
+    try:
+        with sqlite.opened(path, "ro") as there:
+            return [Request(*row) for row in there.execute(_ASKED)]
+    except sqlite3.Error as error:
+        raise UserError(f"{path} is not to be read: {error}", MENDS) from None

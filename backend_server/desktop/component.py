@@ -20,7 +20,8 @@ from backend_server.desktop.roots_socket import RootsSocket
 # Where a desktop is, these files of etc/ are too.
 FOLDERS = (
     *("/etc/xdg/", "/etc/pam.d/opensafely-", "/etc/sysctl.d/zz-opensafely-desktop"),
-    *("/etc/dbus-1/", "/etc/request-key.d/", f"{resources.UNITS}/snapd"),
+    *("/etc/dbus-1/system.d/opensafely.", "/etc/request-key.d/"),
+    f"{resources.UNITS}/snapd",
 )
 
 # A new version of either ends the sessions that are open, or cannot come back to them.

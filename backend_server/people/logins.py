@@ -10,28 +10,30 @@ import sqlite3
 import zlib
 from typing import Iterator
 
+from backend_server.host import sqlite
 from backend_server.text.errors import UserError
 
 
 _MOST = 1 << 20  # bytes of what somebody packed
+_NONSENSE = (ValueError, AttributeError, TypeError, RecursionError, zlib.error)
 
 
 def of(path: str, user: str) -> list[str]:
     """The keys of somebody's sessions; none where there are none to read."""
     ask = "SELECT session_key, session_data FROM django_session"
-    with contextlib.suppress(sqlite3.Error), _opened(path, "ro") as database:
-        found = dict(database.execute(ask))
-        return [key for key, data in found.items() if who(data) == user.lower()]
+    with contextlib.suppress(sqlite3.Error), _opened(path) as there:
+        return [key for key, data in there.execute(ask) if who(data) == user.lower()]
     return []
 
 
 def end(path: str, user: str) -> None:
     """A page of theirs that is open is at its login with the next thing that is asked of it."""
     ask = "DELETE FROM django_session WHERE session_key = ?"
+    theirs = [(key,) for key in of(path, user)]
     try:
-        with _opened(path, "rw") as database:
-            database.executemany(ask, [(key,) for key in of(path, user)])
-            database.commit()
+        with _opened(path) as there:
+            there.executemany(ask, theirs)
+            there.commit()
     except sqlite3.Error as error:
         hint = "sudo backend service restart airlock; sudo backend"
         raise UserError(
@@ -41,8 +43,8 @@ def end(path: str, user: str) -> None:
 
 def who(data: str) -> str:
     """Of what Django signs, `[.]BASE64:TIME:SIGNATURE`, packed where it begins with a dot."""
-    text = data.partition(":")[0]
-    with contextlib.suppress(ValueError, AttributeError, zlib.error):
+    with contextlib.suppress(*_NONSENSE):
+        text = data.partition(":")[0]
         said = base64.urlsafe_b64decode(text.lstrip(".") + "==")
         if text.startswith("."):
             said = zlib.decompressobj().decompress(said, _MOST)
@@ -51,13 +53,14 @@ def who(data: str) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: str, how: str) -> Iterator[sqlite3.Connection]:
+def _opened(path: str) -> Iterator[sqlite3.Connection]:
     """With no more rights than its container has, which may have laid a link there."""
-    owner, place = os.stat(os.path.dirname(path)), f"file:{path}?mode={how}"
+    owner = os.stat(os.path.dirname(path))
     os.setegid(owner.st_gid)
     os.seteuid(owner.st_uid)
     try:
-        with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as found:
+        # To write, for that waits at no pipe which was laid there a moment ago.
+        with sqlite.opened(path, "rw") as found:
             yield found
     finally:
         os.seteuid(os.getuid())

@@ -41,11 +41,13 @@ class Acl(Resource):
 
     `default` is what new files and directories in it are born with. An empty list is none:
     there the mode alone decides. Both are whole, with `user::`, `group::` and `other::`.
+    It is `wanted` where nothing is there, too, or else nothing is.
     """
 
     path: str
     default: Entries = frozenset()
     access: Entries = frozenset()
+    wanted: bool = True
 
     def __post_init__(self) -> None:
         for entries in filter(None, (self.default, self.access)):
@@ -55,6 +57,8 @@ class Acl(Resource):
                 raise ValueError(f"{self} lacks one of user::, group:: and other::")
 
     def check(self, host: HostReader) -> Changes:
+        if not (self.wanted or host.stat(self.path)):
+            return ()
         if not host.keeps_acls(self.path):
             raise Refused(
                 f"{self.path} is on a file system without access control lists; "

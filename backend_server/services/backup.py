@@ -48,18 +48,17 @@ def copy_database(source: str, target: str) -> None:
     """Whole: what cp(1) takes lacks what is in the log beside it."""
     import sqlite3  # seldom needed, and slow
 
+    from backend_server.host import sqlite
+
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with contextlib.ExitStack() as both:
-        now = sqlite3.connect(f"file:{source}?mode=ro", uri=True)
-        both.callback(now.close)
-        copy = sqlite3.connect(target)
-        both.callback(copy.close)
-        try:
+    copy = sqlite3.connect(target)
+    try:
+        with contextlib.closing(copy), sqlite.opened(source, "ro") as now:
             now.backup(copy)
             copy.execute("PRAGMA journal_mode = delete")
             (said,) = copy.execute("PRAGMA integrity_check").fetchone()
-        except sqlite3.Error as error:
-            said = str(error)
+    except sqlite3.Error as error:
+        said = str(error)
     if said != "ok":
         raise UserError(f"{source} is not whole: {said}", f"ls -lR {BACKUPS}")
 

@@ -12,6 +12,7 @@ import os
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -215,9 +216,13 @@ def uploader(env: dict[str, str]) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """Each connection is shown what the files of the certificate have by then."""
+    """Each connection is shown what the files of the certificate have by then.
+
+    As gunicorn's four workers: each is with one until it has its answer, or has said nothing for long.
+    """
 
     daemon_threads = True
+    workers = threading.Semaphore(4)
 
     def __init__(self, env: dict[str, str], pair: tuple[str, str], port: int) -> None:
         super().__init__(("0.0.0.0", port), type("Pages", (Pages,), {"env": env}))
@@ -227,8 +232,9 @@ class Server(ThreadingHTTPServer):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.pair)
         request.settimeout(30)
-        secure = context.wrap_socket(request, server_side=True)
-        super().finish_request(secure, client_address)
+        with self.workers:
+            secure = context.wrap_socket(request, server_side=True)
+            super().finish_request(secure, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         say("WARNING", f"a connection ended: {sys.exc_info()[1]!r}")

@@ -76,6 +76,7 @@ ONLY = {
     "airlock": (f"{UNITS}/opensafely-airlock", f"{UNITS}/opensafely-certificate"),
     "window": (
         f"{UNITS}/opensafely-airlock-window",
+        "/etc/opensafely/airlock-turns",
         *(
             f"/etc/xdg/opensafely/{place}/opensafely-airlock"
             for place in ("autostart", "data/applications")

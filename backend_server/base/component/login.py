@@ -12,6 +12,7 @@ from backend_server.resources import File, FileMode, PamProfile, Resource, Unit
 
 
 _LOGIND = "systemd-logind.service"
+_SLICES = "/etc/systemd/system/user{}.slice.d/opensafely-{}.conf"
 
 # Debian 12's common-session has no pam_umask, so UMASK in login.defs alone does nothing
 # over ssh. nousergroups: else a person's own group would get 007 instead of 027.
@@ -41,3 +42,5 @@ def login(site: Site) -> Iterator[Resource]:
     logind = "/etc/systemd/logind.conf.d/opensafely.conf"
     yield from settled(site, logind, "systemd/logind.conf", _LOGIND)
     yield Unit(_LOGIND, enabled=None)
+    yield verbatim(site, _SLICES.format("", "people"))
+    yield verbatim(site, _SLICES.format("-", "person"))

@@ -52,6 +52,21 @@ def test_a_link_leads_nowhere(roots, theirs):
     assert (os.geteuid(), os.getegid()) == (0, 0)
 
 
+def test_what_they_may_not_root_does_not_for_them(theirs):
+    """To write in that folder, as what it notes down first is in there."""
+    with Store(theirs) as store:
+        store.begin_session({"username": "gus"})
+        store.database.execute("PRAGMA journal_mode = delete")
+    for path in theirs.iterdir():
+        os.chown(path, UID, UID)
+    theirs.chmod(0o500)
+    with pytest.raises(UserError, match="gus is still logged in"):
+        logins.end(str(theirs / "db.sqlite3"), "gus")
+    theirs.chmod(0o700)
+    logins.end(str(theirs / "db.sqlite3"), "gus")
+    assert count(theirs / "db.sqlite3") == 0
+
+
 def test_their_own_is_theirs_afterwards(theirs):
     with Store(theirs) as store:
         store.begin_session({"username": "gus"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sandbox.fixtures import quiet_timer
@@ -17,12 +19,13 @@ from tests.hosts.desktop.desktops import (
     in_session,
 )
 from tests.hosts.managing import manage
-from tests.hosts.programs import wait_until
+from tests.hosts.programs import in_background, wait_until
 
 
 pytestmark = pytest.mark.share("Airlock")
 
 AIRLOCK = "#DDEEFF"
+GREEDY = Path(__file__).parent.parent / "desktop/greedy.py"
 FILE, RAN, FRAMED = "#BADA55", "#FF0000", "#00FF00"
 HTML = f"""<body style="background: {FILE}"><h1>Weekly counts {CANARY}</h1>
 <img src="http://198.51.100.10/i.png"><img src="file:///etc/hostname">
@@ -237,3 +240,16 @@ def test_a_reviewer_logs_in_to_airlock(host, client, page, outside):
     wait_until(lambda: windows.sessions(host) == 1, 30)
     client.shot(SHOTS / "airlock-requests.png")
     window.close()
+
+
+def test_one_reviewer_leaves_room_for_others(host, client):
+    """Up to 600 connections that say nothing, of four that Airlock has at a time; somebody else asks."""
+    ask = f"{windows.CURL} --unix-socket {windows.SOCKET} https://{NAME}/login/"
+    as_rory = f"setpriv --reuid sync --regid reviewers --clear-groups {ask} | head -c 9"
+    assert host.run(as_rory).stdout == "<!DOCTYPE"
+    host.write("/opt/greedy.py", GREEDY.read_text())
+    greedy = as_gus(f"python3 -I -S /opt/greedy.py places {windows.SOCKET}")
+    with in_background(host, "sh", "-c", greedy) as program:
+        assert int(program.line().split()[1]) > 32
+        for _ in range(4):
+            assert host.run(as_rory).stdout == "<!DOCTYPE"

@@ -10,6 +10,8 @@
     python3 -I -S greedy.py known ADDRESS     places in the kernel's table of connections: 2,000 that stay within the
                                               host, and as many of 10,000 to ADDRESS as the host lets out
     python3 -I -S greedy.py lines SOCKET      datagrams of which init says a line each, 1,000
+    python3 -I -S greedy.py answers SOCKET    a connection of SOCKET's
+    python3 -I -S greedy.py silent PLACE      connections to ADDRESS:PORT, 300, and not a word
     python3 -I -S greedy.py manager UID       the sockets of UID's user manager, by their names alone
 
 It says how many it got. With some, but for files and words, it goes on; of segments half are attached.
@@ -157,6 +159,25 @@ def lines(path):
         except PermissionError:
             return 0
         return sum(one.send(b"\0\0") // 2 for _ in range(1000))
+
+
+def answers(path):
+    try:
+        KEPT.append(socket.socket(socket.AF_UNIX))
+        KEPT[-1].connect(path)
+    except PermissionError:
+        return 0
+    return 1
+
+
+def silent(place):
+    address, _, port = place.rpartition(":")
+    for number in range(300):
+        try:
+            KEPT.append(socket.create_connection((address, int(port)), 5))
+        except OSError:
+            return number
+    return 300
 
 
 def manager(uid):

@@ -9,8 +9,6 @@ somebody else.
 SOCKETS = {
     "/run/opensafely-airlock.socket": "their window's way to Airlock's page, and to nothing else",
     "/run/dbus/system_bus_socket": "the bus, which hands on to BUS_NAMES alone",
-    "/run/systemd/userdb/io.systemd.DynamicUser": "names and numbers of accounts",
-    "/run/systemd/io.systemd?.ManagedOOM": "who is short of memory; init answers root alone",
     "@[0-9a-f]{5}": "one that dockerd writes to init from; the kernel named it, nobody reads it",
     # On Debian 13 besides:
     "/run/systemd/io.systemd.Hostname": "the host's name, which root alone can set",

@@ -54,6 +54,10 @@ table inet opensafely_limits {
 }
 """
 BUS, ASKED = "/run/dbus/system_bus_socket", "/run/xrdp/sockdir/sesman.socket"
+ASKED_AT_LENGTH = (
+    ("systemd1", "org.freedesktop.systemd1.Manager ListUnits"),
+    ("login1", "org.freedesktop.login1.Manager ListSessions"),
+)
 AS_RITA = "runuser -u ada -- su rita -c 'id -un'"
 SESMAN = "$(systemctl show --value -p MainPID xrdp-sesman)"
 
@@ -306,6 +310,17 @@ def test_a_kernel_that_counts_no_connections_has_all_other_rules(host):
     assert "ct count" in host.run("nft list table inet opensafely_limits").stdout
 
 
+def test_nobody_takes_all_places_of_sshd(host):
+    """From the host itself; with a hundred of rita's that said nothing, it took nobody any more."""
+    for place in ("127.0.0.1:22", f"{host.address}:22", "::1:22"):
+        with beside(host, "rita", f"silent {place}") as program:
+            assert program.line() == "has 0\n"
+            assert comes_in(host)
+    with beside(host, "root", "silent 127.0.0.1:22") as program:
+        assert program.line() == "has 300\n"
+        assert host.ssh("ada", host.people["ada"].key, "true", check=False).returncode
+
+
 def comes_in(host):
     """ada does, without a terminal, and becomes root."""
     ask = ("sudo -k -S -p '' id -un", False, f"{OTHER}\n")
@@ -336,8 +351,24 @@ def test_who_has_all_terminals_is_named(host):
     end_all(host)
 
 
+def test_nobody_has_all_memory(host):
+    """Half at most, and all together three quarters, of processes too, as systemd has it for who logs in.
+
+    With it somebody's 150 programs of 20 MB end each other; without, those of whoever else comes.
+    """
+    own = f"user-{host.run('id -u rita').stdout.strip()}.slice"
+    asked = "systemctl start {0}; systemctl show --value -p MemoryMax -p TasksMax {0}".format
+    (most, one), (all_of_it, together) = (
+        map(int, host.run(asked(each)).stdout.split()) for each in (own, "user.slice")
+    )
+    assert round(all_of_it / most, 2) == 1.5
+    assert one < together
+
+
 def test_nobody_keeps_init_from_its_work(host):
     """It reads what is said there before all else: eight programs of rita's kept it from anything.
+
+    So did as many that asked it for an account, again and again, or at the bus for its units; or logind for sessions.
 
     Services and user managers are up as before, rita's with all that she may expect of it.
     """
@@ -345,9 +376,27 @@ def test_nobody_keeps_init_from_its_work(host):
     for name, got in (("ada", 1000), ("rita", 0), ("gus", 0)):
         with beside(host, name, said) as program:
             assert program.line() == f"has {got}\n"
+    inits = its_own_sockets(host)
+    assert "/run/systemd/userdb/io.systemd.DynamicUser" in inits
+    for path in inits:
+        for name, got in (("ada", 1), ("rita", 0), ("gus", 0)):
+            with beside(host, name, f"answers {path}") as program:
+                assert program.line() == f"has {got}\n", (path, name)
+    for where, what in ASKED_AT_LENGTH:
+        asks = f"busctl call org.freedesktop.{where} /org/freedesktop/{where} {what}"
+        for name, got in (("ada", 0), ("rita", 1), ("gus", 1)):
+            done = host.run(f"runuser -u {name} -- {asks}", check=False)
+            assert done.returncode == got, done.stderr
     host.run("systemd-run --quiet --wait -p Type=notify systemd-notify --ready")
     for name in ("ada", "rita"):
         assert has_a_bus(host, name)
+
+
+def its_own_sockets(host):
+    """Where init itself answers, and no unit that it starts; but root's alone."""
+    listens = host.run("ss -Hxlp | awk '/pid=1,/ { print $5 }'").stdout.split()
+    units = host.run("systemctl list-sockets --all --no-legend").stdout.split()
+    return sorted({*listens} - {*units, "/run/systemd/private"})
 
 
 def has_a_bus(host, name):
@@ -429,6 +478,24 @@ def takes(host, password):
 
 def main_pid(host, unit):
     return host.run(f"systemctl show --value -p MainPID {unit}").stdout.strip()
+
+
+def test_who_had_a_desktop_has_one_again(host):
+    """Where the session manager ended alone: nobody comes back to those of before, which are gone.
+
+    On xrdp 0.9 their owners got none; later ones a second one beside one that they did not reach.
+    """
+    end_all(host)
+    with desktop(host, PASSWORD):
+        before = sessions_of(host)
+    host.run(f"kill -9 {SESMAN}")
+    wait_until(lambda: sessions_of(host) == [], 60)
+    wait_until(lambda: exits.answers(host), 60)
+    with looking(host, "gus", PASSWORD) as client:
+        wait_until(lambda: client.shows(BACKGROUND), 60)
+        assert len(sessions_of(host)) == 1
+        assert sessions_of(host) != before
+    end_all(host)
 
 
 def test_nobody_uses_up_what_pictures_need(both):
