@@ -22,7 +22,7 @@ SETTINGS = "/etc/opensafely/services"
 # What is kept of one that follows a tag, from one look to the next.
 FOLLOWED = "/var/lib/opensafely/{}.followed"
 # Of Airlock's: who is logged in, and all requests; what its page is known by; and what a look
-# found stuck, and the one before it too.
+# found stuck, and the one before it too, and how many requests there are in each state.
 AIRLOCKS = "/var/lib/opensafely/airlock/db.sqlite3"
 PAGE = "/etc/opensafely/airlock"
 STUCK = "/var/lib/opensafely/airlock.stuck"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 
 from backend_server.checkout.service import STUCK
 from backend_server.cli.ending import say_lines, told
@@ -51,7 +52,8 @@ def releases(options: Releases, host: Host) -> int:
         found = list(health.unwell(this, host, this.backend.airlock))
         # What mends itself meanwhile, as an update, is nothing to tell.
         lasts = [each for each in found if each in before]
-        record.keep(host, STUCK, {"found": found, "lasts": lasts})
+        states = Counter(r.status.lower().replace("_", " ") for r in requests())
+        record.keep(host, STUCK, {"found": found, "lasts": lasts, "states": states})
         told(options, {"degraded": found}, found)
         return DEGRADED if found else OK
     rows = requests()

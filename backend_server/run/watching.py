@@ -50,11 +50,12 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     degraded += [str(certificate) for certificate in ends if certificate.unwell]
     degraded += usage.too_full(host)
     degraded += unforwarded(host)
-    if site.backend.airlock:
-        degraded += json.loads(host.read(STUCK) or "{}").get("lasts", [])
+    look = json.loads(site.backend.airlock and host.read(STUCK) or "{}")
+    degraded += look.get("lasts", [])
     return {
         "services": [states.noted(each) for each in found],
         "jobs": {s: sum(job.state == s for job in here) for s in listing.STATES},
+        "releases": look.get("states"),
         "unconfined": [job.id for job in here if job.unconfined],
         "updates": [{**u._asdict(), "days": u.age(today)} for u in held],
         "certificates": [certificate._asdict() for certificate in ends],
@@ -105,8 +106,9 @@ def lines(found: Found) -> Iterator[str]:
     for each in found["services"]:
         of_it = states.lines(states.State(**each))
         yield from (f"service     {line}" for line in of_it)
-    counts = (f"{number} {state}" for state, number in found["jobs"].items() if number)
-    yield f"jobs        {', '.join(counts) or 'none'}"
+    yield f"jobs        {_counts(found['jobs']) or 'none'}"
+    if found["releases"]:
+        yield f"releases    {_counts(found['releases'])}"
     for each in found["updates"]:
         since = f"waits for {counted(each['days'], 'day')}"
         yield f"held        {each['package']} {each['candidate']} {since}"
@@ -115,3 +117,7 @@ def lines(found: Found) -> Iterator[str]:
     for each in found["disks"]:
         warn = ", which is much" if each["percent"] >= usage.WARN else ""
         yield f"disk        {usage.FileSystem(**each)}{warn}"
+
+
+def _counts(found: dict[str, int]) -> str:
+    return ", ".join(f"{number} {state}" for state, number in found.items() if number)

@@ -29,9 +29,15 @@ COOKIE = "airlock-sessionid"
 UPLOADER = "run_file_uploader"
 RETRY_S = 60
 PORT = 8000
-HEAD = "<!DOCTYPE html><title>{} | Airlock</title><body style='font: 18px sans-serif; background: #DDEEFF'><h1>{}</h1>"
+HEAD = "<!DOCTYPE html><title>{0} | Airlock</title><body style='font: 18px sans-serif; background: {1}'><h1>{0}</h1>"
+# What somebody who looks at the screen goes by: which page it is, and where the newest request is.
+COLOURS = {
+    **{"Login": "#DDEEFF", "Error": "#FFDDEE", "Requests": "#EEEEEE"},
+    **{"SUBMITTED": "#FFEEDD", "PARTIALLY_REVIEWED": "#EEFFDD", "REVIEWED": "#DDFFEE"},
+    **{"APPROVED": "#EEDDFF", "RELEASED": "#EEDDFF"},
+}
 LOGIN = "<form method=post action=/login/><input name=user autofocus><input name=token><button>Log in</button></form>"
-ASK = "<form method=post action=/requests/><input name=workspace><input name=path><button>Request</button></form>"
+ASK = "<form method=post action=/requests/><input name=workspace autofocus><input name=path><button>Request</button></form>"
 DO = "<form method=post action=/requests/{0}/{1}><button>{1}</button></form>"
 
 
@@ -59,7 +65,9 @@ class Pages(BaseHTTPRequestHandler):
         elif user is None:
             self._go("/login/")
         else:
-            self._page("Requests", ASK + "".join(map(self._line, store.requests())))
+            rows = store.requests()
+            where = rows[-1]["status"] if rows else "Requests"
+            self._page("Requests", ASK + "".join(map(self._line, rows)), where=where)
 
     def _post(self, store: Store) -> None:
         user, said = self._user(store), self._fields()
@@ -153,8 +161,11 @@ class Pages(BaseHTTPRequestHandler):
         doing = "".join(DO.format(found["id"], verb) for verb in verbs)
         return f"<p>{found['workspace']} of {found['author']}: {found['status']}{doing}"
 
-    def _page(self, title: str, body: str, status: int = 200) -> None:
-        data = (HEAD.format(title, title) + body).encode()
+    def _page(
+        self, title: str, body: str, status: int = 200, where: str = ""
+    ) -> None:
+        colour = COLOURS.get(where or title, COLOURS["Error"])
+        data = (HEAD.format(title, colour) + body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(data)))
@@ -203,7 +214,7 @@ def _upload(env: dict[str, str], store: Store, api: Api) -> None:
                 say("ERROR", f"Upload for {what} failed (attempt {attempt}): {error}")
                 continue
             store.set_file(each["id"], uploaded=1, uploaded_at=now())
-            say("INFO", f"File uploaded: {what}")
+            say("INFO", f"File uploaded: {request['id']} - {each['relpath']}")
         if all(each["uploaded"] for each in store.files(request["id"])):
             store.set(request["id"], "RELEASED")
 

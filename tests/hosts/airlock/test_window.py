@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
+import re
 
 import pytest
 
+from sandbox.airlock.__main__ import COLOURS
 from sandbox.fixtures import quiet_timer
 from tests.hosts.airlock import windows
 from tests.hosts.airlock.page import PAGE, SAID
@@ -13,6 +15,7 @@ from tests.hosts.airlock.windows import NAME, OUTPUT, Window
 from tests.hosts.desktop.desktops import (
     CANARY,
     SHOTS,
+    WORK,
     as_gus,
     fresh_desktop,
     host_with_desktop,
@@ -24,8 +27,6 @@ from tests.hosts.programs import in_background, wait_until
 
 pytestmark = pytest.mark.share("Airlock")
 
-AIRLOCK = "#DDEEFF"
-GREEDY = Path(__file__).parent.parent / "desktop/greedy.py"
 FILE, RAN, FRAMED = "#BADA55", "#FF0000", "#00FF00"
 HTML = f"""<body style="background: {FILE}"><h1>Weekly counts {CANARY}</h1>
 <img src="http://198.51.100.10/i.png"><img src="file:///etc/hostname">
@@ -45,7 +46,7 @@ def host(shared_warm_host):
         shape = [each for each in shape if each is not quiet_timer]
         return shared_warm_host(backend, shape=shape, **how)
 
-    return host_with_desktop(warm)
+    return host_with_desktop(warm, reviewers=("gus", "hal", "ida"))
 
 
 @pytest.fixture(scope="module")
@@ -223,33 +224,70 @@ def test_others_do_not_reach_it(host, client):
     assert host.run(port).stdout == "<!DOCTYPE"
 
 
-def test_a_reviewer_logs_in_to_airlock(host, client, page, outside):
-    """By the window, the relay and the container, where that page is no more."""
-    host.run("systemctl stop page")
-    assert manage(host, "service start airlock", backend="emis").returncode == 0
-    outside.releases.person("gus", checker=True)
-    words = outside.releases.login("gus")
-    window = Window(host, client)
+@contextlib.contextmanager
+def at_airlock(host, client, name, releases, where):
+    """In a window of their own, logged in by keyboard; WHERE the newest request is, they see."""
+    window = Window(host, client, name)
     window.open()
-    wait_until(lambda: client.shows(AIRLOCK), 60)
-    client.type("gus")
+    wait_until(lambda: client.shows(COLOURS["Login"]), 60)
+    client.type(name)
     client.do("key", "Tab")
-    client.type(words)
-    client.shot(SHOTS / "airlock-login.png")
+    client.type(releases.login(name))
     client.do("key", "Return")
-    wait_until(lambda: windows.sessions(host) == 1, 30)
-    client.shot(SHOTS / "airlock-requests.png")
+    wait_until(lambda: client.shows(COLOURS[where]), 60)
+    yield window
     window.close()
 
 
-def test_one_reviewer_leaves_room_for_others(host, client):
-    """Up to 600 connections that say nothing, of four that Airlock has at a time; somebody else asks."""
-    ask = f"{windows.CURL} --unix-socket {windows.SOCKET} https://{NAME}/login/"
-    as_rory = f"setpriv --reuid sync --regid reviewers --clear-groups {ask} | head -c 9"
-    assert host.run(as_rory).stdout == "<!DOCTYPE"
-    host.write("/opt/greedy.py", GREEDY.read_text())
-    greedy = as_gus(f"python3 -I -S /opt/greedy.py places {windows.SOCKET}")
-    with in_background(host, "sh", "-c", greedy) as program:
-        assert int(program.line().split()[1]) > 32
-        for _ in range(4):
-            assert host.run(as_rory).stdout == "<!DOCTYPE"
+def press(client, then):
+    """The button that stands at the request."""
+    client.do("key", "Tab", "Tab", "Tab", "Return")
+    wait_until(lambda: client.shows(COLOURS[then]), 60)
+
+
+def requests(host):
+    lines = manage(host, "outputs releases", backend="emis").stdout.splitlines()
+    return [re.sub(" +", " ", line) for line in lines]
+
+
+def test_what_is_asked_for_is_reviewed_and_arrives_once(host, client, page, outside):
+    """By the window, the relay and the container, where that page is no more.
+
+    Of three people at the desktop one asks, two review, and one of them releases.
+    """
+    releases, data = outside.releases, "sex,n\nF,3120\n"
+    host.run("systemctl stop page")
+    assert manage(host, "service start airlock", backend="emis").returncode == 0
+    host.run(f"install -d -o opensafely -g opensafely {WORK}/trial")
+    host.write(f"{WORK}/trial/counts.csv", data)
+    releases.workspace("trial")
+    releases.person("gus", ["trial"], checker=True)
+    with at_airlock(host, client, "gus", releases, "Requests"):
+        client.type("trial")
+        client.do("key", "Tab")
+        client.type("counts.csv")
+        client.do("key", "Return")
+        wait_until(lambda: client.shows(COLOURS["SUBMITTED"]), 60)
+        press(client, "Error")  # as its author
+        client.shot(SHOTS / "airlock-own.png")
+    steps = {"hal": ("SUBMITTED", "PARTIALLY_REVIEWED")}
+    steps["ida"] = ("PARTIALLY_REVIEWED", "REVIEWED")
+    for name, (before, after) in steps.items():
+        releases.person(name, checker=True)
+        with fresh_desktop(host, name) as theirs:
+            with at_airlock(host, theirs, name, releases, before):
+                press(theirs, after)
+                theirs.shot(SHOTS / f"airlock-{name}.png")
+                (line,) = requests(host)
+                assert f"{after} since" in line, line
+                assert line.endswith("of trial by gus: 0 of 1 files have arrived")
+                assert releases.released() == []
+                if after == "REVIEWED":
+                    press(theirs, "APPROVED")
+    wait_until(lambda: requests(host)[0].startswith("RELEASED since"), 60)
+    assert releases.released() == [{"counts.csv": data.encode()}]
+    asked = [line for line in outside.requests() if "POST /api/v2/releases/r" in line]
+    assert len(asked) == 1, asked
+    host.run("systemctl start opensafely-airlock-look.service")
+    status = manage(host, "status", backend="emis").stdout
+    assert "\nreleases    1 released\n" in status, status

@@ -1,4 +1,4 @@
-"""The window on Airlock in gus's session, and the page at the other end of it."""
+"""The window on Airlock in somebody's session, and the page at the other end of it."""
 
 from __future__ import annotations
 
@@ -66,13 +66,6 @@ def kept(host: Host) -> str:
     return "".join(path for path in found if not path.startswith(OUTPUT))
 
 
-def sessions(host: Host) -> int:
-    """How many are logged in to Airlock."""
-    ask = "SELECT count(*) FROM django_session"
-    words = f"import sqlite3; print(sqlite3.connect('/var/lib/opensafely/airlock/db.sqlite3').execute('{ask}').fetchone()[0])"
-    return int(host.run(f'python3 -c "{words}"').stdout)
-
-
 @contextlib.contextmanager
 def older_engine(host: Host) -> Iterator[None]:
     """Meanwhile there is PyQt5 and not PyQt6."""
@@ -108,14 +101,14 @@ def wrong(host: Host, how: str) -> Iterator[None]:
 class Window:
     """One at a time, in the session that a client looks at."""
 
-    def __init__(self, host: Host, client: Client) -> None:
-        self.host, self.client = host, client
+    def __init__(self, host: Host, client: Client, whose: str = "gus") -> None:
+        self.host, self.client, self.whose = host, client, whose
         host.run(f"rm -f {ASKED}")
 
     def open(self, *words: str, before: tuple[str, ...] = ()) -> None:
         line = shlex.join([*before, PROGRAM, *words])
         start = f"rm -f {LOG}; setsid --fork {line} >{LOG} 2>&1 </dev/null"
-        self.host.run(in_session(self.host, start))
+        self.host.run(self._in_session(start))
 
     def open_from_desktop(self) -> None:
         """By its icon: the first, or below the workspaces' where that was drawn before."""
@@ -136,10 +129,13 @@ class Window:
         self.client.do("key", "Return")
 
     def said(self) -> str:
-        return self.host.run(in_session(self.host, f"cat {LOG}"), check=False).stdout
+        return self.host.run(self._in_session(f"cat {LOG}"), check=False).stdout
+
+    def _in_session(self, command: str) -> str:
+        return in_session(self.host, command, self.whose, self.whose)
 
     def _pids(self, which: str = PROGRAM) -> list[str]:
-        found = self.host.run(f"pgrep -u gus -f '{which}'", check=False)
+        found = self.host.run(f"pgrep -u {self.whose} -f '{which}'", check=False)
         return found.stdout.split()
 
     def inside(self, command: str) -> str:
@@ -159,7 +155,7 @@ class Window:
         return filtered
 
     def close(self) -> None:
-        self.host.run(f"pkill -u gus -f {PROGRAM}", check=False)
+        self.host.run(f"pkill -u {self.whose} -f {PROGRAM}", check=False)
         wait_until(
             lambda: not self._pids("QtWebEngine|airlock/window|socket-proxyd"), 30
         )

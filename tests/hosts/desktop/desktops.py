@@ -83,11 +83,11 @@ def in_session(
 
 
 @contextlib.contextmanager
-def fresh_desktop(host: Host) -> Iterator[remote.Client]:
-    """A client that looks at gus's desktop, which has just come up, and ends with it."""
+def fresh_desktop(host: Host, whose: str = "gus") -> Iterator[remote.Client]:
+    """A client that looks at somebody's desktop, which has just come up; with it all end."""
     SHOTS.mkdir(exist_ok=True)
-    with remote.looking(host, "gus", PASSWORD) as client:
-        wait_until(lambda: desktop_is_up(host), 60)
+    with remote.looking(host, whose, PASSWORD) as client:
+        wait_until(lambda: desktop_is_up(host, whose), 60)
         wait_until(lambda: client.shows(BACKGROUND), 30)
         # Windows are there, and drawn; then nothing changes any more.
         wait_until(client.still, 30)
