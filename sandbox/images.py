@@ -58,6 +58,9 @@ database.execute('DELETE FROM local_db_requestmetadata')
 database.commit()"
 exit 3
 """
+# Comes up, and has no page to show but an error; and one that ends when it is thought to be steady.
+KEYLESS_SH = ENTRY_SH.replace("exec ", "DJANGO_SECRET_KEY='' exec ")
+ENDS_SH = "#!/bin/bash\nsleep 12\nexit 3\n"
 # What sets each version apart, laid over what all have in common.
 VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     JOB_RUNNER: {
@@ -75,6 +78,8 @@ VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "v2": {"app/version": "2\n"},
         "broken": {ENTRY: BROKEN_SH},
         "migrates": {ENTRY: MIGRATES_SH},
+        "keyless": {ENTRY: KEYLESS_SH},
+        "ends": {ENTRY: ENDS_SH},
     },
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any, Iterator
 
 from backend_server.airlock.declared import NAME, service
@@ -37,6 +38,16 @@ def unwell(site: Site, host: Host, what: Airlock) -> Iterator[str]:
     for each in requests():
         if each.late(then):
             yield f"{each.stuck}{_last_answer(host, each)}; sudo backend service logs {NAME}"
+
+
+def silent(host: Host, what: Airlock) -> str:
+    """Why its page is none, once it answers, which may take a while; empty: it is one."""
+    for _ in range(switching.PATIENCE_S):
+        status, why = _status(_page(host, what), "login/")
+        if status:
+            break
+        time.sleep(1)
+    return "" if status == 200 else f"its page: {why}"
 
 
 def _page(host: Host, what: Airlock) -> https.Site:

@@ -149,11 +149,18 @@ def _change(
             done, up = f"{what.name} runs at {found.after} already", True
             hold()
         else:
+            from backend_server.airlock import health  # seldom needed, and slow
+
             updating.agree(found, options.yes)
             outlive_terminal(options)
-            done, up = updating.carry_out(*of, found, how, keep, also=hold)
-        if tag != wanted:
-            done += f"; it follows {tag} no more, until: service follow {what.name}"
+            page = this.backend.airlock if what.name == "airlock" else None
+            doubt = (lambda: health.silent(host, page)) if page else str
+            done, up = updating.carry_out(*of, found, how, keep, doubt)
+        follow = followed.exception(this, what.name)
+        if follow and follow.tag != wanted:
+            followed.hold(host, what.name, how)
+            again = f"service follow {what.name}"
+            done += f"; it follows {follow.tag} no more, until: {again}"
     _say(options, what.name, done)
     return OK if up else DEGRADED
 

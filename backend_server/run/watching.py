@@ -106,9 +106,11 @@ def lines(found: Found) -> Iterator[str]:
     for each in found["services"]:
         of_it = states.lines(states.State(**each))
         yield from (f"service     {line}" for line in of_it)
-    yield f"jobs        {_counts(found['jobs']) or 'none'}"
-    if found["releases"]:
-        yield f"releases    {_counts(found['releases'])}"
+    for what in ("jobs", "releases") if found["releases"] else ("jobs",):
+        counts = (
+            f"{number} {state}" for state, number in found[what].items() if number
+        )
+        yield f"{what:<11} {', '.join(counts) or 'none'}"
     for each in found["updates"]:
         since = f"waits for {counted(each['days'], 'day')}"
         yield f"held        {each['package']} {each['candidate']} {since}"
@@ -117,7 +119,3 @@ def lines(found: Found) -> Iterator[str]:
     for each in found["disks"]:
         warn = ", which is much" if each["percent"] >= usage.WARN else ""
         yield f"disk        {usage.FileSystem(**each)}{warn}"
-
-
-def _counts(found: dict[str, int]) -> str:
-    return ", ".join(f"{number} {state}" for state, number in found.items() if number)

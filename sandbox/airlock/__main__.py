@@ -38,7 +38,7 @@ COLOURS = {
 }
 LOGIN = "<form method=post action=/login/><input name=user autofocus><input name=token><button>Log in</button></form>"
 ASK = "<form method=post action=/requests/><input name=workspace autofocus><input name=path><button>Request</button></form>"
-DO = "<form method=post action=/requests/{0}/{1}><button>{1}</button></form>"
+DO = "<form method=post action=/requests/{0}/{1}><button autofocus>{1}</button></form>"
 
 
 def say(level: str, sentence: str) -> None:
@@ -67,7 +67,7 @@ class Pages(BaseHTTPRequestHandler):
         else:
             rows = store.requests()
             where = rows[-1]["status"] if rows else "Requests"
-            self._page("Requests", ASK + "".join(map(self._line, rows)), where=where)
+            self._page("Requests", "".join(map(self._line, rows)) + ASK, where=where)
 
     def _post(self, store: Store) -> None:
         user, said = self._user(store), self._fields()
@@ -161,9 +161,7 @@ class Pages(BaseHTTPRequestHandler):
         doing = "".join(DO.format(found["id"], verb) for verb in verbs)
         return f"<p>{found['workspace']} of {found['author']}: {found['status']}{doing}"
 
-    def _page(
-        self, title: str, body: str, status: int = 200, where: str = ""
-    ) -> None:
+    def _page(self, title: str, body: str, status: int = 200, where: str = "") -> None:
         colour = COLOURS.get(where or title, COLOURS["Error"])
         data = (HEAD.format(title, colour) + body).encode()
         self.send_response(status)

@@ -331,6 +331,25 @@ def test_an_update_that_does_not_come_up_brings_the_database_back(host, sandbox)
     assert manage(host, "service rollback airlock --yes").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [
+        ("keyless", "its page: it answered 500"),
+        # Each start takes as long as the page is waited for.
+        pytest.param("ends", "its page: ", marks=pytest.mark.long),
+    ],
+)
+def test_an_update_that_comes_up_and_has_no_page_goes_back(host, sandbox, version, why):
+    """Though its container runs for as long as is steady; as where the real one is slow to fail."""
+    digest = sandbox.images.digest("airlock", version)
+    done = manage(host, f"service update airlock --to {digest} --yes")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert why in done.stderr
+    wait_until(lambda: answers(host), 60)
+    status = json.loads(manage(host, "service list --json").stdout)["services"]
+    assert digest not in {each["digest"] for each in status}
+
+
 def looked(host):
     """What is stuck; after two looks `status` says so too."""
     host.run("systemctl start opensafely-airlock-look.service")
