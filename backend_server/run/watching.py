@@ -107,9 +107,7 @@ def lines(found: Found) -> Iterator[str]:
         of_it = states.lines(states.State(**each))
         yield from (f"service     {line}" for line in of_it)
     for what in ("jobs", "releases") if found["releases"] else ("jobs",):
-        counts = (
-            f"{number} {state}" for state, number in found[what].items() if number
-        )
+        counts = (f"{n} {state}" for state, n in found[what].items() if n)
         yield f"{what:<11} {', '.join(counts) or 'none'}"
     for each in found["updates"]:
         since = f"waits for {counted(each['days'], 'day')}"
