@@ -42,11 +42,10 @@ def unwell(site: Site, host: Host, what: Airlock) -> Iterator[str]:
 
 def silent(host: Host, what: Airlock) -> str:
     """Why its page is none, once it answers, which may take a while; empty: it is one."""
-    for _ in range(switching.PATIENCE_S):
-        status, why = _status(_page(host, what), "login/")
-        if status:
-            break
+    until, status = time.monotonic() + switching.PATIENCE_S, 0
+    while not status and time.monotonic() < until:
         time.sleep(1)
+        status, why = _status(_page(host, what), "login/")
     return "" if status == 200 else f"its page: {why}"
 
 
