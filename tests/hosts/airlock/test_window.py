@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.hosts.programs import in_background, wait_until
 
 pytestmark = pytest.mark.share("Airlock")
 
+GREEDY = Path(__file__).parent.parent / "desktop/greedy.py"
 FILE, RAN, FRAMED = "#BADA55", "#FF0000", "#00FF00"
 HTML = f"""<body style="background: {FILE}"><h1>Weekly counts {CANARY}</h1>
 <img src="http://198.51.100.10/i.png"><img src="file:///etc/hostname">
@@ -294,3 +296,16 @@ def test_what_is_asked_for_is_reviewed_and_arrives_once(host, client, page, outs
     host.run("systemctl start opensafely-airlock-look.service")
     status = manage(host, "status", backend="emis").stdout
     assert "\nreleases    1 released\n" in status, status
+
+
+def test_one_reviewer_leaves_room_for_others(host, client):
+    """Up to 600 connections that say nothing, of four that Airlock has at a time; somebody else asks."""
+    ask = f"{windows.CURL} --unix-socket {windows.SOCKET} https://{NAME}/login/"
+    as_rory = f"setpriv --reuid sync --regid reviewers --clear-groups {ask} | head -c 9"
+    assert host.run(as_rory).stdout == "<!DOCTYPE"
+    host.write("/opt/greedy.py", GREEDY.read_text())
+    greedy = as_gus(f"python3 -I -S /opt/greedy.py places {windows.SOCKET}")
+    with in_background(host, "sh", "-c", greedy) as program:
+        assert int(program.line().split()[1]) > 32
+        for _ in range(4):
+            assert host.run(as_rory).stdout == "<!DOCTYPE"
