@@ -155,12 +155,9 @@ def _change(
             outlive_terminal(options)
             page = this.backend.airlock if what.name == "airlock" else None
             doubt = (lambda: health.silent(host, page)) if page else str
-            done, up = updating.carry_out(*of, found, how, keep, doubt)
-        follow = followed.exception(this, what.name)
-        if follow and follow.tag != wanted:
-            followed.hold(host, what.name, how)
-            again = f"service follow {what.name}"
-            done += f"; it follows {follow.tag} no more, until: {again}"
+            done, up = updating.carry_out(*of, found, how, keep, doubt, hold)
+        if tag != wanted:
+            done += f"; it follows {tag} no more, until: service follow {what.name}"
     _say(options, what.name, done)
     return OK if up else DEGRADED
 
