@@ -58,6 +58,10 @@ database.execute('DELETE FROM local_db_requestmetadata')
 database.commit()"
 exit 3
 """
+# Changes the database, and comes up; but each page is an error.
+ERRS_SH = f"""\
+{MIGRATES_SH.replace("exit 3", 'DJANGO_SECRET_KEY="" exec python3 -m sandbox.airlock "${@:2}"').rstrip()}
+"""
 # What sets each version apart, laid over what all have in common.
 VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     JOB_RUNNER: {
@@ -75,6 +79,7 @@ VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "v2": {"app/version": "2\n"},
         "broken": {ENTRY: BROKEN_SH},
         "migrates": {ENTRY: MIGRATES_SH},
+        "errs": {ENTRY: ERRS_SH},
     },
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from backend_server.checkout import gather
 from backend_server.checkout.service import STUCK
 from backend_server.cli.ending import say_lines, told
 from backend_server.host import Host, record
@@ -54,10 +55,11 @@ def releases(options: Releases, host: Host) -> int:
         record.keep(host, STUCK, {"found": found, "lasts": lasts})
         told(options, {"degraded": found}, found)
         return DEGRADED if found else OK
-    rows = requests()
+    rows = requests(gather.everybody(this.people))
     lines = (
         f"{r.status:<18} since {r.since[:16]}Z {r.id} of {r.workspace} by {r.author}: "
         f"{r.uploaded} of {r.files} files have arrived"
+        + ("; on no roster here: " + ", ".join(r.strangers) if r.strangers else "")
         for r in rows
     )
     return told(options, {"requests": [r._asdict() for r in rows]}, lines)

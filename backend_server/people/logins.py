@@ -10,6 +10,7 @@ import sqlite3
 import zlib
 from typing import Iterator
 
+from backend_server.host.sqlite import reading
 from backend_server.text.errors import UserError
 
 
@@ -17,20 +18,26 @@ _MOST = 1 << 20  # bytes of what somebody packed
 
 
 def of(path: str, user: str) -> list[str]:
-    """The keys of somebody's sessions; none where there are none to read."""
+    """The keys of somebody's sessions; none where there are none to read.
+
+    Where somebody keeps it locked nobody knows, and that counts as one.
+    """
     ask = "SELECT session_key, session_data FROM django_session"
-    with contextlib.suppress(sqlite3.Error), _opened(path, "ro") as database:
-        found = dict(database.execute(ask))
-        return [key for key, data in found.items() if who(data) == user.lower()]
-    return []
+    try:
+        with _opened(path, reading(path), 1) as database:
+            found = dict(database.execute(ask))
+    except sqlite3.Error as error:
+        return ["unknown"] if "locked" in str(error) else []
+    return [key for key, data in found.items() if who(data) == user.lower()]
 
 
 def end(path: str, user: str) -> None:
     """A page of theirs that is open is at its login with the next thing that is asked of it."""
     ask = "DELETE FROM django_session WHERE session_key = ?"
+    keys = [(key,) for key in of(path, user)]
     try:
-        with _opened(path, "rw") as database:
-            database.executemany(ask, [(key,) for key in of(path, user)])
+        with _opened(path, f"file:{path}?mode=rw", 3) as database:
+            database.executemany(ask, keys)
             database.commit()
     except sqlite3.Error as error:
         hint = "sudo backend service restart airlock; sudo backend"
@@ -51,13 +58,15 @@ def who(data: str) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: str, how: str) -> Iterator[sqlite3.Connection]:
+def _opened(path: str, place: str, wait_s: int) -> Iterator[sqlite3.Connection]:
     """With no more rights than its container has, which may have laid a link there."""
-    owner, place = os.stat(os.path.dirname(path)), f"file:{path}?mode={how}"
+    owner = os.stat(os.path.dirname(path))
     os.setegid(owner.st_gid)
     os.seteuid(owner.st_uid)
     try:
-        with contextlib.closing(sqlite3.connect(place, uri=True, timeout=10)) as found:
+        with contextlib.closing(
+            sqlite3.connect(place, uri=True, timeout=wait_s)
+        ) as found:
             yield found
     finally:
         os.seteuid(os.getuid())
