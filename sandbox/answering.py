@@ -125,7 +125,9 @@ class Answering(BaseHTTPRequestHandler):
 
     def _release_api(self, releases: Settings, body: bytes) -> Answer:
         asked = Asked(self.command, self.path[len(BASE) :], self.headers, body)
-        return releaseapi.answer(Path(releases["folder"]), releases["tokens"], asked)
+        found = releaseapi.answer(Path(releases["folder"]), releases["tokens"], asked)
+        lost = releases.get("lost") and asked.path.startswith("releases/release/")
+        return Answer(b"", 0, ends=False) if lost else found
 
     def _pull(self, registry: Settings) -> None:
         """As the registry says; it is there to be read from, and a tag may have moved."""

@@ -58,9 +58,12 @@ database.execute('DELETE FROM local_db_requestmetadata')
 database.commit()"
 exit 3
 """
-# Comes up, and has no page to show but an error; and one that ends when it is thought to be steady.
-KEYLESS_SH = ENTRY_SH.replace("exec ", "DJANGO_SECRET_KEY='' exec ")
+# One that ends when it is thought to be steady.
 ENDS_SH = "#!/bin/bash\nsleep 12\nexit 3\n"
+# Changes the database, and comes up; but each page is an error.
+ERRS_SH = f"""\
+{MIGRATES_SH.replace("exit 3", 'DJANGO_SECRET_KEY="" exec python3 -m sandbox.airlock "${@:2}"').rstrip()}
+"""
 # What sets each version apart, laid over what all have in common.
 VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     JOB_RUNNER: {
@@ -78,8 +81,8 @@ VERSIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         "v2": {"app/version": "2\n"},
         "broken": {ENTRY: BROKEN_SH},
         "migrates": {ENTRY: MIGRATES_SH},
-        "keyless": {ENTRY: KEYLESS_SH},
         "ends": {ENTRY: ENDS_SH},
+        "errs": {ENTRY: ERRS_SH},
     },
 }
 

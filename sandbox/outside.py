@@ -83,6 +83,7 @@ class Outside:
         self._certificates: dict[str, list[str]] = {}
         self._down: list[str] = []
         self._silent: list[str] = []
+        self._lost = False
 
     def start(self, names: Sequence[str] = NAMES) -> None:
         """These names answer, and no others of ours; nothing has been asked yet."""
@@ -118,6 +119,7 @@ class Outside:
     def reset(self) -> None:
         """All names answer, and nothing that was asked for here counts any more."""
         self.releases.reset()
+        self._lost = False
         for asked in (self._answers, self._certificates, self._silent, self._tags):
             asked.clear()
         self.start()
@@ -136,6 +138,12 @@ class Outside:
     def answer(self, name: str, path: str, answer: Answer) -> None:
         """https://NAME/PATH, or http, says this until the reset; at path * all others do."""
         self._answers[f"{name}/{path.lstrip('/')}".lower()] = answer
+        self._save()
+
+    def as_usual(self, name: str) -> None:
+        """What was asked for at this name counts no more."""
+        for where in [each for each in self._answers if each.startswith(f"{name}/")]:
+            del self._answers[where]
         self._save()
 
     def github(self, name: str, *public_keys: str) -> None:
@@ -163,6 +171,11 @@ class Outside:
     def hang(self, names: Sequence[str]) -> None:
         """Whoever connects to these names waits for the end of the TLS handshake."""
         self._silent = list(names)
+        self._save()
+
+    def lose_answers(self, lost: bool = True) -> None:
+        """What is uploaded is taken, and who uploads it waits for an answer."""
+        self._lost = lost
         self._save()
 
     def wrong_authority(self, names: Sequence[str]) -> None:
@@ -221,6 +234,7 @@ class Outside:
                 "names": [JOBS, RELEASE],
                 "folder": str(self.releases.folder),
                 "tokens": dict(self.releases.tokens),
+                "lost": self._lost,
             },
             "answers": {where: answer.note() for where, answer in answers.items()},
             "certificate": [str(path) for path in self.certificate],

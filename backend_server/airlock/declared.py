@@ -7,6 +7,7 @@ import posixpath
 from backend_server.checkout.backend import Airlock, Backend
 from backend_server.checkout.service import AIRLOCKS, PAGE, Service
 from backend_server.jobs.component import GROUP, PASSWD
+from backend_server.services.environment import HEADERS, telemetry
 from backend_server.storage.component import REQUESTS_TREE, WORKSPACES
 from backend_server.text.roles import MEDIUM, OPENSAFELY_ID
 
@@ -43,11 +44,14 @@ def service(backend: Backend, what: Airlock) -> Service:
             ("AIRLOCK_API_ENDPOINT", f"https://{what.api}/api/v2"),
             ("DJANGO_ALLOWED_HOSTS", what.name),
             ("DJANGO_DEBUG", "False"),
+            ("OTEL_SERVICE_NAME", f"{NAME}-{backend.name}"),
+            *telemetry(backend),
         ),
-        secrets=("AIRLOCK_API_TOKEN", KEY),
-        route=(f"{what.api}:443",),
+        secrets=("AIRLOCK_API_TOKEN", KEY, *([HEADERS] if backend.telemetry else [])),
+        route=(f"{what.api}:443", *backend.collector),
         publish=f"{'0.0.0.0' if what.level4 else '127.0.0.1'}:443:8000",
         open_to=what.level4,
         keeps=(AIRLOCKS, REQUESTS_TREE),
+        page=f"{what.name}/login/",
         steady_s=10,
     )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-import time
-from typing import Any, Iterator
+from typing import Iterator
 
 from backend_server.airlock.declared import NAME, service
 from backend_server.airlock.page import AUTHORITY
-from backend_server.airlock.requests import PATIENCE_S, Request, requests
-from backend_server.checkout import Airlock, Site
+from backend_server.airlock.requests import ENDED, PATIENCE_S, Request, requests
+from backend_server.checkout import Airlock, Site, gather
 from backend_server.engine import history
 from backend_server.host import Host
 from backend_server.people import https
-from backend_server.services import agent, backup, environment, switching
+from backend_server.services import agent, answering, backup, environment, switching
 from backend_server.text.parsers import parse_hosts
 
 
-_WAIT_S = 10
 _NOBODY = b'{"user": "no-such-user"}'
 _AGAIN = f"sudo backend service restart {NAME}"
 _FAILED = r"failed \(attempt \d+\): (.*)"
@@ -28,34 +26,24 @@ def unwell(site: Site, host: Host, what: Airlock) -> Iterator[str]:
     yield from backup.late(host, NAME)
     if not switching.running_s(host.unit(service(site.backend, what).unit)):
         return  # which is told of any service
-    status, why = _status(_page(host, what), "login/")
+    page = https.Site(f"https://{what.name}", {what.name: "127.0.0.1"})
+    page.proxy = ""  # at this host, whatever finds other sites
+    if host.stat(AUTHORITY):
+        page.context.load_verify_locations(AUTHORITY)
+    status, why = answering.status(page, "login/")
     if status != 200:
         yield f"Airlock's page does not answer: {why}; {_AGAIN}"
     yield from _turned_away(site, host, what)
     if "run_file_uploader" not in host.run("docker", "top", NAME, "-o", "pid,args"):
         yield f"nothing of what is released is uploaded: its program has ended; {_AGAIN}"
     then = history.now(ago_s=PATIENCE_S).replace("T", " ").rstrip("Z")
-    for each in requests():
+    for each in requests(gather.everybody(site.people)):
+        if each.strangers and each.status not in ENDED:
+            others = ", ".join(each.strangers)
+            why = f"is of or before {others}, who are on no roster here"
+            yield f"{each.id} of {each.workspace} {why}; sudo backend outputs releases"
         if each.late(then):
             yield f"{each.stuck}{_last_answer(host, each)}; sudo backend service logs {NAME}"
-
-
-def silent(host: Host, what: Airlock) -> str:
-    """Why its page is none, once it answers, which may take a while; empty: it is one."""
-    until, status = time.monotonic() + switching.PATIENCE_S, 0
-    while not status and time.monotonic() < until:
-        time.sleep(1)
-        status, why = _status(_page(host, what), "login/")
-    return "" if status == 200 else f"its page: {why}"
-
-
-def _page(host: Host, what: Airlock) -> https.Site:
-    """At this host, whatever finds other sites; by what the host trusts, or made itself."""
-    page = https.Site(f"https://{what.name}", {what.name: "127.0.0.1"})
-    page.proxy = ""
-    if host.stat(AUTHORITY):
-        page.context.load_verify_locations(AUTHORITY)
-    return page
 
 
 def _turned_away(site: Site, host: Host, what: Airlock) -> Iterator[str]:
@@ -64,21 +52,11 @@ def _turned_away(site: Site, host: Host, what: Airlock) -> Iterator[str]:
     token = environment.now(host).values.get(name, "")
     api = https.Site(f"https://{what.api}/api/v2", parse_hosts(site.hosts))
     kind = {"Authorization": token, "Content-Type": "application/json"}
-    status, why = _status(api, "releases/authorise", _NOBODY, kind)
+    status, why = answering.status(api, "releases/authorise", _NOBODY, kind)
     if status == 403:
         yield f"{what.api} does not take {name}; sudo backend service secrets set {name}"
     elif status != 404:
         yield f"nothing is released while {what.api} does not answer: {why}; sudo backend plan"
-
-
-def _status(there: https.Site, page: str, *asked: Any) -> tuple[int, str]:
-    """What is answered, 0 for nothing, and why it is no text; it never is one."""
-    try:
-        there.text(page, 0, _WAIT_S, *asked)
-    except https.NoText as error:
-        said = str(error).startswith("it answered")
-        return error.status if said else 0, str(error)
-    return 200, ""
 
 
 def _last_answer(host: Host, request: Request) -> str:

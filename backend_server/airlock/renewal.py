@@ -25,13 +25,13 @@ def put(host: Host, name: str, text: str) -> str:
     key, chain = _blocks(text, "PRIVATE KEY"), _blocks(text, "CERTIFICATE")
     with _written(chain) as new, _written(key) as its:
         page.ends(name, new, key=its)
-    host.remove(AUTHORITY)
-    page.lay(host, chain, key)
+    page.put(host, chain, key)
     return f"the page shows this certificate for {name}"
 
 
 def renew(site: Site, host: Host, name: str) -> str:
     """What is shown elsewhere is taken if it is for this host's key, good, and ends later."""
+    page.take(host)  # of somebody who was killed
     if host.stat(AUTHORITY):
         own = page.Certificate(name)
         if not own.check(host):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import NamedTuple
+from typing import Collection, NamedTuple
 
 from backend_server.checkout.service import AIRLOCKS
 from backend_server.host import sqlite
@@ -12,13 +12,17 @@ from backend_server.text.errors import UserError
 
 
 MENDS = "sudo backend service logs airlock; sudo backend service restore airlock"
+ENDED = ("RELEASED", "REJECTED", "WITHDRAWN")
 PATIENCE_S = 600  # of who has released something, until it has arrived
 
 # Names are of the outputs alone: what supports them is never uploaded.
 _ASKED = """
 SELECT r.id, r.workspace, r.author, r.status,
     coalesce(max(f.released_at), r.last_submitted_at, r.created_at),
-    count(f.id), coalesce(sum(f.uploaded), 0), coalesce(max(f.upload_attempts), 0)
+    count(f.id), coalesce(sum(f.uploaded), 0), coalesce(max(f.upload_attempts), 0),
+    r.author || coalesce(',' || (SELECT group_concat(key) FROM json_each(r.submitted_reviews)), '')
+        || coalesce(',' || r.turn_reviewers, '')
+        || coalesce(',' || group_concat(DISTINCT f.released_by), '')
 FROM local_db_requestmetadata r
 LEFT JOIN local_db_filegroupmetadata g ON g.request_id = r.id
 LEFT JOIN local_db_requestfilemetadata f ON f.filegroup_id = g.id AND f.filetype = 'OUTPUT'
@@ -27,7 +31,11 @@ GROUP BY r.id ORDER BY r.created_at
 
 
 class Request(NamedTuple):
-    """`since` is when it was released, or else submitted or made, as Django writes UTC."""
+    """`since` is when it was released, or else submitted or made, as Django writes UTC.
+
+    Of its author, the reviewers of this turn and the last, and who released it, `strangers` are
+    those whom nobody here knows.
+    """
 
     id: str
     workspace: str
@@ -37,6 +45,7 @@ class Request(NamedTuple):
     files: int
     uploaded: int
     attempts: int
+    strangers: tuple[str, ...]
 
     def late(self, now: str) -> bool:
         """Whether it was released, and has not arrived; NOW is ten minutes ago."""
@@ -51,12 +60,22 @@ class Request(NamedTuple):
         )
 
 
-def requests(path: str = AIRLOCKS) -> list[Request]:
-    """All of them, the oldest first; none where there is no database yet."""
+def requests(known: Collection[str], path: str = AIRLOCKS) -> list[Request]:
+    """All of them, the oldest first; none where there is no database yet. These people are KNOWN.
+
+    Raises UserError where it cannot be read.
+    """
     if not os.path.exists(path):
         return []
     try:
-        with sqlite.opened(path, "ro") as there:
-            return [Request(*row) for row in there.execute(_ASKED)]
+        with sqlite.opened(path) as there:
+            rows = there.execute(_ASKED).fetchall()
     except sqlite3.Error as error:
-        raise UserError(f"{path} is not to be read: {error}", MENDS) from None
+        raise UserError(f"{path} cannot be read: {error}", MENDS) from None
+    return [Request._make((*r[:-1], _strangers(r[-1], known))) for r in rows]
+
+
+def _strangers(names: str, known: Collection[str]) -> tuple[str, ...]:
+    """Airlock has names in large and small letters."""
+    others = {n for n in names.split(",") if n and n.lower() not in known}
+    return tuple(sorted(others))

@@ -121,8 +121,8 @@ class Backend(Frozen):
     ADDRESS:PORT, ADDRESS/BITS:PORT or ADDRESS:FIRST-LAST; where `dummy_data` is true there is
     no such database.
     Archived workspaces lie in `archives`, and where that is on a disk of its own this is
-    mounted at `archives_disk`: while it is not, no job is begun. The job-runner tells
-    `telemetry`, a URL, of what it does; empty: nobody.
+    mounted at `archives_disk`: while it is not, no job is begun. The job-runner and
+    Airlock tell `telemetry`, a URL, of what they do; empty: nobody.
     Where there is an `rdp_address`, reviewers come to it by remote desktop; 0.0.0.0 is every
     address of the host. With a `second_factor` they type, after their password, the code of
     the moment that their own device shows.
@@ -158,8 +158,13 @@ class Backend(Frozen):
     @property
     def reaches(self) -> tuple[str, ...]:
         """NAME:PORT of all that this host and its services must reach."""
+        return (*self.endpoints, *self.collector)
+
+    @property
+    def collector(self) -> tuple[str, ...]:
+        """NAME:PORT of `telemetry`, where there is such."""
         name, _, port = self.telemetry.partition("://")[2].partition(":")
-        return (*self.endpoints, *([f"{name}:{port or 443}"] if name else []))
+        return (f"{name}:{port or 443}",) if name else ()
 
     @property
     def routes(self) -> tuple[str, ...]:

@@ -46,7 +46,8 @@ class Service(Frozen):
     With a `route` it has a network to itself, and reaches from it these NAME:PORT; else it is on
     docker's own and reaches the backend's endpoints. `publish` is docker-run's too,
     ADDRESS:PORT:PORT; accounts do not reach that port here, and other machines only where
-    they are in one of the networks `open_to`. Of what it `keeps`, a database of SQLite's and then
+    they are in one of the networks `open_to`. Where it has a `page`, NAME/PATH, that answers 200
+    here, or it has not proved itself. Of what it `keeps`, a database of SQLite's and then
     folders, there are copies: of each night, and of before it runs at another image.
     """
 
@@ -66,6 +67,7 @@ class Service(Frozen):
     publish: str = ""
     open_to: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
+    page: str = ""
     others: frozenset[str] = ALL_OTHERS
 
     @property

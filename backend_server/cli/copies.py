@@ -10,7 +10,7 @@ from backend_server.engine import history, lock
 from backend_server.host import Host
 from backend_server.host.question import agreed
 from backend_server.run.place import Named, of_host_itself
-from backend_server.services import backup, states
+from backend_server.services import backup, meanwhile, states
 from backend_server.text.errors import Refused, UserError
 
 
@@ -36,10 +36,13 @@ def restore(options: Restore, host: Host) -> int:
             loses = f"{what.name} would lose what was done since {copy.name}"
             agreed(f"{loses}, and nobody is here to say yes", (loses,), "yes? ")
         outlive_terminal(options)
+        of, back = (host, what.name, what.keeps), copy
         with contextlib.suppress(UserError):  # which may be why
-            backup.back_up(host, what.name, what.keeps)
+            back = backup.back_up(*of, spare=copy)
         record(host, options, "service restore", done)  # first, as this may be killed
-        backup.restore(host, what.name, what.keeps, copy)
+        with meanwhile.on_trial(host, what.name, backup.noted(*of, back)):
+            backup.restore(*of, str(copy))
+            host.run("systemctl", "start", what.unit)
         states.prove(host, what)
     return told(options, {"subject": what.name, "done": done}, [done])
 

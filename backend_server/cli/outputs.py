@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 
+from backend_server.checkout import gather
 from backend_server.checkout.service import STUCK
 from backend_server.cli.ending import say_lines, told
 from backend_server.host import Host, record
@@ -52,14 +53,15 @@ def releases(options: Releases, host: Host) -> int:
         found = list(health.unwell(this, host, this.backend.airlock))
         # What mends itself meanwhile, as an update, is nothing to tell.
         lasts = [each for each in found if each in before]
-        states = Counter(r.status.lower().replace("_", " ") for r in requests())
+        states = Counter(r.status.lower().replace("_", " ") for r in requests(()))
         record.keep(host, STUCK, {"found": found, "lasts": lasts, "states": states})
         told(options, {"degraded": found}, found)
         return DEGRADED if found else OK
-    rows = requests()
+    rows = requests(gather.everybody(this.people))
     lines = (
         f"{r.status:<18} since {r.since[:16]}Z {r.id} of {r.workspace} by {r.author}: "
         f"{r.uploaded} of {r.files} files have arrived"
+        + ("; on no roster here: " + ", ".join(r.strangers) if r.strangers else "")
         for r in rows
     )
     return told(options, {"requests": [r._asdict() for r in rows]}, lines)

@@ -11,7 +11,7 @@ from backend_server.host import Host, HostReader, command
 from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
 from backend_server.services import followed, following, meanwhile, states, updating
-from backend_server.text.errors import DEGRADED, OK, Refused, UserError
+from backend_server.text.errors import DEGRADED, OK, Refused
 
 
 def list_services(options: Asked, host: HostReader) -> int:
@@ -149,13 +149,9 @@ def _change(
             done, up = f"{what.name} runs at {found.after} already", True
             hold()
         else:
-            from backend_server.airlock import health  # seldom needed, and slow
-
             updating.agree(found, options.yes)
             outlive_terminal(options)
-            page = this.backend.airlock if what.name == "airlock" else None
-            doubt = (lambda: health.silent(host, page)) if page else str
-            done, up = updating.carry_out(*of, found, how, keep, doubt, hold)
+            done, up = updating.carry_out(*of, found, how, keep, also=hold)
         if tag != wanted:
             done += f"; it follows {tag} no more, until: service follow {what.name}"
     _say(options, what.name, done)
@@ -191,14 +187,17 @@ def certificate(options: OfPage, host: Host) -> int:
 
 
 def environment(options: Named, host: Host) -> int:
-    """For the unit: what the container is started with lies ready. 1: it may not start."""
+    """For the unit: what the container is started with lies ready. 4: it may not start."""
     backend = load(options.backend, options.checkout)
     for what in services_of(backend):
         if what.name == options.subject:
             found = host_environment.now(host, what.secrets, what.others)
             lacks = ", ".join([*map(str, found.problems), *found.missing])
             if lacks:
-                raise UserError(f"{what.name} is not started: it lacks {lacks}")
+                _say(
+                    options, what.name, f"{what.name} is not started: it lacks {lacks}"
+                )
+                return DEGRADED
             host_environment.lay(host, what.name, found)
             return told(options, {"subject": what.name}, ())
     raise Refused(f"there is no service {options.subject!a}")

@@ -19,11 +19,17 @@ _NONSENSE = (ValueError, AttributeError, TypeError, RecursionError, zlib.error)
 
 
 def of(path: str, user: str) -> list[str]:
-    """The keys of somebody's sessions; none where there are none to read."""
+    """The keys of somebody's sessions; none where there are none to read.
+
+    Where somebody keeps it locked nobody knows, and that counts as one.
+    """
     ask = "SELECT session_key, session_data FROM django_session"
-    with contextlib.suppress(sqlite3.Error), _opened(path) as there:
-        return [key for key, data in there.execute(ask) if who(data) == user.lower()]
-    return []
+    try:
+        with _opened(path, write=False) as there:
+            found = dict(there.execute(ask))
+    except sqlite3.Error as error:
+        return ["unknown"] if "locked" in str(error) else []
+    return [key for key, data in found.items() if who(data) == user.lower()]
 
 
 def end(path: str, user: str) -> None:
@@ -31,7 +37,7 @@ def end(path: str, user: str) -> None:
     ask = "DELETE FROM django_session WHERE session_key = ?"
     theirs = [(key,) for key in of(path, user)]
     try:
-        with _opened(path) as there:
+        with _opened(path, write=True) as there:
             there.executemany(ask, theirs)
             there.commit()
     except sqlite3.Error as error:
@@ -53,14 +59,13 @@ def who(data: str) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[sqlite3.Connection]:
+def _opened(path: str, write: bool) -> Iterator[sqlite3.Connection]:
     """With no more rights than its container has, which may have laid a link there."""
     owner = os.stat(os.path.dirname(path))
     os.setegid(owner.st_gid)
     os.seteuid(owner.st_uid)
     try:
-        # To write, for that waits at no pipe which was laid there a moment ago.
-        with sqlite.opened(path, "rw") as found:
+        with sqlite.opened(path, write, 3 if write else 1) as found:
             yield found
     finally:
         os.seteuid(os.getuid())

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from backend_server.checkout.service import BACKUPS, unit_of
 from backend_server.engine import history
 from backend_server.engine.lock import only_run
 from backend_server.host import Host, HostReader
-from backend_server.services import meanwhile
 from backend_server.text.errors import Refused, UserError
 
 
@@ -21,7 +21,9 @@ _LOCK = "/run/opensafely/backup.lock"
 _DATABASE = "db.sqlite3"
 
 
-def back_up(host: Host, name: str, keeps: tuple[str, ...]) -> Path:
+def back_up(
+    host: Host, name: str, keeps: Sequence[str], spare: Path | None = None
+) -> Path:
     """There is a copy of this moment, at the path that is given back, and no more than KEPT.
 
     What a database leads to is copied after it; files that are as they were in the copy before
@@ -39,7 +41,7 @@ def back_up(host: Host, name: str, keeps: tuple[str, ...]) -> Path:
             last = f"--link-dest={folder}/{max(host.names(str(folder)))}"
             host.run("rsync", "--archive", "--relative", last, f"/.{tree}/", f"{new}/")
         new.rename(copy)
-        for old in copies(name)[:-KEPT]:
+        for old in {*copies(name)[:-KEPT]} - {spare}:
             host.run("rm", "--recursive", "--force", str(old))
     return copy
 
@@ -53,14 +55,16 @@ def copy_database(source: str, target: str) -> None:
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     copy = sqlite3.connect(target)
     try:
-        with contextlib.closing(copy), sqlite.opened(source, "ro") as now:
+        with contextlib.closing(copy), sqlite.opened(
+            source, wait_s=sqlite.PATIENCE_S
+        ) as now:
             now.backup(copy)
             copy.execute("PRAGMA journal_mode = delete")
             (said,) = copy.execute("PRAGMA integrity_check").fetchone()
     except sqlite3.Error as error:
         said = str(error)
     if said != "ok":
-        raise UserError(f"{source} is not whole: {said}", f"ls -lR {BACKUPS}")
+        raise UserError(f"{source} was not copied whole: {said}", f"ls -lR {BACKUPS}")
 
 
 def copies(name: str) -> list[Path]:
@@ -87,31 +91,33 @@ def named(name: str, when: str) -> Path:
     return found[-1]
 
 
-def restore(host: Host, name: str, keeps: tuple[str, ...], copy: Path) -> None:
-    """The service runs with its database of then, and has the files of then too."""
+def restore(host: Host, name: str, keeps: Sequence[str], copy: str) -> None:
+    """The service is stopped, with its database of then, and has the files of then too."""
     database, *trees = keeps
     log, its_index, new = (f"{database}{end}" for end in ("-wal", "-shm", ".new"))
-    with meanwhile.on_trial(host, name):
-        host.run("systemctl", "stop", unit_of(name))
-        host.run("rm", "--force", new)  # no link of the service's is written through
-        host.run("cp", f"{copy}/{_DATABASE}", new)
-        host.run("chown", f"--reference={os.path.dirname(database)}", new)
-        host.run("rm", "--force", log, its_index)
-        host.run("mv", new, database)
-        for tree in trees:
-            host.run("rsync", "--archive", f"{copy}{tree}/", tree)
-        host.run("systemctl", "start", unit_of(name))
+    host.run("systemctl", "stop", unit_of(name))
+    # No link of the service's is written through.
+    host.run("cp", "--remove-destination", f"{copy}/{_DATABASE}", new)
+    host.run("chown", f"--reference={os.path.dirname(database)}", new)
+    host.run("rm", "--force", log, its_index)
+    host.run("mv", new, database)
+    for tree in trees:
+        host.run("rsync", "--archive", f"{copy}{tree}/", tree)
 
 
-@contextlib.contextmanager
-def kept(host: Host, name: str, keeps: tuple[str, ...]) -> Iterator[None]:
-    """What becomes of these stays; unless something is raised, then they are as before."""
+def before(host: Host, name: str, keeps: Sequence[str]) -> tuple[str, ...]:
+    """There is a copy of this moment, and a file for `meanwhile` to keep, by which that comes back."""
     if not keeps or not os.path.exists(keeps[0]):
-        yield
-        return
-    copy = back_up(host, name, keeps)
-    try:
-        yield
-    except BaseException:
-        restore(host, name, keeps, copy)
-        raise
+        return ()
+    return (noted(host, name, keeps, back_up(host, name, keeps)),)
+
+
+def noted(host: Host, name: str, keeps: Sequence[str], copy: Path) -> str:
+    """It counts for as long as it is kept together with others."""
+    path = f"{BACKUPS}/{name}/.before"
+    host.write(path, json.dumps([name, keeps, str(copy)]), 0o600)
+    return path
+
+
+def bring_back(host: Host, path: str) -> None:
+    restore(host, *json.loads(host.read(path) or ""))

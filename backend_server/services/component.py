@@ -74,6 +74,7 @@ def container(site: Site, what: Service) -> Iterator[resources.Resource]:
         disk=what.disk,
         steady_s=what.steady_s,
         keeps=what.keeps,
+        page=what.page,
     )
 
 

@@ -35,6 +35,7 @@ class ContainerService(Resource):
     disk: str = ""
     steady_s: int = 15
     keeps: tuple[str, ...] = ()  # as of a Service
+    page: str = ""
     enabled: bool = True
     running: bool = True
     environment: str = "as the files say"
@@ -72,11 +73,12 @@ class ContainerService(Resource):
         wanted = self._settings(host)
         if not host.docker_object(wanted.image):
             switching.pull(host, wanted.image)
-        from backend_server.services import backup  # seldom needed
+        from backend_server.services import answering, backup  # seldom needed
 
         other = any(change.field == "image" for change in changes)
-        with backup.kept(host, self.name, self.keeps if other else ()):
-            switching.switch(host, self.name, wanted, self.steady_s)
+        data = backup.before(host, self.name, self.keeps if other else ())
+        of = (host, self.name, wanted, self.steady_s)
+        switching.switch(*of, doubt=lambda: answering.doubt(self.page), data=data)
 
     def _ready(self, host: HostReader) -> bool:
         digest = choices.digest(host, self.name, self.locked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Iterable
 
 from backend_server.checkout import env, service
@@ -75,5 +76,6 @@ def differing(
 def lay(host: Host, name: str, found: Environment) -> None:
     """docker finds the environment of NAME, in its own literal form, where its unit says."""
     if host.stat(service.MERGED) is None:
-        host.make_directory(service.MERGED, 0o700, "root", "root")
+        with contextlib.suppress(FileExistsError):  # by another service, a moment ago
+            host.make_directory(service.MERGED, 0o700, "root", "root")
     host.write(f"{service.MERGED}/{name}", env.rendered(found.values), 0o600)

@@ -10,7 +10,13 @@ import contextlib
 import signal
 from typing import Callable, Iterator
 
-from backend_server.checkout.service import CHOICES, FOLLOWED, SETTINGS, unit_of
+from backend_server.checkout.service import (
+    BACKUPS,
+    CHOICES,
+    FOLLOWED,
+    SETTINGS,
+    unit_of,
+)
 from backend_server.engine.lock import then_starts
 from backend_server.engine.notices import event
 from backend_server.host import Host, HostReader, undo
@@ -67,6 +73,10 @@ def put_back_left(host: Host, checkout: str, who: str = "", *how: str) -> None:
 def put_back(host: Host, *how: str) -> None:
     """Nothing is on trial, and what was runs as before."""
     undo.bring_back_together(host, TRIAL)
+    for path in (each for each in left(host) if each.startswith(BACKUPS)):
+        from backend_server.services import backup  # seldom needed
+
+        backup.bring_back(host, path)
     for unit in (each for each in left(host) if not each.startswith("/")):
         host.run("systemctl", "restart", *how, unit)
         host.clear_pending(unit)

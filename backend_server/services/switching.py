@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 from backend_server.checkout.service import DOCKER_GROUP, unit_of
 from backend_server.host import Host, HostReader
@@ -74,12 +74,13 @@ def switch(
     proven: Callable[[bool], object] = bool,
     keep: bool = False,
     doubt: Callable[[], str] = str,
+    data: Sequence[str] = (),
 ) -> None:
     """The service runs with these settings; PROVEN is told whether it does so steadily.
 
     Where the image is another one than before and does not become steady, the one before is
-    back and UserError has its last words, or what DOUBT says once it is up; so it is after
-    Ctrl-C, and whoever dies. With KEEP, and without one before, nothing is brought back: it goes
+    back, with its DATA of before, and UserError has its last words, or what DOUBT says once it
+    is up; so it is after Ctrl-C, and whoever dies. With KEEP, and without one before, nothing is brought back: it goes
     on trying.
     """
     before = choices.settings(host, name).image
@@ -87,7 +88,7 @@ def switch(
         proven(steady(host, name, steady_s, start(host, name, wanted)))
         return
     erred = agent.errs(host, name)
-    with meanwhile.on_trial(host, name, said=lambda: proven(stays)):
+    with meanwhile.on_trial(host, name, *data, said=lambda: proven(stays)):
         this = start(host, name, wanted)
         stays = steady(host, name, steady_s, this)
         # What errs with this image alone speaks against it.

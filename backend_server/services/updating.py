@@ -83,7 +83,7 @@ def carry_out(
     it. Returns what was done, and whether it stays up, which with KEEP it need not; nor does it
     with a DOUBT once it is up.
     """
-    from backend_server.services import backup  # a plan needs none
+    from backend_server.services import answering, backup  # a plan needs none
 
     name = service.name
     _ready(host, service)
@@ -103,8 +103,9 @@ def carry_out(
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
     try:
-        with backup.kept(host, name, service.keeps):
-            switching.switch(host, name, wanted, service.steady_s, proven, keep, doubt)
+        data = backup.before(host, name, service.keeps)
+        of = (host, name, wanted, service.steady_s, proven, keep)
+        switching.switch(*of, lambda: doubt() or answering.doubt(service.page), data)
     except BaseException:
         if len(done) == 1:  # Ctrl-C may come after that
             sentence = f"{who} tried {what} of {name}, and it is as before"

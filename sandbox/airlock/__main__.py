@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from http.client import HTTPException
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -208,7 +209,7 @@ def _upload(env: dict[str, str], store: Store, api: Api) -> None:
             try:
                 data, by = path.read_bytes(), each["released_by"]
                 api.upload(request["id"], each["relpath"], data, by)
-            except (Refused, OSError, ValueError) as error:
+            except (Refused, OSError, ValueError, HTTPException) as error:
                 say("ERROR", f"Upload for {what} failed (attempt {attempt}): {error}")
                 continue
             store.set_file(each["id"], uploaded=1, uploaded_at=now())

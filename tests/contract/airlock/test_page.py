@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import shutil
+import signal
 import socket
 import ssl
 import stat
@@ -251,3 +254,74 @@ def test_what_is_wrong_is_left(place, wrong):
             renewal.renew(SITE, host, NAME)
     assert time.monotonic() - began < 20
     assert laid() == before
+
+
+# Wherever a program can be killed: before and after each of these.
+STEPS = ("fsync", "rename", "unlink")
+
+
+def killed_at(last, act):
+    """Whether ACT came to its end in a process that is killed at that step."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] == 0
+    steps = itertools.count(1)
+
+    def step():
+        if next(steps) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def between_steps(call):
+        def calling(*words, **named):
+            step()
+            done = call(*words, **named)
+            step()
+            return done
+
+        return calling
+
+    for name in STEPS:
+        setattr(os, name, between_steps(getattr(os, name)))
+    act()
+    os._exit(0)
+
+
+def a_run(host):
+    own = Certificate(NAME)
+    changes = own.check(host)
+    if changes:
+        own.apply(host, changes)
+
+
+def a_look_for_a_later_one(host):
+    with contextlib.suppress(UserError):  # there it is for another key
+        renewal.renew(SITE, host, NAME)
+
+
+@pytest.mark.parametrize("before", ["its own", "another's"])
+def test_one_that_is_put_is_whole_or_not_there_wherever_it_is_killed(place, before):
+    """Which of the two the next run, or the next look for a later one, finds out."""
+    at_home()
+    host, public = ready(place)
+    (first_key, first), (key, later) = public.issue(days=20), public.issue(days=80)
+    made(host) if before == "its own" else renewal.put(host, NAME, first_key + first)
+    was, new = laid(), {CERTIFICATE: later, KEY: key}
+    shutil.copytree(PAGE, place / "was")
+    step, taken, ended = 0, set(), False
+    with shown(place, *public.issue(days=10)):
+        while not ended:
+            step += 1
+            for heal in (a_run, a_look_for_a_later_one):
+                shutil.rmtree(PAGE)
+                shutil.copytree(place / "was", PAGE)
+                ended = killed_at(step, lambda: renewal.put(host, NAME, key + later))
+                heal(host)
+                assert laid() in (was, new), step
+                taken.add(laid() == new)
+                own = before == "its own" and laid() == was
+                assert Path(AUTHORITY).exists() == own, step
+                assert Certificate(NAME).check(host) == ()
+                left = {path.name for path in Path(PAGE).iterdir()}
+                assert "put" not in left
+    assert taken == {True, False}
+    assert step > 10

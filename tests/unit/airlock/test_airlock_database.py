@@ -52,7 +52,7 @@ def test_the_stand_ins_tables_are_those_of_the_real_one(store):
 
 
 def test_where_there_is_no_database_there_is_no_request(tmp_path):
-    assert requests(str(tmp_path / "db.sqlite3")) == []
+    assert requests((), str(tmp_path / "db.sqlite3")) == []
     assert os.listdir(tmp_path) == []
 
 
@@ -61,9 +61,11 @@ def test_each_request_is_read_and_nothing_is_written(store, path):
     before = {
         name: (store.folder / name).read_bytes() for name in os.listdir(store.folder)
     }
-    first, second = requests(path)
+    first, second = requests((), path)
     when = "2027-01-15 11:00:00"
-    assert first == Request(known, "trial", "rita", "APPROVED", when, 2, 1, 3)
+    assert first == Request(
+        known, "trial", "rita", "APPROVED", when, 2, 1, 3, ("rita",)
+    )
     assert (second.id, second.files, second.uploaded) == (other, 0, 0)
     after = {
         name: (store.folder / name).read_bytes() for name in before if "shm" not in name
@@ -73,7 +75,7 @@ def test_each_request_is_read_and_nothing_is_written(store, path):
 
 def test_what_has_not_arrived_is_told_ten_minutes_later(store, path):
     known = released(store, uploaded=1)
-    (found,) = requests(path)
+    (found,) = requests((), path)
     assert not found.late("2027-01-15 10:59:59")
     assert found.late("2027-01-15 11:00:01")
     assert found.stuck == (
@@ -81,17 +83,17 @@ def test_what_has_not_arrived_is_told_ten_minutes_later(store, path):
         "in spite of tries"
     )
     store.set(known, "RELEASED")
-    assert not requests(path)[0].late("2027-01-15 11:00:01")
+    assert not requests((), path)[0].late("2027-01-15 11:00:01")
 
 
 def test_a_copy_is_whole_where_cp_is_not(store, path, tmp_path):
     known = released(store)
     backup.copy_database(path, str(tmp_path / "copy"))
-    assert [each.id for each in requests(str(tmp_path / "copy"))] == [known]
+    assert [each.id for each in requests((), str(tmp_path / "copy"))] == [known]
     plain = tmp_path / "plain.sqlite3"
     plain.write_bytes((store.folder / "db.sqlite3").read_bytes())
-    with pytest.raises(UserError, match="no such table"):
-        requests(str(plain))
+    with pytest.raises(UserError, match="cannot be read: no such table"):
+        requests((), str(plain))
 
 
 def test_one_that_is_not_whole_is_told(store, path, tmp_path):
@@ -102,5 +104,19 @@ def test_one_that_is_not_whole_is_told(store, path, tmp_path):
     data = bytearray((tmp_path / "db.sqlite3").read_bytes())
     data[-8192:-4096] = b"x" * 4096
     (tmp_path / "db.sqlite3").write_bytes(data)
-    with pytest.raises(UserError, match="is not whole"):
+    with pytest.raises(UserError, match="was not copied whole"):
         backup.copy_database(path, str(tmp_path / "copy"))
+
+
+def test_who_is_on_no_roster_is_named(store, path):
+    """As author, reviewer of this turn or the last, or who released it, in whatever letters."""
+    known = store.add("trial", "Rita", {"a.csv": "0"})
+    for name in ("gus", "ivy"):
+        store.review(known, name)
+    assert requests({"rita", "gus", "ivy"}, path)[0].strangers == ()
+    assert requests({"rita", "gus"}, path)[0].strangers == ("ivy",)
+    assert requests({"gus", "ivy"}, path)[0].strangers == ("Rita",)
+    store.set(known, "APPROVED", submitted_reviews="{}", turn_reviewers="gus,Ivy")
+    (file,) = store.files(known)
+    store.set_file(file["id"], released_by="hal")
+    assert requests({"rita", "gus"}, path)[0].strangers == ("Ivy", "hal")
