@@ -100,7 +100,6 @@ _WHO = "who is to be here is decided by people, in the repository"
 _VALUE = "only a person knows which"
 NO_COMMAND = {
     "sudo backend service certificate airlock < {}.pem": "the file is OpenSAFELY's, and comes with a person",
-    "sudo backend service restart airlock": "who keeps the database locked is not known",
     "sudo backend service restart airlock; sudo backend": "who keeps the database locked is not known",
     "sudo backend job logs": "of the job that was named; jobs/test_jobs.py does",
     "to change it: passwd; if it is forgotten, ask another developer": _OWN,
