@@ -27,7 +27,7 @@ COUNT = (
 def said(host):
     since = host.run("docker inspect -f '{{.State.StartedAt}}' airlock", check=False)
     words = f"journalctl -q -o cat CONTAINER_NAME=airlock --since '{since.stdout[:19].replace('T', ' ')} UTC'"
-    return host.run(words, check=False).stdout if since.stdout else ""
+    return host.run(words, check=False).stdout if since.stdout.strip() else ""
 
 
 def environ(host, name):
