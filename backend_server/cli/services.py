@@ -11,7 +11,7 @@ from backend_server.host import Host, HostReader, command
 from backend_server.run.place import Asked, Named, load, of_host_itself, services_of
 from backend_server.services import environment as host_environment
 from backend_server.services import followed, following, meanwhile, states, updating
-from backend_server.text.errors import DEGRADED, OK, Refused
+from backend_server.text.errors import DEGRADED, OK, OutsideWorld, Refused
 
 
 def list_services(options: Asked, host: HostReader) -> int:
@@ -194,10 +194,7 @@ def environment(options: Named, host: Host) -> int:
             found = host_environment.now(host, what.secrets, what.others)
             lacks = ", ".join([*map(str, found.problems), *found.missing])
             if lacks:
-                _say(
-                    options, what.name, f"{what.name} is not started: it lacks {lacks}"
-                )
-                return DEGRADED
+                raise OutsideWorld(f"{what.name} is not started: it lacks {lacks}")
             host_environment.lay(host, what.name, found)
             return told(options, {"subject": what.name}, ())
     raise Refused(f"there is no service {options.subject!a}")

@@ -35,6 +35,8 @@ REBOOT_REQUIRED = "/run/reboot-required"
 
 def status(site: Site, host: HostReader) -> dict[str, Any]:
     """See docs/json.md for what each key means."""
+    units = (service.unit for service in site.services)
+    host.watched_units = frozenset(("docker.service", *units))  # in one question
     waiting = [unit for unit in host.names(PENDING) if host.pending(unit)]
     today = datetime.now(timezone.utc).date()
     share = site.backend.share

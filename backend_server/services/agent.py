@@ -125,9 +125,10 @@ def erring(found: list[dict[str, Erring]], up: bool) -> tuple[Erring, ...]:
 def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
     """Of an agent that asks every so often, and by a second thread as well."""
     if up_s >= FRESH_S:
-        known = _wires(host, name).values()
+        pid, found = _connected(host, name)
+        known = _wires(host, pid, found).values()
         wires = [(min(heard, up_s), min(said, up_s)) for heard, said in known]
-        silent = silent_s([*wires, *in_vain(host, name)], *every_s)
+        silent = silent_s([*wires, *in_vain(host, found)], *every_s)
         ago = min((heard for heard, _ in wires), default=up_s)
         answer = 0 if silent or ago == up_s else time.time() - ago
         return Seen(answer=answer, silent_s=silent)
@@ -139,13 +140,18 @@ def look(host: HostReader, name: str, up_s: float, *every_s: float) -> Seen:
     return Seen(erring(runs(lines), up_s > 0), max(answers, default=0))
 
 
-def in_vain(host: HostReader, name: str) -> Iterator[tuple[float, float]]:
+def _connected(host: HostReader, name: str) -> tuple[int, str]:
+    """The first process of a container, 0 where it does not run, and its connections."""
+    pid: int = host.docker_object(name).get("State", {}).get("Pid") or 0
+    return pid, host.tcp_connections(pid) if pid else ""
+
+
+def in_vain(host: HostReader, found: str) -> Iterator[tuple[float, float]]:
     """Seconds since each connection heard and said a word, where a thread sleeps until it hears.
 
     A handshake's last words are the other side's, and no answer to what is asked then.
     """
-    pid = host.docker_object(name).get("State", {}).get("Pid")
-    for line in host.tcp_connections(pid).splitlines() if pid else ():
+    for line in found.splitlines():
         for holder, fd in re.findall(r"pid=(\d+),fd=(\d+)", line):
             for thread in host.names(f"/proc/{holder}/task"):
                 if _reads(host, f"/proc/{holder}/task/{thread}", int(fd)):
@@ -161,13 +167,12 @@ def _reads(host: HostReader, thread: str, fd: int) -> bool:
     return False
 
 
-def _wires(host: HostReader, name: str) -> dict[str, tuple[float, float]]:
+def _wires(host: HostReader, pid: int, found: str) -> dict[str, tuple[float, float]]:
     """Seconds as of `connections`; where it has none, since a word of it last got through."""
-    pid = host.docker_object(name).get("State", {}).get("Pid")
     if not pid:
         return {}
     # A controller that hangs up after each answer leaves none to look at.
-    return connections(host.tcp_connections(pid)) or {
+    return connections(found) or {
         f"{pid} {at}": (float(ago), float(ago))
         for at, ago in re.findall(_CONFIRMED, host.neighbours(pid))
         or [("", float("inf"))]
@@ -183,7 +188,7 @@ def unanswered(host: HostReader, name: str, loop_s: float) -> str:
     first: dict[str, float] = {}
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
-        for end, (_, said) in _wires(host, name).items():
+        for end, (_, said) in _wires(host, *_connected(host, name)).items():
             asked = time.monotonic() - said
             if asked > first.setdefault(end, asked) + loop_s / 2 + 1:
                 return ""

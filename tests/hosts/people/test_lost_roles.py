@@ -226,16 +226,33 @@ def test_set_id_copies_open_nothing(host, lost):
     assert host.run(modes).stdout.split() == ["755", "755", "2755", "4755"]
 
 
+CONNECT = "exec 3<>/dev/tcp/127.0.0.1/8022 && head -c 4 <&3"
+GREETS = """import socket
+server = socket.create_server(("127.0.0.1", 8022))
+print("listens", flush=True)
+while True:
+    server.accept()[0].sendall(b"open")
+"""
+
+
+@contextlib.contextmanager
+def greeter(host):
+    """Meanwhile somebody on this host answers whoever may connect there."""
+    with in_background(host, "/usr/bin/python3", "-c", GREETS) as server:
+        assert "listens" in server.line()
+        yield
+
+
 def test_a_uid_of_no_role_has_no_network(host, lost):
     """Where a copy of theirs is somewhere else, too."""
     for name in ("vera", "ivan"):
         copy = f"/opt/open/{name}"
         host.run(f"cp /bin/bash {copy}; chown {name} {copy}; chmod 4755 {copy}")
         assert as_(host, "hank", f"{copy} -p -c 'id -un'") == f"{name}\n"
-    connect = "-p -c 'exec 3<>/dev/tcp/127.0.0.1/22 && head -c 4 <&3'"
-    assert "SSH-" in as_(host, "hank", f"/opt/open/ivan {connect}")
-    assert "refused" in as_(host, "hank", f"/opt/open/vera {connect}")
-    assert "refused" in as_(host, "rita", f"bash {connect}")
+    with greeter(host):
+        assert "open" in as_(host, "hank", f"/opt/open/ivan -p -c '{CONNECT}'")
+        assert "refused" in as_(host, "hank", f"/opt/open/vera -p -c '{CONNECT}'")
+        assert "refused" in as_(host, "rita", f"bash -p -c '{CONNECT}'")
 
 
 TRY = "install -m 4755 /usr/bin/id {0}/.id; mknod {0}/.null c 1 3; chmod 666 {0}/.null"
@@ -400,14 +417,13 @@ def test_killed_with_the_group_gone_and_all_else_going_on(host):
 
 def test_no_role_without_a_network_comes_before_the_network_goes(host):
     """Also where the run does not get as far as the rules."""
-    connect = "exec 3<>/dev/tcp/127.0.0.1/22 && head -c 4 <&3"
-    with rosters(host, BEFORE):
+    with rosters(host, BEFORE), greeter(host):
         run(host)
-        assert as_(host, "rita", connect) == "SSH-"
+        assert as_(host, "rita", CONNECT) == "open"
         with rosters(host, AFTER):
             run(host, "--yes --offline --only leavers --only people")
             assert as_(host, "rita", f"cat {MEDIUM}") == "medium\n"
-            assert "refused" in as_(host, "rita", connect)
+            assert "refused" in as_(host, "rita", CONNECT)
     run(host)
 
 

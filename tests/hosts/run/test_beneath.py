@@ -332,6 +332,8 @@ def clock(host, offset):
         yield
     finally:
         host.run("LD_PRELOAD= rm /etc/ld.so.preload /etc/faketimerc")
+        # Faketime moves the time since the boot too, which no wrong clock does.
+        host.run("rm -f /run/opensafely/clock")
 
 
 def test_a_clock_that_is_a_day_late(host):
