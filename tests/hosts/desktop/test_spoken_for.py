@@ -249,7 +249,8 @@ def test_the_bus_knows_who_has_become_a_reviewer(neighbour):
     host = neighbour
     host.write(POLICY, host.read(f"{CHECKOUT}{POLICY}"))
     ask = as_user(
-        "rita", "busctl call org.freedesktop.DBus / org.freedesktop.DBus.Peer Ping"
+        "rita",
+        "busctl call org.freedesktop.DBus / org.freedesktop.DBus.Introspectable Introspect",
     )
     host.run(f"systemctl reload dbus; {ask}")
     roster = f"{CHECKOUT}/test/reviewers"
