@@ -54,7 +54,7 @@ def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
 def left(host: HostReader) -> list[str]:
     """The units and other files on trial, by somebody who works or by nobody any more."""
     found = undo.kept_together(host, TRIAL)
-    notes = FOLLOWED.format("")
+    notes = FOLLOWED.rpartition("}")[2]
     kept = sorted(p for p in found if p != CHOICES and not p.endswith(notes))
     ends = [path.partition(f"{SETTINGS}/")[2] for path in kept]
     return [unit_of(name) if name else path for name, path in zip(ends, kept)]
