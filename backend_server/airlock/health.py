@@ -7,8 +7,8 @@ from typing import Iterator
 
 from backend_server.airlock.declared import NAME, service
 from backend_server.airlock.page import AUTHORITY
-from backend_server.airlock.requests import ENDED, PATIENCE_S, Request, requests
-from backend_server.checkout import Airlock, Site, gather
+from backend_server.airlock.requests import ENDED, PATIENCE_S, Request
+from backend_server.checkout import Airlock, Site
 from backend_server.engine import history
 from backend_server.host import Host
 from backend_server.people import https
@@ -21,13 +21,12 @@ _AGAIN = f"sudo backend service restart {NAME}"
 _FAILED = r"failed \(attempt \d+\): (.*)"
 
 
-def unwell(site: Site, host: Host, what: Airlock) -> Iterator[str]:
+def unwell(site: Site, host: Host, what: Airlock, rows: list[Request]) -> Iterator[str]:
     """A sentence for each thing that keeps outputs here, with what mends it."""
     yield from backup.late(host, NAME)
     if not switching.running_s(host.unit(service(site.backend, what).unit)):
         return  # which is told of any service
-    page = https.Site(f"https://{what.name}", {what.name: "127.0.0.1"})
-    page.proxy = ""  # at this host, whatever finds other sites
+    page = answering.at_this_host(what.name)
     if host.stat(AUTHORITY):
         page.context.load_verify_locations(AUTHORITY)
     status, why = answering.status(page, "login/")
@@ -37,7 +36,7 @@ def unwell(site: Site, host: Host, what: Airlock) -> Iterator[str]:
     if "run_file_uploader" not in host.run("docker", "top", NAME, "-o", "pid,args"):
         yield f"nothing of what is released is uploaded: its program has ended; {_AGAIN}"
     then = history.now(ago_s=PATIENCE_S).replace("T", " ").rstrip("Z")
-    for each in requests(gather.everybody(site.people)):
+    for each in rows:
         if each.strangers and each.status not in ENDED:
             others = ", ".join(each.strangers)
             why = f"is of or before {others}, who are on no roster here"

@@ -11,7 +11,7 @@ from backend_server.host import sqlite
 from backend_server.text.errors import UserError
 
 
-MENDS = "sudo backend service logs airlock; sudo backend service restore airlock"
+_MENDS = "sudo backend service logs airlock; sudo backend service restore airlock"
 ENDED = ("RELEASED", "REJECTED", "WITHDRAWN")
 PATIENCE_S = 600  # of who has released something, until it has arrived
 
@@ -71,7 +71,7 @@ def requests(known: Collection[str], path: str = AIRLOCKS) -> list[Request]:
         with sqlite.opened(path) as there:
             rows = there.execute(_ASKED).fetchall()
     except sqlite3.Error as error:
-        raise UserError(f"{path} cannot be read: {error}", MENDS) from None
+        raise UserError(f"{path} cannot be read: {error}", _MENDS) from None
     return [Request._make((*r[:-1], _strangers(r[-1], known))) for r in rows]
 
 

@@ -48,16 +48,16 @@ def releases(options: Releases, host: Host) -> int:
     this = of_host_itself(options, host)
     if not this.backend.airlock:
         raise Refused(f"{this.backend.name}/backend.py declares no airlock")
+    rows = requests(gather.everybody(this.people))
     if options.look:
         before = json.loads(host.read(STUCK) or "{}").get("found", [])
-        found = list(health.unwell(this, host, this.backend.airlock))
+        found = list(health.unwell(this, host, this.backend.airlock, rows))
         # What mends itself meanwhile, as an update, is nothing to tell.
         lasts = [each for each in found if each in before]
-        states = Counter(r.status.lower().replace("_", " ") for r in requests(()))
+        states = Counter(r.status.lower().replace("_", " ") for r in rows)
         record.keep(host, STUCK, {"found": found, "lasts": lasts, "states": states})
         told(options, {"degraded": found}, found)
         return DEGRADED if found else OK
-    rows = requests(gather.everybody(this.people))
     lines = (
         f"{r.status:<18} since {r.since[:16]}Z {r.id} of {r.workspace} by {r.author}: "
         f"{r.uploaded} of {r.files} files have arrived"

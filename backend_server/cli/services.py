@@ -61,12 +61,8 @@ def tell(options: Verb, host: Host) -> int:
         outlive_terminal(options)
         done = "stopped" if verb == "stop" else f"{verb}ed"
         sentence = f"{what.name} was {done} by {history.who(host)}"
-
-        def said() -> None:
-            notices.event(
-                host, this.checkout, f"service {verb}", sentence, subject=what.name
-            )
-
+        of = (host, this.checkout, f"service {verb}", sentence)
+        said = partial(notices.event, *of, subject=what.name)
         with meanwhile.on_trial(host, what.name, said=said):
             host.run("systemctl", verb, what.unit)
         if verb != "stop":

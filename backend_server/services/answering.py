@@ -23,16 +23,22 @@ def status(there: https.Site, page: str, *asked: Any) -> tuple[int, str]:
     return 200, ""
 
 
-def doubt(page: str) -> str:
-    """Why a service that is up does not count as that: its page errs. Empty: it has none, or that is fine.
+def at_this_host(name: str) -> https.Site:
+    """What answers here by a name, whatever finds other sites."""
+    there = https.Site(f"https://{name}", {name: "127.0.0.1"})
+    there.proxy = ""
+    return there
 
-    What it is known by is another's to look after.
+
+def doubt(page: str) -> str:
+    """Why a service that is up does not count as that: its page errs. Empty: it does.
+
+    What the page is known by is another's to look after.
     """
     name, _, path = page.partition("/")
     if not page:
         return ""
-    there = https.Site(f"https://{name}", {name: "127.0.0.1"})
-    there.proxy = ""
+    there = at_this_host(name)
     there.context.check_hostname, there.context.verify_mode = False, ssl.CERT_NONE
     found, why, deadline = 0, "", time.monotonic() + PATIENCE_S
     while not found and time.monotonic() < deadline:

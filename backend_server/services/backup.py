@@ -55,9 +55,8 @@ def copy_database(source: str, target: str) -> None:
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     copy = sqlite3.connect(target)
     try:
-        with contextlib.closing(copy), sqlite.opened(
-            source, wait_s=sqlite.PATIENCE_S
-        ) as now:
+        whole = sqlite.opened(source, wait_s=sqlite.PATIENCE_S)
+        with contextlib.closing(copy), whole as now:
             now.backup(copy)
             copy.execute("PRAGMA journal_mode = delete")
             (said,) = copy.execute("PRAGMA integrity_check").fetchone()

@@ -80,8 +80,8 @@ def switch(
 
     Where the image is another one than before and does not become steady, the one before is
     back, with its DATA of before, and UserError has its last words, or what DOUBT says once it
-    is up; so it is after Ctrl-C, and whoever dies. With KEEP, and without one before, nothing is brought back: it goes
-    on trying.
+    is up; so it is after Ctrl-C, and whoever dies. With KEEP, and without one before, nothing is
+    brought back: it goes on trying.
     """
     before = choices.settings(host, name).image
     if before in ("", wanted.image):

@@ -193,21 +193,32 @@ def test_a_controller_that_answers_nonsense(quick, outside):
     wait_until(lambda: listed(host)["state"] == "running", 60)
 
 
+def of_its_silence(host):
+    """What `status` says while no answer comes."""
+    found = listed(host)
+    assert (found["state"], found["last_poll"]) == ("running", None)
+    done = manage(host, "status")
+    assert done.returncode == 4
+    assert f"no answer from the controller since {found['silent_since']}" in done.stdout
+    return done.stdout
+
+
+def asks_again(host, outside):
+    """And is answered."""
+    outside.reset()
+    assert manage(host, "service restart jobrunner").returncode == 0
+    wait_until(lambda: listed(host)["last_poll"], timeout_s=30)
+    assert listed(host)["silent_since"] is None
+
+
 def test_an_agent_that_waits_without_end(host, outside):
     """The controller takes the question and says nothing; its last answer is not made up."""
     wait_until(lambda: listed(host)["last_poll"], timeout_s=60)
     assert listed(host)["silent_since"] is None
     outside.answer(CONTROLLER, "*", Answer(b"", 0, ends=False))
     wait_until(lambda: listed(host)["silent_since"], timeout_s=30)
-    found = listed(host)
-    assert (found["state"], found["last_poll"]) == ("running", None)
-    done = manage(host, "status")
-    assert done.returncode == 4
-    assert f"no answer from the controller since {found['silent_since']}" in done.stdout
-    outside.reset()
-    assert manage(host, "service restart jobrunner").returncode == 0
-    wait_until(lambda: listed(host)["last_poll"], timeout_s=30)
-    assert listed(host)["silent_since"] is None
+    of_its_silence(host)
+    asks_again(host, outside)
 
 
 @pytest.mark.parametrize("after", ["TLS", "TCP"])
@@ -219,16 +230,8 @@ def test_an_agent_whose_first_question_is_never_answered(host, outside, after):
         outside.hang((CONTROLLER,))
     host.run(f"systemctl restart {UNIT}")
     wait_until(lambda: listed(host)["silent_since"], timeout_s=45)
-    found = listed(host)
-    assert (found["state"], found["last_poll"]) == ("running", None)
-    done = manage(host, "status")
-    assert done.returncode == 4
-    assert f"no answer from the controller since {found['silent_since']}" in done.stdout
-    assert "sudo backend service restart jobrunner" in done.stdout
-    outside.reset()
-    assert manage(host, "service restart jobrunner").returncode == 0
-    wait_until(lambda: listed(host)["last_poll"], timeout_s=30)
-    assert listed(host)["silent_since"] is None
+    assert "sudo backend service restart jobrunner" in of_its_silence(host)
+    asks_again(host, outside)
 
 
 def test_a_disk_that_comes_late_is_seen(host):
