@@ -104,10 +104,9 @@ install_python() {
 
 # Nothing is installed for a command that only looks, or where nobody can have agreed to it.
 may_install() {
-    local backend=$1 word agreed=
+    local backend=$1 word agreed='' begins="sudo ./$1/manage.sh"
     shift
-    [ "$EUID" = 0 ] || refuse "there is no $python, and only root can install it" \
-        "sudo ./$backend/manage.sh"
+    [ "$EUID" = 0 ] || refuse "there is no $python, and only root can install it" "$begins"
     [ -d /run/systemd/system ] || refuse \
         'systemd does not run this machine; wanted a booted Ubuntu server' \
         'sudo ./scripts/sandbox.sh test'
@@ -116,14 +115,17 @@ may_install() {
         "echo YOUR-GITHUB-NAME >> $checkout/developers, and commit that"
     case ${1:-apply} in
         apply | -*) ;;
-        *) refuse "there is no $python yet" "apt-get install --reinstall python3-minimal, or begin with apply" ;;
+        *)
+            [ ! -e /etc/opensafely/backend ] || begins='apt-get install --reinstall python3-minimal'
+            refuse "there is no $python yet, and $1 installs none" "$begins"
+            ;;
     esac
     for word; do
         case $word in
             # Those of apply, and their values.
             -v | --verbose | --yes | --json | --offline | --accept-keys | [!-]*) ;;
             --only | --only=* | --confirm-within | --confirm-within=*) ;;
-            *) refuse "there is no $python yet, and nothing installs it for $word" "sudo ./$backend/manage.sh" ;;
+            *) refuse "there is no $python yet, and nothing installs it for $word" "$begins" ;;
         esac
     done
     [[ " $* " == *' --yes '* ]] && agreed=1
