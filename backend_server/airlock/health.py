@@ -9,8 +9,7 @@ from backend_server.airlock.declared import NAME, service
 from backend_server.airlock.page import AUTHORITY
 from backend_server.airlock.requests import ENDED, PATIENCE_S, Request
 from backend_server.checkout import Airlock, Site
-from backend_server.engine import history
-from backend_server.host import Host
+from backend_server.engine import Host, history
 from backend_server.people import https
 from backend_server.services import agent, answering, backup, environment, switching
 from backend_server.text.parsers import parse_hosts

@@ -8,9 +8,8 @@ import sys
 
 from backend_server.access import confirm
 from backend_server.cli.ending import outlive_terminal, say_lines
-from backend_server.engine import engine, history, lock, report
+from backend_server.engine import Resource, engine, history, lock, report
 from backend_server.engine.progress import Progress
-from backend_server.engine.resource import Resource
 from backend_server.host import Host, HostReader, undo
 from backend_server.run import consent, place
 from backend_server.run.run import Options, Run, of_checkout

@@ -6,12 +6,10 @@ import contextlib
 
 from backend_server.checkout.service import Service
 from backend_server.cli.ending import outlive_terminal, record, told
-from backend_server.engine import history, lock
-from backend_server.host import Host
+from backend_server.engine import Host, Refused, UserError, history, lock
 from backend_server.host.question import agreed
 from backend_server.run.place import Named, of_host_itself
 from backend_server.services import backup, meanwhile, states
-from backend_server.text.errors import Refused, UserError
 
 
 class Restore(Named):

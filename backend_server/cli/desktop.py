@@ -6,13 +6,11 @@ import time
 
 from backend_server.cli.ending import told
 from backend_server.desktop.screens import shown
-from backend_server.engine import history
+from backend_server.engine import Host, Refused, history
 from backend_server.engine.notices import event
-from backend_server.host import Host
 from backend_server.host.sessions import Session, desktops
 from backend_server.people import doors
 from backend_server.run.place import Asked
-from backend_server.text.errors import Refused
 
 
 class Sessions(Asked):

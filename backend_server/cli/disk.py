@@ -6,12 +6,10 @@ from datetime import datetime, timezone
 
 from backend_server.cli.ending import told
 from backend_server.docker import usage
-from backend_server.engine import history, lock
-from backend_server.host import Host, HostReader
+from backend_server.engine import Host, HostReader, counted, history, lock
 from backend_server.jobs import tidy as tidying
 from backend_server.jobs import updates
 from backend_server.run.place import Asked, of_host_itself
-from backend_server.text.change import counted
 from backend_server.text.errors import DEGRADED, OK, UserError
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from backend_server.access import confirm
 from backend_server.cli.ending import outlive_terminal, told
-from backend_server.engine import history, lock
-from backend_server.host import Host
+from backend_server.engine import Host, history, lock
 from backend_server.run.place import Asked, load
 from backend_server.services import meanwhile
 from backend_server.storage import modes

@@ -8,9 +8,8 @@ from typing import Iterable
 
 from backend_server.checkout.gather import Site
 from backend_server.cli.ending import outlive_terminal, say_lines, told
-from backend_server.engine import history, lock
+from backend_server.engine import Host, history, lock
 from backend_server.engine.notices import event
-from backend_server.host import Host
 from backend_server.jobs import maintenance, proving
 from backend_server.run.place import Asked, of_host_itself
 from backend_server.run.status import REBOOT_REQUIRED

@@ -7,8 +7,7 @@ import sys
 from datetime import datetime, timezone
 
 from backend_server.cli.ending import outlive_terminal, record, say_done, told
-from backend_server.engine import engine, history, lock, notices, report
-from backend_server.host import Host
+from backend_server.engine import Host, engine, history, lock, notices, report
 from backend_server.people import applied, keyring, revoking
 from backend_server.people.narrowing import narrowing, overdue, remaining
 from backend_server.run import consent

@@ -7,8 +7,7 @@ import time
 from functools import partial
 from typing import Iterator
 
-from backend_server.checkout import env
-from backend_server.checkout.gather import Site
+from backend_server.checkout import Site, env
 from backend_server.checkout.service import SECRETS, Service
 from backend_server.cli.ending import outlive_terminal, say_lines, told
 from backend_server.engine import history, lock, notices

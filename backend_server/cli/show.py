@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from backend_server.cli.ending import told
-from backend_server.engine import report
-from backend_server.host import HostReader
+from backend_server.engine import HostReader, report
 from backend_server.run.backends import declare
 from backend_server.run.place import Asked, site
 from backend_server.run.run import chosen

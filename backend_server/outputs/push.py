@@ -11,7 +11,7 @@ from functools import partial
 from typing import Callable, Container, Counter, Dict, Iterator, Mapping, Sequence
 
 from backend_server.checkout.backend import Share
-from backend_server.engine import history, lock
+from backend_server.engine import OutsideWorld, history, lock
 from backend_server.host import Host, opened
 from backend_server.host.opened import Output
 from backend_server.outputs import connection, outgoing, patience, pushed, windows
@@ -22,7 +22,6 @@ from backend_server.outputs.share import Act, Content, Parcel, Verdict
 from backend_server.outputs.turns import BIG, batches, workspace
 from backend_server.outputs.within import INCOMING, Place
 from backend_server.storage.component import WORKSPACES
-from backend_server.text.errors import OutsideWorld
 from backend_server.text.manifest import MANIFEST
 from backend_server.text.roles import MEDIUM
 

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Counter, Iterator, NamedTuple
 
 from backend_server.checkout.backend import Share
-from backend_server.engine import history
-from backend_server.host import Host, HostReader
+from backend_server.engine import Host, HostReader, counted, history
 from backend_server.host.opened import Sign
 from backend_server.outputs.turns import workspace
 from backend_server.resources import UNITS
-from backend_server.text.change import counted
 from backend_server.text.manifest import MANIFEST
 
 

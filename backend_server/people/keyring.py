@@ -8,11 +8,10 @@ from typing import Mapping
 
 from backend_server.checkout.gather import Site, everybody
 from backend_server.checkout.keys import KEY_FOLDER, Key, in_text, without
-from backend_server.engine import history
+from backend_server.engine import Refused, history
 from backend_server.host import Host, HostReader, record, revoked
 from backend_server.people import offers
 from backend_server.people.offers import Answer, Held, Known, Verdict
-from backend_server.text.errors import Refused
 from backend_server.text.parsers import parse_hosts
 from backend_server.text.roles import MARKER
 

@@ -11,14 +11,12 @@ from backend_server.access.sshd import REVOKED_KEYS
 from backend_server.checkout.backend import Backend
 from backend_server.checkout.gather import Site, everybody, without
 from backend_server.checkout.keys import KEY_FOLDER, Keys, in_text
-from backend_server.engine import history, lock
+from backend_server.engine import Refused, UserError, counted, history, lock
 from backend_server.host import Host, HostReader, revoked
 from backend_server.host.revoked import Revocation
 from backend_server.people import applied, doors, guard
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.keyring import held, remembered, with_keys
-from backend_server.text.change import counted
-from backend_server.text.errors import Refused, UserError
 from backend_server.text.roles import MARKER
 
 

@@ -12,8 +12,7 @@ import re
 import time
 from typing import Iterable, Iterator
 
-from backend_server.engine import history
-from backend_server.host import HostReader
+from backend_server.engine import HostReader, history
 from backend_server.text.frozen import Frozen
 
 

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from backend_server.checkout.service import BACKUPS, unit_of
-from backend_server.engine import history
+from backend_server.engine import Host, HostReader, Refused, UserError, history
 from backend_server.engine.lock import only_run
-from backend_server.host import Host, HostReader
-from backend_server.text.errors import Refused, UserError
 
 
 KEPT = 14

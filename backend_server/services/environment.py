@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Iterable
 
-from backend_server.checkout import env, service
-from backend_server.checkout.backend import Backend
+from backend_server.checkout import Backend, env, service
 from backend_server.host import Host, HostReader
 from backend_server.text.frozen import Frozen
 from backend_server.text.problem import Problem

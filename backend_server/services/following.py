@@ -8,9 +8,8 @@ import threading
 from typing import Iterator
 
 from backend_server.checkout import Service, Site
-from backend_server.engine import history
+from backend_server.engine import Host, history
 from backend_server.engine.notices import event
-from backend_server.host import Host
 from backend_server.people import https
 from backend_server.services import choices, followed, states, switching, updating
 from backend_server.services.agent import unanswered

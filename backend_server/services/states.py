@@ -8,13 +8,11 @@ from typing import Iterator, Mapping, Sequence
 
 from backend_server.checkout.gather import Site
 from backend_server.checkout.service import CHOICES, SECRETS, Service
-from backend_server.engine import history
-from backend_server.host import Host, HostReader
+from backend_server.engine import Host, HostReader, Refused, UserError, history
 from backend_server.host.mounts import is_mounted
 from backend_server.services import agent, choices, environment, followed, switching
 from backend_server.services.component import image, trees
 from backend_server.services.trees import unlike
-from backend_server.text.errors import Refused, UserError
 from backend_server.text.frozen import Frozen
 
 

@@ -6,15 +6,13 @@ from typing import Callable, NamedTuple
 
 from backend_server.checkout import Service, Site
 from backend_server.checkout.service import CHOICES, SETTINGS
-from backend_server.engine import history
+from backend_server.engine import Host, Refused, history
 from backend_server.engine.notices import event
-from backend_server.host import Host
 from backend_server.host.question import agreed
 from backend_server.resources import UNITS
 from backend_server.services import agent, choices, environment, switching
 from backend_server.services.choices import Choice
 from backend_server.services.component import image
-from backend_server.text.errors import Refused
 
 
 _LABELS = "org.opencontainers.image"
