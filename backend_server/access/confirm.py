@@ -10,8 +10,7 @@ from backend_server.access import sshd_live as daemon
 from backend_server.access.sshd import OURS
 from backend_server.base.inbound import FIREWALL, INBOUND
 from backend_server.checkout.gather import Site, developers
-from backend_server.engine import Resource, UserError
-from backend_server.engine.notices import event
+from backend_server.engine import Resource, UserError, notices
 from backend_server.host import Host, undo
 from backend_server.host.sessions import Session, at_work, sessions
 
@@ -126,7 +125,7 @@ def take_back(host: Host, checkout: str) -> tuple[str, ...]:
     try:
         if paths:  # first: who comes after one that was killed finds none that differs
             said = "a change to sshd, PAM or the firewall that nobody had confirmed is undone"
-            event(host, checkout, "undo", said, subject=" ".join(paths))
+            notices.event(host, checkout, "undo", said, subject=" ".join(paths))
     finally:
         undo.bring_back_together(host)
         if INBOUND in paths and host.stat(FIREWALL):

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Iterator
 
-from backend_server.engine import AtPath, Changes, Refused, Resource, UserError, compare
+from backend_server.engine import Changes, Refused, Resource, UserError, compare
 from backend_server.host import Host, HostReader, undo
 from backend_server.resources.file import File
 
@@ -31,25 +31,18 @@ def files(host: HostReader, path: str = _MAIN, depth: int = 0) -> Iterator[str]:
                 yield from files(host, each, depth + 1)
 
 
-class Sudoers(AtPath):
+class Sudoers(File):
     """A file of rules below sudoers.d, read by sudo, valid alone and with all other files.
 
     Where it does not fit the others the old file comes back. Refused where the rules that are
     here already are broken: an old sudo then lets nobody in at all.
     """
 
-    text: str
     mode: int = 0o440
-    owner: str = "root"
-    group: str = "root"
-
-    @property
-    def _file(self) -> File:
-        validate = ("visudo", "-cf")
-        return File(self.path, self.text, mode=self.mode, validate=validate)
+    validate: tuple[str, ...] = ("visudo", "-cf")
 
     def check(self, host: HostReader) -> Changes:
-        changes = self._file.check(host)
+        changes = super().check(host)
         # A run that was killed had just written it.
         if not changes and undo.kept(host, self.path):
             changes = compare(text=("not yet proven", "valid among all files"))
@@ -66,7 +59,7 @@ class Sudoers(AtPath):
 
     def apply(self, host: Host, changes: Changes) -> None:
         undo.keep(host, self.path)
-        self._file.apply(host, changes)
+        super().apply(host, changes)
         try:
             host.run("visudo", "-c")
         except UserError as error:

@@ -6,7 +6,7 @@ from string import Template
 from typing import Iterator
 
 from backend_server.checkout.gather import Site
-from backend_server.resources import UNITS, File, Resource, UnitFile, timed
+from backend_server.resources import UNITS, File, Resource, Unit, UnitFile
 
 
 def verbatim(site: Site, path: str, *, mode: int = 0o644, notify: str = "") -> File:
@@ -21,7 +21,9 @@ def filled(site: Site, path: str, **values: str) -> str:
     return Template(site.etc[path]).substitute(values)
 
 
-def by_timer(site: Site, name: str) -> Iterator[Resource]:
-    """NAME.service runs when NAME.timer says, both as etc/ has them."""
-    service, timer = (f"{UNITS}/{name}.{kind}" for kind in ("service", "timer"))
-    yield from timed(name, site.etc[service], site.etc[timer])
+def by_timer(site: Site, name: str, **values: str) -> Iterator[Resource]:
+    """NAME.service runs when NAME.timer says, both as etc/ has them, but for these VALUES."""
+    path, timer = f"{UNITS}/{name}.service", f"{name}.timer"
+    yield UnitFile(path, filled(site, path, **values) if values else site.etc[path])
+    yield verbatim(site, f"{UNITS}/{timer}", notify=timer)
+    yield Unit(timer)

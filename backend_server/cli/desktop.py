@@ -6,8 +6,7 @@ import time
 
 from backend_server.cli.ending import told
 from backend_server.desktop.screens import shown
-from backend_server.engine import Host, Refused, history
-from backend_server.engine.notices import event
+from backend_server.engine import Host, Refused, history, notices
 from backend_server.host.sessions import Session, desktops
 from backend_server.people import doors
 from backend_server.run.place import Asked
@@ -38,7 +37,9 @@ def sessions(options: Sessions, host: Host) -> int:
 def _end(options: Asked, host: Host, found: list[Session]) -> None:
     for name in sorted({session.user for session in found}):
         sentence = f"{history.who(host)} ends what {name} has open"
-        event(host, str(options.checkout), "session ended", sentence, subject=name)
+        notices.event(
+            host, str(options.checkout), "session ended", sentence, subject=name
+        )
         doors.end_sessions(host, name)
 
 

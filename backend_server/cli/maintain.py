@@ -8,8 +8,7 @@ from typing import Iterable
 
 from backend_server.checkout.gather import Site
 from backend_server.cli.ending import outlive_terminal, say_lines, told
-from backend_server.engine import Host, history, lock
-from backend_server.engine.notices import event
+from backend_server.engine import Host, history, lock, notices
 from backend_server.jobs import maintenance, proving
 from backend_server.run.place import Asked, of_host_itself
 from backend_server.run.status import REBOOT_REQUIRED
@@ -92,7 +91,9 @@ class _Work:
         sentence = f"{self.what} by {history.who(self.host)} {stage}{ended}"
         results = [result._asdict() for result in self.results]
         checkout = str(self.options.checkout)
-        event(self.host, checkout, self.what, sentence, subject=stage, results=results)
+        notices.event(
+            self.host, checkout, self.what, sentence, subject=stage, results=results
+        )
 
     def end(self) -> int:
         told(self.options, {"results": [r._asdict() for r in self.results]}, ())

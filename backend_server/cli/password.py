@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from backend_server.access import passwords, second_factor
 from backend_server.cli.ending import record, say_done, shown_once
-from backend_server.engine import history
-from backend_server.engine.notices import event
+from backend_server.engine import history, notices
 from backend_server.host import Host, question
 from backend_server.run.place import Named, load
 from backend_server.text.errors import OK, Refused
@@ -75,6 +74,8 @@ def totp(options: Named, host: Host) -> int:
             file=terminal,
         )
     sentence = f"{history.who(host)} gave {name} a second factor"
-    event(host, str(options.checkout), "second factor given", sentence, subject=name)
+    notices.event(
+        host, str(options.checkout), "second factor given", sentence, subject=name
+    )
     print(f"{name} types the password and then the code of the moment, as one word")
     return OK

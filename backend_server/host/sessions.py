@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Iterator
 
 from backend_server.host.reader import HostReader
@@ -56,22 +57,13 @@ def at_work(host: HostReader, session: Session) -> bool:
     proof that it has.
     """
     user = host.users().get(session.user)
-    return user is not None and any(
-        _is_program(host, pid, f"/session-{session.id}.scope")
-        for pid in host.names("/proc")
-        if pid.isdigit() and _owner(host, pid) == user.uid
-    )
-
-
-def _owner(host: HostReader, pid: str) -> int | None:
-    found = host.stat(f"/proc/{pid}")
-    return found.st_uid if found else None
-
-
-def _is_program(host: HostReader, pid: str, scope: str) -> bool:
-    try:
-        name = host.read(f"/proc/{pid}/comm") or "sshd"
-        groups = host.read(f"/proc/{pid}/cgroup") or ""
-        return not name.startswith("sshd") and scope in groups
-    except ProcessLookupError:  # ended while we looked
-        return False
+    for pid in filter(str.isdigit, host.names("/proc")) if user else ():
+        found = host.stat(f"/proc/{pid}")
+        if user and found and found.st_uid == user.uid:
+            with contextlib.suppress(ProcessLookupError):  # ended while we looked
+                name = host.read(f"/proc/{pid}/comm") or "sshd"
+                groups = host.read(f"/proc/{pid}/cgroup") or ""
+                inside = f"/session-{session.id}.scope" in groups
+                if inside and not name.startswith("sshd"):
+                    return True
+    return False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.base.verbatim import filled
+from backend_server.base.verbatim import by_timer, filled
 from backend_server.checkout import Share, Site
 from backend_server.engine import Resource, octal
 from backend_server.outputs import credentials
 from backend_server.outputs.mount import Automount, MountPoint
-from backend_server.resources import UNITS, OperatorsFile, Packages, UnitFile, timed
+from backend_server.resources import UNITS, OperatorsFile, Packages, UnitFile
 from backend_server.storage.component import HIGH_TREE, WORKSPACES
 from backend_server.text.roles import MEDIUM
 
@@ -43,9 +43,7 @@ def outputs(site: Site, share: Share) -> Iterator[Resource]:
     # No path that is the mount, or above it, is named there: systemd would look at it first.
     # So it is not ProtectSystem=strict, by which a share that is mounted would be read-only.
     places = {"workspaces": WORKSPACES[MEDIUM], "high": HIGH_TREE}
-    service, timer = (f"{UNITS}/{_PUSH}.{kind}" for kind in ("service", "timer"))
-    text = filled(site, service, server=share.server, **places)
-    yield from timed(_PUSH, text, site.etc[timer])
+    yield from by_timer(site, _PUSH, server=share.server, **places)
 
 
 def options(share: Share) -> Iterator[str]:

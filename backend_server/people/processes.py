@@ -39,14 +39,12 @@ def running(host: HostReader) -> Processes:
             status = host.read(f"/proc/{number}/status") or ""
             login = host.read(f"/proc/{number}/loginuid") or ""
             fields = dict(_STATUS.findall(status))
-            if fields and not _has_ended(fields):
+            # Of a first thread that is gone while the others go on it says the same.
+            if fields and (
+                fields["State"][0] not in "ZX" or int(fields["Threads"]) > 1
+            ):
                 found[int(number)] = _process(int(number), fields, login)
     return found
-
-
-def _has_ended(fields: Mapping[str, str]) -> bool:
-    """A first thread that is gone says the same, while the others go on."""
-    return fields["State"][0] in "ZX" and int(fields["Threads"]) <= 1
 
 
 def _process(pid: int, fields: Mapping[str, str], login: str) -> Process:

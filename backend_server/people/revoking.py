@@ -36,7 +36,9 @@ def judged(host: Host, backend: Backend, subject: str, why: str) -> Revocation:
         )
     site = _applied(host, backend)
     keys = _keys_meant(host, site, subject)
-    _refuse_last(host, site, subject, keys)
+    names, shut = revoked.names(host) | {subject}, revoked.fingerprints(host) | keys
+    left = with_keys(without(site, names, shut), remembered(host), shut)
+    guard.enough_remain(left, host, enough=1)
     who = history.who(host)
     return Revocation(subject, tuple(sorted(keys)), history.now(), who, why)
 
@@ -92,11 +94,13 @@ def _write_down(host: Host, entry: Revocation) -> str:
 
 def _shut_key_out(host: Host, key: str) -> Iterator[tuple[str, str]]:
     """Nobody can tell which key a session was opened with: all of the account's end."""
-    for name in _opened_by(host, key):
-        left = (k for k in _in_force(host, name) if k.fingerprint != key)
-        NoOtherKeys(name, frozenset(left)).apply(host, ())
-        yield f"keys of {name}", "the key is gone"
-        yield f"sessions of {name}", doors.end_sessions(host, name)
+    for name in host.names(KEY_FOLDER):
+        keys = frozenset(_in_force(host, name))
+        left = frozenset(k for k in keys if k.fingerprint != key)
+        if left != keys:
+            NoOtherKeys(name, left).apply(host, ())
+            yield f"keys of {name}", "the key is gone"
+            yield f"sessions of {name}", doors.end_sessions(host, name)
 
 
 def readmit(host: Host, subject: str, begun: Callable[[], object] = bool) -> None:
@@ -152,21 +156,5 @@ def _keys_meant(host: HostReader, site: Site, subject: str) -> frozenset[str]:
     return frozenset(key.fingerprint for key in found).union(*before)
 
 
-def _refuse_last(
-    host: HostReader, site: Site, subject: str, keys: frozenset[str]
-) -> None:
-    names, shut = revoked.names(host) | {subject}, revoked.fingerprints(host) | keys
-    site = with_keys(without(site, names, shut), remembered(host), shut)
-    guard.enough_remain(site, host, enough=1)
-
-
 def _in_force(host: HostReader, name: str) -> Keys:
     return in_text(host.read(f"{KEY_FOLDER}/{name}") or "")
-
-
-def _opened_by(host: HostReader, fingerprint: str) -> list[str]:
-    return [
-        name
-        for name in host.names(KEY_FOLDER)
-        if any(key.fingerprint == fingerprint for key in _in_force(host, name))
-    ]

@@ -8,5 +8,5 @@ from backend_server.resources.operators import OperatorsFile, SecretKey
 from backend_server.resources.package import Held, NoPackages, Packages
 from backend_server.resources.pam import PamProfile
 from backend_server.resources.unit import Masked, Unit
-from backend_server.resources.unitfile import UNITS, UnitFile, timed
+from backend_server.resources.unitfile import UNITS, UnitFile
 from backend_server.resources.user import User

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Iterator
-
-from backend_server.engine import Changes, Host, HostReader, Resource, compare
+from backend_server.engine import Changes, Host, HostReader, compare
 from backend_server.resources.file import File
-from backend_server.resources.unit import Unit
 
 
 UNITS = "/etc/systemd/system"
@@ -34,10 +31,3 @@ class UnitFile(File):
         super().apply(host, changes)
         host.run("systemctl", "daemon-reload")
         host.clear_pending(self._reload)
-
-
-def timed(name: str, service: str, timer: str) -> Iterator[Resource]:
-    """NAME.service has this text, and runs from now on when NAME.timer says so."""
-    yield UnitFile(f"{UNITS}/{name}.service", service)
-    yield UnitFile(f"{UNITS}/{name}.timer", timer, notify=(f"{name}.timer",))
-    yield Unit(f"{name}.timer")

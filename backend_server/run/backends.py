@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.access.component.lockout import lockout
 from backend_server.access.component.ssh import ssh
-from backend_server.access.component.sudo import programs, sudo
+from backend_server.access.component.sudo import lockout, programs, sudo
 from backend_server.base.component.firewall import firewall, limits
 from backend_server.base.component.hosts import hosts
 from backend_server.base.component.hyperv import HOSTS_CLOCK, VMBUS, clock, hyperv

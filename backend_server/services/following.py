@@ -8,8 +8,7 @@ import threading
 from typing import Iterator
 
 from backend_server.checkout import Service, Site
-from backend_server.engine import Host, history
-from backend_server.engine.notices import event
+from backend_server.engine import Host, history, notices
 from backend_server.people import https
 from backend_server.services import choices, followed, states, switching, updating
 from backend_server.services.agent import unanswered
@@ -148,5 +147,5 @@ def _stays(host: Host, now: State) -> str:
 
 def _told(site: Site, host: Host, how: str, name: str, done: str, why: str = "") -> str:
     sentence = f"{name} {done}, by {history.who(host)}"
-    event(host, site.checkout, how, sentence, subject=name, why=why)
+    notices.event(host, site.checkout, how, sentence, subject=name, why=why)
     return sentence

@@ -17,8 +17,7 @@ from backend_server.checkout.service import (
     SETTINGS,
     unit_of,
 )
-from backend_server.engine.lock import then_starts
-from backend_server.engine.notices import event
+from backend_server.engine import lock, notices
 from backend_server.host import Host, HostReader, undo
 from backend_server.host.undo import AT_BOOT, TRIAL
 
@@ -34,7 +33,7 @@ def on_trial(host: Host, *names: str, said: Said = bool) -> Iterator[None]:
     of an image, that they had. What SAID writes down at the end is so: Ctrl-C or SIGTERM
     comes too late then.
     """
-    with then_starts(AT_BOOT):
+    with lock.then_starts(AT_BOOT):
         put_back_left(host, "/")  # by somebody who was killed a moment ago
     try:
         kept = [n if n.startswith("/") else f"{SETTINGS}/{n}" for n in names]
@@ -66,7 +65,7 @@ def put_back_left(host: Host, checkout: str, who: str = "", *how: str) -> None:
     sentence = f"{names} is as before again: {who or 'who was at it'}, did not end"
     try:
         if names:
-            event(host, checkout, "undo", sentence, subject=names)
+            notices.event(host, checkout, "undo", sentence, subject=names)
     finally:
         put_back(host, *how)
 

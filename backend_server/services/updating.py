@@ -6,8 +6,7 @@ from typing import Callable, NamedTuple
 
 from backend_server.checkout import Service, Site
 from backend_server.checkout.service import CHOICES, SETTINGS
-from backend_server.engine import Host, Refused, history
-from backend_server.engine.notices import event
+from backend_server.engine import Host, Refused, history, notices
 from backend_server.host.question import agreed
 from backend_server.resources import UNITS
 from backend_server.services import agent, choices, environment, switching
@@ -96,7 +95,7 @@ def carry_out(
         done.append((sentence, stays))
         locked = site.images.get(name, "")
         outcome = "runs" if stays else "kept"
-        event(host, site.checkout, what, sentence, **more, outcome=outcome)
+        notices.event(host, site.checkout, what, sentence, **more, outcome=outcome)
         also()
         choices.choose(host, Choice(name, update.after, locked, who, history.now()))
 
@@ -107,7 +106,9 @@ def carry_out(
     except BaseException:
         if len(done) == 1:  # Ctrl-C may come after that
             sentence = f"{who} tried {what} of {name}, and it is as before"
-            event(host, site.checkout, what, sentence, **more, outcome="as before")
+            notices.event(
+                host, site.checkout, what, sentence, **more, outcome="as before"
+            )
         raise
     return done[-1]
 

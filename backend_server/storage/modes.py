@@ -53,11 +53,10 @@ def _repair(host: Host, recent: bool, archives: str) -> Counts:
     before = _read_state(host, made_by)
     counts = Counts()
     after: Seen = {}
-    inside = {_METADATA: rules[METADATA], _MANIFEST: rules[METADATA]}
-    for area, names in ((HIGH, {}), (MEDIUM, inside)):
+    for area in (HIGH, MEDIUM):
         for fd in _opened(host, component.WORKSPACES[area]):
             known = before if recent else {}
-            after.update(_workspaces(fd, area, rules[area], names, known, counts))
+            after.update(_workspaces(fd, area, rules, known, counts))
     if not recent:
         _besides_workspaces(host, rules[HIGH], counts, archives)
     if after != before:
@@ -67,14 +66,11 @@ def _repair(host: Host, recent: bool, archives: str) -> Counts:
 
 
 def _workspaces(
-    fd: int,
-    area: str,
-    rule: Rule,
-    inside: Mapping[str, Rule],
-    known: Seen,
-    counts: Counts,
+    fd: int, area: str, rules: Mapping[str, Rule], known: Seen, counts: Counts
 ) -> Seen:
     """Those that need no second look, as they were before they were walked."""
+    exact = dict.fromkeys((_METADATA, _MANIFEST), rules[METADATA])
+    inside = exact if area == MEDIUM else {}
     walk = Walk(os.fstat(fd).st_dev, counts)
     done: Seen = {}
     for name in os.listdir(fd):
@@ -84,7 +80,7 @@ def _workspaces(
         key, state, newest_ns = found
         if known.get(key) != state:
             failed = counts.failed
-            walk.settle(fd, name, rule, inside)
+            walk.settle(fd, name, rules[area], inside)
             recent = newest_ns > time.time_ns() - _TOO_RECENT_NS
             if counts.failed > failed or recent:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from backend_server.access import pam_profiles
 from backend_server.access.component.ssh import logins
 from backend_server.access.judged import Judged
 from backend_server.access.set_user_id import SetUserId
@@ -12,7 +13,7 @@ from backend_server.access.sudo_rights import SudoRights
 from backend_server.access.sudoers import Sudoers, SuOnlyFor
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site, developers
-from backend_server.resources import File, Resource, Unit
+from backend_server.resources import UNITS, File, PamProfile, Resource, Unit
 from backend_server.text import roles
 
 
@@ -76,6 +77,17 @@ def _rules(site: Site) -> str:
     fixed = (f"{free} {each}\n" for each in FIXED_COMMANDS)
     own = _OF_SUDO if site.release.sudo_logfile else ""
     return filled(site, _RULES, own=own, rules="".join(able), fixed="".join(fixed))
+
+
+_COUNTS = "run-faillock.mount"
+
+
+def lockout(site: Site) -> Iterator[Resource]:
+    """Guessing is slow on every way in that asks for a password: sudo, su, a console, the desktop."""
+    yield verbatim(site, f"{UNITS}/{_COUNTS}", notify=_COUNTS)
+    yield Unit(_COUNTS)
+    for name, text, line in pam_profiles.LOCKOUT:
+        yield PamProfile(name, text, line, used_in=pam_profiles.AUTH)
 
 
 def programs() -> Iterator[Resource]:
