@@ -12,11 +12,6 @@ from backend_server.run.place import Named, of_host_itself
 from backend_server.services import backup, meanwhile, states
 
 
-class Restore(Named):
-    when: str | None = None
-    yes: bool = False
-
-
 def back_up(options: Named, host: Host) -> int:
     """There is a copy of this moment."""
     what = _keeper(options, host)
@@ -24,13 +19,13 @@ def back_up(options: Named, host: Host) -> int:
     return told(options, {"subject": what.name, "done": str(copy)}, [f"{copy} is made"])
 
 
-def restore(options: Restore, host: Host) -> int:
+def restore(options: Named, host: Host, *, when: str = "", yes: bool = False) -> int:
     """It runs with what was then; of what is now there is a copy."""
     what = _keeper(options, host)
-    copy = backup.named(what.name, options.when or "")
+    copy = backup.named(what.name, when)
     done = f"{what.name} goes on with its data of {copy.name}, by {history.who(host)}"
     with lock.only_run(history.holder(host, "service restore")):
-        if not options.yes:
+        if not yes:
             loses = f"{what.name} would lose what was done since {copy.name}"
             agreed(f"{loses}, and nobody is here to say yes", (loses,), "yes? ")
         outlive_terminal(options)

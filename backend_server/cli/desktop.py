@@ -12,25 +12,20 @@ from backend_server.people import doors
 from backend_server.run.place import Asked
 
 
-class Sessions(Asked):
-    user: str = ""
-    end: bool = False
-
-
-def sessions(options: Sessions, host: Host) -> int:
+def sessions(options: Asked, host: Host, *, user: str = "", end: bool = False) -> int:
     """Everybody on the remote desktop, and since when; with --end nobody, or not that USER."""
-    found = [s for s in desktops(host) if options.user in ("", s.user)]
+    found = [s for s in desktops(host) if user in ("", s.user)]
     connected = shown(host)
-    if options.user and options.user not in host.users():
+    if user and user not in host.users():
         raise Refused(
-            f"{options.user!a} has no account here", hint="sudo backend people sessions"
+            f"{user!a} has no account here", hint="sudo backend people sessions"
         )
-    if options.end:
+    if end:
         _end(options, host, found)
     each = [_data(session, session.id in connected) for session in found]
-    nobody = f"{options.user} is not" if options.user else "nobody is"
+    nobody = f"{user} is not" if user else "nobody is"
     none = [f"{nobody} on the remote desktop"]
-    lines = [_line(one, options.end) for one in each]
+    lines = [_line(one, end) for one in each]
     return told(options, {"sessions": each}, lines or none)
 
 

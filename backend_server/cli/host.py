@@ -11,18 +11,14 @@ from backend_server.storage import modes
 from backend_server.text.errors import FAILED, OK
 
 
-class Repair(Asked):
-    recent: bool = False
-
-
-def repair(options: Repair, host: Host) -> int:
+def repair(options: Asked, host: Host, *, recent: bool = False) -> int:
     """The data trees' files are open to whom they should be.
 
     Silent where only recent changes were asked for, and there was none.
     """
     archives = load(options.backend, options.checkout).archives
-    counts = modes.repair(host, recent=options.recent, archives=archives)
-    says = counts.seen or not options.recent
+    counts = modes.repair(host, recent=recent, archives=archives)
+    says = counts.seen or not recent
     line = f"{options.backend} host repair: {counts}"
     told(options, vars(counts), [line] if says else [])
     return FAILED if counts.failed else OK

@@ -14,22 +14,19 @@ from backend_server.host.question import agreed
 from backend_server.jobs import listing, rerunning
 from backend_server.jobs.listing import Job
 from backend_server.run.place import Asked, Named, of_host_itself
-from backend_server.services import agent, states
+from backend_server.services import agent as log
+from backend_server.services import states
 from backend_server.text.errors import Refused
 
 
-class Listed(Asked):
-    since: int = 0
-
-
-def list_jobs(options: Listed, host: HostReader) -> int:
+def list_jobs(options: Asked, host: HostReader, *, since: int = 0) -> int:
     """Every job on this host, and those that ended in the last seconds that were asked for."""
     this = of_host_itself(options, host)
     erring = [each for s in states.states(this, host) for each in s.erring]
     found = listing.listed(host, this.backend, erring)
-    if options.since:
+    if since:
         here = {job.id for job in found}
-        ended = listing.ended(host, time.time() - options.since)
+        ended = listing.ended(host, time.time() - since)
         found += [job for job in ended if job.id not in here]
     lines = [line for job in found for line in _lines(job)]
     jobs = [job._asdict() for job in found]
@@ -43,16 +40,12 @@ def _lines(job: Job) -> Iterator[str]:
     yield from (f"          not confined: {why}" for why in job.unconfined)
 
 
-class Told(Logs):
-    agent: bool = False
-
-
-def job_logs(options: Told, host: HostReader) -> int:
+def job_logs(options: Logs, host: HostReader, *, agent: bool = False) -> int:
     """What a job has said so far, or what was kept; with `agent` what the job-runner says of it."""
-    if options.agent:
+    if agent:
         services = of_host_itself(options, host).services
         name = next(each.name for each in services if each.docker)
-        lines = list(agent.about(host, name, options.subject))
+        lines = list(log.about(host, name, options.subject))
         if not lines:
             why = f"{name} has said nothing of a job with {options.subject!a} in the id"
             raise Refused(why, "sudo backend job list --since 2d")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Sequence
 
@@ -16,7 +17,7 @@ from backend_server.run.place import Asked, plain_path, same_backend
 from backend_server.text.errors import OK, Refused, UserError
 
 
-Act = Callable[[Any, Host], int]
+Act = Callable[[Any, Host], int]  # and named arguments
 
 # These shut a door, or bring the last one back: no state of the host may hold them up.
 _ALWAYS = ("revoke", "undo")
@@ -77,15 +78,17 @@ def _with_default_command(argv: Sequence[str]) -> list[str]:
 def _asked(options: argparse.Namespace, checkout: str) -> tuple[Act, Asked]:
     """The function of a command, and what it is asked. Only now is its file imported.
 
-    By the type of its argument it says what it wants to be told, and by that of the host whether it
-    only looks.
+    By the type of its argument, and by those that have a name, it says what it wants to be told,
+    and by that of the host whether it only looks.
     """
     file, _, name = options.act.partition(".")
     module = importlib.import_module(f"backend_server.cli.{file}")
-    act: Act = getattr(module, name)
+    act = getattr(module, name)
     kind = vars(module)[act.__annotations__["options"]]
     given = {**vars(options), "checkout": Path(checkout)}
     if given.get("only"):
         given["only"] = tuple(given["only"])
-    wanted = kind._fields
-    return act, kind(**{field: x for field, x in given.items() if field in wanted})
+    wanted, named = kind._fields, act.__kwdefaults__ or ()
+    more = {option: x for option, x in given.items() if option in named}
+    asked = kind(**{field: x for field, x in given.items() if field in wanted})
+    return partial(act, **more), asked

@@ -15,14 +15,9 @@ from backend_server.run.status import REBOOT_REQUIRED
 from backend_server.text.errors import DEGRADED, FAILED, OK
 
 
-class Maintenance(Asked):
-    wait: int = 0  # seconds
-    reboot: bool = False
-
-
-def maintain(options: Maintenance, host: Host) -> int:
+def maintain(options: Asked, host: Host, *, wait: int = 0, reboot: bool = False) -> int:
     """Docker, kernel and packages are the newest, and what a backend is for was tried."""
-    until = time.monotonic() + options.wait
+    until = time.monotonic() + wait
     work = _Work(options, host, "host maintenance")
     with lock.only_run(work.who, maintenance.LOCK):
         outlive_terminal(options)
@@ -31,7 +26,7 @@ def maintain(options: Maintenance, host: Host) -> int:
         # Other runs, and the end of somebody's access, do not wait for jobs.
         maintenance.wait_for_none(work.host, work.site, until)
         with lock.only_run(work.who, wait=True):
-            return _maintain(work, until, options.reboot)
+            return _maintain(work, until, reboot)
 
 
 def _maintain(work: _Work, until: float, reboot: bool) -> int:

@@ -36,11 +36,7 @@ def push(options: Asked, host: Host) -> int:
     return FAILED if done.failed else OK
 
 
-class Releases(Asked):
-    look: bool = False
-
-
-def releases(options: Releases, host: Host) -> int:
+def releases(options: Asked, host: Host, *, look: bool = False) -> int:
     """Requests, the oldest first, by state; no names of files. With LOOK, what is stuck."""
     from backend_server.airlock import health  # a push needs none of it
     from backend_server.airlock.requests import requests
@@ -49,7 +45,7 @@ def releases(options: Releases, host: Host) -> int:
     if not this.backend.airlock:
         raise Refused(f"{this.backend.name}/backend.py declares no airlock")
     rows = requests(gather.everybody(this.people))
-    if options.look:
+    if look:
         before = json.loads(host.read(STUCK) or "{}").get("found", [])
         found = list(health.unwell(this, host, this.backend.airlock, rows))
         # What mends itself meanwhile, as an update, is nothing to tell.

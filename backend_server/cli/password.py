@@ -14,21 +14,17 @@ from backend_server.text.roles import MARKER
 _TICKETS = "/run/sudo/ts"  # by name, or by uid in newer versions
 
 
-class Password(Named):
-    ask: bool = False
-    reset: bool = False
-
-
-def password(options: Password, host: Host) -> int:
+def password(
+    options: Named, host: Host, *, ask: bool = False, reset: bool = False
+) -> int:
     """A reviewer has a new password; or, with --reset, somebody has none any more."""
-    act = _reset if options.reset else _give
-    return act(host, options)
+    return _reset(host, options) if reset else _give(host, options, ask)
 
 
-def _give(host: Host, options: Password) -> int:
+def _give(host: Host, options: Named, ask: bool) -> int:
     name = options.subject
     passwords.refuse_others(host, load(options.backend, options.checkout), name)
-    if options.ask:
+    if ask:
         passwords.give(host, name, question.secret(f"New password for {name}"))
     else:
         how = f"people password {name}"
@@ -44,7 +40,7 @@ def _give(host: Host, options: Password) -> int:
     return say_done(options, f"{name} has a new password, and is reminded to change it")
 
 
-def _reset(host: Host, options: Password) -> int:
+def _reset(host: Host, options: Named) -> int:
     """An account has no password again, and its owner gets one as on the first day."""
     name = options.subject
     if name not in host.members(MARKER) or name not in host.users():

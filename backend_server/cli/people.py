@@ -19,22 +19,17 @@ def list_people(options: Asked, host: HostReader) -> int:
     return told(options, {"people": found, "revoked_keys": keys}, lines)
 
 
-class Who(Asked):
-    user: str = ""
-    root: bool = False
-
-
-def who(options: Who, host: HostReader) -> int:
+def who(options: Asked, host: HostReader, *, user: str = "", root: bool = False) -> int:
     """What one account can reach, and why; or, for root, each account and its ways there."""
     this = of_host_itself(options, host)
-    if bool(options.user) == options.root:
+    if bool(user) == root:
         raise Refused("wanted either a USER or --root", "sudo backend people who ada")
-    if options.root:
+    if root:
         found = list(reach.who_is_root(this, host))
         lines = [f"{each['name']:<16} {way}" for each in found for way in each["ways"]]
         data: dict[str, object] = {"people": found}
     else:
-        data = reach.who(this, host, options.user)
+        data = reach.who(this, host, user)
         lines = list(reach.lines(data))
     return told(options, data, lines)
 

@@ -16,13 +16,9 @@ from backend_server.run.run import Options, Run
 from backend_server.text.errors import UserError
 
 
-class Revoke(Named):
-    why: str = ""
-
-
-def revoke(options: Revoke, host: Host) -> int:
+def revoke(options: Named, host: Host, *, why: str = "") -> int:
     """An account or a key is shut out now; each door is named as it is shut."""
-    subject, why = options.subject, options.why
+    subject = options.subject
     entry = revoking.judged(host, load(options.backend, options.checkout), subject, why)
     outlive_terminal(options)
     with contextlib.suppress(UserError):  # the end says so
@@ -38,11 +34,11 @@ def revoke(options: Revoke, host: Host) -> int:
     return told(options, {"subject": subject, "doors": receipt}, [done])
 
 
-def readmit(options: Revoke, host: Host) -> int:
+def readmit(options: Named, host: Host, *, why: str = "") -> int:
     """Whoever was revoked is as anybody else again."""
     sentence = f"{options.subject} was readmitted by {history.who(host)}"
     outlive_terminal(options)
-    said = (host, options, "readmitted", sentence, options.why)
+    said = (host, options, "readmitted", sentence, why)
     revoking.readmit(host, options.subject, lambda: record(*said))
     back = "gets back what the rosters say with the next run: sudo backend"
     return say_done(options, f"{options.subject} {back}")

@@ -25,14 +25,10 @@ from backend_server.text.errors import OK, Refused
 _SET = "secret set"  # in the history
 
 
-class Secrets(Named):
-    secret: str = ""
-
-
-def secrets(options: Secrets, host: Host) -> int:
+def secrets(options: Named, host: Host, *, secret: str = "") -> int:
     """Names, whether set, and since when; with `set NAME` one of them gets a value."""
-    if (options.subject, bool(options.secret)) == ("set", True):
-        return _set(options, host)
+    if (options.subject, bool(secret)) == ("set", True):
+        return _set(options, host, secret)
     if options.subject:
         hint = "sudo backend service secrets set NAME"
         raise Refused(f"found {options.subject!a}; wanted nothing, or set NAME", hint)
@@ -73,9 +69,9 @@ def _line(found: dict[str, object]) -> str:
     return f"{found['service']:<12} {found['name']:<28} {state}"
 
 
-def _set(options: Secrets, host: Host) -> int:
+def _set(options: Named, host: Host, name: str) -> int:
     """The file says it in one line; other lines stay. What needed it is started or restarted."""
-    name, this = options.secret, of_host_itself(options, host)
+    this = of_host_itself(options, host)
     path = _file(this, host, name)
     value = question.secret(name)
     with lock.only_run(history.holder(host, "service secrets set")):

@@ -43,31 +43,24 @@ def shell(options: Named, host: HostReader) -> int:
     become(options, "docker", "exec", "-it", what.name, *command.SHELL)
 
 
-class Verb(Named):
-    """`action` is start, stop or restart, as it was typed."""
-
-    action: str = ""
-
-
-def tell(options: Verb, host: Host) -> int:
-    """systemd was told, the history says so, and what was started has stayed up."""
-    verb = options.action
-    with lock.only_run(history.holder(host, f"service {verb}")):
+def tell(options: Named, host: Host, *, action: str = "") -> int:
+    """systemd was told to start, stop or restart; what was started has stayed up."""
+    with lock.only_run(history.holder(host, f"service {action}")):
         this = of_host_itself(options, host)
         what = states.known(this, options.subject)
         lacks = list(states.lacks(this, host, what))
-        if lacks and verb != "stop":
+        if lacks and action != "stop":
             raise Refused(f"{what.name} cannot start\n" + "\n".join(lacks))
         outlive_terminal(options)
-        done = "stopped" if verb == "stop" else f"{verb}ed"
+        done = "stopped" if action == "stop" else f"{action}ed"
         sentence = f"{what.name} was {done} by {history.who(host)}"
-        of = (host, this.checkout, f"service {verb}", sentence)
+        of = (host, this.checkout, f"service {action}", sentence)
         said = partial(notices.event, *of, subject=what.name)
         with meanwhile.on_trial(host, what.name, said=said):
-            host.run("systemctl", verb, what.unit)
-        if verb != "stop":
+            host.run("systemctl", action, what.unit)
+        if action != "stop":
             states.prove(host, what)
-    more = ", until a start, a run or a boot" if verb == "stop" else ""
+    more = ", until a start, a run or a boot" if action == "stop" else ""
     return _say(options, what.name, sentence + more)
 
 
@@ -77,16 +70,16 @@ class Change(Named):
     yes: bool = False
 
 
-class ToImage(Change):
-    to: str = ""
-    keep: bool = False
-    tag: str = "latest"
-
-
-def update(options: ToImage, host: Host) -> int:
+def update(
+    options: Change,
+    host: Host,
+    *,
+    to: str = "",
+    tag: str = "latest",
+    keep: bool = False,
+) -> int:
     """The service runs at another image, or at the one before where that does not stay up."""
-    wanted = options.to or options.tag
-    return _change(options, host, "service update", wanted, options.keep)
+    return _change(options, host, "service update", to or tag, keep)
 
 
 def rollback(options: Change, host: Host) -> int:
@@ -94,18 +87,14 @@ def rollback(options: Change, host: Host) -> int:
     return _change(options, host, "service rollback")
 
 
-class Follow(Named):
-    by_timer: bool = False
-
-
-def follow(options: Follow, host: Host) -> int:
+def follow(options: Named, host: Host, *, by_timer: bool = False) -> int:
     """As update, to what the tag means now; by hand also after a hold, and what went back."""
     this = of_host_itself(options, host)
     what = states.known(this, options.subject)
     if followed.over(followed.of(this, what.name)):
         _say(options, what.name, next(followed.degraded(this, host, what.name)))
         return DEGRADED
-    first = [] if options.by_timer else [following.let_go(this, host, what.name)]
+    first = [] if by_timer else [following.let_go(this, host, what.name)]
     found, done = following.due(this, host, what)
     if found:
         try:
@@ -113,20 +102,16 @@ def follow(options: Follow, host: Host) -> int:
                 outlive_terminal(options)
                 done = following.carry_out(this, host, what, found)
         except lock.Busy as busy:
-            if not options.by_timer:
+            if not by_timer:
                 raise
             done = str(busy)  # in 15 minutes is another look
     return told(options, {"subject": what.name, "done": done}, [*first, done])
 
 
-class Hold(Named):
-    why: str = ""
-
-
-def hold(options: Hold, host: Host) -> int:
+def hold(options: Named, host: Host, *, why: str = "") -> int:
     """The service follows its tag no more, from this moment on."""
     this = of_host_itself(options, host)
-    done = following.hold(this, host, options.subject, options.why)
+    done = following.hold(this, host, options.subject, why)
     return _say(options, options.subject, done)
 
 
@@ -154,11 +139,7 @@ def _change(
     return OK if up else DEGRADED
 
 
-class OfPage(Named):
-    how: str | None = None
-
-
-def certificate(options: OfPage, host: Host) -> int:
+def certificate(options: Named, host: Host, *, how: str = "") -> int:
     """The page shows the certificate that comes on standard input with its key, or a later one."""
     from backend_server.airlock import renewal  # seldom needed, and slow
 
@@ -168,9 +149,9 @@ def certificate(options: OfPage, host: Host) -> int:
         raise Refused(
             f"{options.subject!a} has no page here", "sudo backend service list"
         )
-    if options.how == "renew":
+    if how == "renew":
         done = renewal.renew(this, host, page.name)
-    elif options.how or sys.stdin.isatty():
+    elif how or sys.stdin.isatty():
         raise Refused(
             "wanted the key, the certificate and its chain on standard input",
             hint=f"sudo backend service certificate airlock < {page.name}.pem",

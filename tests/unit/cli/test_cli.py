@@ -53,9 +53,11 @@ def test_a_command_is_told_all_that_it_takes_and_nothing_else(words):
     taken = {each.names[-1].lstrip("-").replace("-", "_") for each in command.arguments}
     file, _, function = command.act.partition(".")
     module = importlib.import_module(f"backend_server.cli.{file}")
-    kind = vars(module)[getattr(module, function).__annotations__["options"]]
+    act = getattr(module, function)
+    kind = vars(module)[act.__annotations__["options"]]
     assert issubclass(kind, Asked)
-    told = {*kind._fields} - {"action"}  # by which name it was called
+    told = {*kind._fields, *(act.__kwdefaults__ or ())}
+    told -= {"action"}  # by which name it was called
     assert told == {"backend", "checkout", "json"} | taken
 
 
