@@ -52,7 +52,7 @@ def passed_on(asked: Logs, follow: bool, *argv: str) -> int:
     """What a program says on both streams; one that goes on has them itself."""
     if follow:
         become(asked, *argv)
-    output = command.run(argv, deadline_s=60)
+    output = command.answer(command.start(argv), deadline_s=60)
     lines = (output.stdout + output.stderr).splitlines()
     told(asked, {"subject": asked.subject, "lines": lines}, lines)
     return FAILED if output.status else OK

@@ -85,7 +85,7 @@ def then_starts(unit: str, path: str = LOCK) -> Iterator[None]:
     yield
     if failed:
         raise failed
-    command.succeeded(argv, command.answer(process, argv, deadline_s=20))
+    command.succeeded(argv, command.answer(process, deadline_s=20))
 
 
 def _taken(fd: int, wait: bool) -> bool:

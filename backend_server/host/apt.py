@@ -27,20 +27,14 @@ LOCKS = (
     "/var/cache/apt/archives/lock",
 )
 
-# Conffiles that were changed here stay, a mirror that does not answer is given up soon, and
-# needrestart lists instead of restarting (docker, ssh sessions).
+# Conffiles that were changed here stay, and a mirror that does not answer is given up soon. What
+# needrestart does is in command.ENVIRONMENT.
 _OPTIONS = (
     *("--yes", "--quiet", "-o=Dpkg::Use-Pty=0", f"-o=DPkg::Lock::Timeout={WAIT_S}"),
     *(f"-o=Dpkg::Options::=--force-{kept}" for kept in ("confdef", "confold")),
     *(f"-o=Acquire::{kind}::Timeout=10" for kind in ("http", "https")),
     "-o=Acquire::Retries=1",
 )
-_ENVIRONMENT = {
-    "NEEDRESTART_MODE": "l",
-    "NEEDRESTART_SUSPEND": "1",
-    "UCF_FORCE_CONFFOLD": "1",
-    "APT_LISTCHANGES_FRONTEND": "none",
-}
 
 _UPGRADE = "opensafely-upgrade.service"
 _STOP_S = 15  # for what a killed apt-get left behind
@@ -82,13 +76,12 @@ def upgrade_held(host: Host, names: Iterable[str]) -> str:
     held = sorted(names)
     wait_for_locks(host)
     finish_interrupted(host)
-    environment = {**command.ENVIRONMENT, **_ENVIRONMENT}
     unit = (
         *("systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
         f"--unit={_UPGRADE}",
         f"--property=TimeoutStopSec={_STOP_S}",
         f"--property=ExecStopPost=/usr/bin/apt-mark hold {' '.join(held)}",
-        *(f"--setenv={name}={value}" for name, value in environment.items()),
+        *(f"--setenv={name}={value}" for name, value in command.ENVIRONMENT.items()),
     )
     only = ("--only-upgrade", "--no-install-recommends", "--no-remove")
     apt = ("apt-get", *_OPTIONS, *only, "--allow-change-held-packages", "install")
@@ -118,7 +111,7 @@ def finish_interrupted(host: Host) -> None:
     if unfinished(host) or host.names("/var/lib/dpkg/updates"):
         keep = ("--force-confdef", "--force-confold")
         with contextlib.suppress(CommandFailed):
-            _run(host, "dpkg", *keep, "--configure", "-a")
+            host.run("dpkg", *keep, "--configure", "-a", deadline_s=_DEADLINE_S)
     half = sorted(name for name, state in host.packages().items() if state.half)
     if half:
         _apt_get(host, "--reinstall", "install", *half)
@@ -130,11 +123,7 @@ def unfinished(host: HostReader) -> list[str]:
 
 
 def _apt_get(host: Host, *argv: str) -> str:
-    return _run(host, "apt-get", *_OPTIONS, *argv)
-
-
-def _run(host: Host, *argv: str) -> str:
-    return host.run(*argv, deadline_s=_DEADLINE_S, environment=_ENVIRONMENT)
+    return host.run("apt-get", *_OPTIONS, *argv, deadline_s=_DEADLINE_S)
 
 
 class Holder(Frozen):

@@ -260,7 +260,7 @@ class Asking:
         if self._begins:
             self._begun[argv] = process
             raise _Begun
-        return command.answer(process, argv, stdin=stdin, deadline_s=deadline_s)
+        return command.answer(process, stdin=stdin, deadline_s=deadline_s)
 
 
 def start_or_end(line: str) -> tuple[int | None, int]:

@@ -21,6 +21,11 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "SYSTEMD_PAGER": "",
     "SYSTEMD_COLORS": "0",
+    # needrestart lists instead of restarting (docker, ssh sessions); files changed here stay.
+    "NEEDRESTART_MODE": "l",
+    "NEEDRESTART_SUSPEND": "1",
+    "UCF_FORCE_CONFFOLD": "1",
+    "APT_LISTCHANGES_FRONTEND": "none",
 }
 
 
@@ -35,22 +40,6 @@ class Output(Frozen):
     status: int
     stdout: str
     stderr: str
-
-
-def run(
-    argv: tuple[str, ...],
-    *,
-    stdin: str = "",
-    deadline_s: float,
-    environment: Mapping[str, str] | None = None,
-) -> Output:
-    """What ARGV answered, whatever its exit status.
-
-    Raises CommandFailed when it is not there or has not ended within `deadline_s` seconds;
-    then it and everything it started is told to end, and killed if it does not.
-    """
-    process = start(argv, hears=bool(stdin), environment=environment)
-    return answer(process, argv, stdin=stdin, deadline_s=deadline_s)
 
 
 def start(
@@ -72,19 +61,18 @@ def start(
         )
     except OSError as error:
         raise CommandFailed(
-            f"`{line(argv)}` could not be started: {error.strerror}",
+            f"`{shlex.join(argv)}` could not be started: {error.strerror}",
             hint=f"find out which package brings {argv[0]} and install it",
         ) from None
 
 
 def answer(
-    process: subprocess.Popen[bytes],
-    argv: tuple[str, ...],
-    *,
-    stdin: str = "",
-    deadline_s: float,
+    process: subprocess.Popen[bytes], *, stdin: str = "", deadline_s: float
 ) -> Output:
-    """What a program that was started as ARGV answered, as `run` has it.
+    """What a program that was started answered, whatever its exit status.
+
+    Raises CommandFailed when it has not ended within `deadline_s` seconds; then it and everything
+    it started is told to end, and killed if it does not.
 
     Bytes that are no UTF-8 survive, as do the ends of lines: names of files have them too.
     """
@@ -95,8 +83,9 @@ def answer(
         end(process)
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
+        called = shlex.join(process.args)  # type: ignore[arg-type]
         raise CommandFailed(
-            f"`{line(argv)}` did not end within {deadline_s:g} seconds and was stopped",
+            f"`{called}` did not end within {deadline_s:g} seconds and was stopped",
             hint="run it by hand to see what it waits for",
         ) from None
     stdout, stderr = (each.decode("utf-8", "surrogateescape") for each in said)
@@ -107,7 +96,7 @@ def succeeded(argv: tuple[str, ...], output: Output) -> str:
     """Standard output of what ended with 0. Raises CommandFailed for what did not."""
     if output.status:
         raise CommandFailed(
-            f"`{line(argv)}` ended with exit status {output.status}",
+            f"`{shlex.join(argv)}` ended with exit status {output.status}",
             hint=(output.stdout + output.stderr).strip(),
         )
     return output.stdout
@@ -137,10 +126,5 @@ def become(*argv: str) -> NoReturn:
         os.execvpe(argv[0], argv, {**ENVIRONMENT, **terminal})
     except OSError as error:
         raise CommandFailed(
-            f"`{line(argv)}` could not be started: {error.strerror}"
+            f"`{shlex.join(argv)}` could not be started: {error.strerror}"
         ) from None
-
-
-def line(argv: tuple[str, ...]) -> str:
-    """ARGV as it can be pasted into a shell."""
-    return " ".join(map(shlex.quote, argv))

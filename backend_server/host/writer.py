@@ -8,7 +8,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Callable, Iterator, Mapping
+from typing import Callable, Iterator
 
 from backend_server.host import command, files
 from backend_server.host.folder import descriptor, parent_of
@@ -31,22 +31,14 @@ class Host(HostReader):
         super().__init__(root)
         self.say: Callable[[str], None] = lambda message: None
 
-    def run(
-        self,
-        *argv: str,
-        stdin: str = "",
-        deadline_s: float = 600,
-        environment: Mapping[str, str] | None = None,
-    ) -> str:
+    def run(self, *argv: str, stdin: str = "", deadline_s: float = 600) -> str:
         """Standard output of a program that ended with 0.
 
         Secrets go to `stdin`: anybody can read argv in ps(1). Raises CommandFailed, with the
         line to repeat it and what it printed.
         """
         self._forget_answers()
-        output = self._start(
-            argv, stdin=stdin, deadline_s=deadline_s, environment=environment
-        )
+        output = self._start(argv, stdin=stdin, deadline_s=deadline_s)
         return command.succeeded(argv, output)
 
     def write(

@@ -1,4 +1,4 @@
-"""Files, links, and their absence."""
+"""Files, links, and their absence; and files of systemd's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import stat
 
 from backend_server.engine import AtPath, Host, HostReader
 from backend_server.text.change import Change, Changes, compare, octal
+
+
+UNITS = "/etc/systemd/system"
 
 
 class File(AtPath):
@@ -40,6 +43,30 @@ class File(AtPath):
     def apply(self, host: Host, changes: Changes) -> None:
         judge = host.judged_by(*self.validate) if self.validate else None
         host.write(self.path, self.text, self.mode, self.owner, self.group, judge)
+
+
+class UnitFile(File):
+    """A file of systemd's with exactly this text, which systemd has read.
+
+    `notify` names the units that must be started anew besides, for a change to have effect.
+    """
+
+    loaded: str = "done"
+
+    @property
+    def _reload(self) -> str:
+        """Each file has a mark of its own, or reloading for one would hide another's."""
+        return "daemon-reload." + self.path.rpartition("/")[2]
+
+    def check(self, host: HostReader) -> Changes:
+        loaded = (host.notice(self._reload), self.loaded)
+        return super().check(host) + compare(loaded=loaded)
+
+    def apply(self, host: Host, changes: Changes) -> None:
+        host.mark_pending(self._reload, self.label)
+        super().apply(host, changes)
+        host.run("systemctl", "daemon-reload")
+        host.clear_pending(self._reload)
 
 
 class FileMode(AtPath):

@@ -101,7 +101,9 @@ class User(Resource):
         if "expires" in changed:
             self._settle_expiry(host)
         if "home_mode" in changed:
-            self._close_home(host)
+            group = host.group_name(host.users()[self.name].gid)
+            settle = host.set_access if host.stat(self.home) else host.make_directory
+            settle(self.home, self.home_mode, self.name, group)
 
     def _until(self, host: HostReader) -> str | None:
         """The day from which on it is shut: long ago for whoever is revoked."""
@@ -114,11 +116,6 @@ class User(Resource):
             day = self._until(host)
             until = "-1" if day == _NEVER else str(day)
             host.run("chage", "--expiredate", until, self.name)
-
-    def _close_home(self, host: Host) -> None:
-        group = host.group_name(host.users()[self.name].gid)
-        settle = host.set_access if host.stat(self.home) else host.make_directory
-        settle(self.home, self.home_mode, self.name, group)
 
     def _add(self, host: Host) -> None:
         options = ["--create-home", "--home-dir", self.home]

@@ -10,13 +10,8 @@ import contextlib
 import signal
 from typing import Callable, Iterator
 
-from backend_server.checkout.service import (
-    BACKUPS,
-    CHOICES,
-    FOLLOWED,
-    SETTINGS,
-    unit_of,
-)
+from backend_server.checkout import service
+from backend_server.checkout.service import CHOICES, FOLLOWED, SETTINGS, unit_of
 from backend_server.engine import lock, notices
 from backend_server.host import Host, HostReader, undo
 from backend_server.host.undo import AT_BOOT, TRIAL
@@ -73,7 +68,7 @@ def put_back_left(host: Host, checkout: str, who: str = "", *how: str) -> None:
 def put_back(host: Host, *how: str) -> None:
     """Nothing is on trial, and what was runs as before."""
     undo.bring_back_together(host, TRIAL)
-    for path in (each for each in left(host) if each.startswith(BACKUPS)):
+    for path in (each for each in left(host) if each.startswith(service.BACKUPS)):
         from backend_server.services import backup  # seldom needed
 
         backup.bring_back(host, path)

@@ -12,7 +12,7 @@ from backend_server.engine.lock import only_run
 from backend_server.host import Host
 from backend_server.host.folder import descriptor
 from backend_server.storage import component
-from backend_server.storage.tree import Counts, Rule, Walk
+from backend_server.storage.tree import Counts, Rule, Rules, Walk
 from backend_server.text import acl
 from backend_server.text.errors import UserError
 from backend_server.text.roles import HIGH, MEDIUM, METADATA, OPENSAFELY
@@ -65,9 +65,7 @@ def _repair(host: Host, recent: bool, archives: str) -> Counts:
     return counts
 
 
-def _workspaces(
-    fd: int, area: str, rules: Mapping[str, Rule], known: Seen, counts: Counts
-) -> Seen:
+def _workspaces(fd: int, area: str, rules: Rules, known: Seen, counts: Counts) -> Seen:
     """Those that need no second look, as they were before they were walked."""
     exact = dict.fromkeys((_METADATA, _MANIFEST), rules[METADATA])
     inside = exact if area == MEDIUM else {}

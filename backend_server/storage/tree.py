@@ -19,7 +19,8 @@ from backend_server.text.frozen import Frozen
 
 
 _DEEPEST = 200  # each level holds two descriptors, and a process has 1024
-_NOTHING_INSIDE: Mapping[str, Rule] = {}
+Rules = Mapping[str, "Rule"]
+_NOTHING: Rules = {}
 
 
 class Rule(Frozen):
@@ -67,7 +68,7 @@ class Walk:
         folder: int,
         name: str,
         rule: Rule,
-        inside: Mapping[str, Rule] = _NOTHING_INSIDE,
+        inside: Rules = _NOTHING,
         depth: int = 0,
     ) -> None:
         """NAME in FOLDER, and all below it, has at least the access of `rule`.
@@ -93,9 +94,7 @@ class Walk:
         except OSError:
             self.counts.failed += 1
 
-    def _below(
-        self, fd: int, rule: Rule, inside: Mapping[str, Rule], depth: int
-    ) -> None:
+    def _below(self, fd: int, rule: Rule, inside: Rules, depth: int) -> None:
         with descriptor(".", os.O_RDONLY | os.O_DIRECTORY, fd) as listed:
             for name in os.listdir(listed):
                 self.settle(listed, name, inside.get(name, rule), depth=depth)

@@ -16,7 +16,6 @@ from backend_server.access.sshd_config import SshdConfig
 from backend_server.access.sudoers import Sudoers
 from backend_server.base.inbound import Inbound
 from backend_server.base.nft import NftTable
-from backend_server.base.package_lists import PackageLists
 from backend_server.checkout.service import AIRLOCKS
 from backend_server.desktop.certificate import OwnCertificate
 from backend_server.desktop.remote import RemoteDesktop
@@ -35,6 +34,7 @@ from backend_server.resources import (
     Unit,
     UnitFile,
 )
+from backend_server.resources.package import PackageLists
 from backend_server.run.place import load, services_of
 from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Iterator
 
 from backend_server.base.last_word import settled
-from backend_server.base.package_lists import PackageLists
 from backend_server.base.verbatim import filled
 from backend_server.checkout.gather import Site
 from backend_server.resources import File, NoFile, NoPackages, Packages, Resource, Unit
+from backend_server.resources.package import PackageLists
 
 
 _ONE_LINE = "/etc/apt/sources.list"

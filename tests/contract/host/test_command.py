@@ -18,8 +18,9 @@ from backend_server.text.errors import CommandFailed
 ROOT = Path(__file__).parents[3]
 
 
-def run(*argv, deadline_s=10, **more):
-    return command.run(argv, deadline_s=deadline_s, **more)
+def run(*argv, deadline_s=10, stdin="", environment=None):
+    process = command.start(argv, hears=bool(stdin), environment=environment)
+    return command.answer(process, stdin=stdin, deadline_s=deadline_s)
 
 
 def shell(line, **more):
@@ -68,7 +69,8 @@ def test_any_locale_of_the_caller_will_do():
     """The program speaks C.UTF-8, whatever this process was told."""
     lines = (
         "from backend_server.host import command",
-        "found = command.run(('cat',), stdin='w\\xf6rd', deadline_s=9)",
+        "cat = command.start(('cat',), hears=True)",
+        "found = command.answer(cat, stdin='w\\xf6rd', deadline_s=9)",
         "assert found.stdout == 'w\\xf6rd', ascii(found)",
     )
     script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); {'; '.join(lines)}"

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from backend_server.base.package_lists import PackageLists
 from backend_server.engine import report
 from backend_server.engine.engine import Outcome, component
 from backend_server.resources import Directory, File, Group, Members, NoFile, User
+from backend_server.resources.package import PackageLists
 from backend_server.text.change import Change, brief, compare, octal
 from backend_server.text.errors import Refused, UserError
 
