@@ -49,10 +49,14 @@ class SshdConfig(AtPath):
             self._refuse_rivals(host)
         found = self._file.check(host)
         changes = tuple(each for each in found if each.field in ("text", "mode"))
-        if not changes and self._unproven(host):
+        # A run was killed before sshd had read the file and let somebody in; or sshd is dead.
+        unread = host.pending(daemon.SERVICE) or undo.kept(host, self.path)
+        if not changes and (unread or not daemon.listening(host)):
             changes = compare(text=("not yet proven", "sshd lets people in with it"))
-        if changes and host.stat("/usr/sbin/sshd"):
-            self._refuse_broken(host)
+        said = host.sshd_test() if changes and host.stat("/usr/sbin/sshd") else ""
+        if said and self.path not in said:
+            what = "sshd would not start with the configuration that is here already"
+            raise Refused(what, hint=said)
         return changes
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -70,11 +74,6 @@ class SshdConfig(AtPath):
             ) from None
         undo.forget(host, self.path)
         host.clear_pending(daemon.SERVICE)
-
-    def _unproven(self, host: HostReader) -> bool:
-        """A run was killed before sshd had read the file and let somebody in; or sshd is dead."""
-        unread = host.pending(daemon.SERVICE) or undo.kept(host, self.path)
-        return unread or not daemon.listening(host)
 
     def _prove(self, host: Host) -> None:
         if host.stat("/run/sshd") is None:  # made by the first connection to a socket
@@ -109,12 +108,6 @@ class SshdConfig(AtPath):
             what = "something else would decide how people log in over ssh"
             sentences, commands = zip(*found)
             raise Refused("\n".join((what, *sentences)), hint="; ".join(commands))
-
-    def _refuse_broken(self, host: HostReader) -> None:
-        said = host.sshd_test()
-        if said and self.path not in said:
-            what = "sshd would not start with the configuration that is here already"
-            raise Refused(what, hint=said)
 
 
 class Proven(InForce):

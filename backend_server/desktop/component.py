@@ -7,7 +7,7 @@ from typing import Iterator
 from backend_server import resources
 from backend_server.access import pam_profiles
 from backend_server.base.component.firewall import limited
-from backend_server.base.sysctl import Sysctl
+from backend_server.base.setting import Sysctl
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.desktop import xrdp

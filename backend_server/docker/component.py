@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from backend_server.base.sysctl import Sysctl
+from backend_server.base.setting import Sysctl
 from backend_server.base.verbatim import verbatim
 from backend_server.checkout.gather import Site
 from backend_server.docker.daemon import DAEMON_JSON, DaemonJson, DockerSocket

@@ -44,25 +44,21 @@ def repair(
     waits, or each would take the other's unfinished state for a left-over.
     """
     with only_run("host repair", str(host.root) + LOCK, wait=True):
-        return _repair(host, recent, archives)
-
-
-def _repair(host: Host, recent: bool, archives: str) -> Counts:
-    rules = {area: _rule(host, area) for area in (HIGH, MEDIUM, METADATA)}
-    made_by = repr(sorted((area, _digest(rule)) for area, rule in rules.items()))
-    before = _read_state(host, made_by)
-    counts = Counts()
-    after: Seen = {}
-    for area in (HIGH, MEDIUM):
-        for fd in _opened(host, component.WORKSPACES[area]):
-            known = before if recent else {}
-            after.update(_workspaces(fd, area, rules, known, counts))
-    if not recent:
-        _besides_workspaces(host, rules[HIGH], counts, archives)
-    if after != before:
-        state = {"format": 1, "rules": made_by, "seen": after}
-        host.write(STATE, json.dumps(state, indent=1) + "\n", 0o600)
-    return counts
+        rules = {area: _rule(host, area) for area in (HIGH, MEDIUM, METADATA)}
+        made_by = repr(sorted((area, _digest(rule)) for area, rule in rules.items()))
+        before = _read_state(host, made_by)
+        counts = Counts()
+        after: Seen = {}
+        for area in (HIGH, MEDIUM):
+            for fd in _opened(host, component.WORKSPACES[area]):
+                known = before if recent else {}
+                after.update(_workspaces(fd, area, rules, known, counts))
+        if not recent:
+            _besides_workspaces(host, rules[HIGH], counts, archives)
+        if after != before:
+            state = {"format": 1, "rules": made_by, "seen": after}
+            host.write(STATE, json.dumps(state, indent=1) + "\n", 0o600)
+        return counts
 
 
 def _workspaces(fd: int, area: str, rules: Rules, known: Seen, counts: Counts) -> Seen:

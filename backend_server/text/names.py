@@ -23,10 +23,6 @@ def problem(name: str) -> str | None:
 
     Pure: what exists on one particular host is for that host's check to say.
     """
-    return _spelling(name) or _meaning(name)
-
-
-def _spelling(name: str) -> str | None:
     if not name:
         return "is empty; a name has 1 to 32 characters"
     odd = [ascii(character) for character in name if character not in _ALLOWED]
@@ -38,10 +34,6 @@ def _spelling(name: str) -> str | None:
         return "has two hyphens in a row; only single hyphens may be used"
     if len(name) > MAX_LENGTH:
         return f"has {len(name)} characters; Linux accounts have at most {MAX_LENGTH}"
-    return None
-
-
-def _meaning(name: str) -> str | None:
     lower = name.lower()
     digits = _DIGITS.get(lower[:2])
     if lower.isdigit() or (digits and digits.issuperset(lower[2:])):

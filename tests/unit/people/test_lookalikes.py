@@ -3,7 +3,8 @@
 import pytest
 
 from backend_server.host.reader import HostReader
-from backend_server.people.lookalikes import lookalikes, notes
+from backend_server.people.remarks import lookalikes
+from backend_server.people.remarks import of_lookalikes as notes
 from tests.unit.example import site_of
 
 
