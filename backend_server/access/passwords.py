@@ -55,7 +55,12 @@ def set_first_password(host: Host) -> str:
     The person is the one of the kernel's loginuid, which no nested sudo can change. PAM
     judges the password, which goes to chpasswd's stdin and nowhere else.
     """
-    name = _person(host)
+    if host.login_uid() != os.environ.get("SUDO_UID"):
+        hint = "log in as yourself and type: sudo opensafely-password"
+        raise Refused("the person who logged in is not the one who called sudo", hint)
+    name = host.person()
+    if not may_sudo(host, name):
+        raise Refused(f"{name} is in no group that may use sudo")
     if not host.shadow()[name].never_set:
         hint = "to change it: passwd; if it is forgotten, ask another developer"
         raise Refused(f"{name} has a password already, or is locked", hint)
@@ -63,16 +68,6 @@ def set_first_password(host: Host) -> str:
         raise Refused("a password is typed on a terminal", hint="ssh -t, then again")
     say("At least 14 characters, of all four kinds, and no words.")
     set_password(host, name, secret(f"New password for {name}"))
-    return name
-
-
-def _person(host: Host) -> str:
-    if host.login_uid() != os.environ.get("SUDO_UID"):
-        hint = "log in as yourself and type: sudo opensafely-password"
-        raise Refused("the person who logged in is not the one who called sudo", hint)
-    name = host.person()
-    if not may_sudo(host, name):
-        raise Refused(f"{name} is in no group that may use sudo")
     return name
 
 

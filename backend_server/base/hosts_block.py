@@ -26,7 +26,13 @@ class HostsBlock(AtPath):
         if found is None:
             return () if self.optional else compare(text=(None, self.text))
         before, block, after = self._split(found)
-        self._refuse_conflicts(before + after)
+        ours, others = parse_hosts(self.text), parse_hosts(before + after)
+        for name in (n for n in ours if others.get(n, ours[n]) != ours[n]):
+            raise Refused(
+                f"a line of {self.path} that is not ours gives {name} the address "
+                f"{others[name]}; wanted {ours[name]}",
+                hint=f"grep -n {name} {self.path}",
+            )
         return compare(text=(block, self.text))
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -51,14 +57,3 @@ class HostsBlock(AtPath):
                 hint=f"sed -i '/^# BEGIN opensafely/d; /^# END opensafely/d' {self.path}",
             )
         return before, block, after
-
-    def _refuse_conflicts(self, rest: str) -> None:
-        ours, others = parse_hosts(self.text), parse_hosts(rest)
-        wrong = [name for name in ours if others.get(name, ours[name]) != ours[name]]
-        if wrong:
-            name = wrong[0]
-            raise Refused(
-                f"a line of {self.path} that is not ours gives {name} the address "
-                f"{others[name]}; wanted {ours[name]}",
-                hint=f"grep -n {name} {self.path}",
-            )

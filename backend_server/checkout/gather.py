@@ -155,29 +155,23 @@ def _people(
     backend: Backend, checkout: Path, today: date, problems: list[Problem]
 ) -> People:
     people = {}
-    for role in ROLES:
-        if role.roster in backend.rosters:
-            source = roster_path(backend.name, role.roster)
+    for roster in (role.roster for role in ROLES if role.roster):
+        source = roster_path(backend.name, roster)
+        if roster in backend.rosters:
             content = read_bytes(checkout, source, problems)
             entries, found = rosters.parse(source, content)
             problems += found
-            people[role.roster] = entries
-        elif role.roster:
-            problems += _managed_elsewhere(backend, role.roster, checkout)
+            people[roster] = entries
+        elif (
+            checkout / source
+        ).exists():  # whoever wrote what is not read counts on it
+            why = (
+                f"{backend.title} manages its {roster} elsewhere, and nobody on this list would "
+                f"get in; delete it, or name it in rosters of {backend.name}/backend.py"
+            )
+            problems.append(Problem(source, 0, why))
     problems += rosters.check(people)
     return only(people, lambda entry: not entry.over(today))
-
-
-def _managed_elsewhere(backend: Backend, roster: str, checkout: Path) -> list[Problem]:
-    """Whoever wrote a list that is not read counts on it."""
-    source = roster_path(backend.name, roster)
-    if not (checkout / source).exists():
-        return []
-    why = (
-        f"{backend.title} manages its {roster} elsewhere, and nobody on this list would "
-        f"get in; delete it, or name it in rosters of {backend.name}/backend.py"
-    )
-    return [Problem(source, 0, why)]
 
 
 def _keys(

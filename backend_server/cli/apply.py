@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import TextIO
 
 from backend_server.access import confirm
 from backend_server.cli.ending import outlive_terminal, say_lines
 from backend_server.engine import Resource, engine, history, lock, report
-from backend_server.engine.progress import Progress
 from backend_server.host import Host, HostReader, undo
 from backend_server.run import consent, place
 from backend_server.run.run import Options, Run, of_checkout
@@ -24,13 +24,10 @@ def plan(options: Options, host: HostReader) -> int:
         _accept(run)
     run.ask_outside()
     run.exit_code = _plan_exit(run)
-    if options.json:
-        print(json.dumps(run.data()))
-    else:
-        text = report.Text(colour=sys.stdout.isatty(), whole=True)
-        for outcome in run.outcomes:
-            say_lines(text.lines(outcome))
-        _end(run, f"{options.backend} plan", host)
+    text = report.Text(colour=sys.stdout.isatty(), whole=True)
+    for outcome in () if options.json else run.outcomes:
+        say_lines(text.lines(outcome))
+    _end(run, f"{options.backend} plan", host)
     return run.exit_code
 
 
@@ -52,11 +49,34 @@ def apply(options: Apply, host: Host) -> int:
             _carry_out(run, host, options)
     if refused:  # said without the lock
         return _refuse(run)
-    if options.json:
-        print(json.dumps(run.data()))
-    else:
-        _end(run, options.backend, host)
+    _end(run, options.backend, host)
     return run.ended()
+
+
+class Progress:
+    """One line that is overwritten, on a terminal; elsewhere only what is said lasts."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.shown = False
+
+    def about_to(self, resource: Resource) -> None:
+        if self.stream.isatty():
+            self.clear()
+            self.stream.write(f"... {resource}")
+            self.stream.flush()
+            self.shown = True
+
+    def say(self, message: str) -> None:
+        """A line that stays."""
+        self.clear()
+        self.stream.write(f"{message}\n")
+        self.stream.flush()
+
+    def clear(self) -> None:
+        if self.shown:
+            self.stream.write("\r\033[K")
+            self.shown = False
 
 
 def _carry_out(run: Run, host: Host, options: Apply) -> None:
@@ -144,6 +164,9 @@ def _plan_exit(run: Run) -> int:
 
 
 def _end(run: Run, what: str, host: HostReader) -> None:
+    if run.options.json:
+        print(json.dumps(run.data()))
+        return
     for error in filter(None, (run.taken_back, run.unrecorded)):
         say_lines(report.sentence(error))
     if any(outcome.changes for outcome in run.outcomes):

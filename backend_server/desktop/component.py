@@ -7,13 +7,12 @@ from typing import Iterator
 from backend_server import resources
 from backend_server.access import pam_profiles
 from backend_server.base.component.firewall import limited
-from backend_server.base.setting import Sysctl
+from backend_server.base.setting import NameServers, Sysctl
 from backend_server.base.verbatim import filled, verbatim
 from backend_server.checkout.gather import Site
 from backend_server.desktop import xrdp
 from backend_server.desktop.certificate import OwnCertificate
 from backend_server.desktop.remote import SERVICE, RemoteDesktop
-from backend_server.desktop.resolver import NameServers
 from backend_server.desktop.roots_socket import RootsSocket
 
 

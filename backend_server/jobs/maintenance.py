@@ -26,20 +26,16 @@ PROVE_AT_BOOT = "/var/lib/opensafely/prove-at-boot"  # while it is there, a boot
 
 def before(host: Host, site: Site) -> list[str]:
     """What a person should know: each job, and how to keep new ones away."""
-    wake_docker(host)
+    # A docker that was stopped, or killed in an upgrade, runs again. That disturbs nothing.
+    if host.unit(DOCKER).get("ActiveState") != "active":
+        with contextlib.suppress(UserError):  # what does not start may be mended below
+            host.run("systemctl", "start", DOCKER)
     name = site.backend.name
     return [
         *map(str, _jobs(host, site)),
         f"on the controller, `prepare_for_reboot --backend {name}` keeps new jobs away; "
         "with --status it says when none is left",
     ]
-
-
-def wake_docker(host: Host) -> None:
-    """A docker that was stopped, or killed in an upgrade, runs again. That disturbs nothing."""
-    if host.unit(DOCKER).get("ActiveState") != "active":
-        with contextlib.suppress(UserError):  # what does not start may be mended below
-            host.run("systemctl", "start", DOCKER)
 
 
 def wait_for_none(host: Host, site: Site, until: float) -> None:

@@ -47,7 +47,11 @@ class AuthorizedKeys(_KeyFile):
             return changes
         wanted = frozenset(map(str, self._sources(host)))
         host.refuse_unreachable(self.path)
-        self._ask_ssh_keygen(host)
+        if host.fingerprints(text) != {key.fingerprint for key in self._sources(host)}:
+            raise Refused(
+                f"ssh-keygen does not read the keys of {self.user} as this tool does",
+                hint=f"ssh-keygen -l -f keys/{self.user}",
+            )
         return compare(keys=(_before(found, wanted), wanted)) + changes
 
     def apply(self, host: Host, changes: Changes) -> None:
@@ -71,14 +75,6 @@ class AuthorizedKeys(_KeyFile):
     def _text(self, host: HostReader) -> str:
         found = self._sources(host).items()
         return "".join(key.line(self.user, source) for key, source in found)
-
-    def _ask_ssh_keygen(self, host: HostReader) -> None:
-        ours = {key.fingerprint for key in self._sources(host)}
-        if host.fingerprints(self._text(host)) != ours:
-            raise Refused(
-                f"ssh-keygen does not read the keys of {self.user} as this tool does",
-                hint=f"ssh-keygen -l -f keys/{self.user}",
-            )
 
 
 class OnlyTheseKeys(Directory):

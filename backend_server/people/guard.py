@@ -33,16 +33,10 @@ def enough_remain(site: Site, host: HostReader, enough: int = ENOUGH) -> None:
             f"{wanted}\n" + "\n".join(f"{n} {why}" for n, why in whys.items() if why),
             hint="mend one of these and run this again",
         )
-    _not_yourself(site, host, whys)
-
-
-def _not_yourself(site: Site, host: HostReader, whys: dict[str, str]) -> None:
-    """The provider's accounts and root keep the ways that they have."""
     name = host.person()
-    if not name or name == "root" or name in site.backend.provider_accounts:
-        return
     why = whys.get(name, "is no developer on a roster, nor a provider account")
-    if why:
+    # The provider's accounts and root keep the ways that they have.
+    if why and name not in ("", "root", *site.backend.provider_accounts):
         raise Refused(
             f"{name}, who runs this, would not be able to come back afterwards: {name} {why}",
             hint="let somebody run this who stays, or mend that first",

@@ -125,9 +125,8 @@ def widened(found: Acl, wanted: Acl) -> Acl:
 
 def replaced(found: Acl, wanted: Acl) -> Acl:
     """What is wanted, save that the owner and `other` keep what was found."""
-    permissions = _by_key(wanted)
     kept = {key: p for key, p in _by_key(found).items() if key in _OWNERS_OWN}
-    return _from_keys({**permissions, **kept})
+    return _from_keys({**_by_key(wanted), **kept})
 
 
 def without_execute(acl: Acl) -> Acl:

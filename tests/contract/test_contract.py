@@ -18,12 +18,10 @@ from backend_server.access.sudoers import SuOnlyFor
 from backend_server.airlock.page import Certificate
 from backend_server.base.hosts_block import HostsBlock
 from backend_server.base.roots_files import RootsFiles
-from backend_server.base.setting import LoginDefs, NameSources
-from backend_server.base.sysctl import Sysctl
+from backend_server.base.setting import LoginDefs, NameServers, NameSources, Sysctl
 from backend_server.checkout.keys import KEY_FOLDER as KEYS
 from backend_server.checkout.keys import Key
 from backend_server.checkout.service import ENV_FOLDER, PAGE, SECRETS
-from backend_server.desktop.resolver import NameServers
 from backend_server.engine.resource import AtPath, Resource
 from backend_server.host import revoked
 from backend_server.host.reader import HostReader

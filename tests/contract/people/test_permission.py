@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.host.reader import HostReader
-from backend_server.people.permission import granted
+from backend_server.people.reach import granted
 
 
 pytestmark = pytest.mark.share("people")
