@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Tuple
 
 from backend_server.host.reader import HostReader
-from backend_server.people.lookalikes import lookalikes
+from backend_server.people.remarks import lookalikes
 from backend_server.text.errors import CommandFailed
 from backend_server.text.problem import Problem
 from roster import ask, checkout
