@@ -43,7 +43,7 @@ COMMANDS = (
         "all that is declared; needs no root and looks at no host",
         (options.ONLY, _RELEASE),
     ),
-    Command("status", "show.status", "what this host is now"),
+    Command("status", "look.status", "what this host is now"),
 )
 _ROOT = flag("--root", says="everybody who can become root, and each way there")
 PEOPLE = (

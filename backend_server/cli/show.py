@@ -1,14 +1,12 @@
-"""show and status: what is declared, and what is."""
+"""show: what is declared."""
 
 from __future__ import annotations
 
 from backend_server.cli.ending import told
 from backend_server.engine import HostReader, report
-from backend_server.run import status as host_status
 from backend_server.run.backends import declare
-from backend_server.run.place import Asked, of_host_itself, site
+from backend_server.run.place import Asked, site
 from backend_server.run.run import chosen
-from backend_server.text.errors import DEGRADED, OK
 from backend_server.text.releases import RELEASES, named, of_host
 
 
@@ -29,11 +27,3 @@ def show(options: Show, host: HostReader) -> int:
     components = chosen(declare(site(options, release)), options.only)
     lines = list(report.declared(components))
     return told(options, {"release": release.name, "declared": lines}, lines)
-
-
-def status(options: Asked, host: HostReader) -> int:
-    """What this host is now."""
-    this = of_host_itself(options, host)
-    found = host_status.status(this, host)
-    told(options, found, host_status.lines(found))
-    return DEGRADED if found["degraded"] else OK

@@ -20,7 +20,7 @@ from backend_server.text.frozen import Frozen
 
 _DEEPEST = 200  # each level holds two descriptors, and a process has 1024
 Rules = Mapping[str, "Rule"]
-_NOTHING: Rules = {}
+_NONE: Rules = {}
 
 
 class Rule(Frozen):
@@ -64,12 +64,7 @@ class Walk:
         self.counts = counts
 
     def settle(
-        self,
-        folder: int,
-        name: str,
-        rule: Rule,
-        inside: Rules = _NOTHING,
-        depth: int = 0,
+        self, folder: int, name: str, rule: Rule, inside: Rules = _NONE, depth: int = 0
     ) -> None:
         """NAME in FOLDER, and all below it, has at least the access of `rule`.
 

@@ -41,7 +41,7 @@ def top(tmp_path):
     return folder
 
 
-def walk(top, rule=RULE, inside=tree._NOTHING):
+def walk(top, rule=RULE, inside=tree._NONE):
     counts = Counts()
     fd = os.open(top.parent, os.O_RDONLY)
     try:
