@@ -48,7 +48,9 @@ def test_bare_host(bare_host):
         refused(manage(host), "becomes test", "--yes")
         done = manage(host, "--json")
         assert json.loads(done.stdout)["error"] in done.stderr
-        refused(manage(host, "plan"), "plan installs none", "try: sudo ./test/manage.sh")
+        refused(
+            manage(host, "plan"), "plan installs none", "try: sudo ./test/manage.sh"
+        )
         refused(manage(host, "--yes", prefix=WITHOUT_SYSTEMD), "systemd", "sandbox.sh")
         refused(
             manage(host, "--yes", prefix="setpriv --reuid=1000"), "only root", "sudo"
