@@ -1,6 +1,7 @@
 """Who takes all that there is of a server leaves room for others, on a kernel that shares it out.
 
-Containers of this machine have the older layout of control groups, or none that counts: a guest has cgroup2.
+Containers of this machine have the older layout of control groups, or none that counts: a guest has cgroup2. It is
+managed as tpp, which has developers only: grace, who takes all, is nobody else to the kernel.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.share("doors"), pytest.mark.long]
 SCRIPT = Path(__file__).with_name("hog.py")
 PLACE = "/usr/local/lib/tests/hog.py"
 PYTHON = "/usr/bin/python3 -I -S"
-LOG = "/home/rita/hog.log"
+LOG = "/home/grace/hog.log"
 DAEMONS = "ssh docker containerd dbus systemd-logind"
 # How much of one processor of two somebody gets who only counts, as they see it themselves.
 COUNTS = (
@@ -41,21 +42,21 @@ def host(guest):
 
 
 def group(host):
-    uid = host.run("id -u rita").stdout.strip()
+    uid = host.run("id -u grace").stdout.strip()
     return f"/sys/fs/cgroup/user.slice/user-{uid}.slice"
 
 
 @contextlib.contextmanager
 def hog(host, words):
-    """A program of rita's, begun over ssh; all of hers ends with it."""
+    """A program of grace's, begun over ssh; all of hers ends with this."""
     line = f"setsid {PYTHON} {PLACE} {words} >{LOG} 2>&1 </dev/null &"
-    host.ssh("rita", host.people["rita"].key, line)
+    host.ssh("grace", host.people["grace"].key, line)
     hers = group(host)
     try:
         yield hers
     finally:
         host.run(f"echo 1 > {hers}/cgroup.kill; rm -f /dev/shm/held", check=False)
-        wait_until(lambda: host.run("pgrep -u rita", check=False).returncode, 120)
+        wait_until(lambda: host.run("pgrep -u grace", check=False).returncode, 120)
 
 
 def counted(host, file, word):
@@ -103,14 +104,14 @@ def test_all_memory_by_cron(host):
     """What it begins is in no session, and has a part of what is people's: cron goes on."""
     before = host.run("systemctl show --value -p MainPID cron").stdout
     line = f"* * * * * {PYTHON} {PLACE} many >/dev/null 2>&1\n"
-    host.run("runuser -u rita -- crontab -", stdin=line)
+    host.run("runuser -u grace -- crontab -", stdin=line)
     try:
         own = "/user.slice/cron.service"
         events = f"/sys/fs/cgroup{own}/memory.events"
         wait_until(lambda: counted(host, events, "oom_kill"), 300)
         assert goes_on(host)
     finally:
-        host.run("crontab -u rita -r; pkill -KILL -u rita", check=False)
+        host.run("crontab -u grace -r; pkill -KILL -u grace", check=False)
     ended = kernel_ended(host)
     assert ended and all(f"oom_memcg={own}" in line for line in ended), ended
     assert host.run("systemctl show --value -p MainPID cron").stdout == before
@@ -139,7 +140,7 @@ def test_all_processors(host):
     """Fifty that count leave a developer, and a service, more than the fiftieth part."""
     with hog(host, "spin"):
         wait_until(
-            lambda: int(host.run("pgrep -c -u rita", check=False).stdout) > 50, 60
+            lambda: int(host.run("pgrep -c -u grace", check=False).stdout) > 50, 60
         )
         service = host.run(f'systemd-run --quiet --wait --pipe python3 -c "{COUNTS}"')
         ada = host.ssh("ada", host.people["ada"].key, f'python3 -c "{COUNTS}"')

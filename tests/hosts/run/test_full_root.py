@@ -27,8 +27,8 @@ def full(guest):
 
 
 def test_a_disk_without_room(guest):
-    rita = guest.people["rita"].key
-    assert guest.ssh("rita", rita, "setsid sleep 1000 >&- 2>&- <&- & id -un").stdout
+    grace = guest.people["grace"].key
+    assert guest.ssh("grace", grace, "setsid sleep 1000 >&- 2>&- <&- & id -un").stdout
     guest.run(f"echo '# theirs' >> {UNIT}")
     there = guest.run(f"cat {UNIT}; ls -A /etc /etc/ssh /etc/systemd/system").stdout
     whole = guest.run(f"cat {WHOLE}").stdout
@@ -48,15 +48,15 @@ def test_a_disk_without_room(guest):
         assert now == there
         assert guest.run(f"cat {WHOLE}").stdout == whole
 
-        done = manage(guest, "people revoke rita --why test", "tpp")
+        done = manage(guest, "people revoke grace --why test", "tpp")
         print(done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
-        assert guest.run("pgrep -u rita", check=False).stdout == ""
-        assert guest.ssh("rita", rita, "true", check=False).returncode == 255
+        assert guest.run("pgrep -u grace", check=False).stdout == ""
+        assert guest.ssh("grace", grace, "true", check=False).returncode == 255
         assert guest.ssh("ada", guest.people["ada"].key, "id -un").stdout == "ada\n"
-    assert manage(guest, "people revoke rita --why test", "tpp").returncode == 0
-    assert guest.ssh("rita", rita, "true", check=False).returncode == 255
-    assert manage(guest, "people readmit rita", "tpp").returncode == 0
+    assert manage(guest, "people revoke grace --why test", "tpp").returncode == 0
+    assert guest.ssh("grace", grace, "true", check=False).returncode == 255
+    assert manage(guest, "people readmit grace", "tpp").returncode == 0
     assert manage(guest, "--offline", "tpp").returncode in (0, 4)
     assert rests(guest, "tpp", "--offline")
-    wait_until(lambda: not guest.ssh("rita", rita, "true", check=False).returncode, 60)
+    wait_until(lambda: not guest.ssh("grace", grace, "true", check=False).returncode, 60)
