@@ -22,8 +22,10 @@ class NoSuid(Unit):
         mounts = parse_mount_points(host.read("/proc/self/mountinfo") or "")
         open_ = set(self.places) - mounts.keys()
         for point, options in mounts.items():
-            wanted = {"noexec"} if _below(point, self.inert) else set()
-            if _below(point, self.places) and not {"nosuid", "nodev"} | wanted <= options:
+            wanted = {"nosuid", "nodev"}
+            if _below(point, self.inert):
+                wanted.add("noexec")
+            if _below(point, self.places) and not wanted <= options:
                 open_.add(point)
         return super().check(host) + compare(open=(frozenset(open_), self.open))
 

@@ -16,7 +16,8 @@ VMBUS = "/dev/vmbus"
 HOSTS_CLOCK = "/dev/ptp_hyperv"
 _CHRONY = "chrony.service"
 _CONF_FILE = "/etc/chrony/chrony.conf"
-_CLOCKS = (_CHRONY, *(f"{n}.service" for n in ("systemd-timesyncd", "ntpsec", "ntp", "openntpd")))
+_OTHERS = ("systemd-timesyncd", "ntpsec", "ntp", "openntpd")
+_CLOCKS = (_CHRONY, *(f"{name}.service" for name in _OTHERS))
 _CONTAINER = "/run/systemd/container"
 _TARGETS = ("multi-user", "sysinit")
 

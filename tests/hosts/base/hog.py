@@ -66,10 +66,7 @@ KEPT = []
 
 def fork():
     """Whether this is the child: twenty of them, and their parent."""
-    for _ in range(20):
-        if not os.fork():
-            return True
-    return False
+    return any(not os.fork() for _ in range(20))
 
 
 def bomb(_):

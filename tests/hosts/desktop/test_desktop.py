@@ -174,9 +174,7 @@ def test_two_versions_are_compared(host, client):
     close(host, client, "meld")
 
 
-STARTER = (
-    "[Desktop Entry]\nType=Application\nName=x\nExec=touch /home/gus/started\n"
-)
+STARTER = "[Desktop Entry]\nType=Application\nName=x\nExec=touch /home/gus/started\n"
 
 
 def test_nothing_of_a_job_s_is_started_by_a_double_click(host, client):
@@ -189,11 +187,7 @@ def test_nothing_of_a_job_s_is_started_by_a_double_click(host, client):
         host.run(in_session(host, f"thunar {folder} >/dev/null 2>&1 &"))
         wait_until(client.still, 30)
         for name in ("aprogram", "astarter"):
-            client.type(name)
-            client.do("key", "Escape")
-            before = client.pixels()
-            client.do("key", "Return")
-            wait_until(lambda: client.pixels() != before and client.still(), 60)
+            double_clicked(client, name)
             client.shot(SHOTS / f"{name}-{starts}.png")
             program = f"pgrep -u gus -f '^{folder}/aprogram'"
             found = program if name == "aprogram" else "ls /home/gus/started"
@@ -204,6 +198,15 @@ def test_nothing_of_a_job_s_is_started_by_a_double_click(host, client):
         client.do("key", "alt+F4")
         wait_until(client.still, 30)
     host.run(f"rm -r {FOLDER}/a* {own}; rm /home/gus/started")
+
+
+def double_clicked(client, name):
+    """The key does the same."""
+    client.type(name)
+    client.do("key", "Escape")
+    before = client.pixels()
+    client.do("key", "Return")
+    wait_until(lambda: client.pixels() != before and client.still(), 60)
 
 
 def test_high_privacy_is_not_theirs(host, client):

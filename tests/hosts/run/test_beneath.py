@@ -307,7 +307,7 @@ def test_docker_on_a_kernel_without_ipv6(host):
 def no_ipv6(host, unit, before="true"):
     """A daemon that cannot have it either."""
     drop_in = f"/run/systemd/system/{unit}.service.d/no-ipv6.conf"
-    text = f"[Service]\nRestrictAddressFamilies=~AF_INET6\n"
+    text = "[Service]\nRestrictAddressFamilies=~AF_INET6\n"
     again = f"systemctl daemon-reload; systemctl restart {unit}"
     host.run(f"{before}; mkdir -p $(dirname {drop_in})")
     host.run(f"cat > {drop_in}; {again}", stdin=text)

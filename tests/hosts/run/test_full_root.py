@@ -59,4 +59,6 @@ def test_a_disk_without_room(guest):
     assert manage(guest, "people readmit grace", "tpp").returncode == 0
     assert manage(guest, "--offline", "tpp").returncode in (0, 4)
     assert rests(guest, "tpp", "--offline")
-    wait_until(lambda: not guest.ssh("grace", grace, "true", check=False).returncode, 60)
+    wait_until(
+        lambda: not guest.ssh("grace", grace, "true", check=False).returncode, 60
+    )
