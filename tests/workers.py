@@ -22,7 +22,7 @@ PATIENCE_S = 110
 # Emulated, a guest takes all the processor that it gets: there is one at a time.
 GUESTS = (
     *("test_hyperv", "test_outputs", "test_outputs_links"),
-    *("test_guest", "test_first_boot", "test_families"),
+    *("test_guest", "test_first_boot", "test_families", "test_greed", "test_full_root"),
 )
 # What takes minutes, the longest first; of the rest the order does not matter.
 LONG = (

@@ -52,7 +52,7 @@ def storage(site: Site) -> Iterator[Resource]:
     yield Acl(work, default=access_to(MEDIUM))
     yield Acl(REQUESTS_TREE)
     yield verbatim(site, f"{UNITS}/{_NOSUID}", notify=_NOSUID)
-    yield NoSuid(_NOSUID, places=PLACES)
+    yield NoSuid(_NOSUID, places=PLACES, inert=(MEDIUM_TREE,))
     # It has no RestrictSUIDSGID: directories are given their setgid back.
     yield from by_timer(site, "opensafely-modes")
 

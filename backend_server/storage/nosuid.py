@@ -9,23 +9,30 @@ from backend_server.text.parsers import parse_mount_points
 
 
 class NoSuid(Unit):
-    """By this unit all that is mounted at these places and below has nosuid and nodev.
+    """By this unit all that is mounted at these places and below has nosuid and nodev, and of `inert` noexec.
 
     Where a place is no file system of its own, it is mounted on itself.
     """
 
     places: tuple[str, ...] = ()
+    inert: tuple[str, ...] = ()
     open: frozenset[str] = frozenset()
 
     def check(self, host: HostReader) -> Changes:
         mounts = parse_mount_points(host.read("/proc/self/mountinfo") or "")
         open_ = set(self.places) - mounts.keys()
         for point, options in mounts.items():
-            below = f"{point}/".startswith(tuple(f"{p}/" for p in self.places))
-            if below and not {"nosuid", "nodev"} <= options:
+            wanted = {"nosuid", "nodev"}
+            if _below(point, self.inert):
+                wanted.add("noexec")
+            if _below(point, self.places) and not wanted <= options:
                 open_.add(point)
         return super().check(host) + compare(open=(frozenset(open_), self.open))
 
     def apply(self, host: Host, changes: Changes) -> None:
         super().apply(host, changes)
         host.run("systemctl", "restart", self.name)
+
+
+def _below(point: str, places: tuple[str, ...]) -> bool:
+    return f"{point}/".startswith(tuple(f"{place}/" for place in places))

@@ -38,7 +38,7 @@ from backend_server.resources.package import PackageLists
 from backend_server.run.place import load, services_of
 from backend_server.services.component import confined, image
 from backend_server.services.container_service import ContainerService
-from backend_server.storage.component import PLACES
+from backend_server.storage.component import MEDIUM_TREE, PLACES
 from backend_server.storage.nosuid import NoSuid
 from backend_server.text.roles import MARKER, UNPRIVILEGED
 from sandbox.command import CommandFailed
@@ -106,7 +106,7 @@ LEAVE = (
     "setsid runuser -u linus -- sleep 600 >/dev/null 2>&1 &"
 )
 LOSE = "install -d /run/opensafely/lost; echo mail >/run/opensafely/lost/linus"
-NOSUID = NoSuid("opensafely-nosuid.service", places=PLACES)
+NOSUID = NoSuid("opensafely-nosuid.service", places=PLACES, inert=(MEDIUM_TREE,))
 UNIT = "contract.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 MAKE_UNIT = f"cat >{UNIT_PATH}; systemctl daemon-reload"
@@ -261,6 +261,7 @@ SAMPLES = [
     Sample(LOSE, LostRoles(MARKER, frozenset({"linus"}))),
     Sample("umount /home", NOSUID),
     Sample("mount -o remount,bind,suid,dev /home", NOSUID),
+    Sample("mount -o remount,bind,exec /srv/medium_privacy", NOSUID),
     Sample("mount -t tmpfs none /home/linus", NOSUID),
     Sample("", NFT),
     Sample("nft flush ruleset", NFT),

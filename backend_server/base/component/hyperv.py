@@ -16,7 +16,9 @@ VMBUS = "/dev/vmbus"
 HOSTS_CLOCK = "/dev/ptp_hyperv"
 _CHRONY = "chrony.service"
 _CONF_FILE = "/etc/chrony/chrony.conf"
-_CLOCKS = (_CHRONY, *(f"{n}.service" for n in ("systemd-timesyncd", "ntpsec", "ntp")))
+_OTHERS = ("systemd-timesyncd", "ntpsec", "ntp", "openntpd")
+_CLOCKS = (_CHRONY, *(f"{name}.service" for name in _OTHERS))
+_CONTAINER = "/run/systemd/container"
 _TARGETS = ("multi-user", "sysinit")
 
 
@@ -63,14 +65,19 @@ def unset_clock(site: Site, host: HostReader) -> Iterator[str]:
 
 
 def _turned_off(host: HostReader) -> Iterator[str]:
-    """Elsewhere it is the provider's own service; where none is installed, the hypervisor."""
+    """Elsewhere it is the provider's own service; a container's clock is its machine's."""
     here = [unit for unit in _CLOCKS if host.stat(f"/lib/systemd/system/{unit}")]
-    if here and not any(_begins(host, unit) for unit in here):
+    if not here and host.stat(_CONTAINER) is None:
+        told = "no time service is installed"
+        yield f"nothing sets the clock: {told}; try: apt-get install chrony"
+    elif here and not any(_begins(host, unit) for unit in here):
         mends = f"systemctl unmask {here[0]}; systemctl enable --now {here[0]}"
         yield f"nothing sets the clock: {here[0]} is off; try: {mends}"
 
 
 def _begins(host: HostReader, unit: str) -> bool:
     wanted = (host.link(f"{UNITS}/{t}.target.wants/{unit}") for t in _TARGETS)
-    failed = host.units_in_memory().get(unit, ("", ""))[1] == "failed"
-    return any(wanted) and host.link(f"{UNITS}/{unit}") != os.devnull and not failed
+    # In a container none is started: there it is enough that one would be.
+    off = ("failed",) if host.stat(_CONTAINER) else ("failed", "inactive")
+    stopped = host.units_in_memory().get(unit, ("", ""))[1] in off
+    return any(wanted) and host.link(f"{UNITS}/{unit}") != os.devnull and not stopped

@@ -174,6 +174,41 @@ def test_two_versions_are_compared(host, client):
     close(host, client, "meld")
 
 
+STARTER = "[Desktop Entry]\nType=Application\nName=x\nExec=touch /home/gus/started\n"
+
+
+def test_nothing_of_a_job_s_is_started_by_a_double_click(host, client):
+    """A program, and what names one, as executable as a job can make them; a reviewer's own are."""
+    own = "/home/gus/own"
+    made = "cp /usr/bin/mousepad aprogram; cat >astarter.desktop; chmod 775 a*"
+    host.run(f"cd {FOLDER}; {made}; chown opensafely: a*", stdin=STARTER)
+    host.run(f"mkdir {own}; cp {FOLDER}/a* {own}; chown -R gus: {own}")
+    for folder, starts in ((FOLDER, False), (own, True)):
+        host.run(in_session(host, f"thunar {folder} >/dev/null 2>&1 &"))
+        wait_until(client.still, 30)
+        for name in ("aprogram", "astarter"):
+            double_clicked(client, name)
+            client.shot(SHOTS / f"{name}-{starts}.png")
+            program = f"pgrep -u gus -f '^{folder}/aprogram'"
+            found = program if name == "aprogram" else "ls /home/gus/started"
+            assert (host.run(found, check=False).returncode == 0) is starts
+            host.run("pkill -u gus aprogram", check=False)
+            client.do("key", "Escape")
+            wait_until(client.still, 30)
+        client.do("key", "alt+F4")
+        wait_until(client.still, 30)
+    host.run(f"rm -r {FOLDER}/a* {own}; rm /home/gus/started")
+
+
+def double_clicked(client, name):
+    """The key does the same."""
+    client.type(name)
+    client.do("key", "Escape")
+    before = client.pixels()
+    client.do("key", "Return")
+    wait_until(lambda: client.pixels() != before and client.still(), 60)
+
+
 def test_high_privacy_is_not_theirs(host, client):
     seen = host.run(as_gus("ls /srv/high_privacy"), check=False)
     assert "Permission denied" in seen.stderr

@@ -363,6 +363,8 @@ def test_nobody_has_all_memory(host):
     )
     assert round(all_of_it / most, 2) == 1.5
     assert one < together
+    # What it begins is in nobody's session.
+    assert host.run("systemctl show --value -p Slice cron").stdout == "user.slice\n"
 
 
 def test_nobody_keeps_init_from_its_work(host):

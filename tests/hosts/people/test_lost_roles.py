@@ -267,7 +267,10 @@ def test_where_people_write_nobody_becomes_somebody_else(host, lost, place):
     said = as_(host, name, f"{place}/.id -u; : <{place}/.null")
     host.run(f"rm /opt/open/.id /opt/open/.null {place}/.id {place}/.null")
     assert "denied" in said
-    assert said.split()[0] not in ("0", "bash:"), said
+    first = said.split()[0]
+    # Where outputs are looked at nothing starts at all.
+    fine = first == "bash:" if "medium" in place else first not in ("0", "bash:")
+    assert fine, said
 
 
 # ---- whatever their files are called

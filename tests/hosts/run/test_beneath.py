@@ -284,11 +284,13 @@ def test_a_kernel_without_ipv6(host):
 def test_docker_on_a_kernel_without_ipv6(host):
     """moby/moby#49504: it starts, and so does what needs a network of ours."""
     agent = "opensafely-jobrunner"
-    more = "InaccessiblePaths=/proc/sys/net/ipv6\n"
+    # For the whole host: in a place of docker's own, containerd would not see what docker mounts.
+    gone = "mount -t tmpfs none /proc/sys/net/ipv6"
     stopped = f"systemctl stop {agent}; docker network rm jobrunner-db"
-    with no_ipv6(
-        host, "docker", f"{stopped}; systemctl stop docker.socket docker", more
-    ):
+    stopped = f"{stopped}; systemctl stop docker.socket docker; {gone}"
+    with contextlib.ExitStack() as back:
+        back.callback(host.run, "umount /proc/sys/net/ipv6")
+        back.enter_context(no_ipv6(host, "docker", stopped))
         refused = "python3 -c 'import socket; socket.socket(socket.AF_INET6)'"
         assert host.run(f"{NO_IPV6} {refused}", check=False).returncode  # as meant
         for _ in range(2):
@@ -302,10 +304,10 @@ def test_docker_on_a_kernel_without_ipv6(host):
 
 
 @contextlib.contextmanager
-def no_ipv6(host, unit, before="true", more=""):
+def no_ipv6(host, unit, before="true"):
     """A daemon that cannot have it either."""
     drop_in = f"/run/systemd/system/{unit}.service.d/no-ipv6.conf"
-    text = f"[Service]\nRestrictAddressFamilies=~AF_INET6\n{more}"
+    text = "[Service]\nRestrictAddressFamilies=~AF_INET6\n"
     again = f"systemctl daemon-reload; systemctl restart {unit}"
     host.run(f"{before}; mkdir -p $(dirname {drop_in})")
     host.run(f"cat > {drop_in}; {again}", stdin=text)

@@ -66,13 +66,6 @@ def elsewhere(site):
     return site._replace(backend=site.backend._replace(hyperv=False))
 
 
-def test_others_have_a_time_service_of_their_own(site, guest, elsewhere):
-    assert not [*hyperv.unset_clock(site, guest)], "it was never offered"
-    managed(site, guest)
-    (guest.root / hyperv.HOSTS_CLOCK[1:]).unlink()
-    assert not [*hyperv.unset_clock(elsewhere, guest)]
-
-
 OFFERED = {
     "chrony.service": "multi-user",
     "systemd-timesyncd.service": "sysinit",
@@ -90,6 +83,14 @@ def offered(guest, request):
     wants.mkdir(parents=True)
     (wants / unit).symlink_to(f"/lib/systemd/system/{unit}")
     return unit, wants / unit
+
+
+@pytest.mark.parametrize("offered", OFFERED.items(), indirect=True)
+def test_others_have_a_time_service_of_their_own(site, guest, elsewhere, offered):
+    assert not [*hyperv.unset_clock(site, guest)], "it was never offered"
+    managed(site, guest)
+    (guest.root / hyperv.HOSTS_CLOCK[1:]).unlink()
+    assert not [*hyperv.unset_clock(elsewhere, guest)]
 
 
 @pytest.mark.parametrize("offered", OFFERED.items(), indirect=True)
@@ -121,6 +122,28 @@ def test_one_that_failed_sets_nothing(guest, elsewhere, offered):
     guest.units_in_memory = lambda: {"ntpsec.service": ("loaded", "failed")}
     (sentence,) = hyperv.unset_clock(elsewhere, guest)
     assert "ntpsec.service is off" in sentence
+
+
+@pytest.mark.parametrize("offered", [("chrony.service", "multi-user")], indirect=True)
+def test_one_that_somebody_stopped_sets_nothing(guest, elsewhere, offered):
+    """But in a container, where no unit starts one."""
+    guest.units_in_memory = lambda: {"chrony.service": ("loaded", "inactive")}
+    (sentence,) = hyperv.unset_clock(elsewhere, guest)
+    assert "chrony.service is off; try: " in sentence
+    in_a_container(guest)
+    assert not [*hyperv.unset_clock(elsewhere, guest)]
+
+
+def test_no_time_service_at_all(guest, elsewhere):
+    (sentence,) = hyperv.unset_clock(elsewhere, guest)
+    assert sentence.endswith("is installed; try: apt-get install chrony")
+    in_a_container(guest)
+    assert not [*hyperv.unset_clock(elsewhere, guest)]
+
+
+def in_a_container(guest):
+    (guest.root / "run/systemd").mkdir(parents=True)
+    (guest.root / "run/systemd/container").touch()
 
 
 def test_status_has_it_among_what_is_degraded(site, guest):
