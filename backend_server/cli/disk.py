@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 
 from backend_server.cli.ending import told
 from backend_server.docker import usage
@@ -45,12 +46,10 @@ def _tidy(options: Asked, host: Host) -> tuple[dict[str, object], list[str]]:
     today = datetime.now(timezone.utc).date()
     waiting = updates.note(host, today)
     try:
-        done = tidying.tidy(host, this, today)
+        said = partial(history.event, host, str(options.checkout), lock.TIDY)
+        done = tidying.tidy(host, this, today, said)
     except UserError as error:  # tried again tomorrow
         done = tidying.Tidied([], 0, [str(error)])
-    if done.removed:
-        names = ", ".join(done.removed)
-        history.event(host, str(options.checkout), lock.TIDY, subject=names)
     held = [update._asdict() for update in waiting]
     images = counted(len(done.removed), "image")
     last = f"{options.backend} host tidy: {images} removed, {usage.size(done.bytes)}"

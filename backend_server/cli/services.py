@@ -177,8 +177,8 @@ def certificate(options: OfPage, host: Host) -> int:
         )
     else:
         with lock.only_run(f"service certificate by {history.who(host)}"):
-            done = renewal.put(host, page.name, sys.stdin.read())
-            notices.event(host, this.checkout, "service certificate", done)
+            said = partial(notices.event, host, this.checkout, "service certificate")
+            done = renewal.put(host, page.name, sys.stdin.read(), said)
     return _say(options, options.subject, done)
 
 

@@ -33,9 +33,10 @@ _OFTEN = 3  # so many ends while it is on trial, and it goes back
 def hold(site: Site, host: Host, name: str, why: str) -> str:
     """It stays at what it runs at, until somebody lets it go on."""
     followed.of(site, name)
-    followed.hold(host, name, why)  # which says by whom and why, too
     done = f"follows no tag any more: {why}"
-    return _told(site, host, "service hold", name, done, why)
+    said = _told(site, host, "service hold", name, done, why)
+    followed.hold(host, name, why)  # which says by whom and why, too
+    return said
 
 
 def let_go(site: Site, host: Host, name: str) -> str:
@@ -101,7 +102,9 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
     except Refused:  # nothing was tried
         raise
     except UserError as error:
-        well = before.state == "running" and not (before.silent_since or away)
+        # Of one that asks no controller it says nothing whether that answers.
+        excuse = before.silent_since or (service.docker and away)
+        well = before.state == "running" and not excuse
         if well and not followed.held(host, name):
             why = (error.hint or str(error)).splitlines()[-1]
             followed.keep(host, name, kept._replace(refused=found.after, why=why))
