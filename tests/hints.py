@@ -25,6 +25,7 @@ PASTED = {
     "sudo backend people who ada": TRIED,
     "sudo backend people who USER; ssh-keygen -l -f FILE": TRIED,
     "sudo backend service start {}": TRIED,
+    "sudo backend service logs {}": TRIED,
     "systemctl restart {}": "desktop/test_shared.py",
     "sysctl -q --system; kill -9 {}; {}": "desktop/test_spoken_for.py",
     "mv {} {}.broken": TRIED,

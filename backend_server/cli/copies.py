@@ -34,7 +34,7 @@ def restore(options: Restore, host: Host) -> int:
     with lock.only_run(history.holder(host, "service restore")):
         if not options.yes:
             loses = f"{what.name} would lose what was done since {copy.name}"
-            agreed(f"{loses}, and nobody is here to say yes", (loses,), "yes? ")
+            agreed(f"{loses}, and nobody is here to say yes", (loses,), "Type yes: ")
         outlive_terminal(options)
         of, back = (host, what.name, what.keeps), copy
         with contextlib.suppress(UserError):  # which may be why

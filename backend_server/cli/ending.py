@@ -149,9 +149,7 @@ def say_done(asked: Named, sentence: str) -> int:
 
 
 @contextlib.contextmanager
-def recorded(
-    host: Host, asked: Asked, what: str, name: str, sentence: str
-) -> Iterator[None]:
+def noted(host: Host, asked: Asked, what: str, name: str, said: str) -> Iterator[None]:
     """The history has it before it is done, as who does it may be killed; the developers after it.
 
     Where it comes to nothing, the history has that too.
@@ -163,7 +161,7 @@ def recorded(
     except BaseException:
         history.event(*of, subject=name, outcome="failed")
         raise
-    tell(host, sentence)
+    tell(host, said)
 
 
 def record(host: Host, asked: Named, what: str, sentence: str, why: str = "") -> None:

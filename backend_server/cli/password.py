@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from backend_server.access import passwords, second_factor
-from backend_server.cli.ending import record, recorded, say_done, shown_once
+from backend_server.cli.ending import noted, record, say_done, shown_once
 from backend_server.engine import history
 from backend_server.host import Host, question
 from backend_server.run.place import Named, load
@@ -31,7 +31,7 @@ def _give(host: Host, options: Password) -> int:
     name = options.subject
     passwords.refuse_others(host, load(options.backend, options.checkout), name)
     sentence = f"{history.who(host)} gave {name} a password"
-    said = partial(recorded, host, options, "password given", name, sentence)
+    said = partial(noted, host, options, "password given", name, sentence)
     if options.ask:
         typed = question.secret(f"New password for {name}")
         with said():
@@ -71,10 +71,9 @@ def totp(options: Named, host: Host) -> int:
     name, backend = options.subject, load(options.backend, options.checkout)
     second_factor.refuse(host, backend, name)
     sentence = f"{history.who(host)} gave {name} a second factor"
-    said = recorded(host, options, "second factor given", name, sentence)
-    how = f"people totp {name}"
-    with shown_once(options.json, "a second factor", how) as terminal, said:
-        uri = second_factor.give(host, backend, name)
+    with shown_once(options.json, "a second factor", f"people totp {name}") as terminal:
+        with noted(host, options, "second factor given", name, sentence):
+            uri = second_factor.give(host, backend, name)
         print(f"\n{second_factor.picture(host, uri)}\n    {uri}\n", file=terminal)
         print(
             f"It is not shown again. {name} reads the picture with an authenticator, now.",

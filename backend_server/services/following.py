@@ -58,7 +58,7 @@ def due(site: Site, host: Host, service: Service) -> tuple[Update | None, str]:
             # It may be its controller that was away, and still is, or not any more.
             away, loop_s = _away(site), states.loop_s(host)
             if not away and unanswered(host, name, loop_s):
-                return updating.back(site, host, service), ""
+                return updating.back(site, host, service)._replace(returns=True), ""
             return None, f"{name} is on trial, and the controller {away or 'answers'}"
         if not followed.on_trial(host, name, kept.trial):
             done = f"has prepared its first job at {kept.trial}"
@@ -80,8 +80,7 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
     name, before = service.name, states.state(site, host, service)
     if _stays(host, before):  # by what somebody did while it was pulled
         return _stays(host, before)
-    kept, previous = followed.kept(host, name), choices.settings(host, name).previous
-    goes_back = kept.trial == before.digest and previous.endswith(f"@{found.after}")
+    kept = followed.kept(host, name)
 
     def doubt() -> str:
         held = followed.held(host, name)
@@ -93,7 +92,7 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
         trial = found.after if service.docker else ""  # others have no first job
         new = followed.Kept(trial=trial, since=switching.started(host, name).at)
         old = kept._replace(refused=kept.trial, why=before.last_line, trial="")
-        followed.keep(host, name, old if goes_back else new)
+        followed.keep(host, name, old if found.returns else new)
 
     try:
         with _watched(site) as away:
