@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 from backend_server.checkout.service import Service
 from backend_server.cli.ending import outlive_terminal, record, told
@@ -39,8 +40,8 @@ def restore(options: Restore, host: Host) -> int:
         of, back = (host, what.name, what.keeps), copy
         with contextlib.suppress(UserError):  # which may be why
             back = backup.back_up(*of, spare=copy)
-        record(host, options, "service restore", done)  # first, as this may be killed
-        with meanwhile.on_trial(host, what.name, backup.noted(*of, back)):
+        said = partial(record, host, options, "service restore", done)
+        with meanwhile.on_trial(host, what.name, backup.noted(*of, back), said=said):
             backup.restore(*of, str(copy))
             host.run("systemctl", "start", what.unit)
         states.prove(host, what)

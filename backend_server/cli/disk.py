@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from functools import partial
 
 from backend_server.cli.ending import told
 from backend_server.docker import usage
@@ -46,8 +45,7 @@ def _tidy(options: Asked, host: Host) -> tuple[dict[str, object], list[str]]:
     today = datetime.now(timezone.utc).date()
     waiting = updates.note(host, today)
     try:
-        said = partial(history.event, host, str(options.checkout), lock.TIDY)
-        done = tidying.tidy(host, this, today, said)
+        done = tidying.tidy(host, this, today)
     except UserError as error:  # tried again tomorrow
         done = tidying.Tidied([], 0, [str(error)])
     held = [update._asdict() for update in waiting]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, Callable, Collection, Iterator, Mapping, NamedTuple
+from typing import Any, Collection, Iterator, Mapping, NamedTuple
 
 from backend_server.checkout.gather import Site
 from backend_server.docker.containers import Image
+from backend_server.engine.history import event
+from backend_server.engine.lock import TIDY
 from backend_server.host import Host, HostReader, record
 from backend_server.jobs.listing import PREPARED, containers, images_here, kept, listed
 from backend_server.services import states
@@ -19,7 +21,6 @@ SEEN = "/var/lib/opensafely/images-seen.json"
 # Where a job's metadata.json has the image, by id or by NAME@DIGEST.
 _KEYS = frozenset({"Image", "image", "image_sha", "docker_image_id"})
 
-Said = Callable[..., object]
 Seen = Mapping[str, str]  # the day an image was last in use, or first here, by its id
 
 
@@ -31,8 +32,8 @@ class Tidied(NamedTuple):
     notes: list[str]  # sentences: what was not done, and why
 
 
-def tidy(host: Host, site: Site, today: date, said: Said) -> Tidied:
-    """SAID is told of each image before it goes. Raises NoDocker where docker does not answer."""
+def tidy(host: Host, site: Site, today: date) -> Tidied:
+    """Raises NoDocker where docker does not answer."""
     in_use = {c.image_id for c in containers(host)}
     images = images_here(host)
     named = {*states.images_in_use(site, host), *of_jobs(host, today)}
@@ -40,7 +41,7 @@ def tidy(host: Host, site: Site, today: date, said: Said) -> Tidied:
     seen = noted(images, in_use, _seen(host), today)
     record.keep(host, SEEN, seen)
     old = unused(images, in_use, seen, today)
-    return _remove(host, site, old, said)
+    return _remove(host, site, old)
 
 
 def unused(
@@ -92,7 +93,7 @@ def _seen(host: HostReader) -> Seen:
     return kept if isinstance(kept, dict) else {}
 
 
-def _remove(host: Host, site: Site, old: list[Image], said: Said) -> Tidied:
+def _remove(host: Host, site: Site, old: list[Image]) -> Tidied:
     removed, size, notes = [], 0, []
     for image in old:
         # Looked at each time: a job may have come meanwhile, and have fetched this very one.
@@ -102,13 +103,13 @@ def _remove(host: Host, site: Site, old: list[Image], said: Said) -> Tidied:
             notes.append(f"no image is removed while a job waits to start: {names}")
             break
         name = image.names[-1] if image.names else image.id
-        said(subject=name)  # first, as this may be killed
+        event(host, site.checkout, TIDY, subject=name)  # first, as this may be killed
         try:
             # By each of its names: of the id alone docker asks for force. It refuses what
             # a container uses.
             host.run("docker", "image", "rm", *(image.names or (image.id,)))
         except CommandFailed as error:
-            said(subject=name, outcome="failed")
+            event(host, site.checkout, TIDY, subject=name, outcome="failed")
             notes.append(f"{image.id[:19]} stays: {error.hint or error}")
             continue
         removed.append(name)
