@@ -25,6 +25,7 @@ PASTED = {
     "sudo backend people who ada": TRIED,
     "sudo backend people who USER; ssh-keygen -l -f FILE": TRIED,
     "sudo backend service start {}": TRIED,
+    "sudo backend service logs {}": TRIED,
     "systemctl restart {}": "desktop/test_shared.py",
     "sysctl -q --system; kill -9 {}; {}": "desktop/test_spoken_for.py",
     "mv {} {}.broken": TRIED,
@@ -101,6 +102,7 @@ _VALUE = "only a person knows which"
 NO_COMMAND = {
     "sudo backend service certificate airlock < {}.pem": "the file is OpenSAFELY's, and comes with a person",
     "sudo backend service restart airlock; sudo backend": "who keeps the database locked is not known",
+    "apt-get install chrony": "a container's clock is its machine's, and it is not told there",
     "sudo backend job logs": "of the job that was named; jobs/test_jobs.py does",
     "to change it: passwd; if it is forgotten, ask another developer": _OWN,
     "ssh -t, then again": "typed on another machine",

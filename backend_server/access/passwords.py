@@ -48,12 +48,11 @@ def set_password(host: Host, name: str, password: str) -> None:
         raise UserError(what, hint) from None
 
 
-def set_first_password(host: Host) -> str:
-    """The person who logged in has the password they typed; returns their name.
+def first(host: Host) -> tuple[str, str]:
+    """The person who logged in, and the password they typed.
 
     Only once: whoever has a password changes it with passwd(1), which asks for the old one.
-    The person is the one of the kernel's loginuid, which no nested sudo can change. PAM
-    judges the password, which goes to chpasswd's stdin and nowhere else.
+    The person is the one of the kernel's loginuid, which no nested sudo can change.
     """
     if host.login_uid() != os.environ.get("SUDO_UID"):
         hint = "log in as yourself and type: sudo opensafely-password"
@@ -67,8 +66,7 @@ def set_first_password(host: Host) -> str:
     if not sys.stdin.isatty():
         raise Refused("a password is typed on a terminal", hint="ssh -t, then again")
     say("At least 14 characters, of all four kinds, and no words.")
-    set_password(host, name, secret(f"New password for {name}"))
-    return name
+    return name, secret(f"New password for {name}")
 
 
 def refuse_others(host: Host, backend: Backend, name: str) -> None:

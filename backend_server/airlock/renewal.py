@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from typing import Iterator
+from typing import Callable, Iterator
 
 from backend_server.airlock import page
 from backend_server.airlock.page import AUTHORITY, CERTIFICATE
@@ -20,13 +20,18 @@ _PATIENCE_S = 30
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----\n.*?-----END \1-----\n", re.DOTALL)
 
 
-def put(host: Host, name: str, text: str) -> str:
-    """This key and certificate are the page's, with the chain that comes after. Says so."""
+def put(host: Host, name: str, text: str, said: Callable[[str], object] = bool) -> str:
+    """This key and certificate are the page's, with the chain that comes after. Says so.
+
+    And SAID is told once they are judged, before anything is laid.
+    """
     key, chain = _blocks(text, "PRIVATE KEY"), _blocks(text, "CERTIFICATE")
     with _written(chain) as new, _written(key) as its:
         page.ends(name, new, key=its)
+    done = f"the page shows this certificate for {name}"
+    said(done)
     page.put(host, chain, key)
-    return f"the page shows this certificate for {name}"
+    return done
 
 
 def renew(site: Site, host: Host, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 from backend_server.checkout.service import Service
 from backend_server.cli.ending import outlive_terminal, record, told
@@ -27,13 +28,13 @@ def restore(options: Named, host: Host, *, when: str = "", yes: bool = False) ->
     with lock.only_run(history.holder(host, "service restore")):
         if not yes:
             loses = f"{what.name} would lose what was done since {copy.name}"
-            agreed(f"{loses}, and nobody is here to say yes", (loses,), "yes? ")
+            agreed(f"{loses}, and nobody is here to say yes", (loses,), "Type yes: ")
         outlive_terminal(options)
         of, back = (host, what.name, what.keeps), copy
         with contextlib.suppress(UserError):  # which may be why
             back = backup.back_up(*of, spare=copy)
-        record(host, options, "service restore", done)  # first, as this may be killed
-        with meanwhile.on_trial(host, what.name, backup.noted(*of, back)):
+        said = partial(record, host, options, "service restore", done)
+        with meanwhile.on_trial(host, what.name, backup.noted(*of, back), said=said):
             backup.restore(*of, str(copy))
             host.run("systemctl", "start", what.unit)
         states.prove(host, what)

@@ -46,9 +46,6 @@ def _tidy(options: Asked, host: Host) -> tuple[dict[str, object], list[str]]:
         done = tidying.tidy(host, this, today)
     except UserError as error:  # tried again tomorrow
         done = tidying.Tidied([], 0, [str(error)])
-    if done.removed:
-        names = ", ".join(done.removed)
-        history.event(host, str(options.checkout), lock.TIDY, subject=names)
     held = [update._asdict() for update in waiting]
     images = counted(len(done.removed), "image")
     last = f"{options.backend} host tidy: {images} removed, {usage.size(done.bytes)}"

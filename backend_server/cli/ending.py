@@ -11,7 +11,8 @@ import sys
 from typing import Iterable, Iterator, Mapping, NoReturn, TextIO
 
 from backend_server.cli.streams import Stream, show
-from backend_server.engine.notices import event
+from backend_server.engine import history
+from backend_server.engine.notices import event, tell
 from backend_server.engine.report import sentence
 from backend_server.host import Host, command
 from backend_server.run.place import Asked, Named
@@ -145,6 +146,22 @@ def shown_once(as_json: bool, what: str, command: str) -> Iterator[TextIO]:
 def say_done(asked: Named, sentence: str) -> int:
     """What became of somebody, in a sentence; with --json only who it was."""
     return told(asked, {"subject": asked.subject}, [sentence])
+
+
+@contextlib.contextmanager
+def noted(host: Host, asked: Asked, what: str, name: str, said: str) -> Iterator[None]:
+    """The history has it before it is done, as who does it may be killed; the developers after it.
+
+    Where it comes to nothing, the history has that too.
+    """
+    of = (host, str(asked.checkout), what)
+    history.event(*of, subject=name)
+    try:
+        yield
+    except BaseException:
+        history.event(*of, subject=name, outcome="failed")
+        raise
+    tell(host, said)
 
 
 def record(host: Host, asked: Named, what: str, sentence: str, why: str = "") -> None:

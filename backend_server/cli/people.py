@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from backend_server.access.passwords import set_first_password
-from backend_server.cli.ending import told
-from backend_server.engine.notices import event
+from backend_server.access.passwords import first, set_password
+from backend_server.cli.ending import noted, told
 from backend_server.host import Host, HostReader
 from backend_server.people import reach
 from backend_server.run.place import Asked, of_host_itself
@@ -36,8 +35,9 @@ def who(options: Asked, host: HostReader, *, user: str = "", root: bool = False)
 
 def first_password(options: Asked, host: Host) -> int:
     """The person at the terminal has a password, and the history says so."""
-    name = set_first_password(host)
+    name, chosen = first(host)
     sentence = f"{name} has chosen a first password"
-    event(host, str(options.checkout), "first password", sentence, subject=name)
+    with noted(host, options, "first password", name, sentence):
+        set_password(host, name, chosen)
     done = f"{name} has a password now: where sudo asks for one, it is this"
     return told(options, {"subject": name, "done": done}, [done])

@@ -40,6 +40,9 @@ def shell(options: Named, host: HostReader) -> int:
     if not host.docker_object(what.name).get("State", {}).get("Running"):
         hint = f"sudo backend service start {what.name}"
         raise Refused(f"{what.name} does not run now", hint)
+    if not sys.stdin.isatty():
+        hint = f"sudo backend service logs {what.name}"
+        raise Refused("a shell needs a terminal, and this is none", hint)
     become(options, "docker", "exec", "-it", what.name, *command.SHELL)
 
 
@@ -130,7 +133,7 @@ def _change(
             done, up = f"{what.name} runs at {found.after} already", True
             hold()
         else:
-            updating.agree(found, options.yes)
+            updating.agree(what, found, options.yes)
             outlive_terminal(options)
             done, up = updating.carry_out(*of, found, how, keep, also=hold)
         if tag != wanted:
@@ -149,17 +152,18 @@ def certificate(options: Named, host: Host, *, how: str = "") -> int:
         raise Refused(
             f"{options.subject!a} has no page here", "sudo backend service list"
         )
+    text = "" if how or sys.stdin.isatty() else sys.stdin.read()
     if how == "renew":
         done = renewal.renew(this, host, page.name)
-    elif how or sys.stdin.isatty():
+    elif "-----BEGIN" not in text:
         raise Refused(
             "wanted the key, the certificate and its chain on standard input",
             hint=f"sudo backend service certificate airlock < {page.name}.pem",
         )
     else:
         with lock.only_run(f"service certificate by {history.who(host)}"):
-            done = renewal.put(host, page.name, sys.stdin.read())
-            notices.event(host, this.checkout, "service certificate", done)
+            said = partial(notices.event, host, this.checkout, "service certificate")
+            done = renewal.put(host, page.name, text, said)
     return _say(options, options.subject, done)
 
 

@@ -8,6 +8,8 @@ from typing import Any, Collection, Iterator, Mapping, NamedTuple
 
 from backend_server.checkout.gather import Site
 from backend_server.docker.containers import Image
+from backend_server.engine.history import event
+from backend_server.engine.lock import TIDY
 from backend_server.host import Host, HostReader, record
 from backend_server.jobs.listing import PREPARED, containers, images_here, kept, listed
 from backend_server.services import states
@@ -100,13 +102,16 @@ def _remove(host: Host, site: Site, old: list[Image]) -> Tidied:
             names = ", ".join(waiting)
             notes.append(f"no image is removed while a job waits to start: {names}")
             break
+        name = image.names[-1] if image.names else image.id
+        event(host, site.checkout, TIDY, subject=name)  # first, as this may be killed
         try:
             # By each of its names: of the id alone docker asks for force. It refuses what
             # a container uses.
             host.run("docker", "image", "rm", *(image.names or (image.id,)))
         except CommandFailed as error:
+            event(host, site.checkout, TIDY, subject=name, outcome="failed")
             notes.append(f"{image.id[:19]} stays: {error.hint or error}")
             continue
-        removed.append(image.names[-1] if image.names else image.id)
+        removed.append(name)
         size += image.size
     return Tidied(removed, size, notes)

@@ -31,9 +31,10 @@ _OFTEN = 3  # so many ends while it is on trial, and it goes back
 def hold(site: Site, host: Host, name: str, why: str) -> str:
     """It stays at what it runs at, until somebody lets it go on."""
     followed.of(site, name)
-    followed.hold(host, name, why)  # which says by whom and why, too
     done = f"follows no tag any more: {why}"
-    return _told(site, host, "service hold", name, done, why)
+    said = _told(site, host, "service hold", name, done, why)
+    followed.hold(host, name, why)  # which says by whom and why, too
+    return said
 
 
 def let_go(site: Site, host: Host, name: str) -> str:
@@ -55,7 +56,7 @@ def due(site: Site, host: Host, service: Service) -> tuple[Update | None, str]:
             # It may be its controller that was away, and still is, or not any more.
             away, loop_s = _away(site), states.loop_s(host)
             if not away and unanswered(host, name, loop_s):
-                return updating.back(site, host, service), ""
+                return updating.back(site, host, service)._replace(returns=True), ""
             return None, f"{name} is on trial, and the controller {away or 'answers'}"
         if not followed.on_trial(host, name, kept.trial):
             done = f"has prepared its first job at {kept.trial}"
@@ -77,8 +78,7 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
     name, before = service.name, states.state(site, host, service)
     if _stays(host, before):  # by what somebody did while it was pulled
         return _stays(host, before)
-    kept, previous = followed.kept(host, name), choices.settings(host, name).previous
-    goes_back = kept.trial == before.digest and previous.endswith(f"@{found.after}")
+    kept = followed.kept(host, name)
 
     def doubt() -> str:
         held = followed.held(host, name)
@@ -90,7 +90,7 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
         trial = found.after if service.docker else ""  # others have no first job
         new = followed.Kept(trial=trial, since=switching.started(host, name).at)
         old = kept._replace(refused=kept.trial, why=before.last_line, trial="")
-        followed.keep(host, name, old if goes_back else new)
+        followed.keep(host, name, old if found.returns else new)
 
     try:
         with _watched(site) as away:
@@ -99,7 +99,9 @@ def carry_out(site: Site, host: Host, service: Service, found: Update) -> str:
     except Refused:  # nothing was tried
         raise
     except UserError as error:
-        well = before.state == "running" and not (before.silent_since or away)
+        # Of one that asks no controller it says nothing whether that answers.
+        excuse = before.silent_since or (service.docker and away)
+        well = before.state == "running" and not excuse
         if well and not followed.held(host, name):
             why = (error.hint or str(error)).splitlines()[-1]
             followed.keep(host, name, kept._replace(refused=found.after, why=why))

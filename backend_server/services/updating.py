@@ -26,6 +26,7 @@ class Update(NamedTuple):
     made_before: str
     made_after: str
     source: str = ""  # what its labels say, which prove nothing
+    returns: bool = False  # from what did not prove itself, whatever a tag means
 
     @property
     def sentence(self) -> str:
@@ -53,13 +54,14 @@ def back(site: Site, host: Host, service: Service) -> Update:
     return _between(host, service, name, digest)
 
 
-def agree(update: Update, already: bool) -> None:
+def agree(service: Service, update: Update, already: bool) -> None:
     """Somebody says yes to it, or Refused is raised."""
     if already:
         return
+    meanwhile = "Jobs that run go on" if service.docker else "It is away for a moment"
     agreed(
         f"{update.service} would change: {update.sentence}, and nobody is here to say yes",
-        (f"{update.service}: {update.sentence}. Jobs that run go on.",),
+        (f"{update.service}: {update.sentence}. {meanwhile}.",),
         "Type yes to restart it at that: ",
     )
 

@@ -15,12 +15,12 @@ import pytest
 from backend_server.access.component.sudo import FIXED_COMMANDS
 from backend_server.cli import desktop as session_commands
 from backend_server.cli import disk as disk_commands
+from backend_server.cli import ending, main, secrets
 from backend_server.cli import host as host_commands
-from backend_server.cli import main, secrets
 from backend_server.cli import people as people_commands
 from backend_server.cli import services as service_commands
 from backend_server.cli.arguments import COMMANDS, GROUPS, parser
-from backend_server.engine import notices, report
+from backend_server.engine import report
 from backend_server.engine.engine import Outcome
 from backend_server.host.command import Output
 from backend_server.host.reader import HostReader
@@ -293,8 +293,9 @@ def test_words_for_a_password(a_run, field, word):
 def test_keys_of_an_event(a_run, monkeypatch, capsys):
     _, host = a_run
     lines = []
-    monkeypatch.setattr(people_commands, "set_first_password", lambda host: "ada")
-    monkeypatch.setattr(notices, "tell", lambda host, sentence: None)
+    monkeypatch.setattr(people_commands, "first", lambda host: ("ada", "a secret"))
+    monkeypatch.setattr(people_commands, "set_password", lambda *of: None)
+    monkeypatch.setattr(ending, "tell", lambda host, sentence: None)
     monkeypatch.setattr(run.history, "append", lambda host, line: lines.append(line))
     assert people_commands.first_password(Asked("test", ROOT), host) == 0
     assert list(lines[0]) == documented("event")

@@ -16,11 +16,14 @@ pytestmark = pytest.mark.share("agent")
 
 
 class Here(HostReader):
-    """Whose agent is this process, and has no connection but this one."""
+    """Whose agent is this process, and has no connection but this one; its kernel names no functions."""
 
     def __init__(self, end):
         super().__init__()
         self.end = "{}:{}".format(*end)
+
+    def read(self, path):
+        return "0" if path.endswith("/wchan") else super().read(path)
 
     def docker_object(self, name):
         return {"State": {"Pid": os.getpid()}}

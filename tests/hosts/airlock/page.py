@@ -1,6 +1,6 @@
 """Not a test: stands for Airlock at 127.0.0.1:443 of a host, and writes down what is asked of it.
 
-Started as root with a certificate and its key. `/` shows a colour, a canary and a form; it sets a cookie,
+Started as root with a certificate and its key. `/` shows a colour, a canary and a form; it sets a cookie, has markup in its title as some of Airlock's have,
 and tries what no page of Airlock may have: images, frames, requests and scripts of elsewhere, a download.
 """
 
@@ -25,7 +25,7 @@ ELSEWHERE = (
 TRIES = "".join(
     f'<img src="{url}i.png"><iframe src="{url}f" hidden></iframe>' for url in ELSEWHERE
 )
-WHOLE = f"""<!DOCTYPE html><title>Login | Airlock</title>
+WHOLE = f"""<!DOCTYPE html><title>Login <span class="x">now</span> | Airlock</title>
 <body style="background: {PAGE}; font: 20px sans-serif"><h1>Airlock {CANARY}</h1>
 <form method=post action=/said><input name=said autofocus><button>Send</button></form>
 <a href="/download">Download</a>

@@ -80,6 +80,8 @@ def test_it_shows_the_page_and_what_is_typed_arrives(host, client, window):
     window.open_from_desktop()
     wait_until(lambda: client.shows(PAGE), 60)
     client.shot(SHOTS / "airlock.png")
+    wait_until(lambda: "Login now | Airlock" in window.titles(), 30)
+    assert not [each for each in window.titles() if "<" in each]
     client.type("two words")
     client.do("key", "Return")
     wait_until(lambda: client.shows(SAID), 30)

@@ -154,6 +154,12 @@ class Window:
             filtered |= "Seccomp:\t2" in self.host.run(f"cat /proc/{pid}/status").stdout
         return filtered
 
+    def titles(self) -> list[str]:
+        """Of all windows in the session."""
+        self.host.write("/opt/titles.py", (HERE / "titles.py").read_text())
+        line = self._in_session("python3 /opt/titles.py")
+        return self.host.run(line).stdout.splitlines()
+
     def close(self) -> None:
         self.host.run(f"pkill -u {self.whose} -f {PROGRAM}", check=False)
         wait_until(

@@ -463,6 +463,14 @@ TRIED = [
         "true",
     ),
     (
+        "true",
+        "service shell airlock",
+        "test",
+        SHOWS,
+        "Started opensafely-airlock.service",
+        "true",
+    ),
+    (
         "systemctl stop opensafely-jobrunner",
         "service shell jobrunner",
         "test",

@@ -165,6 +165,8 @@ def test_the_controllers_absence_is_no_images_fault(host, outside, job_runner):
     steady(host)
     look(host)
     assert digest(host) == job_runner[other]
+    # That the tag means the one before again says nothing of the one that was on trial.
+    assert not told(host, "degraded", "went back")
 
 
 def test_hold_and_let_go(host, outside, job_runner):
