@@ -15,6 +15,7 @@ from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role
 HIGH_TREE = "/srv/high_privacy"
 MEDIUM_TREE = "/srv/medium_privacy"
 REQUESTS_TREE = f"{MEDIUM_TREE}/requests"
+REVIEW_TREE = f"{MEDIUM_TREE}/review"  # what Airlock shows, kept by review/
 WORKSPACES = {HIGH: f"{HIGH_TREE}/workspaces", MEDIUM: f"{MEDIUM_TREE}/workspaces"}
 
 # Where the agent puts things, by the names it gives them.

@@ -16,6 +16,7 @@ _KNOWN = {
     *("level", "excluded", "size", "timestamp", "content_hash", "message", "user"),
     *("commit", "repo", "job_id", "job_request", "action", "row_count", "col_count"),
     *("out_of_date_action", "out_of_date_output", "redacted_from", "redacted_by"),
+    *("redacted_from_hash", "redacted_at", "note"),
 }
 
 Said = Dict[str, Any]
