@@ -163,9 +163,18 @@ JOB = (
     Command("rerun", "jobs.rerun", "end jobs now: they begin anew", _ENDING),
 )
 _LOOK = flag("--look", says="see if any is stuck, for `status`; a timer's")
+_OF = argument("subject", metavar="WORKSPACE")
 OUTPUTS = (
     Command("push", "outputs.push", "put what is new on the share; a timer's"),
     Command("releases", "outputs.releases", "requests of Airlock's", (_LOOK,)),
+    Command("lay", "reviewing.lay", "keep what Airlock is shown; a timer's"),
+    Command("review", "reviewing.review", "what Airlock is shown of one", (_OF,)),
+    Command(
+        "restore",
+        "reviewing.restore",
+        "an output as its job made it; what was there stays beside it",
+        (_OF, argument("path", metavar="PATH")),
+    ),
 )
 GROUPS = (
     Group("people", "who can do what on this host", PEOPLE),

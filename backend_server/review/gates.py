@@ -9,8 +9,22 @@ from typing import Iterator, List, NamedTuple
 
 
 ROWS = 5000
-_TYPES = ("csv", "txt", "json", "md", "html", "svg", "svgz", "png", "jpg", "jpeg", "log")
-_COUNTS = re.compile(r"(?i)(^|_)(n|num|count|counts|total|freq|frequency|numerator)(_|$)")
+_TYPES = (
+    "csv",
+    "txt",
+    "json",
+    "md",
+    "html",
+    "svg",
+    "svgz",
+    "png",
+    "jpg",
+    "jpeg",
+    "log",
+)
+_COUNTS = re.compile(
+    r"(?i)(^|_)(n|num|count|counts|total|freq|frequency|numerator)(_|$)"
+)
 _EXTREMES = re.compile(r"(?i)(^|_)(min|max|minimum|maximum)(_|$)")
 _MARK = "[REDACTED]"
 _SHOWN = 20  # of what is to be looked at in one file
@@ -31,7 +45,9 @@ def judged(path: str, made: bytes, changed: bytes) -> Judged:
     """By the agent's own rules; MADE is what the job made of it."""
     kind = path.rpartition(".")[2].lower()
     if kind not in _TYPES:
-        return Judged(f"is of a type that is never released; wanted {', '.join(_TYPES)}")
+        return Judged(
+            f"is of a type that is never released; wanted {', '.join(_TYPES)}"
+        )
     if not changed.strip():
         return Judged("is empty, and nothing empty is ever released")
     if kind != "csv":

@@ -73,7 +73,9 @@ def _lay(
 ) -> None:
     known = workspace in os.listdir(review)
     if here is None or made is None:
-        if known and here is made:  # archived, or deleted: requests still ask for its manifest
+        if (
+            known and here is made
+        ):  # archived, or deleted: requests still ask for its manifest
             with shelf(review, workspace) as empty:
                 empty.hold({}, {}, ())
         elif known:
@@ -92,10 +94,12 @@ def _lay(
 
 def read_state(workspace: str) -> State:
     """As the last pass left it; where that cannot be read, all is read once more."""
-    with contextlib.suppress(FileNotFoundError, ValueError):
+    try:
         with open(f"{STATE}/{workspace}.json", encoding="utf-8") as file:
             text = file.read()
-            return {**json.loads(text), "text": text}
+        return {**json.loads(text), "text": text}
+    except (FileNotFoundError, ValueError):
+        pass
     fresh: State = {"logs": {}, "told": {}, "ended": {}, "closed": [], "text": ""}
     return {"files": {}, **fresh}
 
@@ -161,10 +165,11 @@ def _one(
     told = {**ended, **verdicts.told}
     for line in _changes(found.entries, shown, state["told"], told):
         say(f"{found.workspace}: {line}")
-    new = {"format": 1, "files": verdicts.seen, "logs": logs, "told": told}
-    new.update(ended=ended, closed=state["closed"], notes=notes(shown, told))
-    if new["notes"] != state.get("notes") or NOTES not in found.sizes:
-        found.write(NOTES, new["notes"])
+    says = notes(shown, told)
+    if says != state.get("notes") or NOTES not in found.sizes:
+        found.write(NOTES, says)
+    new = {"files": verdicts.seen, "logs": logs, "told": told, "notes": says}
+    new.update(ended=ended, closed=state["closed"])
     text = json.dumps(new) + "\n"
     if text != state["text"]:
         path = f"{STATE}/{found.workspace}.json"
@@ -212,6 +217,8 @@ def notes(shown: Entries, told: dict[str, str]) -> str:
         if "redacted_from" in said:
             by = f" by {said['redacted_by']}" if said["redacted_by"] else ""
             lines.append(f"{path}: a change{by}, taken in at {said['redacted_at']}")
-            lines += [f"    look at {each}" for each in said["note"].split("; ") if each]
+            lines += [
+                f"    look at {each}" for each in said["note"].split("; ") if each
+            ]
     lines += [f"{path!a} {why}" for path, why in sorted(told.items())]
     return "".join(f"{line}\n" for line in lines or ["Nothing was changed here."])

@@ -16,6 +16,7 @@ from typing import Collection, Dict, Iterator, NamedTuple, Tuple
 
 from backend_server.host import opened
 from backend_server.host.files import NEW, write_all
+from backend_server.host.folder import descriptor
 from backend_server.host.opened import NotPlain, Output
 from backend_server.outputs.within import LIBC, Within, at
 from backend_server.text import manifest
@@ -113,7 +114,7 @@ class Shelf(NamedTuple):
     def _part(self) -> Iterator[int]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_PART, dir_fd=self.fd)
-        with opened.descriptor(_PART, NEW, self.fd) as fd:
+        with descriptor(_PART, NEW, self.fd) as fd:
             yield fd
             os.fchmod(fd, 0o440)
 
@@ -123,12 +124,12 @@ class Shelf(NamedTuple):
 
     def _remove(self, paths: list[str]) -> None:
         for path in paths:
-            with at(self.within, path) as (folder, name):
-                with contextlib.suppress(FileNotFoundError):  # what was half there
-                    os.unlink(name, dir_fd=folder)
-        for folder, _, _, fd in os.fwalk(".", topdown=False, dir_fd=self.fd):
+            missing = contextlib.suppress(FileNotFoundError)  # what was half there
+            with missing, at(self.within, path) as (folder, name):
+                os.unlink(name, dir_fd=folder)
+        for each, *_ in os.fwalk(".", topdown=False, dir_fd=self.fd):
             with contextlib.suppress(OSError):  # it is not empty
-                os.rmdir(folder, dir_fd=self.fd)
+                os.rmdir(each, dir_fd=self.fd)
 
 
 @contextlib.contextmanager
@@ -138,12 +139,17 @@ def shelf(review: int, workspace: str) -> Iterator[Shelf]:
         os.mkdir(workspace, 0o750, dir_fd=review)
     with contextlib.ExitStack() as stack:
         fd = opened.step(stack, review, workspace)
-        entries: Entries = {}
-        with contextlib.suppress(FileNotFoundError, manifest.Wrong):
-            with open(opened.opened(fd, MANIFEST).fd, "rb") as file:
-                entries = manifest.read(file.read(manifest.LARGEST + 1)).outputs
         within = Within(os.fstat(fd).st_dev, fd, fd)
-        yield Shelf(within, workspace, entries, dict(_files(fd)))
+        yield Shelf(within, workspace, read_entries(fd), dict(_files(fd)))
+
+
+def read_entries(top: int) -> Entries:
+    """What is declared in the workspace's folder; nothing where that cannot be read."""
+    try:
+        with open(opened.opened(top, MANIFEST).fd, "rb") as file:
+            return manifest.read(file.read(manifest.LARGEST + 1)).outputs
+    except (FileNotFoundError, manifest.Wrong):
+        return {}
 
 
 def _files(top: int) -> Iterator[tuple[str, int]]:

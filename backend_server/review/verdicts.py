@@ -93,8 +93,11 @@ class _Verdict:
         try:
             sign = self._sign()
             fits = self.there and was and was.redacted == bool(self.former)
-            if was and fits and (was.sign, was.sha256, was.job) == (
-                *(sign, sha256, self.said.get("job_id")),
+            if (
+                was
+                and fits
+                and (was.sign, was.sha256, was.job)
+                == (*(sign, sha256, self.said.get("job_id")),)
             ):
                 seen = was
                 if self.former:

@@ -61,8 +61,11 @@ def _components(site: Site) -> Iterator[Component]:
     if site.backend.airlock:
         # Where it is, only.
         from backend_server.airlock.component import airlock, window
+        from backend_server.review.component import review
 
-        yield component("airlock", airlock(site, site.backend.airlock), needs)
+        yield component("review", review(site), needs=("people", "storage"))
+        parts = tuple(airlock(site, site.backend.airlock))
+        yield component("airlock", parts, (*needs, "review"))
     for each in site.backend.services:
         yield component(each.name, container(site, each), needs)
     if site.backend.share:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import html
+import json
 import os
 import ssl
 import subprocess
@@ -65,6 +66,8 @@ class Pages(BaseHTTPRequestHandler):
             self._page("Login", LOGIN)
         elif user is None:
             self._go("/login/")
+        elif self.path.startswith("/workspaces/view/"):
+            self._workspace(user, self.path.split("/")[3])
         else:
             rows = store.requests()
             where = rows[-1]["status"] if rows else "Requests"
@@ -106,10 +109,16 @@ class Pages(BaseHTTPRequestHandler):
         workspace = said["workspace"]
         if workspace not in user["workspaces"]:
             raise PermissionError(f"{workspace} is none of {name}'s")
-        data = (
-            Path(self.env["AIRLOCK_WORKSPACE_DIR"]) / workspace / said["path"]
-        ).read_bytes()
+        folder = Path(self.env["AIRLOCK_WORKSPACE_DIR"]) / workspace
+        declared = _manifest(folder)
+        if said["path"] not in declared:
+            raise PermissionError(
+                f"No entry for {said['path']} from manifest.json file"
+            )
+        data = (folder / said["path"]).read_bytes()
         file = hashlib.sha256(data).hexdigest()
+        if file != declared[said["path"]]["content_hash"]:
+            raise PermissionError("File hash does not match manifest.json")
         known = store.add(workspace, name, {said["path"]: file})
         copy = _copy(self.env, workspace, known, file)
         copy.parent.mkdir(parents=True)
@@ -133,6 +142,17 @@ class Pages(BaseHTTPRequestHandler):
             store.set_file(each["id"], released_at=now(), released_by=name)
         store.set(known, "APPROVED")
         store.note("REQUEST_APPROVE", name, found["workspace"], known)
+
+    def _workspace(self, user: dict[str, Any], workspace: str) -> None:
+        """What may be asked for of it, and whatever lies in metadata/ beside that."""
+        folder = Path(self.env["AIRLOCK_WORKSPACE_DIR"]) / workspace
+        if workspace not in user["workspaces"] and not user["output_checker"]:
+            self._page("Error", "<p>none of yours", 403)
+            return
+        shown = [f"{p} {e['content_hash']}" for p, e in _manifest(folder).items()]
+        shown += [f"metadata/{path.name}" for path in (folder / "metadata").iterdir()]
+        lines = "".join(f"<p>{html.escape(line)}" for line in sorted(shown))
+        self._page("Workspace", lines, where="Requests")
 
     # ---- how it answers
 
@@ -182,6 +202,15 @@ class Pages(BaseHTTPRequestHandler):
 
     def log_message(self, text: str, *words: Any) -> None:
         """The real one says nothing of each request."""
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What a job made that may be looked at; the real one is as strict."""
+    text = (folder / "metadata/manifest.json").read_text()
+    entries = {
+        p: e for p, e in json.loads(text)["outputs"].items() if not e["excluded"]
+    }
+    return {p: e for p, e in entries.items() if e["level"] == "moderately_sensitive"}
 
 
 def _copy(env: dict[str, str], workspace: str, known: str, file: str) -> Path:

@@ -74,6 +74,7 @@ def test_no_golden_is_left_over():
 ONLY = {
     "desktop": (*FOLDERS, *WALLS, "/etc/xrdp/", "/etc/pam.d/xrdp-sesman"),
     "airlock": (f"{UNITS}/opensafely-airlock", f"{UNITS}/opensafely-certificate"),
+    "review": (f"{UNITS}/opensafely-review",),
     "window": (
         f"{UNITS}/opensafely-airlock-window",
         "/etc/opensafely/airlock-turns",

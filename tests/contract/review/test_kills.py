@@ -39,7 +39,9 @@ CALLS = ("rename", "unlink", "mkdir", "rmdir", "write", "fsync", "fchmod")
 def busy():
     """A workspace in which the next pass has all there is to do; what that comes to."""
     prepare()
-    outputs = {p: TABLE for p in (CSV, "taken/back.csv", "again.csv", "goes/away.csv")}
+    outputs = dict.fromkeys(
+        (CSV, "taken/back.csv", "again.csv", "goes/away.csv"), TABLE
+    )
     job("trial", {**outputs, "folder/file.csv": TABLE, "becomes": TABLE})
     lay()
     for path in (CSV, "taken/back.csv", "again.csv"):
@@ -54,7 +56,9 @@ def busy():
     new = {"again.csv": MARKED + b"X,55\n", "new.csv": TABLE, "folder": TABLE}
     job("trial", {**new, "becomes/one.csv": TABLE}, name="job2")
     out = {**entry(TABLE), "out_of_date_output": True}
-    declare("trial", dict.fromkeys(("goes/away.csv", "folder/file.csv", "becomes"), out))
+    declare(
+        "trial", dict.fromkeys(("goes/away.csv", "folder/file.csv", "becomes"), out)
+    )
     whole = {CSV: TABLE, "taken/back.csv": TABLE, f"redacted/{CSV}": OTHER}
     return {**whole, **new, "becomes/one.csv": TABLE}
 
@@ -111,7 +115,8 @@ def test_a_kill_before_any_step(monkeypatch):
         assert not any("part" in path or "goes" in path for path in left)
         restored(places)
         steps += 1
-    assert steps > 30 and shown() == whole
+    assert steps > 30
+    assert shown() == whole
 
 
 def test_while_it_waits_nothing_that_changes_is_named_and_no_byte_has_changed(
@@ -181,14 +186,19 @@ def test_an_agent_that_writes_without_pause_never_makes_a_wrong_entry(monkeypatc
     if not airlock:
         views = 0
         while time.monotonic() < ended:
-            assert set(shown()) <= {CSV, "b.csv", *(f"redacted/{p}" for p in (CSV, "b.csv"))}
+            assert set(shown()) <= {
+                CSV,
+                "b.csv",
+                *(f"redacted/{p}" for p in (CSV, "b.csv")),
+            }
             views += 1
         os._exit(0 if views > 100 else 2)
     passes = 0
     while time.monotonic() < ended:
         lay()
         passes += 1
-    assert os.waitpid(agent, 0)[1] == 0 and os.waitpid(airlock, 0)[1] == 0
+    assert os.waitpid(agent, 0)[1] == 0
+    assert os.waitpid(airlock, 0)[1] == 0
     assert passes > 3
     lay()
     assert set(shown()) == {CSV, "b.csv"}
@@ -205,4 +215,3 @@ def test_two_passes_never_meet():
         children.append(child)
     assert [os.waitpid(each, 0)[1] for each in children] == [0, 0]
     assert f"redacted/{CSV}" in shown()
-

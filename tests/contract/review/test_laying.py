@@ -69,7 +69,8 @@ def test_an_edit_stands_beside_its_original():
     assert lay() == [f"trial: {EDITED!a} is shown"]
     assert shown() == {CSV: TABLE, EDITED: MARKED}
     found = entries()[EDITED]
-    assert found["redacted_from"] == CSV and found["redacted_by"] == "gus"
+    assert found["redacted_from"] == CSV
+    assert found["redacted_by"] == "gus"
     assert found["redacted_from_hash"] == entries()[CSV]["content_hash"]
     assert (found["job_id"], found["repo"], found["commit"]) == (
         *("job1", "https://github.com/opensafely/trial", "c0ffee"),
@@ -90,7 +91,8 @@ def test_who_saves_in_place_is_not_guessed():
 def test_what_was_saved_just_now_waits():
     begin()
     edit(HERE, MARKED, settled=False)
-    assert lay() == [] and shown() == {CSV: TABLE}
+    assert lay() == []
+    assert shown() == {CSV: TABLE}
     later()
     lay()
     assert shown() == {CSV: TABLE, EDITED: MARKED}
@@ -117,7 +119,8 @@ def test_other_bytes_of_a_later_run_end_the_redaction_and_that_is_told():
     said = "\n".join(lay())
     assert shown() == {CSV: TABLE + b"X,5000\n"}
     assert f"{EDITED!a} is out of date" in said
-    assert lay() == [] and "is out of date" in notes()
+    assert lay() == []
+    assert "is out of date" in notes()
 
 
 def test_the_same_bytes_of_a_later_run_leave_it():
@@ -139,7 +142,8 @@ def test_between_a_jobs_file_and_its_manifest_nothing_changes(monkeypatch):
     edit(HERE, MARKED)
     lay()
     new = job("trial", {CSV: b"sex,n\nF,4000\n"}, name="job2", manifest=False)
-    assert lay() == [] and shown() == {CSV: TABLE, EDITED: MARKED}
+    assert lay() == []
+    assert shown() == {CSV: TABLE, EDITED: MARKED}
     declare("trial", new)
     lay()
     assert shown() == {CSV: b"sex,n\nF,4000\n"}
@@ -156,7 +160,7 @@ def test_between_a_jobs_file_and_its_manifest_nothing_changes(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "data, why",
+    ("data", "why"),
     [
         (b"", "is empty"),
         (b"patient_id,n\n1,2\n", "has a column patient_id"),
@@ -171,8 +175,10 @@ def test_what_the_agent_would_hold_back_is_not_taken_and_that_is_told(data, why)
     lay()
     edit(HERE, data)
     assert f"was edited, and the edit {why}" in "\n".join(lay())
-    assert shown() == {CSV: TABLE} and why in notes()
-    assert lay() == [] and why in notes()
+    assert shown() == {CSV: TABLE}
+    assert why in notes()
+    assert lay() == []
+    assert why in notes()
 
 
 def test_what_goes_beyond_a_redaction_is_pointed_out():
@@ -259,7 +265,8 @@ def test_a_workspace_under_anothers_name_changes_nothing_of_that_one():
     os.rename(MEDIUM / "trial", MEDIUM / "away")
     os.rename(MEDIUM / "other", MEDIUM / "trial")
     assert "trial: has the manifest of 'other'" in "\n".join(lay())
-    assert shown() == {CSV: TABLE} and shown("other") == {"secret.csv": b"other"}
+    assert shown() == {CSV: TABLE}
+    assert shown("other") == {"secret.csv": b"other"}
 
 
 def test_a_file_where_redactions_go_is_no_redaction():
