@@ -58,14 +58,13 @@ def _components(site: Site) -> Iterator[Component]:
     parts = (*places(site), *container(site, agent), *following(site))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
-    if site.backend.airlock:
+    if what := site.backend.airlock:
         # Where it is, only.
         from backend_server.airlock.component import airlock, window
         from backend_server.review.component import review
 
         yield component("review", review(site), needs=("people", "storage"))
-        parts = tuple(airlock(site, site.backend.airlock))
-        yield component("airlock", parts, (*needs, "review"))
+        yield component("airlock", airlock(site, what), (*needs, "review"))
     for each in site.backend.services:
         yield component(each.name, container(site, each), needs)
     if site.backend.share:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import html
-import json
 import os
 import ssl
 import subprocess
@@ -24,7 +23,7 @@ from urllib.parse import parse_qs
 
 from sandbox.airlock import needs
 from sandbox.airlock.api import Api, Refused
-from sandbox.airlock.store import WEEKS_8, Store, now
+from sandbox.airlock.store import WEEKS_8, Store, now, shown
 
 
 COOKIE = "airlock-sessionid"
@@ -110,7 +109,7 @@ class Pages(BaseHTTPRequestHandler):
         if workspace not in user["workspaces"]:
             raise PermissionError(f"{workspace} is none of {name}'s")
         folder = Path(self.env["AIRLOCK_WORKSPACE_DIR"]) / workspace
-        declared = _manifest(folder)
+        declared = shown(folder)
         if said["path"] not in declared:
             raise PermissionError(
                 f"No entry for {said['path']} from manifest.json file"
@@ -149,10 +148,10 @@ class Pages(BaseHTTPRequestHandler):
         if workspace not in user["workspaces"] and not user["output_checker"]:
             self._page("Error", "<p>none of yours", 403)
             return
-        shown = [f"{p} {e['content_hash']}" for p, e in _manifest(folder).items()]
-        shown += [f"metadata/{path.name}" for path in (folder / "metadata").iterdir()]
-        lines = "".join(f"<p>{html.escape(line)}" for line in sorted(shown))
-        self._page("Workspace", lines, where="Requests")
+        lines = [f"{p} {e['content_hash']}" for p, e in shown(folder).items()]
+        lines += [f"metadata/{path.name}" for path in (folder / "metadata").iterdir()]
+        text = "".join(f"<p>{html.escape(line)}" for line in sorted(lines))
+        self._page("Workspace", text, where="Requests")
 
     # ---- how it answers
 
@@ -202,15 +201,6 @@ class Pages(BaseHTTPRequestHandler):
 
     def log_message(self, text: str, *words: Any) -> None:
         """The real one says nothing of each request."""
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """What a job made that may be looked at; the real one is as strict."""
-    text = (folder / "metadata/manifest.json").read_text()
-    entries = {
-        p: e for p, e in json.loads(text)["outputs"].items() if not e["excluded"]
-    }
-    return {p: e for p, e in entries.items() if e["level"] == "moderately_sensitive"}
 
 
 def _copy(env: dict[str, str], workspace: str, known: str, file: str) -> Path:
