@@ -163,17 +163,15 @@ JOB = (
     Command("rerun", "jobs.rerun", "end jobs now: they begin anew", _ENDING),
 )
 _LOOK = flag("--look", says="see if any is stuck, for `status`; a timer's")
-_OF = argument("subject", metavar="WORKSPACE")
 OUTPUTS = (
     Command("push", "outputs.push", "put what is new on the share; a timer's"),
     Command("releases", "outputs.releases", "requests of Airlock's", (_LOOK,)),
-    Command("lay", "reviewing.lay", "keep what Airlock is shown; a timer's"),
-    Command("review", "reviewing.review", "what Airlock is shown of one", (_OF,)),
+    Command("lay", "outputs.lay", "keep what Airlock is shown; a timer's"),
     Command(
         "restore",
-        "reviewing.restore",
+        "outputs.restore",
         "an output as its job made it; what was there stays beside it",
-        (_OF, argument("path", metavar="PATH")),
+        (argument("subject", metavar="WORKSPACE"), argument("path", metavar="PATH")),
     ),
 )
 GROUPS = (

@@ -7,153 +7,145 @@ once its bytes are on disk, and out of it, some time before its bytes change or 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
 import time
-from typing import Collection, Dict, Iterator, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple
 
 from backend_server.host import opened
 from backend_server.host.files import NEW, write_all
 from backend_server.host.folder import descriptor
-from backend_server.host.opened import NotPlain, Output
-from backend_server.outputs.within import LIBC, Within, at
+from backend_server.host.opened import NotPlain
+from backend_server.outputs.outgoing import manifest_of
+from backend_server.outputs.within import Within, at
 from backend_server.text import manifest
-from backend_server.text.manifest import MANIFEST, Said
+from backend_server.text.manifest import FOLDER, MANIFEST, Said
 
 
 LARGEST = 16 << 20  # bytes: where releases go, nothing larger is taken
 GRACE_S = 2  # the slowest page that has read a manifest has opened its files by then
-_PART = ".part"  # not in metadata/: Airlock lists whatever lies there
+NOTES = f"{FOLDER}/redactions.txt"  # in Airlock beside the logs
 
-Source = Tuple[int, str]  # a folder, and the path in it of what is copied
 Entries = Dict[str, Said]
+Known = Dict[str, List[Any]]  # inode, size, both times, and the SHA-256, by path
 
 
-class Shelf(NamedTuple):
-    """One workspace of the review tree, as the last pass left it."""
+class Wanted(NamedTuple):
+    """These bytes are to lie at a path; where they do not yet, they are copied, if it says whence."""
 
-    within: Within
-    workspace: str
-    entries: Entries
-    sizes: dict[str, int]  # of all that lies there, by path
+    sha256: str
+    said: Said | None  # of what is declared; None for a log
+    folder: int | None = None
+    source: str = ""  # below that folder
 
-    @property
-    def fd(self) -> int:
-        return self.within.top
 
-    def has(self, path: str, sha256: object) -> bool:
-        """Whether PATH is declared and lies there with these bytes."""
-        said = self.entries.get(path, {})
-        there = (said.get("content_hash"), said.get("size"))
-        return there == (sha256, self.sizes.get(path))
+class Seen:
+    """What files below a folder hold: each is read once, and anew when it has changed."""
 
-    def hold(
-        self, want: Entries, sources: dict[str, Source], others: Collection[str]
-    ) -> dict[str, str]:
-        """It holds what is wanted, OTHERS besides, and nothing else: why, of what could not be brought.
+    def __init__(self, top: int, before: Known) -> None:
+        self.top, self.before = top, before
+        self.found: Known = {}
+
+    def sha256(self, path: str) -> str:
+        """Empty for what is larger than can be released."""
+        # By a name: what stays the same by this is what was read, and nothing else is asked.
+        sign = opened.sign(os.stat(path, dir_fd=self.top, follow_symlinks=False))
+        known = self.before.get(path, [])
+        if known[:-1] != [*sign]:
+            output = opened.opened(self.top, path)
+            with open(output.fd, "rb"):
+                sha256 = opened.digest(output.fd, min(output.size, LARGEST))
+            known = [*output.sign, sha256]
+        self.found[path] = known
+        return str(known[-1])
+
+
+class Shelf(Seen):
+    """One workspace of the review tree: what lies there, and what the last pass declared of it."""
+
+    def __init__(self, top: int, workspace: str, before: Known) -> None:
+        super().__init__(top, before)
+        self.workspace, self.entries = workspace, entries(top)
+        for folder, _, names, _ in os.fwalk(".", dir_fd=top):
+            for name in names:
+                self.sha256(f"{folder}/{name}"[2:])
+
+    def holds(self, path: str) -> str:
+        """The SHA-256 of what lies at PATH; empty where nothing does."""
+        return str(self.found.get(path, [""])[-1])
+
+    def hold(self, want: dict[str, Wanted], told: dict[str, str]) -> Entries:
+        """It holds what is wanted and nothing else; what is declared by now, as far as that came.
 
         Whenever this ends, what is declared is there; the next pass brings the rest.
         """
-        kept = {*want, *others, MANIFEST}
-        stay = {p: e for p, e in self.entries.items() if p in want and p not in sources}
-        gone = [path for path in self.sizes if path not in kept]
-        if gone or not self.sizes.keys().isdisjoint(sources):
-            if stay != self.entries:
-                self._declare(stay)
-            time.sleep(GRACE_S)
-            self._remove(gone)
-        failed = dict(self._bring(want, sources))
-        alone = (p for p, said in want.items() if said.get("redacted_from") in failed)
-        failed.update((path, "has no original beside it") for path in [*alone])
-        want = {path: said for path, said in want.items() if path not in failed}
-        if sources and LIBC.syncfs(self.fd):
-            raise OSError(ctypes.get_errno(), "what was copied is not on disk")
-        if want != self.entries or stay != self.entries or MANIFEST not in self.sizes:
+        stay = {p for p, wanted in want.items() if wanted.sha256 == self.holds(p)}
+        stale = self.found.keys() - stay - {MANIFEST, NOTES}
+        if stale:
             self._declare(want)
-        return failed
-
-    def _bring(
-        self, want: Entries, sources: dict[str, Source]
-    ) -> Iterator[tuple[str, str]]:
-        for path, (folder, theirs) in sources.items():
+            time.sleep(GRACE_S)
+        self._remove(stale)
+        for path, (sha256, _, folder, source) in want.items():
             try:
-                self.put(path, opened.opened(folder, theirs), want[path])
-            except NotPlain as error:
-                yield path, str(error)
-            except OSError as error:  # a disk that is full, for one
-                yield path, f"could not be copied: {error.strerror}"
+                if folder is not None and path not in stay:
+                    self.write(path, read(folder, source, sha256))
+            except (NotPlain, OSError) as error:
+                # Of a redaction this is its output's path, too.
+                told[source] = (
+                    f"is not shown: its copy in high privacy, or its edit: {error}"
+                )
+        return self._declare(want)
 
-    def put(self, path: str, source: Output, said: Said) -> None:
-        """Raises NotPlain where these are not the bytes that are declared, if any are."""
-        found = hashlib.sha256()
-        try:
-            with self._part() as fd:
-                for start in range(0, min(source.size, LARGEST + 1), opened.AT_ONCE):
-                    data = os.pread(source.fd, opened.AT_ONCE, start)
-                    found.update(data)
-                    write_all(fd, data)
-        finally:
-            os.close(source.fd)
-        if said.get("content_hash", found.hexdigest()) != found.hexdigest():
-            raise NotPlain("is not what it is declared to be")
-        self._name(path)
+    def _declare(self, want: dict[str, Wanted]) -> Entries:
+        """What is wanted and there has its name in the manifest, and nothing else has."""
+        there = {p: each for p, each in want.items() if self.holds(p) == each.sha256}
+        outputs = {p: each.said for p, each in there.items() if each.said}
+        said = {"workspace": self.workspace, "repo": None, "outputs": outputs}
+        self.write(MANIFEST, json.dumps(said).encode())
+        return outputs
 
-    def write(self, path: str, text: str) -> None:
-        with self._part() as fd:
-            write_all(fd, text.encode("utf-8", "backslashreplace"))
-            os.fsync(fd)
-        self._name(path)
+    def write(self, path: str, data: bytes) -> None:
+        """PATH holds these bytes; what holds them already is left alone."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        if self.holds(path) != sha256:
+            sign = put(self.top, path, data, 0o440)
+            self.found[path] = [*sign, sha256]
 
-    def _declare(self, entries: Entries) -> None:
-        said = {"workspace": self.workspace, "repo": None, "outputs": entries}
-        self.write(MANIFEST, json.dumps(said) + "\n")
-
-    @contextlib.contextmanager
-    def _part(self) -> Iterator[int]:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_PART, dir_fd=self.fd)
-        with descriptor(_PART, NEW, self.fd) as fd:
-            yield fd
-            os.fchmod(fd, 0o440)
-
-    def _name(self, path: str) -> None:
-        with at(self.within, path, make=True) as (folder, name):
-            os.rename(_PART, name, src_dir_fd=self.fd, dst_dir_fd=folder)
-
-    def _remove(self, paths: list[str]) -> None:
+    def _remove(self, paths: set[str]) -> None:
         for path in paths:
-            missing = contextlib.suppress(FileNotFoundError)  # what was half there
-            with missing, at(self.within, path) as (folder, name):
-                os.unlink(name, dir_fd=folder)
-        for each, *_ in os.fwalk(".", topdown=False, dir_fd=self.fd):
+            os.unlink(path, dir_fd=self.top)
+            del self.found[path]
+        for each, *_ in os.fwalk(".", topdown=False, dir_fd=self.top):
             with contextlib.suppress(OSError):  # it is not empty
-                os.rmdir(each, dir_fd=self.fd)
+                os.rmdir(each, dir_fd=self.top)
 
 
-@contextlib.contextmanager
-def shelf(review: int, workspace: str) -> Iterator[Shelf]:
-    """The workspace's folder in REVIEW, which is there then."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(workspace, 0o750, dir_fd=review)
-    with contextlib.ExitStack() as stack:
-        fd = opened.step(stack, review, workspace)
-        within = Within(os.fstat(fd).st_dev, fd, fd)
-        yield Shelf(within, workspace, read_entries(fd), dict(_files(fd)))
-
-
-def read_entries(top: int) -> Entries:
+def entries(top: int) -> Entries:
     """What is declared in the workspace's folder; nothing where that cannot be read."""
-    try:
-        with open(opened.opened(top, MANIFEST).fd, "rb") as file:
-            return manifest.read(file.read(manifest.LARGEST + 1)).outputs
-    except (FileNotFoundError, manifest.Wrong):
-        return {}
+    with contextlib.suppress(FileNotFoundError, manifest.Wrong):
+        return manifest_of(opened.opened(top, MANIFEST)).outputs
+    return {}
 
 
-def _files(top: int) -> Iterator[tuple[str, int]]:
-    for folder, _, names, fd in os.fwalk(".", dir_fd=top):
-        for name in names:
-            size = os.stat(name, dir_fd=fd, follow_symlinks=False).st_size
-            yield f"{folder}/{name}"[2:], size
+def read(folder: int, path: str, sha256: str) -> bytes:
+    """These bytes, of a plain file. Raises NotPlain where they are others."""
+    with open(opened.opened(folder, path).fd, "rb") as file:
+        data = file.read(LARGEST)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise NotPlain("it is not what it is to be")
+    return data
+
+
+def put(top: int, path: str, data: bytes, mode: int) -> opened.Sign:
+    """The file at PATH below TOP holds these bytes, on disk, or what it held before."""
+    # Not in metadata/: Airlock lists whatever lies there.
+    part = f".{os.urandom(8).hex()}.part"
+    with descriptor(part, NEW, top) as fd:
+        write_all(fd, data)
+        os.fchmod(fd, mode)
+        os.fsync(fd)
+        within = Within(os.fstat(fd).st_dev, top, top)
+        with at(within, path, make=True) as (folder, name):
+            os.rename(part, name, src_dir_fd=top, dst_dir_fd=folder)
+        return opened.sign(os.fstat(fd))

@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from backend_server.review import shelf, verdicts
+from backend_server.review import laying, shelf, verdicts
+from backend_server.text.errors import Refused
 from tests.contract.review.laid import (
     CSV,
     GUS,
@@ -181,12 +182,24 @@ def test_what_the_agent_would_hold_back_is_not_taken_and_that_is_told(data, why)
     assert why in notes()
 
 
-def test_what_goes_beyond_a_redaction_is_pointed_out():
-    begin(b"sex,n\nF,3120\nM,3\n")
-    edit(HERE, b"sex,n\nF,9999\nM,3\n")
+def test_the_way_back_keeps_the_edit():
+    begin()
+    assert laying.restored("trial", CSV) == ""
+    for data in (MARKED, b"sex,n\n"):
+        edit(HERE, data)
+        kept = laying.restored("trial", CSV)
+        assert kept.startswith("output/table.edited-")
+        assert (MEDIUM / "trial" / kept).read_bytes() == data
+        assert HERE.read_bytes() == TABLE
     lay()
-    assert "line 2, cell 2 was changed to what is no mark" in notes()
-    assert "line 3, column 'n': a count of 7 or less" in entries()[EDITED]["note"]
+    assert shown() == {CSV: TABLE}
+    assert len([*HERE.parent.iterdir()]) == 3
+    HERE.unlink()
+    assert laying.restored("trial", CSV) == ""
+    assert HERE.read_bytes() == TABLE
+    for path in ("no.csv", EDITED):
+        with pytest.raises(Refused, match="is no output that a job made"):
+            laying.restored("trial", path)
 
 
 # ---- what nobody can do
@@ -212,18 +225,6 @@ def test_what_is_highly_sensitive_is_in_no_way_shown():
         lay()
     assert shown() == {CSV: TABLE}
     assert "'people.csv' was edited before it was shown" in notes()
-
-
-def test_an_edit_before_the_first_sight_has_its_original_by_a_manifest_that_is_the_agents():
-    prepare()
-    job("trial", {"first.csv": TABLE})
-    close("trial")
-    lay()
-    job("trial", {CSV: TABLE}, name="job2")
-    close("trial")
-    edit(HERE, MARKED)
-    lay()
-    assert shown() == {"first.csv": TABLE, CSV: TABLE, EDITED: MARKED}
 
 
 def test_a_manifest_of_somebodys_own_changes_nothing():

@@ -90,7 +90,6 @@ WORDS = {
     "service environment": "service environment jobrunner",
     "service restore": "service restore airlock",
     "host prove": "host prove --nonsense",
-    "outputs review": "outputs review nothing",
     "outputs restore": "outputs restore nothing out.csv",
     **{
         f"service {verb}": f"service {verb} nobody"
