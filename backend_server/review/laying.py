@@ -16,14 +16,12 @@ from backend_server.outputs.outgoing import manifest_of
 from backend_server.outputs.within import Within, at
 from backend_server.review.shelf import NOTES, Entries, Seen, Shelf, entries, put, read
 from backend_server.review.verdicts import Verdicts, beside, unfit
-from backend_server.storage.component import REVIEW_TREE, WORKSPACES
+from backend_server.storage.component import REVIEW_STATE, REVIEW_TREE, WORKSPACES
 from backend_server.text import manifest
 from backend_server.text.errors import Refused, UserError
 from backend_server.text.manifest import FOLDER, MANIFEST, Manifest
 from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY_ID
 
-
-STATE = "/var/lib/opensafely/review"
 
 State = Dict[str, Dict[str, Any]]
 Say = Callable[[str], None]
@@ -96,14 +94,17 @@ def _one(verdicts: Verdicts, theirs: Manifest, state: State, say: Say) -> None:
         say(f"{shelf.workspace}: {line}")
     found = {"here": verdicts.here.found, "there": shelf.found, "told": told}
     if found != state:
-        path, ids = f"{STATE}/{shelf.workspace}.json", (OPENSAFELY_ID, OPENSAFELY_ID)
+        path, ids = (
+            f"{REVIEW_STATE}/{shelf.workspace}.json",
+            (OPENSAFELY_ID, OPENSAFELY_ID),
+        )
         files.replace("/", path, json.dumps(found).encode(), 0o600, ids)
 
 
 def _state(workspace: str) -> State:
     """As the last pass left it; where that cannot be read, all is read once more."""
     with contextlib.suppress(FileNotFoundError, ValueError), open(
-        f"{STATE}/{workspace}.json", encoding="utf-8"
+        f"{REVIEW_STATE}/{workspace}.json", encoding="utf-8"
     ) as file:
         return dict(json.load(file))
     return {"here": {}, "there": {}, "told": {}}

@@ -58,13 +58,11 @@ def _components(site: Site) -> Iterator[Component]:
     parts = (*places(site), *container(site, agent), *following(site))
     needs = ("people", "storage", "docker", "environment")
     yield component("jobrunner", parts, needs=needs)
-    if what := site.backend.airlock:
+    if site.backend.airlock:
         # Where it is, only.
         from backend_server.airlock.component import airlock, window
-        from backend_server.review.component import review
 
-        yield component("review", review(site), needs=("people", "storage"))
-        yield component("airlock", airlock(site, what), (*needs, "review"))
+        yield component("airlock", airlock(site, site.backend.airlock), needs)
     for each in site.backend.services:
         yield component(each.name, container(site, each), needs)
     if site.backend.share:

@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 from backend_server.review import laying, verdicts
+from backend_server.storage.component import REVIEW_STATE
 from backend_server.text import acl
 
 
 HIGH = Path("/srv/high_privacy/workspaces")
 MEDIUM = Path("/srv/medium_privacy/workspaces")
 REVIEW = Path("/srv/medium_privacy/review")
-STATE = Path(laying.STATE)
+STATE = Path(REVIEW_STATE)
 SERVICE, GUS, HAL = 10000, 20001, 20002
 TABLE = b"sex,n\nF,3120\nM,3\n"
 MARKED = b"sex,n\nF,3120\nM,[REDACTED]\n"
