@@ -77,7 +77,7 @@ def lay(options: Asked, host: Host) -> int:
     return OK
 
 
-def restore(options: Named, host: Host, *, path: str) -> int:
+def restore(options: Named, host: Host, *, path: str = "") -> int:
     """The workspace has an output as its job made it; what was there is kept beside it."""
     from backend_server.review import laying
 
