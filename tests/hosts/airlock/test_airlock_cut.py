@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 
 import pytest
 
@@ -12,8 +11,7 @@ from tests.hosts import cutting
 from tests.hosts.airlock.asking import answers, database, said
 from tests.hosts.managing import CHECKOUT, history, manage, rests
 from tests.hosts.programs import wait_until
-from tests.hosts.services.test_cut import MOMENTS, TRIAL, WAYS, cut, status
-from tests.sampling import commit
+from tests.hosts.services.test_cut import MOMENTS, TRIAL, cut, moments, status
 
 
 pytestmark = pytest.mark.share("outputs")
@@ -40,17 +38,6 @@ def host(shared_warm_host):
 def steps():
     """Of each command, as they were counted."""
     return {}
-
-
-def moments():
-    """Of each command one way and moment in a run, all of them in `long`."""
-    for command in COMMANDS:
-        chosen = random.Random(f"{commit()} {command}")
-        one = chosen.choice(WAYS), chosen.choice(MOMENTS)
-        for how in WAYS:
-            for moment in MOMENTS:
-                marks = () if (how, moment) == one else pytest.mark.long
-                yield pytest.param(command, how, moment, marks=marks)
 
 
 def digest(host):
@@ -80,7 +67,7 @@ def is_done(host, events, command):
     return [each["event"] for each in last] == [command]
 
 
-@pytest.mark.parametrize(("command", "how", "moment"), [*moments()])
+@pytest.mark.parametrize(("command", "how", "moment"), [*moments(COMMANDS)])
 def test_its_data_is_that_of_before_or_of_after(
     host, sandbox, steps, command, how, moment
 ):

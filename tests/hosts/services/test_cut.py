@@ -255,9 +255,9 @@ def test_a_run_that_dies_leaves_no_image_that_has_not_proved_itself(host, job_ru
             assert rests(host, words="--only jobrunner")
 
 
-def moments():
+def moments(commands):
     """Of each command one way and moment in a run, all of them in `long`."""
-    for command in COMMANDS:
+    for command in commands:
         chosen = random.Random(f"{commit()} {command}")
         one = chosen.choice(WAYS), chosen.choice(MOMENTS)
         for how in WAYS:
@@ -279,7 +279,7 @@ def asked(host, outside, job_runner, command):
     return COMMANDS[command].format(new=job_runner[new])
 
 
-@pytest.mark.parametrize(("command", "how", "moment"), [*moments()])
+@pytest.mark.parametrize(("command", "how", "moment"), [*moments(COMMANDS)])
 def test_a_command_that_is_cut_is_done_or_undone(
     host, outside, job_runner, steps, command, how, moment
 ):
