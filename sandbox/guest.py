@@ -23,7 +23,9 @@ PATIENCE_S = 400
 TAKE_IDENTITY = """
 date --set=@{now} >/dev/null
 echo {name} > /etc/hostname && hostname {name}
-sed -i '/^127\\.0\\.1\\.1 /d' /etc/hosts && sed -i '1i 127.0.1.1 {name}' /etc/hosts
+# The same file, as containers have it mounted.
+hosts=$(sed '/^127\\.0\\.1\\.1 /d' /etc/hosts)
+printf '127.0.1.1 %s\\n%s\\n' {name} "$hosts" > /etc/hosts
 cat > /{unit}
 networkctl reload
 sync

@@ -13,6 +13,10 @@ from typing import Callable, ContextManager, Iterator, Sequence
 from sandbox.host import Host
 
 
+# Characters.
+LAST = 3000
+
+
 class Terminal:
     """A program that has a terminal, and somebody who types."""
 
@@ -36,8 +40,9 @@ class Terminal:
         deadline = time.monotonic() + timeout_s
         while self.seen.count(text) < times:
             left = deadline - time.monotonic()
-            assert left > 0, f"no {text!r} in time in:\n{self.seen}"
-            assert self._read(left), f"ended without {text!r}:\n{self.seen}"
+            # Its end is what tells why, and a report of failures has room for no more.
+            assert left > 0, f"no {text!r} in time in:\n{self.seen[-LAST:]}"
+            assert self._read(left), f"ended without {text!r}:\n{self.seen[-LAST:]}"
         return self.seen
 
     def shows(self, text: str) -> bool:
