@@ -276,22 +276,37 @@ def running(host):
     return host.run(state).stdout.strip() in ("activating", "active")
 
 
+def seconds(act):
+    """How long it takes."""
+    began = time.monotonic()
+    act()
+    return time.monotonic() - began
+
+
+def looked_at(host):
+    """As `status` and a run do it; the timer is on meanwhile, and off again."""
+    status(host)
+    host.run(f"systemctl start {TIMER}")
+    try:
+        assert rests(host, "tpp", "--offline --only outputs")
+    finally:
+        host.run(f"systemctl stop {TIMER}")
+
+
 @pytest.mark.one_of(GONE, "frozen")
 def test_a_frozen_server_holds_up_nobody(host, share):
+    usual_push_s = seconds(lambda: pushes(host))
+    usual_s = seconds(lambda: looked_at(host))
     lay(host, "frozen", {"a.csv": 10})
     share.freeze()
     try:
-        began = time.monotonic()
-        found = pushes(host, 4)
-        assert time.monotonic() - began < 90
-        assert found["why"]
+        # 45 s is its patience; the rest is how busy this machine is.
+        assert seconds(lambda: pushes(host, 4)) < 60 + 5 * usual_push_s
+        assert status(host)["why"]
         left = host.run("pgrep -f 'outputs push'", check=False).stdout
         assert left == "", "nothing of it waits for the server"
-        began = time.monotonic()
         assert status(host)["waiting"] == 3
-        host.run(f"systemctl start {TIMER}")
-        assert rests(host, "tpp", "--offline --only outputs")
-        assert time.monotonic() - began < 30
+        assert seconds(lambda: looked_at(host)) < 15 + 3 * usual_s
     finally:
         host.run(f"systemctl stop {TIMER}")
         share.thaw()
