@@ -161,7 +161,7 @@ side_by_side() {
 
 mode=all
 case ${1-} in quick | all | long | accept) mode=$1 && shift ;; esac
-first=(tests/lint tests/unit) last=(tests --ignore=tests/lint "${whole[@]}") options=() alone='' limit=60m
+first=(tests/lint tests/unit) last=(tests --ignore=tests/lint "${whole[@]}") options=() alone='' limit=80m
 # Programs that tests run on this machine; the sandbox sees to its own.
 for_contract=(acl openssh-client strace) for_hosts=(genisoimage)
 packages=("${for_contract[@]}" "${for_hosts[@]}")

@@ -82,30 +82,23 @@ class Packages(_Listed):
         return compare(names=(there, there | missing))
 
     def apply(self, host: Host, changes: Changes) -> None:
-        silent = ""
+        wanted, silent = changes[0].after, ""
+        assert isinstance(wanted, frozenset)
         try:
-            self._install(host)
+            # What `check` has just judged, where there were lists by which to.
+            _install(wanted - installed(wanted, host), host)
         except CommandFailed:
             # The lists may be older than the archive, which drops superseded packages.
             try:
                 apt.update(host)
             except CommandFailed as error:  # of somebody else's source, it may be
                 silent = f"; {error}"
+            known = _to_be_had(self.names - installed(self.names, host), host)
+            self._refuse_side_effects(known, host)
             try:
-                self._install(host)
+                _install(known, host)
             except CommandFailed as error:
                 raise CommandFailed(f"{error}{silent}", error.hint) from None
-
-    def _install(self, host: Host) -> None:
-        """All of them that apt has."""
-        known = _to_be_had(self.names - installed(self.names, host), host)
-        self._refuse_side_effects(known, host)
-        try:
-            apt.install(host, known)
-        except CommandFailed:
-            if known - installed(known, host):
-                raise
-            # What failed is somebody else's, as a package that was half there before.
 
     def _refuse_side_effects(self, missing: frozenset[str], host: HostReader) -> None:
         simulation = host.apt_simulation("install", missing).stdout
@@ -158,6 +151,15 @@ class NoPackages(_Listed):
         states = host.packages()
         known = self.names.intersection(states)
         return frozenset(name for name in known if states[name].configured)
+
+
+def _install(names: frozenset[str], host: Host) -> None:
+    try:
+        apt.install(host, names)
+    except CommandFailed:
+        if names - installed(names, host):
+            raise
+        # What failed is somebody else's, as a package that was half there before.
 
 
 def installed(names: frozenset[str], host: HostReader) -> frozenset[str]:

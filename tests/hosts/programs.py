@@ -13,8 +13,9 @@ from typing import Callable, ContextManager, Iterator, Sequence
 from sandbox.host import Host
 
 
-# Characters.
-LAST = 3000
+LAST = 3000  # characters
+# A first run on a machine with two cores and four hosts.
+PATIENCE_S = 600
 
 
 class Terminal:
@@ -35,32 +36,36 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self.ours, keys.encode())
 
-    def until(self, text: str, times: int = 1, timeout_s: float = 120) -> str:
+    def until(self, text: str, times: int = 1, timeout_s: float = PATIENCE_S) -> str:
         """All that was shown so far, once TEXT is part of it that many times."""
         deadline = time.monotonic() + timeout_s
         while self.seen.count(text) < times:
-            left = deadline - time.monotonic()
             # Its end is what tells why, and a report of failures has room for no more.
-            assert left > 0, f"no {text!r} in time in:\n{self.seen[-LAST:]}"
-            assert self._read(left), f"ended without {text!r}:\n{self.seen[-LAST:]}"
+            late = f"no {text!r} in time in:\n{self.seen[-LAST:]}"
+            assert self._says(max(0.0, deadline - time.monotonic())), late
+            assert self._read(), f"ended without {text!r}:\n{self.seen[-LAST:]}"
         return self.seen
 
     def shows(self, text: str) -> bool:
         """Whether it has by now, without waiting for it."""
-        while select.select([self.ours], [], [], 0)[0] and self._read(0):
+        while self._says(0) and self._read():
             pass
         return text in self.seen
 
-    def end(self, timeout_s: float = 300) -> int:
+    def end(self, timeout_s: float = PATIENCE_S) -> int:
         """The exit status; `seen` is then all that was shown."""
-        while self._read(timeout_s):
+        while self._says(timeout_s) and self._read():
             pass
         return self.process.wait(timeout_s)
 
-    def _read(self, timeout_s: float) -> bool:
-        ready, _, _ = select.select([self.ours], [], [], timeout_s)
+    def _says(self, timeout_s: float) -> bool:
+        """Whether it says something, or ends, in that time."""
+        return bool(select.select([self.ours], [], [], timeout_s)[0])
+
+    def _read(self) -> bool:
+        """What it says is seen; False once it has ended."""
         try:
-            data = os.read(self.ours, 1 << 16) if ready else b""
+            data = os.read(self.ours, 1 << 16)
         except OSError:  # a terminal that nobody has open any more
             data = b""
         self.seen += data.decode("utf-8", "replace").replace("\r\n", "\n")

@@ -13,6 +13,7 @@ from sandbox.outside import SHARE
 from sandbox.share import PASSWORD, Share
 from tests.hosts.managing import CHECKOUT, HISTORY, manage, rests
 from tests.hosts.programs import wait_until
+from tests.sampling import one_of
 
 
 pytestmark = pytest.mark.share("SMB")
@@ -193,7 +194,8 @@ def limited(host, limit):
         host.run(f"rm -r {folder}; systemctl daemon-reload")
 
 
-@pytest.mark.parametrize("limit", ["LimitAS=120M", "MemoryMax=50M"])
+# Each takes minutes of an emulated processor.
+@pytest.mark.parametrize("limit", one_of("limits", "LimitAS=120M", "MemoryMax=50M"))
 def test_a_tree_that_takes_too_much_memory_ends_that_push_and_is_told(
     host, share, limit
 ):
