@@ -68,6 +68,7 @@ def host(shared_warm_host, sandbox):
     controller.reset()
     assert results["exit_code"] == 0, results
     assert set(FILES) < set(host.run(f"ls {FOLDER}").stdout.split())
+    be_shown(host)
     return host
 
 
@@ -157,7 +158,6 @@ def test_a_change_is_compared_with_what_the_job_made_and_taken_back(host, client
     """By the file manager's menu; the edit stays beside it."""
     changed, made = host.read(f"{FOLDER}/counts.csv"), "sex,n\nF,3120\nM,2870\n"
     assert changed != made
-    be_shown(host)
     client.type("counts.csv")
     client.do("key", "Escape")
     take_action(client, above=3)
