@@ -161,7 +161,7 @@ def test_a_change_is_compared_with_what_the_job_made_and_taken_back(host, client
     client.type("counts.csv")
     client.do("key", "Escape")
     take_action(client, above=3)
-    wait_until(lambda: runs(host, "meld /srv/medium_privacy/review/study/counts"), 60)
+    wait_until(lambda: runs(host, "meld.*review/study/counts.csv"), 60)
     wait_until(client.still, 60)
     client.shot(SHOTS / "change.png")
     close(host, client, "meld")
