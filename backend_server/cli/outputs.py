@@ -73,8 +73,9 @@ def lay(options: Asked, host: Host) -> int:
     if not load(options.backend, options.checkout).airlock:
         raise Refused(f"{options.backend}/backend.py declares no airlock")
     _be_the_service()
-    laying.lay(lambda line: say_lines([line]))
-    return OK
+    said: list[str] = []
+    laying.lay(said.append)
+    return told(options, {"said": said}, said)
 
 
 def restore(options: Named, host: Host, *, path: str = "") -> int:

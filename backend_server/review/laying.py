@@ -94,11 +94,8 @@ def _one(verdicts: Verdicts, theirs: Manifest, state: State, say: Say) -> None:
         say(f"{shelf.workspace}: {line}")
     found = {"here": verdicts.here.found, "there": shelf.found, "told": told}
     if found != state:
-        path, ids = (
-            f"{REVIEW_STATE}/{shelf.workspace}.json",
-            (OPENSAFELY_ID, OPENSAFELY_ID),
-        )
-        files.replace("/", path, json.dumps(found).encode(), 0o600, ids)
+        path, data = f"{REVIEW_STATE}/{shelf.workspace}.json", json.dumps(found)
+        files.replace("/", path, data.encode(), 0o600, (OPENSAFELY_ID,) * 2)
 
 
 def _state(workspace: str) -> State:

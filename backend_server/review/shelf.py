@@ -92,9 +92,8 @@ class Shelf(Seen):
                     self.write(path, read(folder, source, sha256))
             except (NotPlain, OSError) as error:
                 # Of a redaction this is its output's path, too.
-                told[source] = (
-                    f"is not shown: its copy in high privacy, or its edit: {error}"
-                )
+                why = f"its copy in high privacy, or its edit: {error}"
+                told[source] = f"is not shown: {why}"
         return self._declare(want)
 
     def _declare(self, want: dict[str, Wanted]) -> Entries:
