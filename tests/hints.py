@@ -9,6 +9,7 @@ from __future__ import annotations
 # Where a line is pasted, and the trouble is gone or the next question is there.
 TRIED = "run/test_refusals.py::test_what_stands_after_try"
 SHOWN = "run/test_refusals.py::test_what_only_shows"
+REVIEW = "review/test_review.py"
 IN_FORCE = "run/test_in_force.py"
 BENEATH = "run/test_beneath.py"
 
@@ -21,6 +22,7 @@ PASTED = {
     "sed -i '/^# BEGIN opensafely/d; /^# END opensafely/d' {}": TRIED,
     "grep -n {} {}": TRIED,
     "sudo backend people list": TRIED,
+    "sudo systemctl start opensafely-review.service": f"{REVIEW}::test_the_way_back_keeps_the_edit",
     "sudo ./{}/manage.sh {}": "run/test_refusals.py::test_not_root",
     "sudo backend people who ada": TRIED,
     "sudo backend people who USER; ssh-keygen -l -f FILE": TRIED,

@@ -12,6 +12,7 @@ from backend_server.checkout.service import BACKUPS, PAGE
 from backend_server.engine.resource import Resource
 from backend_server.resources import UNITS, Directory, File, Packages, SecretKey, Unit
 from backend_server.services.component import container
+from backend_server.storage.component import REVIEW_STATE
 from backend_server.text.roles import OPENSAFELY
 
 
@@ -29,10 +30,11 @@ def airlock(site: Site, what: Airlock) -> Iterator[Resource]:
     yield Directory(WORKDIR, mode=0o700, owner=OPENSAFELY, group=OPENSAFELY)
     # While there is no copy, it is as old as this.
     yield Directory(f"{BACKUPS}/{NAME}", mode=0o700)
+    yield Directory(REVIEW_STATE, mode=0o700, owner=OPENSAFELY, group=OPENSAFELY)
     yield SecretKey(KEY)
     yield from container(site, service(site.backend, what))
-    for name in ("daily", "look"):
-        yield from by_timer(site, f"opensafely-airlock-{name}")
+    for name in ("airlock-daily", "airlock-look", "review"):
+        yield from by_timer(site, f"opensafely-{name}")
 
 
 def window(site: Site) -> Iterator[Resource]:

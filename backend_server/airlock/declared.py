@@ -8,8 +8,8 @@ from backend_server.checkout.backend import Airlock, Backend
 from backend_server.checkout.service import AIRLOCKS, PAGE, Service
 from backend_server.jobs.component import GROUP, PASSWD
 from backend_server.services.environment import HEADERS, telemetry
-from backend_server.storage.component import REQUESTS_TREE, WORKSPACES
-from backend_server.text.roles import MEDIUM, OPENSAFELY_ID
+from backend_server.storage.component import REQUESTS_TREE, REVIEW_TREE
+from backend_server.text.roles import OPENSAFELY_ID
 
 
 NAME = "airlock"
@@ -19,8 +19,7 @@ _COMMAND = "gunicorn --config gunicorn.conf.py --certfile /certs/tls.crt --keyfi
 
 
 def service(backend: Backend, what: Airlock) -> Service:
-    """Outputs are read-only to it; it sees trees where the host has them."""
-    outputs = WORKSPACES[MEDIUM]
+    """What it shows is read-only to it, and no reviewer's; it sees trees where the host has them."""
     return Service(
         name=NAME,
         title="where outputs are reviewed and released",
@@ -29,7 +28,7 @@ def service(backend: Backend, what: Airlock) -> Service:
         gid=OPENSAFELY_ID,
         command=tuple(_COMMAND.split()),
         mounts=(
-            f"{outputs}:{outputs}:ro",
+            f"{REVIEW_TREE}:{REVIEW_TREE}:ro",
             f"{REQUESTS_TREE}:{REQUESTS_TREE}",
             f"{WORKDIR}:/workdir",
             f"{PAGE}:/certs:ro",
@@ -39,7 +38,7 @@ def service(backend: Backend, what: Airlock) -> Service:
         ),
         environment=(
             ("AIRLOCK_WORK_DIR", "/workdir/"),
-            ("AIRLOCK_WORKSPACE_DIR", f"{outputs}/"),
+            ("AIRLOCK_WORKSPACE_DIR", f"{REVIEW_TREE}/"),
             ("AIRLOCK_REQUEST_DIR", f"{REQUESTS_TREE}/"),
             ("AIRLOCK_API_ENDPOINT", f"https://{what.api}/api/v2"),
             ("DJANGO_ALLOWED_HOSTS", what.name),

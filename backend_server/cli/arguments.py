@@ -166,6 +166,13 @@ _LOOK = flag("--look", says="see if any is stuck, for `status`; a timer's")
 OUTPUTS = (
     Command("push", "outputs.push", "put what is new on the share; a timer's"),
     Command("releases", "outputs.releases", "requests of Airlock's", (_LOOK,)),
+    Command("lay", "outputs.lay", "keep what Airlock is shown; a timer's"),
+    Command(
+        "restore",
+        "outputs.restore",
+        "an output as its job made it; what was there stays beside it",
+        (argument("subject", metavar="WORKSPACE"), argument("path", metavar="PATH")),
+    ),
 )
 GROUPS = (
     Group("people", "who can do what on this host", PEOPLE),

@@ -1,19 +1,22 @@
-"""outputs push and releases: level 4 outputs go to the share, or are released by Airlock."""
+"""outputs …: level 4 outputs go to the share, or are shown and released by Airlock."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 
 from backend_server.checkout import gather
 from backend_server.checkout.service import STUCK
+from backend_server.cli.ending import record as note
 from backend_server.cli.ending import say_lines, told
 from backend_server.host import Host, record
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
-from backend_server.run.place import Asked, of_host_itself
+from backend_server.run.place import Asked, Named, load, of_host_itself
 from backend_server.text.errors import DEGRADED, FAILED, OK, Refused
+from backend_server.text.roles import OPENSAFELY_ID
 
 
 def push(options: Asked, host: Host) -> int:
@@ -61,3 +64,38 @@ def releases(options: Asked, host: Host, *, look: bool = False) -> int:
         for r in rows
     )
     return told(options, {"requests": [r._asdict() for r in rows]}, lines)
+
+
+def lay(options: Asked, host: Host) -> int:
+    """What Airlock is shown is as the workspaces have it. Silent when nothing was to do."""
+    from backend_server.review import laying
+
+    if not load(options.backend, options.checkout).airlock:
+        raise Refused(f"{options.backend}/backend.py declares no airlock")
+    _be_the_service()
+    said: list[str] = []
+    laying.lay(said.append)
+    return told(options, {"said": said}, said)
+
+
+def restore(options: Named, host: Host, *, path: str = "") -> int:
+    """The workspace has an output as its job made it; what was there is kept beside it."""
+    from backend_server.review import laying
+
+    workspace = options.subject
+    laying.made(workspace, path)
+    # First, as this may be killed. Names of files may tell too much for the history.
+    done = f"an output of {workspace} is as its job made it again"
+    note(host, options, "outputs restore", done)
+    _be_the_service()
+    kept = laying.restored(workspace, path)
+    now = f"{path!a} is as its job made it"
+    now += f"; what was there is now {kept!a}" if kept else ""
+    return told(options, {"subject": workspace, "path": path, "kept": kept}, [now])
+
+
+def _be_the_service() -> None:
+    """Reviewers write in the trees: what leads out of them leads to what the service may do, and no further."""
+    os.setgroups([])
+    os.setresgid(*[OPENSAFELY_ID] * 3)
+    os.setresuid(*[OPENSAFELY_ID] * 3)

@@ -15,7 +15,7 @@ _MORE = ("/", "/var", "/var/log", "/boot")  # told where they are apart
 _BARE = ("/run", "/boot")  # of which `host disk` says nothing
 _TREES = (
     *(f"{HIGH_TREE}/{name}" for name in ("workspaces", "volumes", "logs", "archives")),
-    *(f"{MEDIUM_TREE}/{name}" for name in ("workspaces", "requests")),
+    *(f"{MEDIUM_TREE}/{name}" for name in ("workspaces", "review", "requests")),
     "/var/log",
     "/var/cache/apt/archives",
 )

@@ -62,7 +62,7 @@ def _size(top: int, workspace: str) -> int:
 def _of(top: int, workspace: str, found: Outgoing, room: int) -> list[str]:
     path = f"{workspace}/{manifest.MANIFEST}"
     try:
-        declared = _manifest(opened.opened(top, path)).paths()
+        declared = manifest_of(opened.opened(top, path)).paths()
         paths = [f"{workspace}/{each}"[:_LONGEST] for each in declared]
         if _names(paths) > room:
             raise NotPlain(f"declares more than fits into {MOST:,} names in all")
@@ -78,7 +78,8 @@ def _names(paths: Iterable[str]) -> int:
     return sum(path.count("/") + 1 for path in paths)
 
 
-def _manifest(output: Output) -> Manifest:
+def manifest_of(output: Output) -> Manifest:
+    """What the manifest that is open there says; it is closed then."""
     with open(output.fd, "rb") as file:
         return manifest.read(file.read(manifest.LARGEST + 1))
 
@@ -92,7 +93,7 @@ def to_go(top: int, path: str) -> Output:
     if path.partition("/")[2] != manifest.MANIFEST:
         return output
     try:
-        data = _manifest(output).text().encode()
+        data = manifest_of(output).text().encode()
     except (manifest.Wrong, MemoryError) as error:
         raise NotPlain(str(error) or _TOO_MUCH) from None
     fd = os.memfd_create("manifest")

@@ -15,6 +15,8 @@ from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY, ROLES, Role
 HIGH_TREE = "/srv/high_privacy"
 MEDIUM_TREE = "/srv/medium_privacy"
 REQUESTS_TREE = f"{MEDIUM_TREE}/requests"
+REVIEW_TREE = f"{MEDIUM_TREE}/review"  # what Airlock shows, kept by review/
+REVIEW_STATE = "/var/lib/opensafely/review"
 WORKSPACES = {HIGH: f"{HIGH_TREE}/workspaces", MEDIUM: f"{MEDIUM_TREE}/workspaces"}
 
 # Where the agent puts things, by the names it gives them.
@@ -45,11 +47,14 @@ def storage(site: Site) -> Iterator[Resource]:
     yield Directory(MEDIUM_TREE, mode=_CLOSED, owner=OPENSAFELY, group=medium)
     work = WORKSPACES[MEDIUM]
     yield Directory(work, mode=shared, owner=OPENSAFELY, group=medium)
+    # Reviewers see what Airlock has for them, beside the workspaces that they edit.
+    yield Directory(REVIEW_TREE, mode=_CLOSED, owner=OPENSAFELY, group=medium)
     yield Directory(REQUESTS_TREE, mode=0o700, owner=OPENSAFELY, group=OPENSAFELY)
     for path in folders:
         yield Acl(path, default=access_to(HIGH))
     yield Acl(MEDIUM_TREE)
     yield Acl(work, default=access_to(MEDIUM))
+    yield Acl(REVIEW_TREE)
     yield Acl(REQUESTS_TREE)
     yield verbatim(site, f"{UNITS}/{_NOSUID}", notify=_NOSUID)
     yield NoSuid(_NOSUID, places=PLACES, inert=(MEDIUM_TREE,))

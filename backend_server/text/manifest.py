@@ -11,11 +11,15 @@ MANIFEST = f"{FOLDER}/manifest.json"
 MODERATE = "moderately_sensitive"  # the only level that is to be seen at level 4
 LARGEST = 16 << 20  # bytes, of some 40,000 outputs
 _DIGITS = 20  # a number of a million takes minutes to read
-# What the job-runner says of an output, and who redacts one. Each is a word or a number.
-_KNOWN = {
+# What the job-runner says of an output, and what is said of a redaction. Each is a word or a number.
+OF_OUTPUTS = (
     *("level", "excluded", "size", "timestamp", "content_hash", "message", "user"),
     *("commit", "repo", "job_id", "job_request", "action", "row_count", "col_count"),
-    *("out_of_date_action", "out_of_date_output", "redacted_from", "redacted_by"),
+    "out_of_date_action",
+)
+_KNOWN = {
+    *(*OF_OUTPUTS, "out_of_date_output", "redacted_from", "redacted_by"),
+    *("redacted_from_hash", "redacted_at", "made_again"),
 }
 
 Said = Dict[str, Any]

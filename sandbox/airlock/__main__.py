@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 
 from sandbox.airlock import needs
 from sandbox.airlock.api import Api, Refused
-from sandbox.airlock.store import WEEKS_8, Store, now
+from sandbox.airlock.store import WEEKS_8, Store, now, shown
 
 
 COOKIE = "airlock-sessionid"
@@ -65,6 +65,8 @@ class Pages(BaseHTTPRequestHandler):
             self._page("Login", LOGIN)
         elif user is None:
             self._go("/login/")
+        elif self.path.startswith("/workspaces/view/"):
+            self._workspace(user, self.path.split("/")[3])
         else:
             rows = store.requests()
             where = rows[-1]["status"] if rows else "Requests"
@@ -106,10 +108,16 @@ class Pages(BaseHTTPRequestHandler):
         workspace = said["workspace"]
         if workspace not in user["workspaces"]:
             raise PermissionError(f"{workspace} is none of {name}'s")
-        data = (
-            Path(self.env["AIRLOCK_WORKSPACE_DIR"]) / workspace / said["path"]
-        ).read_bytes()
+        folder = Path(self.env["AIRLOCK_WORKSPACE_DIR"]) / workspace
+        declared = shown(folder)
+        if said["path"] not in declared:
+            raise PermissionError(
+                f"No entry for {said['path']} from manifest.json file"
+            )
+        data = (folder / said["path"]).read_bytes()
         file = hashlib.sha256(data).hexdigest()
+        if file != declared[said["path"]]["content_hash"]:
+            raise PermissionError("File hash does not match manifest.json")
         known = store.add(workspace, name, {said["path"]: file})
         copy = _copy(self.env, workspace, known, file)
         copy.parent.mkdir(parents=True)
@@ -133,6 +141,17 @@ class Pages(BaseHTTPRequestHandler):
             store.set_file(each["id"], released_at=now(), released_by=name)
         store.set(known, "APPROVED")
         store.note("REQUEST_APPROVE", name, found["workspace"], known)
+
+    def _workspace(self, user: dict[str, Any], workspace: str) -> None:
+        """What may be asked for of it, and whatever lies in metadata/ beside that."""
+        folder = Path(self.env["AIRLOCK_WORKSPACE_DIR"]) / workspace
+        if workspace not in user["workspaces"] and not user["output_checker"]:
+            self._page("Error", "<p>none of yours", 403)
+            return
+        lines = [f"{p} {e['content_hash']}" for p, e in shown(folder).items()]
+        lines += [f"metadata/{path.name}" for path in (folder / "metadata").iterdir()]
+        text = "".join(f"<p>{html.escape(line)}" for line in sorted(lines))
+        self._page("Workspace", text, where="Requests")
 
     # ---- how it answers
 

@@ -73,7 +73,11 @@ def test_no_golden_is_left_over():
 # What etc/ has for a component that not every backend has.
 ONLY = {
     "desktop": (*FOLDERS, *WALLS, "/etc/xrdp/", "/etc/pam.d/xrdp-sesman"),
-    "airlock": (f"{UNITS}/opensafely-airlock", f"{UNITS}/opensafely-certificate"),
+    "airlock": (
+        f"{UNITS}/opensafely-airlock",
+        f"{UNITS}/opensafely-certificate",
+        f"{UNITS}/opensafely-review",
+    ),
     "window": (
         f"{UNITS}/opensafely-airlock-window",
         "/etc/opensafely/airlock-turns",

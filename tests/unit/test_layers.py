@@ -29,6 +29,7 @@ ROOMS = [
     "services",
     "jobs",
     "outputs",
+    "review",
     "airlock",
     "run",
     "cli",

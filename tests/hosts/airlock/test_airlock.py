@@ -24,6 +24,7 @@ from tests.hosts.airlock.asking import (
     WORK,
     WORKSPACE,
     answers,
+    be_shown,
     database,
     environ,
     from_lab,
@@ -203,6 +204,7 @@ def test_an_output_is_made_reviewed_and_arrives_once(host, controller, outside):
         jobbing.finish(host, controller, job)
         jobbing.complete(host, job)
     data = host.read(OUTPUT).encode()
+    be_shown(host)
     page = host.run(f"{ASK} https://{NAME}/login/").stdout
     assert "<title>Login | Airlock</title>" in page
     log_in(host, releases, "rita", "gus", "hal")

@@ -16,7 +16,6 @@ from tests.hosts.airlock.asking import (
     BACKUPS,
     COUNT,
     FOLDER,
-    OUTPUT,
     RELEASE,
     SECRETS,
     WORK,
@@ -25,6 +24,7 @@ from tests.hosts.airlock.asking import (
     database,
     environ,
     kept,
+    lay,
     log_in,
     looked,
     open_page,
@@ -83,8 +83,7 @@ BINDS = "import socket; socket.create_server(('127.0.0.1', 443)); print('has it'
 def host(shared_warm_host):
     host = shared_warm_host("test", legacy_cgroups=True)
     wait_until(lambda: "Listening" in said(host), 60)
-    host.run(f"install -d -o opensafely -g opensafely {OUTPUT.rpartition('/')[0]}")
-    host.write(OUTPUT, TEXT)
+    lay(host, "out.csv", TEXT)
     return host
 
 
@@ -167,7 +166,7 @@ def test_bad_answers_are_told_and_it_arrives_once(host, outside, releases):
 
 def test_an_upload_that_is_cut_half_way_arrives_once(host, releases):
     text = "0123456789abcde\n" * 125_000  # 2 MB
-    host.write(f"{OUTPUT.rpartition('/')[0]}/big.csv", text)
+    lay(host, "big.csv", text)
     host.run("nft -f -", stdin=CUT)
     try:
         known = released(host, "big.csv")

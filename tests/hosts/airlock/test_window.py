@@ -11,12 +11,12 @@ import pytest
 from sandbox.airlock.__main__ import COLOURS
 from sandbox.fixtures import quiet_timer
 from tests.hosts.airlock import windows
+from tests.hosts.airlock.asking import lay
 from tests.hosts.airlock.page import PAGE, SAID
 from tests.hosts.airlock.windows import NAME, OUTPUT, Window
 from tests.hosts.desktop.desktops import (
     CANARY,
     SHOTS,
-    WORK,
     as_gus,
     fresh_desktop,
     host_with_desktop,
@@ -264,8 +264,7 @@ def test_what_is_asked_for_is_reviewed_and_arrives_once(host, client, page, outs
     releases, data = outside.releases, "sex,n\nF,3120\n"
     host.run("systemctl stop page")
     assert manage(host, "service start airlock", backend="emis").returncode == 0
-    host.run(f"install -d -o opensafely -g opensafely {WORK}/trial")
-    host.write(f"{WORK}/trial/counts.csv", data)
+    lay(host, "counts.csv", data, "trial")
     releases.workspace("trial")
     releases.person("gus", ["trial"], checker=True)
     with at_airlock(host, client, "gus", releases, "Requests"):

@@ -90,6 +90,7 @@ WORDS = {
     "service environment": "service environment jobrunner",
     "service restore": "service restore airlock",
     "host prove": "host prove --nonsense",
+    "outputs restore": "outputs restore nothing out.csv",
     **{
         f"service {verb}": f"service {verb} nobody"
         for verb in ("shell", "follow", "certificate", "backup")

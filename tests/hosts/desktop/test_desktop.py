@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.controller import MODERATE
+from tests.hosts.airlock.asking import be_shown
 from tests.hosts.desktop.desktops import (
     BACKGROUND,
     PASSWORD,
@@ -67,6 +68,7 @@ def host(shared_warm_host, sandbox):
     controller.reset()
     assert results["exit_code"] == 0, results
     assert set(FILES) < set(host.run(f"ls {FOLDER}").stdout.split())
+    be_shown(host)
     return host
 
 
@@ -90,12 +92,18 @@ def open_file(client, name):
     wait_until(lambda: client.windows() != before and client.still(), 60)
 
 
-def take_last_action(client):
-    """That of the file manager's menu, above Properties, for what is selected."""
+def take_action(client, above=1):
+    """That of the file manager's menu which is so far above Properties, for what is selected."""
     client.do("key", "Menu")
     wait_until(client.still, 30)
+    client.shot(SHOTS / "menu.png")
+    client.do("key", "Up", *["Up"] * above, "Return")
+
+
+def take_last_action(client):
+    """The one above Properties, which opens a window."""
     before = client.windows()
-    client.do("key", "Up", "Up", "Return")
+    take_action(client)
     wait_until(lambda: client.windows() != before and client.still(), 60)
 
 
@@ -144,6 +152,25 @@ def test_a_table_is_looked_at_and_changed_as_text(host, client):
     client.do("key", "ctrl+s")
     wait_until(lambda: host.read(f"{FOLDER}/counts.csv") == before + "redacted", 30)
     close(host, client, "mousepad")
+
+
+def test_a_change_is_compared_with_what_the_job_made_and_taken_back(host, client):
+    """By the file manager's menu; the edit stays beside it."""
+    changed, made = host.read(f"{FOLDER}/counts.csv"), "sex,n\nF,3120\nM,2870\n"
+    assert changed != made
+    client.type("counts.csv")
+    client.do("key", "Escape")
+    take_action(client, above=3)
+    wait_until(lambda: runs(host, "meld.*review/study/counts.csv"), 60)
+    wait_until(client.still, 60)
+    client.shot(SHOTS / "change.png")
+    close(host, client, "meld")
+    take_action(client, above=2)
+    wait_until(lambda: host.read(f"{FOLDER}/counts.csv") == made, 30)
+    kept = host.run(f"cat {FOLDER}/counts.edited-2*Z.csv").stdout
+    assert kept == changed
+    host.run(f"rm {FOLDER}/counts.edited-*")
+    wait_until(client.still, 30)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_other_backend(host):
 
 def lines():
     """Every command that looks at this host, as it is typed, with what it must be given."""
-    given = {"subject": "ada", "subjects": "ada", "user": "ada"}
+    given = {"subject": "ada", "subjects": "ada", "user": "ada", "path": "a.csv"}
     for group, commands in (("", COMMANDS), *((g.name, g.actions) for g in GROUPS)):
         for command in commands:
             arguments = [given.get(each.names[0], "") for each in command.arguments]

@@ -30,7 +30,13 @@ class Place:
             self.releases.person(name, checker=True)
         for name in ("work", "workspaces/trial", "requests"):
             (folder / name).mkdir(parents=True)
-        (folder / "workspaces/trial/counts.csv").write_bytes(DATA)
+        self.workspace = folder / "workspaces/trial"
+        (self.workspace / "metadata").mkdir()
+        (self.workspace / "counts.csv").write_bytes(DATA)
+        said = {"level": "moderately_sensitive", "excluded": False}
+        said["content_hash"] = hashlib.sha256(DATA).hexdigest()
+        text = json.dumps({"outputs": {"counts.csv": said}})
+        (self.workspace / "metadata/manifest.json").write_text(text)
         self.env = {
             "AIRLOCK_WORK_DIR": str(folder / "work"),
             "AIRLOCK_WORKSPACE_DIR": str(folder / "workspaces"),
@@ -126,6 +132,15 @@ def test_what_does_not_arrive_is_tried_again_a_minute_later(place, monkeypatch, 
     monkeypatch.setattr(airlock, "RETRY_S", -1)
     airlock.upload(place.env)
     assert place.status() == "RELEASED"
+
+
+def test_what_no_job_made_is_asked_for_in_vain(place):
+    rita = place.login("rita")
+    (place.workspace / "mine.csv").write_bytes(DATA)
+    assert place.ask("/requests/", "workspace=trial&path=mine.csv", rita)[0] == 403
+    (place.workspace / "counts.csv").write_bytes(DATA + b"M,3\n")
+    assert place.ask("/requests/", "workspace=trial&path=counts.csv", rita)[0] == 403
+    assert place.store.requests() == []
 
 
 def test_nobody_judges_their_own(place):

@@ -56,6 +56,7 @@ def test_directories(declared):
         MEDIUM_TREE: ("2750", "opensafely:reviewers"),
         f"{MEDIUM_TREE}/workspaces": ("2770", "opensafely:reviewers"),
         f"{MEDIUM_TREE}/requests": ("700", "opensafely:opensafely"),
+        f"{MEDIUM_TREE}/review": ("2750", "opensafely:reviewers"),
     }
 
 
@@ -77,6 +78,7 @@ def test_every_directory_has_exactly_one_list(declared):
     assert {path: bool(r.default) for path, r in lists.items() if not r.default} == {
         MEDIUM_TREE: False,
         f"{MEDIUM_TREE}/requests": False,
+        f"{MEDIUM_TREE}/review": False,
     }
     assert all(r.access == frozenset() for r in lists.values())
 

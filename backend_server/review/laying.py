@@ -1,0 +1,160 @@
+"""Every workspace is laid out for Airlock as its manifest and its reviewers have it; and an edit's way back."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from datetime import datetime, timezone
+from pathlib import PurePosixPath
+from typing import Any, Callable, Dict, Iterator
+
+from backend_server.host import files, opened
+from backend_server.host.opened import NotPlain
+from backend_server.outputs.outgoing import manifest_of
+from backend_server.outputs.within import Within, at
+from backend_server.review.shelf import NOTES, Entries, Seen, Shelf, entries, put, read
+from backend_server.review.verdicts import Verdicts, beside, unfit
+from backend_server.storage.component import REVIEW_STATE, REVIEW_TREE, WORKSPACES
+from backend_server.text import manifest
+from backend_server.text.errors import Refused, UserError
+from backend_server.text.manifest import FOLDER, MANIFEST, Manifest
+from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY_ID
+
+
+State = Dict[str, Dict[str, Any]]
+Say = Callable[[str], None]
+
+
+def lay(say: Say) -> None:
+    """What Airlock is shown is as the workspaces have it; says what came, went, and was left.
+
+    Of two at once the second waits. One workspace never holds up another.
+    """
+    os.umask(0o027)
+    with contextlib.ExitStack() as stack:
+        places = (REVIEW_TREE, WORKSPACES[MEDIUM], WORKSPACES[HIGH])
+        review, medium, high = (stack.enter_context(opened.tree(p)) for p in places)
+        fcntl.flock(review, fcntl.LOCK_EX)
+        for workspace in sorted({*os.listdir(medium), *os.listdir(review)}):
+            try:
+                if not unfit(workspace):
+                    _lay(review, workspace, medium, high, say)
+            except (manifest.Wrong, UserError, OSError) as error:
+                say(f"{workspace}: {error}; what Airlock shows of it stays as it is")
+
+
+def _lay(review: int, workspace: str, medium: int, high: int, say: Say) -> None:
+    state = _state(workspace)
+    with contextlib.ExitStack() as stack:
+        here = made = -1
+        try:
+            here, made = (opened.step(stack, top, workspace) for top in (medium, high))
+            theirs = _manifest(here, workspace)
+        except FileNotFoundError:
+            if workspace not in os.listdir(review):
+                return
+            if any(workspace in os.listdir(top) for top in (medium, high)):
+                why = "is in one of both trees only, or has no manifest"
+                raise NotPlain(why) from None
+            theirs = Manifest(workspace, None, {})  # requests of it ask for one
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(workspace, 0o750, dir_fd=review)
+        top = opened.step(stack, review, workspace)
+        shelf = Shelf(top, workspace, state["there"])
+        verdicts = Verdicts(Seen(here, state["here"]), Seen(made, {}), shelf)
+        _one(verdicts, theirs, state, say)
+
+
+def _manifest(here: int, workspace: str) -> Manifest:
+    """The agent's."""
+    with contextlib.ExitStack() as stack:
+        folder = opened.step(stack, here, FOLDER)
+        output = opened.opened(here, MANIFEST)
+        owners = {os.fstat(fd).st_uid for fd in (folder, output.fd)}
+    found = manifest_of(output)
+    if owners != {OPENSAFELY_ID}:
+        raise NotPlain("has a manifest, or metadata, of somebody's own")
+    if found.workspace not in (workspace, None):
+        raise NotPlain(f"has the manifest of {found.workspace!a}")
+    return found
+
+
+def _one(verdicts: Verdicts, theirs: Manifest, state: State, say: Say) -> None:
+    shelf, told, before = verdicts.shelf, verdicts.told, state["told"]
+    # What ended a redaction is told until there is another.
+    ended = (beside(p) for p in theirs.outputs)
+    told.update((p, before[p]) for p in ended if p in before)
+    verdicts.all(theirs)
+    shown = shelf.hold(verdicts.want, told)
+    shelf.write(NOTES, _notes(shown, told).encode())
+    news = (f"{path!a} {why}" for path, why in told.items() if before.get(path) != why)
+    for line in (*_changes(shelf.entries, shown), *news):
+        say(f"{shelf.workspace}: {line}")
+    found = {"here": verdicts.here.found, "there": shelf.found, "told": told}
+    if found != state:
+        path, data = f"{REVIEW_STATE}/{shelf.workspace}.json", json.dumps(found)
+        files.replace("/", path, data.encode(), 0o600, (OPENSAFELY_ID,) * 2)
+
+
+def _state(workspace: str) -> State:
+    """As the last pass left it; where that cannot be read, all is read once more."""
+    with contextlib.suppress(FileNotFoundError, ValueError), open(
+        f"{REVIEW_STATE}/{workspace}.json", encoding="utf-8"
+    ) as file:
+        return dict(json.load(file))
+    return {"here": {}, "there": {}, "told": {}}
+
+
+def _changes(before: Entries, now: Entries) -> Iterator[str]:
+    for path in sorted({*before, *now}):
+        old, new = (each.get(path, {}).get("content_hash") for each in (before, now))
+        if old != new:
+            yield f"{path!a} {'is shown' if new else 'is shown no longer'}"
+
+
+def _notes(shown: Entries, told: dict[str, str]) -> str:
+    """What became of each change, for who made it and who is to check it."""
+    lines = []
+    for path, said in sorted(shown.items()):
+        if "redacted_from" in said:
+            by = f" by {said['redacted_by']}" if said["redacted_by"] else ""
+            lines.append(f"{path}: a change{by}, taken in at {said['redacted_at']}")
+    lines += [f"{path!a} {why}" for path, why in sorted(told.items())]
+    return "".join(f"{line}\n" for line in lines or ["Nothing was changed here."])
+
+
+def made(workspace: str, path: str) -> str:
+    """The SHA-256 of an output as its job made it. Raises Refused for what is none."""
+    missing = contextlib.suppress(FileNotFoundError)
+    with missing, opened.tree(f"{REVIEW_TREE}/{workspace}") as top:
+        said = entries(top).get(path, {})
+        if said and "redacted_from" not in said:
+            return str(said["content_hash"])
+    raise Refused(
+        f"{path!a} is no output that a job made in {workspace!a}, as Airlock is shown it",
+        hint="sudo systemctl start opensafely-review.service",
+    )
+
+
+def restored(workspace: str, path: str) -> str:
+    """The path that what was there has now; empty where nothing was, or the job's own bytes."""
+    sha256, kept = made(workspace, path), ""
+    with contextlib.ExitStack() as stack:
+        places = (f"{p}/{workspace}" for p in (REVIEW_TREE, WORKSPACES[MEDIUM]))
+        review, top = (stack.enter_context(opened.tree(place)) for place in places)
+        data = read(review, path, sha256)
+        with contextlib.suppress(FileNotFoundError, NotPlain):
+            read(top, path, sha256)
+            return ""
+        within = Within(os.fstat(top).st_dev, top, top)
+        with contextlib.suppress(FileNotFoundError), at(within, path) as (folder, name):
+            # Of the moment, to its end: nothing that was kept before has this name.
+            pure, now = PurePosixPath(path), datetime.now(timezone.utc)
+            edited = f"edited-{now:%Y%m%dT%H%M%S.%f}Z"
+            aside = pure.with_name(f"{pure.stem[:100]}.{edited}{pure.suffix}")
+            os.rename(name, aside.name, src_dir_fd=folder, dst_dir_fd=folder)
+            kept = str(aside)
+        put(top, path, data, 0o660)
+    return kept

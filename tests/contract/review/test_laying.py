@@ -1,0 +1,278 @@
+"""What Airlock is shown: outputs as jobs made them, and beside them what reviewers made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from backend_server.review import laying, shelf, verdicts
+from backend_server.text.errors import Refused
+from tests.contract.review.laid import (
+    CSV,
+    GUS,
+    HAL,
+    HIGH,
+    MARKED,
+    MEDIUM,
+    REVIEW,
+    TABLE,
+    close,
+    declare,
+    edit,
+    entries,
+    entry,
+    job,
+    later,
+    lay,
+    notes,
+    prepare,
+    shown,
+    write,
+)
+
+
+pytestmark = pytest.mark.share("Airlock")
+
+EDITED = f"redacted/{CSV}"
+HERE = MEDIUM / "trial" / CSV
+
+
+@pytest.fixture(autouse=True)
+def trees(place, monkeypatch):
+    # The wait is looked at where it matters: in test_kills.py.
+    monkeypatch.setattr(shelf, "GRACE_S", 0)
+
+
+def begin(data=TABLE, **options):
+    prepare(**options)
+    job("trial", {CSV: data})
+    lay()
+
+
+def test_outputs_are_there_as_the_job_made_them_and_nothing_else_is():
+    prepare()
+    job("trial", {CSV: TABLE, "people.csv": b"x"}, {"people.csv": "highly_sensitive"})
+    write(MEDIUM / "trial/by-hand.csv", b"mine", GUS)
+    assert lay() == [f"trial: {CSV!a} is shown"]
+    assert shown() == {CSV: TABLE}
+    files = {str(p.relative_to(REVIEW)) for p in REVIEW.rglob("*") if p.is_file()}
+    own = ("manifest.json", "describe.log", "redactions.txt")
+    assert files == {f"trial/{CSV}", *(f"trial/metadata/{name}" for name in own)}
+    assert entries()[CSV] == {**entry(TABLE), "out_of_date_action": None}
+    assert lay() == []
+
+
+def test_an_edit_stands_beside_its_original():
+    begin()
+    edit(HERE, MARKED)
+    assert lay() == [f"trial: {EDITED!a} is shown"]
+    assert shown() == {CSV: TABLE, EDITED: MARKED}
+    found = entries()[EDITED]
+    assert found["redacted_from"] == CSV
+    assert found["redacted_by"] == "gus"
+    assert found["redacted_from_hash"] == entries()[CSV]["content_hash"]
+    assert (found["job_id"], found["repo"], found["commit"]) == (
+        *("job1", "https://github.com/opensafely/trial", "c0ffee"),
+    )
+    assert f"{EDITED}: a change by gus, taken in at {found['redacted_at']}" in notes()
+    assert lay() == []
+
+
+def test_who_saves_in_place_is_not_guessed():
+    begin()
+    HERE.write_bytes(MARKED)  # the inode stays, and so does its owner
+    later()
+    lay()
+    assert entries()[EDITED]["redacted_by"] is None
+    assert f"{EDITED}: a change, taken in at" in notes()
+
+
+def test_what_was_saved_just_now_waits():
+    begin()
+    edit(HERE, MARKED, settled=False)
+    assert lay() == []
+    assert shown() == {CSV: TABLE}
+    later()
+    lay()
+    assert shown() == {CSV: TABLE, EDITED: MARKED}
+
+
+def test_a_further_edit_replaces_it_and_taking_back_removes_it():
+    begin()
+    edit(HERE, MARKED)
+    lay()
+    edit(HERE, b"sex,n\nF,[REDACTED]\nM,[REDACTED]\n", HAL)
+    lay()
+    assert shown()[EDITED].count(b"[REDACTED]") == 2
+    assert entries()[EDITED]["redacted_by"] == "hal"
+    edit(HERE, TABLE)
+    assert lay() == [f"trial: {EDITED!a} is shown no longer"]
+    assert shown() == {CSV: TABLE}
+
+
+def test_other_bytes_of_a_later_run_end_the_redaction_and_that_is_told():
+    begin()
+    edit(HERE, MARKED)
+    lay()
+    job("trial", {CSV: TABLE + b"X,5000\n"}, name="job2")
+    said = "\n".join(lay())
+    assert shown() == {CSV: TABLE + b"X,5000\n"}
+    assert f"{EDITED!a} is out of date" in said
+    assert lay() == []
+    assert "is out of date" in notes()
+
+
+def test_the_same_bytes_of_a_later_run_leave_it():
+    begin()
+    edit(HERE, MARKED)
+    lay()
+    job("trial", {CSV: TABLE}, name="job2")
+    lay()
+    assert shown() == {CSV: TABLE, EDITED: MARKED}
+    assert entries()[CSV]["job_id"] == "job2"
+    assert lay() == []
+    edit(HERE, TABLE, HAL)  # and it can still be taken back
+    lay()
+    assert shown() == {CSV: TABLE}
+
+
+def test_between_a_jobs_file_and_its_manifest_nothing_changes(monkeypatch):
+    begin()
+    edit(HERE, MARKED)
+    lay()
+    new = job("trial", {CSV: b"sex,n\nF,4000\n"}, name="job2", manifest=False)
+    assert lay() == []
+    assert shown() == {CSV: TABLE, EDITED: MARKED}
+    declare("trial", new)
+    lay()
+    assert shown() == {CSV: b"sex,n\nF,4000\n"}
+    edit(HERE, MARKED)
+    lay()
+    # The same bytes again: for the moment it looks as if gus had taken his edit back.
+    monkeypatch.setattr(verdicts, "SETTLED_S", 5)
+    again = job("trial", {CSV: b"sex,n\nF,4000\n"}, name="job3", manifest=False)
+    lay()
+    assert EDITED in shown()
+    declare("trial", again)
+    lay()
+    assert EDITED in shown()
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "is empty"),
+        (b"patient_id,n\n1,2\n", "has a column patient_id"),
+        (b"n\n" + b"1\n" * 5001, "has more than 5000 rows"),
+        (b"\xff\xfe\x00", "cannot be read as a table"),
+        (bytes(16 << 20) + b"x", "is larger than 16 MiB"),
+    ],
+)
+def test_what_the_agent_would_hold_back_is_not_taken_and_that_is_told(data, why):
+    begin()
+    edit(HERE, MARKED)
+    lay()
+    edit(HERE, data)
+    assert f"was edited, and the edit {why}" in "\n".join(lay())
+    assert shown() == {CSV: TABLE}
+    assert why in notes()
+    assert lay() == []
+    assert why in notes()
+
+
+def test_the_way_back_keeps_the_edit():
+    begin()
+    assert laying.restored("trial", CSV) == ""
+    for data in (MARKED, b"sex,n\n"):
+        edit(HERE, data)
+        kept = laying.restored("trial", CSV)
+        assert kept.startswith("output/table.edited-")
+        assert (MEDIUM / "trial" / kept).read_bytes() == data
+        assert HERE.read_bytes() == TABLE
+    lay()
+    assert shown() == {CSV: TABLE}
+    assert len([*HERE.parent.iterdir()]) == 3
+    HERE.unlink()
+    assert laying.restored("trial", CSV) == ""
+    assert HERE.read_bytes() == TABLE
+    for path in ("no.csv", EDITED):
+        with pytest.raises(Refused, match="is no output that a job made"):
+            laying.restored("trial", path)
+
+
+# ---- what nobody can do
+
+
+def test_what_is_highly_sensitive_is_in_no_way_shown():
+    """High privacy is read by whoever fills the tree: its bytes come from there only by a manifest
+    that no reviewer can have written, or where they have lain in medium privacy already."""
+    prepare()
+    secret = b"patient,n\n1,1\n"
+    job("trial", {CSV: TABLE, "people.csv": secret}, {"people.csv": "highly_sensitive"})
+    lay()
+    # gus edits the agent's manifest in place before it was closed, and lays something there.
+    path = MEDIUM / "trial/metadata/manifest.json"
+    said = json.loads(path.read_text())
+    said["outputs"]["people.csv"]["level"] = "moderately_sensitive"
+    path.write_text(json.dumps(said))
+    write(MEDIUM / "trial/people.csv", b"anything", GUS)
+    later()
+    for _ in range(2):
+        close("trial")
+        assert "people.csv" not in "".join(p.name for p in REVIEW.rglob("*"))
+        lay()
+    assert shown() == {CSV: TABLE}
+    assert "'people.csv' was edited before it was shown" in notes()
+
+
+def test_a_manifest_of_somebodys_own_changes_nothing():
+    begin()
+    declare("trial", {"output/forged.csv": entry(b"forged")}, GUS)
+    write(MEDIUM / "trial/output/forged.csv", b"forged", GUS)
+    assert lay() == [
+        "trial: has a manifest, or metadata, of somebody's own; "
+        "what Airlock shows of it stays as it is"
+    ]
+    assert shown() == {CSV: TABLE}
+
+
+def test_a_folder_of_metadata_of_somebodys_own_changes_nothing():
+    begin()
+    os.rename(MEDIUM / "trial/metadata", MEDIUM / "trial/away")
+    (MEDIUM / "trial/metadata").mkdir()
+    os.chown(MEDIUM / "trial/metadata", GUS, GUS)
+    declare("trial", {"x.csv": entry(b"x")})
+    assert "of somebody's own" in lay()[0]
+    assert shown() == {CSV: TABLE}
+
+
+def test_what_no_job_made_is_not_shown_as_a_jobs():
+    """Not even by a manifest that counts."""
+    begin()
+    write(MEDIUM / "trial/output/forged.csv", b"forged", GUS)
+    declare("trial", {"output/forged.csv": entry(b"forged")})
+    assert "is not shown: its copy in high privacy" in "\n".join(lay())
+    write(HIGH / "trial/output/forged.csv", b"another")
+    lay()
+    assert shown() == {CSV: TABLE}
+
+
+def test_a_workspace_under_anothers_name_changes_nothing_of_that_one():
+    begin()
+    job("other", {"secret.csv": b"other"})
+    lay()
+    os.rename(MEDIUM / "trial", MEDIUM / "away")
+    os.rename(MEDIUM / "other", MEDIUM / "trial")
+    assert "trial: has the manifest of 'other'" in "\n".join(lay())
+    assert shown() == {CSV: TABLE}
+    assert shown("other") == {"secret.csv": b"other"}
+
+
+def test_a_file_where_redactions_go_is_no_redaction():
+    begin()
+    write(MEDIUM / "trial" / EDITED, b"mine", GUS)
+    declare("trial", {EDITED: entry(b"mine")})
+    assert f"{EDITED!a} is below redacted/" in "\n".join(lay())
+    assert shown() == {CSV: TABLE}
