@@ -85,7 +85,7 @@ def restore(options: Named, host: Host, *, path: str = "") -> int:
     workspace = options.subject
     laying.made(workspace, path)
     # First, as this may be killed. Names of files may tell too much for the history.
-    done = f"an output of {workspace} is as its job made it again"
+    done = f"an output of {workspace} goes back to what its job made"
     note(host, options, "outputs restore", done)
     _be_the_service()
     kept = laying.restored(workspace, path)

@@ -40,7 +40,8 @@ def opened(top: int, path: str) -> Output:
     """The file at PATH below the folder TOP, by descriptor: no link is ever followed.
 
     Raises NotPlain for a link, a pipe, a device, a file that has another name elsewhere, or
-    one of another file system; FileNotFoundError where nothing is.
+    one of another file system; FileNotFoundError where nothing is; BlockingIOError where
+    somebody keeps it from being read.
     """
     *folders, name = path.split("/")
     with contextlib.ExitStack() as stack:
@@ -54,7 +55,9 @@ def opened(top: int, path: str) -> Output:
             raise NotPlain("is no plain file")
         if found.st_nlink != 1:
             raise NotPlain("has another name: it is a hard link")
-        file = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        # Where somebody has a lease on it, fcntl(2), it is not waited for.
+        how = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+        file = os.open(f"/proc/self/fd/{fd}", how)
     return Output(file, found.st_size, sign(found))
 
 

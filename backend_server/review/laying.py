@@ -26,6 +26,11 @@ from backend_server.text.roles import HIGH, MEDIUM, OPENSAFELY_ID
 State = Dict[str, Dict[str, Any]]
 Say = Callable[[str], None]
 
+_SAID = 50  # lines of a pass, of a workspace
+_NOTED = 1000
+_LONGEST = 200  # bytes
+_FAILED = ".failed"  # a name that no workspace has
+
 
 def lay(say: Say) -> None:
     """What Airlock is shown is as the workspaces have it; says what came, went, and was left.
@@ -34,19 +39,49 @@ def lay(say: Say) -> None:
     """
     os.umask(0o027)
     with contextlib.ExitStack() as stack:
-        places = (REVIEW_TREE, WORKSPACES[MEDIUM], WORKSPACES[HIGH])
-        review, medium, high = (stack.enter_context(opened.tree(p)) for p in places)
-        fcntl.flock(review, fcntl.LOCK_EX)
-        for workspace in sorted({*os.listdir(medium), *os.listdir(review)}):
+        places = (REVIEW_TREE, WORKSPACES[MEDIUM], WORKSPACES[HIGH], REVIEW_STATE)
+        trees = [stack.enter_context(opened.tree(place)) for place in places]
+        review, medium, high, own = trees
+        # Whoever may read a folder may lock it: this one nobody else may.
+        fcntl.flock(own, fcntl.LOCK_EX)
+        folders = [
+            e.name for e in os.scandir(medium) if e.is_dir(follow_symlinks=False)
+        ]
+        failed: dict[str, str] = {}
+        for workspace in filter(_fit, sorted({*folders, *os.listdir(review)})):
             try:
-                if not unfit(workspace):
-                    _lay(review, workspace, medium, high, say)
+                _lay(review, workspace, medium, high, say)
             except (manifest.Wrong, UserError, OSError) as error:
-                say(f"{workspace}: {error}; what Airlock shows of it stays as it is")
+                failed[workspace] = getattr(error, "strerror", "") or str(error)
+        _tell(failed, say)
+
+
+def _fit(workspace: str) -> bool:
+    """Whether it can be shown; no agent makes another. Its state must have a name, too."""
+    plain = not unfit(workspace) and "/" not in workspace
+    return plain and len(os.fsencode(workspace)) <= _LONGEST
+
+
+def _tell(failed: dict[str, str], say: Say) -> None:
+    """Once, for as long as it lasts."""
+    before = _kept(_FAILED)
+    new = {name: why for name, why in failed.items() if before.get(name) != why}
+    stays = "what Airlock shows of it stays as it is"
+    _say_some([f"{name}: {why}; {stays}" for name, why in new.items()], say)
+    if failed != before:
+        _keep(_FAILED, failed)
+
+
+def _say_some(lines: list[str], say: Say) -> None:
+    """A reviewer can make any number of them, and others are in the same journal."""
+    for line in lines[:_SAID]:
+        say(line)
+    if lines[_SAID:]:
+        say(f"and {len(lines) - _SAID:,} more")
 
 
 def _lay(review: int, workspace: str, medium: int, high: int, say: Say) -> None:
-    state = _state(workspace)
+    state = {"here": {}, "there": {}, "told": {}, **_kept(workspace)}
     with contextlib.ExitStack() as stack:
         here = made = -1
         try:
@@ -90,21 +125,25 @@ def _one(verdicts: Verdicts, theirs: Manifest, state: State, say: Say) -> None:
     shown = shelf.hold(verdicts.want, told)
     shelf.write(NOTES, _notes(shown, told).encode())
     news = (f"{path!a} {why}" for path, why in told.items() if before.get(path) != why)
-    for line in (*_changes(shelf.entries, shown), *news):
-        say(f"{shelf.workspace}: {line}")
+    lines = (*_changes(shelf.entries, shown), *news)
+    _say_some([f"{shelf.workspace}: {line}" for line in lines], say)
     found = {"here": verdicts.here.found, "there": shelf.found, "told": told}
     if found != state:
-        path, data = f"{REVIEW_STATE}/{shelf.workspace}.json", json.dumps(found)
-        files.replace("/", path, data.encode(), 0o600, (OPENSAFELY_ID,) * 2)
+        _keep(shelf.workspace, found)
 
 
-def _state(workspace: str) -> State:
-    """As the last pass left it; where that cannot be read, all is read once more."""
+def _keep(name: str, found: dict[str, Any]) -> None:
+    path, data = f"{REVIEW_STATE}/{name}.json", json.dumps(found)
+    files.replace("/", path, data.encode(), 0o600, (OPENSAFELY_ID,) * 2)
+
+
+def _kept(name: str) -> dict[str, Any]:
+    """As the last pass left it; where that cannot be read, all is read, and told, once more."""
     with contextlib.suppress(FileNotFoundError, ValueError), open(
-        f"{REVIEW_STATE}/{workspace}.json", encoding="utf-8"
+        f"{REVIEW_STATE}/{name}.json", encoding="utf-8"
     ) as file:
         return dict(json.load(file))
-    return {"here": {}, "there": {}, "told": {}}
+    return {}
 
 
 def _changes(before: Entries, now: Entries) -> Iterator[str]:
@@ -119,19 +158,22 @@ def _notes(shown: Entries, told: dict[str, str]) -> str:
     lines = []
     for path, said in sorted(shown.items()):
         if "redacted_from" in said:
-            by = f" by {said['redacted_by']}" if said["redacted_by"] else ""
+            by = f", in a file of {said['file_of']}'s" if said.get("file_of") else ""
             lines.append(f"{path}: a change{by}, taken in at {said['redacted_at']}")
     lines += [f"{path!a} {why}" for path, why in sorted(told.items())]
-    return "".join(f"{line}\n" for line in lines or ["Nothing was changed here."])
+    more = [f"and {len(lines) - _NOTED:,} more"] if lines[_NOTED:] else []
+    lines = [*lines[:_NOTED], *more] or ["Nothing was changed here."]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def made(workspace: str, path: str) -> str:
     """The SHA-256 of an output as its job made it. Raises Refused for what is none."""
     missing = contextlib.suppress(FileNotFoundError)
-    with missing, opened.tree(f"{REVIEW_TREE}/{workspace}") as top:
-        said = entries(top).get(path, {})
-        if said and "redacted_from" not in said:
-            return str(said["content_hash"])
+    if _fit(workspace):
+        with missing, opened.tree(f"{REVIEW_TREE}/{workspace}") as top:
+            said = entries(top).get(path, {})
+            if said and "redacted_from" not in said:
+                return str(said["content_hash"])
     raise Refused(
         f"{path!a} is no output that a job made in {workspace!a}, as Airlock is shown it",
         hint="sudo systemctl start opensafely-review.service",
@@ -145,7 +187,7 @@ def restored(workspace: str, path: str) -> str:
         places = (f"{p}/{workspace}" for p in (REVIEW_TREE, WORKSPACES[MEDIUM]))
         review, top = (stack.enter_context(opened.tree(place)) for place in places)
         data = read(review, path, sha256)
-        with contextlib.suppress(FileNotFoundError, NotPlain):
+        with contextlib.suppress(OSError, NotPlain):
             read(top, path, sha256)
             return ""
         within = Within(os.fstat(top).st_dev, top, top)

@@ -90,10 +90,11 @@ class Shelf(Seen):
             try:
                 if folder is not None and path not in stay:
                     self.write(path, read(folder, source, sha256))
-            except (NotPlain, OSError) as error:
-                # Of a redaction this is its output's path, too.
-                why = f"its copy in high privacy, or its edit: {error}"
-                told[source] = f"is not shown: {why}"
+            # Of a redaction this is its output's path, too. Nothing is said of high privacy.
+            except (NotPlain, FileNotFoundError, BlockingIOError):
+                told[source] = "is not shown: no job made it, or its edit goes on"
+            except OSError as error:
+                told[source] = f"is not shown: {error.strerror}"
         return self._declare(want)
 
     def _declare(self, want: dict[str, Wanted]) -> Entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import os
 import pwd
 import time
@@ -54,8 +55,10 @@ class Verdicts:
             self._reach(path, {key: said.get(key) for key in OF_OUTPUTS})
         except FileNotFoundError:
             self.told[path] = "is gone from the workspace, or from high privacy"
-        except (NotPlain, OSError) as error:
+        except NotPlain as error:
             self.told[path] = str(error)
+        except OSError as error:
+            self.told[path] = f"cannot be read: {error.strerror}"
 
     def _reach(self, path: str, said: Said) -> None:
         """What is shown of it now stays, unless a rule says otherwise."""
@@ -103,6 +106,7 @@ class Verdicts:
     def _edited(self, path: str, said: Said, now: str) -> None:
         file, refused = self._stat(path), f"is larger than {LARGEST >> 20} MiB"
         if not _settled(file):
+            self.told[path] = f"is being edited, and waits for {SETTLED_S} s of rest"
             return
         if now:
             refused = refusal(path, read(self.here.top, path, now))
@@ -113,7 +117,7 @@ class Verdicts:
             **{**said, "size": file.st_size, "timestamp": file.st_mtime},
             **{"content_hash": now, "row_count": None, "col_count": None},
             **{"redacted_from": path, "redacted_from_hash": said["content_hash"]},
-            **{"redacted_by": _owner(file), "redacted_at": history.now()},
+            **{"file_of": _owner(file), "redacted_at": history.now()},
         }
         self.want[beside(path)] = Wanted(now, entry, self.here.top, path)
         self.told.pop(beside(path), None)
@@ -125,7 +129,7 @@ def _settled(file: os.stat_result) -> bool:
 
 
 def _owner(file: os.stat_result) -> str | None:
-    """None where it is not who saved it: an editor that saves in place leaves the owner there was."""
+    """Who made this file, and maybe not who edited it last: an editor that saves in place leaves that."""
     with contextlib.suppress(KeyError):
         if file.st_uid != OPENSAFELY_ID:
             return pwd.getpwuid(file.st_uid).pw_name
@@ -145,7 +149,8 @@ def refusal(path: str, data: bytes) -> str:
         return ""
     try:
         text = io.StringIO(data.decode("utf-8-sig"), newline="")
-        header, *rows = filter(None, csv.reader(text))
+        lines = filter(None, csv.reader(text))
+        header, *rows = itertools.islice(lines, _ROWS + 2)  # no more is looked at
     except (ValueError, csv.Error) as error:
         return f"cannot be read as a table: {error!a}"
     if "patient_id" in (each.strip().lower() for each in header):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, NoReturn
 
 
@@ -19,7 +20,7 @@ OF_OUTPUTS = (
 )
 _KNOWN = {
     *(*OF_OUTPUTS, "out_of_date_output", "redacted_from", "redacted_by"),
-    *("redacted_from_hash", "redacted_at", "made_again"),
+    *("file_of", "redacted_from_hash", "redacted_at", "made_again"),
 }
 
 Said = Dict[str, Any]
@@ -66,7 +67,9 @@ def read(data: bytes) -> Manifest:
         raise Wrong(f"has more than {LARGEST} bytes")
     try:
         text = data.decode("utf-8", "surrogateescape")
-        found = json.loads(text, parse_int=_number, parse_constant=_no_number)
+        found = json.loads(
+            text, parse_int=_number, parse_float=_fraction, parse_constant=_no_number
+        )
         workspace, repo = _word(found.get("workspace")), _word(found.get("repo"))
         outputs = {path: _known(said) for path, said in found["outputs"].items()}
     except (RecursionError, MemoryError):
@@ -90,6 +93,11 @@ def _number(digits: str) -> int:
     if len(digits) > _DIGITS:
         raise ValueError("it has a number that is too long")
     return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    """1e999 is none: made into text again, nobody could read it."""
+    return float(digits) if math.isfinite(float(digits)) else _no_number(digits)
 
 
 def _no_number(name: str) -> NoReturn:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import signal
 
 import pytest
 
@@ -71,12 +74,13 @@ def test_an_edit_stands_beside_its_original():
     assert shown() == {CSV: TABLE, EDITED: MARKED}
     found = entries()[EDITED]
     assert found["redacted_from"] == CSV
-    assert found["redacted_by"] == "gus"
+    assert found["file_of"] == "gus"
     assert found["redacted_from_hash"] == entries()[CSV]["content_hash"]
     assert (found["job_id"], found["repo"], found["commit"]) == (
         *("job1", "https://github.com/opensafely/trial", "c0ffee"),
     )
-    assert f"{EDITED}: a change by gus, taken in at {found['redacted_at']}" in notes()
+    when = found["redacted_at"]
+    assert f"{EDITED}: a change, in a file of gus's, taken in at {when}" in notes()
     assert lay() == []
 
 
@@ -85,17 +89,20 @@ def test_who_saves_in_place_is_not_guessed():
     HERE.write_bytes(MARKED)  # the inode stays, and so does its owner
     later()
     lay()
-    assert entries()[EDITED]["redacted_by"] is None
+    assert entries()[EDITED]["file_of"] is None
     assert f"{EDITED}: a change, taken in at" in notes()
 
 
 def test_what_was_saved_just_now_waits():
     begin()
     edit(HERE, MARKED, settled=False)
+    assert lay() == [f"trial: {CSV!a} is being edited, and waits for 5 s of rest"]
     assert lay() == []
     assert shown() == {CSV: TABLE}
+    assert "is being edited" in notes()
     later()
     lay()
+    assert "is being edited" not in notes()
     assert shown() == {CSV: TABLE, EDITED: MARKED}
 
 
@@ -106,7 +113,7 @@ def test_a_further_edit_replaces_it_and_taking_back_removes_it():
     edit(HERE, b"sex,n\nF,[REDACTED]\nM,[REDACTED]\n", HAL)
     lay()
     assert shown()[EDITED].count(b"[REDACTED]") == 2
-    assert entries()[EDITED]["redacted_by"] == "hal"
+    assert entries()[EDITED]["file_of"] == "hal"
     edit(HERE, TABLE)
     assert lay() == [f"trial: {EDITED!a} is shown no longer"]
     assert shown() == {CSV: TABLE}
@@ -197,12 +204,80 @@ def test_the_way_back_keeps_the_edit():
     HERE.unlink()
     assert laying.restored("trial", CSV) == ""
     assert HERE.read_bytes() == TABLE
-    for path in ("no.csv", EDITED):
+    for workspace, path in (
+        *(("trial", "no.csv"), ("trial", EDITED)),
+        *(("../workspaces/trial", CSV), ("trial/..", CSV)),
+    ):
         with pytest.raises(Refused, match="is no output that a job made"):
-            laying.restored("trial", path)
+            laying.restored(workspace, path)
+
+
+def test_what_cannot_be_read_is_kept_aside_too():
+    begin()
+    edit(HERE, MARKED)
+    with leased(HERE):
+        kept = laying.restored("trial", CSV)
+    assert (MEDIUM / "trial" / kept).read_bytes() == MARKED
+    assert HERE.read_bytes() == TABLE
 
 
 # ---- what nobody can do
+
+
+@contextlib.contextmanager
+def leased(path):
+    """A program has a lease on it: for 45 s nobody else opens it who would wait for that."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with open(path, "r+b") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    signal.signal(signal.SIGIO, before)
+
+
+@contextlib.contextmanager
+def at_once():
+    """Nothing that is done meanwhile waits for anybody."""
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits"))
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_no_lock_of_a_readers_and_no_lease_holds_up_a_pass():
+    begin()
+    edit(HERE, MARKED)
+    for folder in (REVIEW, REVIEW / "trial", MEDIUM, MEDIUM / "trial"):
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
+    with leased(HERE), at_once():
+        assert "cannot be read" in "\n".join(lay())
+        assert shown() == {CSV: TABLE}
+    lay()
+    assert shown() == {CSV: TABLE, EDITED: MARKED}
+    with leased(MEDIUM / "trial/metadata/manifest.json"), at_once():
+        assert "what Airlock shows of it stays as it is" in "\n".join(lay())
+
+
+def test_whatever_number_fails_is_told_once_and_not_at_length():
+    begin()
+    for number in range(60):
+        (MEDIUM / f"file{number}").touch()
+        declare_own(f"own{number}")
+    declare("trial", {f"none{number}.csv": entry(b"x") for number in range(2000)})
+    said = lay()
+    assert len(said) == 50 + 1 + 50 + 1
+    assert "and 10 more" in said
+    assert "and 1,950 more" in said
+    assert "and 1,000 more\n" in notes()
+    assert lay() == []
+    declare_own("n" * 255)
+    assert lay() == []
+
+
+def declare_own(workspace):
+    (MEDIUM / workspace / "metadata").mkdir(parents=True)
+    (HIGH / workspace).mkdir()
+    declare(workspace, {}, GUS)
 
 
 def test_what_is_highly_sensitive_is_in_no_way_shown():
@@ -253,9 +328,13 @@ def test_what_no_job_made_is_not_shown_as_a_jobs():
     begin()
     write(MEDIUM / "trial/output/forged.csv", b"forged", GUS)
     declare("trial", {"output/forged.csv": entry(b"forged")})
-    assert "is not shown: its copy in high privacy" in "\n".join(lay())
+    said = (
+        "trial: 'output/forged.csv' is not shown: no job made it, or its edit goes on"
+    )
+    assert lay() == [said]
+    # Whether high privacy has a file of that name nobody learns by that.
     write(HIGH / "trial/output/forged.csv", b"another")
-    lay()
+    assert lay() == []
     assert shown() == {CSV: TABLE}
 
 

@@ -44,9 +44,9 @@ def test_an_edit_in_place_is_beside_its_original_half_a_minute_later(host):
     wait_until(lambda: redacted in entries(host), 90)
     assert host.read(f"{REVIEW}/output/table.csv") == TABLE
     assert host.read(f"{REVIEW}/{redacted}") == MARKED
-    assert entries(host)[redacted]["redacted_by"] == "gus"
+    assert entries(host)[redacted]["file_of"] == "gus"
     notes = host.run(as_gus(f"cat {REVIEW}/metadata/redactions.txt")).stdout
-    assert f"{redacted}: a change by gus, taken in at 2" in notes
+    assert f"{redacted}: a change, in a file of gus's, taken in at 2" in notes
     # Airlock, which has uid 10000 and no more, opens what it is to show, and writes nothing.
     inside = "docker exec airlock python3 -c"
     reads = f"print(open('{REVIEW}/{redacted}').read(), end='')"

@@ -48,6 +48,7 @@ def test_no_other_word_is_moderate(level):
     [
         *("", "[]", "{}", '{"outputs": []}', '{"outputs": {"a": 1}}'),
         *('{"outputs": null}', "[" * 100_000, '{"outputs": ' * 100_000),
+        *('{"outputs": {"a": {"size": 1e999}}}', '{"outputs": {}, "x": -1e999}'),
         *('{"outputs": {}, "x": NaN}', '{"outputs": {}, "x": %s}' % ("9" * 2_000_000)),
     ],
     ids=lambda text: text[:24],

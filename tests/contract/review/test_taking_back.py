@@ -1,0 +1,114 @@
+"""The file manager's "Take my changes back", where another reviewer has prepared the folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.contract.review.laid import (
+    CSV,
+    HAL,
+    MARKED,
+    MEDIUM,
+    TABLE,
+    edit,
+    job,
+    lay,
+    prepare,
+)
+
+
+pytestmark = pytest.mark.share("Airlock")
+
+SCRIPT = Path(__file__).resolve().parents[3] / "etc/xdg/opensafely/original"
+HERE = MEDIUM / "trial" / CSV
+DIARY, PRIVATE = Path("/srv/diary.csv"), b"nobody else's\n"
+
+
+def begin():
+    """gus has edited the output of a job, and hal has a file of his own."""
+    prepare()
+    job("trial", {CSV: TABLE})
+    lay()
+    edit(HERE, MARKED)
+    DIARY.write_bytes(PRIVATE)
+    os.chown(DIARY, HAL, HAL)
+    subprocess.run(["chmod", "-R", "a+rwX", "/srv"], check=True)
+    DIARY.chmod(0o640)
+
+
+def take_back(path=HERE):
+    hal = ("setpriv", f"--reuid={HAL}", f"--regid={HAL}", "--clear-groups")
+    argv = (*hal, str(SCRIPT), "take-back", str(path))
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def beside():
+    return {p.name: p.read_bytes() for p in HERE.parent.iterdir() if p != HERE}
+
+
+def test_the_jobs_bytes_are_back_and_the_edit_is_beside_them():
+    begin()
+    assert take_back().returncode == 0
+    assert HERE.read_bytes() == TABLE
+    (name,) = beside()
+    assert name.startswith("table.edited-2")
+    assert name.endswith("Z.csv")
+    assert beside()[name] == MARKED
+
+
+def link():
+    HERE.unlink()
+    HERE.symlink_to(DIARY)
+
+
+def hard_link():
+    HERE.unlink()
+    os.link(DIARY, HERE)
+
+
+def folder_of_hals():
+    """A name that is his in a folder of his, by a link in place of the workspace's."""
+    os.rename(HERE.parent, MEDIUM / "trial/away")
+    own = Path("/srv/own")
+    own.mkdir(mode=0o777)
+    os.rename(DIARY, own / HERE.name)
+    HERE.parent.symlink_to(own)
+    DIARY.symlink_to(own / HERE.name)
+
+
+@pytest.mark.parametrize("put", [link, hard_link, folder_of_hals])
+def test_nothing_of_hals_is_written_over_or_handed_out(put):
+    begin()
+    put()
+    before = {*beside()}
+    done = take_back()
+    assert done.returncode == 1
+    assert "stays as it is" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert DIARY.read_bytes() == PRIVATE
+    assert {*beside()} == before
+
+
+def test_a_name_that_waits_for_the_edit_leads_nowhere():
+    begin()
+    for second in range(120):
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + second))
+        (HERE.parent / f"table.edited-{stamp}.csv").symlink_to(DIARY)
+    done = take_back()
+    assert (done.returncode, "stays as it is" in done.stderr) == (1, True)
+    assert DIARY.read_bytes() == PRIVATE
+    assert HERE.read_bytes() == MARKED
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", f"{MEDIUM}/../../diary.csv", CSV])
+def test_nothing_but_an_output_is_taken_back(path):
+    begin()
+    done = take_back(path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert DIARY.read_bytes() == PRIVATE
