@@ -33,6 +33,7 @@ PASTED = {
     "mv {} {}.broken": TRIED,
     "grep -n '\"{}\"' {}": TRIED,
     "grep -n DOCKER_OPTS {}; systemctl cat {}": TRIED,
+    "sudo backend service restore {} {}": "airlock/test_airlock_cut.py::test_after_a_ctrl_c_the_line_after_try_restores_what_was_meant",
     "sudo backend host maintenance": "docker/test_networks.py::test_iptables_flushed_by_hand",
     "lsattr -d {}; chattr -ia {}; findmnt -T {}": "services/test_images.py::test_what_cannot_be_written_down_is_not_tried",
     "date --set='{} seconds'; timedatectl": "services/test_bad_days.py::test_the_time_that_others_have",

@@ -34,9 +34,15 @@ def restore(options: Named, host: Host, *, when: str = "", yes: bool = False) ->
         with contextlib.suppress(UserError):  # which may be why
             back = backup.back_up(*of, spare=copy)
         said = partial(record, host, options, "service restore", done)
-        with meanwhile.on_trial(host, what.name, backup.noted(*of, back), said=said):
-            backup.restore(*of, str(copy))
-            host.run("systemctl", "start", what.unit)
+        try:
+            with meanwhile.on_trial(
+                host, what.name, backup.noted(*of, back), said=said
+            ):
+                backup.restore(*of, str(copy))
+                host.run("systemctl", "start", what.unit)
+        except KeyboardInterrupt as stopped:  # the last copy is another one by now
+            hint = f"sudo backend service restore {what.name} {copy.name}"
+            raise UserError(str(stopped), hint) from None
         states.prove(host, what)
     return told(options, {"subject": what.name, "done": done}, [done])
 

@@ -12,11 +12,13 @@ from backend_server.checkout.service import STUCK
 from backend_server.cli.ending import record as note
 from backend_server.cli.ending import say_lines, told
 from backend_server.host import Host, record
+from backend_server.host.opened import NotPlain
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
 from backend_server.run.place import Asked, Named, load, of_host_itself
-from backend_server.text.errors import DEGRADED, FAILED, OK, Refused
-from backend_server.text.roles import OPENSAFELY_ID
+from backend_server.storage.component import WORKSPACES
+from backend_server.text.errors import DEGRADED, FAILED, OK, Refused, UserError
+from backend_server.text.roles import MEDIUM, OPENSAFELY_ID
 
 
 def push(options: Asked, host: Host) -> int:
@@ -88,7 +90,11 @@ def restore(options: Named, host: Host, *, path: str = "") -> int:
     done = f"an output of {workspace} goes back to what its job made"
     note(host, options, "outputs restore", done)
     _be_the_service()
-    kept = laying.restored(workspace, path)
+    try:
+        kept = laying.restored(workspace, path)
+    except NotPlain as error:
+        there = f"{WORKSPACES[MEDIUM]}/{workspace}"
+        raise UserError(f"{path!a} {error}", f"ls -lR {there}") from None
     now = f"{path!a} is as its job made it"
     now += f"; what was there is now {kept!a}" if kept else ""
     return told(options, {"subject": workspace, "path": path, "kept": kept}, [now])

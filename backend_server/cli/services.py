@@ -155,7 +155,7 @@ def certificate(options: Named, host: Host, *, how: str = "") -> int:
     text = "" if how or sys.stdin.isatty() else sys.stdin.read()
     if how == "renew":
         done = renewal.renew(this, host, page.name)
-    elif "-----BEGIN" not in text:
+    elif not ("PRIVATE KEY-----" in text and "-----BEGIN CERTIFICATE" in text):
         raise Refused(
             "wanted the key, the certificate and its chain on standard input",
             hint=f"sudo backend service certificate airlock < {page.name}.pem",

@@ -8,9 +8,9 @@ import pytest
 
 from sandbox import fixtures
 from tests.hosts import cutting
-from tests.hosts.airlock.asking import answers, database, said
+from tests.hosts.airlock.asking import answers, database, kept, said
 from tests.hosts.managing import CHECKOUT, history, manage, rests
-from tests.hosts.programs import wait_until
+from tests.hosts.programs import on_terminal, wait_until
 from tests.hosts.services.test_cut import MOMENTS, TRIAL, cut, moments, status
 
 
@@ -65,6 +65,25 @@ def is_done(host, events, command):
     lines = [each for each in lines if each["event"] in (command, "undo")]
     last = [each for each in lines if each.get("outcome") != "as before"][-1:]
     return [each["event"] for each in last] == [command]
+
+
+def test_after_a_ctrl_c_the_line_after_try_restores_what_was_meant(host):
+    """By then the last copy is that of the data that is to go."""
+    words, then = ready(host, {"v1": "", "v2": ""}, RESTORE)
+    before = kept(host)
+    with on_terminal(host, f"{CHECKOUT}/test/manage.sh {words}") as terminal:
+        wait_until(lambda: kept(host) != before, 60)
+        terminal.type("\x03")
+        assert terminal.end() == 1
+    assert mark(host) == then + 1
+    line = terminal.seen.rpartition("try: ")[2].splitlines()[0]
+    assert line == f"sudo backend service restore airlock {before[-1]}"
+    with on_terminal(host, line) as terminal:
+        terminal.until("Type yes: ")
+        terminal.type("yes\n")
+        assert terminal.end() == 0
+    assert mark(host) == then
+    wait_until(lambda: answers(host), 60)
 
 
 @pytest.mark.parametrize(("command", "how", "moment"), [*moments(COMMANDS)])
