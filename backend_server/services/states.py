@@ -79,7 +79,8 @@ def state(site: Site, host: HostReader, service: Service) -> State:
     withheld = environment.now(host, service.secrets, service.others).withheld
     notes += [f"has nothing of {each}: telemetry is not declared" for each in withheld]
     ends = [status for status, _ in log if status is not None]
-    poll = seen.answer or (0 if seen.silent_s else _last_poll(log))
+    asks = service.docker and not seen.silent_s
+    poll = seen.answer or (_last_poll(log) if asks else 0)
     return State(
         name=service.name,
         state=word,
@@ -234,10 +235,11 @@ def _unwell(found: State) -> Iterator[str]:
         )
     if found.restarts >= _OFTEN and found.state == "restarting":
         last = f"; it said: {found.last_line}" if found.last_line else ""
-        poll = found.last_poll or "none that is known of"
+        poll = f", last good poll {found.last_poll or 'none that is known of'}"
+        poll *= found.polls
         yield (
             f"{found.name} starts again and again: {found.restarts} times, exit status "
-            f"{found.exit_status}, last good poll {poll}{last}"
+            f"{found.exit_status}{poll}{last}"
         )
 
 

@@ -294,7 +294,12 @@ def test_nobody_sits_at_its_port_and_what_root_has_there_is_told(host):
     assert "443" in done.stderr, done.stderr
     ask = f"systemctl show -P NRestarts {UNIT}"
     wait_until(lambda: int(host.run(ask).stdout) >= 3, 60)
-    assert "airlock starts again and again" in manage(host, "status").stdout
+    said = manage(host, "status").stdout
+    line = next(n for n in said.splitlines() if "airlock starts again and again" in n)
+    assert "poll" not in line, "it asks nobody"
+    found = json.loads(manage(host, "service list --json").stdout)["services"]
+    polls = {each["name"]: (each["polls"], each["last_poll"]) for each in found}
+    assert polls["airlock"] == (False, None)
     host.run("systemctl stop sits")
     wait_until(lambda: answers(host), 60)
 
