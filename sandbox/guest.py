@@ -18,9 +18,8 @@ from sandbox.people import People
 from sandbox.qemu import Qemu
 
 
-# docker alone takes most of a minute to start, emulated, on a machine that is busy; a boot of a
-# guest that has half of a core took seven.
-PATIENCE_S = 900
+# docker alone takes most of a minute to start, emulated, on a machine that is busy.
+PATIENCE_S = 400
 TAKE_IDENTITY = """
 date --set=@{now} >/dev/null
 echo {name} > /etc/hostname && hostname {name}
