@@ -397,6 +397,11 @@ def test_its_certificate_is_put_by_command(host):
     done = host.run(f"{pem} | backend service certificate airlock", check=False)
     assert done.returncode == 1
     assert f"no certificate for {NAME}: " in done.stderr
+    for part in ("crt", "key"):
+        alone = f"cat {FOLDER}/tls.{part} | backend service certificate airlock"
+        done = host.run(alone, check=False)
+        assert done.returncode == 2
+        assert "wanted the key, the certificate and its chain" in done.stderr
     done = host.run("backend service certificate jobrunner renew", check=False)
     assert done.returncode == 2
     assert "has no page here" in done.stderr
