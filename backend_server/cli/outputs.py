@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter
 
@@ -15,6 +14,7 @@ from backend_server.host import Host, record
 from backend_server.host.opened import NotPlain
 from backend_server.outputs import pushed
 from backend_server.outputs.push import push as push_to
+from backend_server.outputs.within import become
 from backend_server.run.place import Asked, Named, load, of_host_itself
 from backend_server.storage.component import WORKSPACES
 from backend_server.text.errors import DEGRADED, FAILED, OK, Refused, UserError
@@ -102,6 +102,4 @@ def restore(options: Named, host: Host, *, path: str = "") -> int:
 
 def _be_the_service() -> None:
     """Reviewers write in the trees: what leads out of them leads to what the service may do, and no further."""
-    os.setgroups([])
-    os.setresgid(*[OPENSAFELY_ID] * 3)
-    os.setresuid(*[OPENSAFELY_ID] * 3)
+    become(OPENSAFELY_ID, OPENSAFELY_ID)

@@ -76,11 +76,16 @@ def _confine() -> None:
     owner = os.stat(".")
     sys.meta_path.clear()
     os.chroot(".")
-    os.setgroups([])
-    os.setresgid(*[owner.st_gid] * 3)
-    os.setresuid(*[owner.st_uid] * 3)
+    become(owner.st_uid, owner.st_gid)
     if LIBC.capset(_OURSELVES, _NO_CAPABILITIES):
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def become(uid: int, gid: int) -> None:
+    """This process is of that account and group, and of no other, for good."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
 
 
 @contextlib.contextmanager

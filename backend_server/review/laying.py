@@ -67,17 +67,16 @@ def _tell(failed: dict[str, str], say: Say) -> None:
     before = _kept(_FAILED)
     new = {name: why for name, why in failed.items() if before.get(name) != why}
     stays = "what Airlock shows of it stays as it is"
-    _say_some([f"{name}: {why}; {stays}" for name, why in new.items()], say)
+    for line in _some([f"{n}: {why}; {stays}" for n, why in new.items()], _SAID):
+        say(line)
     if failed != before:
         _keep(_FAILED, failed)
 
 
-def _say_some(lines: list[str], say: Say) -> None:
-    """A reviewer can make any number of them, and others are in the same journal."""
-    for line in lines[:_SAID]:
-        say(line)
-    if lines[_SAID:]:
-        say(f"and {len(lines) - _SAID:,} more")
+def _some(lines: list[str], most: int) -> list[str]:
+    """The first, and how many more: a reviewer can make any number of them."""
+    more = [f"and {len(lines) - most:,} more"] if lines[most:] else []
+    return [*lines[:most], *more]
 
 
 def _lay(review: int, workspace: str, medium: int, high: int, say: Say) -> None:
@@ -108,9 +107,10 @@ def _manifest(here: int, workspace: str) -> Manifest:
         folder = opened.step(stack, here, FOLDER)
         output = opened.opened(here, MANIFEST)
         owners = {os.fstat(fd).st_uid for fd in (folder, output.fd)}
-    found = manifest_of(output)
     if owners != {OPENSAFELY_ID}:
+        os.close(output.fd)
         raise NotPlain("has a manifest, or metadata, of somebody's own")
+    found = manifest_of(output)
     if found.workspace not in (workspace, None):
         raise NotPlain(f"has the manifest of {found.workspace!a}")
     return found
@@ -126,7 +126,8 @@ def _one(verdicts: Verdicts, theirs: Manifest, state: State, say: Say) -> None:
     shelf.write(NOTES, _notes(shown, told).encode())
     news = (f"{path!a} {why}" for path, why in told.items() if before.get(path) != why)
     lines = (*_changes(shelf.entries, shown), *news)
-    _say_some([f"{shelf.workspace}: {line}" for line in lines], say)
+    for line in _some([f"{shelf.workspace}: {line}" for line in lines], _SAID):
+        say(line)
     found = {"here": verdicts.here.found, "there": shelf.found, "told": told}
     if found != state:
         _keep(shelf.workspace, found)
@@ -161,8 +162,7 @@ def _notes(shown: Entries, told: dict[str, str]) -> str:
             by = f", in a file of {said['file_of']}'s" if said.get("file_of") else ""
             lines.append(f"{path}: a change{by}, taken in at {said['redacted_at']}")
     lines += [f"{path!a} {why}" for path, why in sorted(told.items())]
-    more = [f"and {len(lines) - _NOTED:,} more"] if lines[_NOTED:] else []
-    lines = [*lines[:_NOTED], *more] or ["Nothing was changed here."]
+    lines = _some(lines, _NOTED) or ["Nothing was changed here."]
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -308,7 +308,6 @@ def test_a_frozen_server_holds_up_nobody(host, share):
         assert status(host)["waiting"] == 3
         assert seconds(lambda: looked_at(host)) < 15 + 3 * usual_s
     finally:
-        host.run(f"systemctl stop {TIMER}")
         share.thaw()
     wait_until(lambda: manage(host, "outputs push", "tpp").returncode == 0, 90)
     assert outputs_there(share, "frozen") == {"a.csv": text("a.csv", 10)}
