@@ -76,6 +76,7 @@ class Guest:
         mac = f"02:00:00:00:01:{self.neighbour:02x}"
         network = identity.network(self.addresses, self.lab.number, "eth0", mac)
         self.run(script, stdin=network)
+        self._quiet(120)
         self.boot_id, self.state = self.run(BOOTED, check=False).stdout.split()
         return self
 
@@ -177,6 +178,13 @@ class Guest:
             if not self.qemu.alive or time.monotonic() > deadline:
                 raise SandboxError(f"{self.name} does not wake up:\n{self.last}")
             time.sleep(0.05)
+
+    def _quiet(self, timeout_s: float) -> None:
+        """What its timers missed while it was saved, and its new date sets off, is done."""
+        deadline = time.monotonic() + timeout_s
+        question = "systemctl list-jobs --no-legend"
+        while self.run(question).stdout and time.monotonic() < deadline:
+            time.sleep(1)
 
     def _asked(self, question: str) -> str:
         """The answer; empty where there is nobody yet, or not any more."""
