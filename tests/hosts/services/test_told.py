@@ -34,6 +34,11 @@ COMMANDS = {
         "people password --ask gus",
         "! getent shadow gus | grep '^gus:!:'",
     ),
+    "first": (
+        "usermod -p '!' ada",
+        "people first-password",
+        "! getent shadow ada | grep '^ada:!:'",
+    ),
     "taken": (
         "usermod -p x gus",
         "people password --reset gus",
@@ -50,6 +55,7 @@ EVENTS = {
     "certificate": "service certificate",
     "tidy": "host tidy",
     "given": "password given",
+    "first": "first password",
     "taken": "password reset",
     "totp": "second factor given",
 }
@@ -62,6 +68,7 @@ while rm -f /run/steps && test $((number += 1)) -lt 400 && ! test -e /run/ended;
     tool="python3 -I -S /root/killed.py $number /run/steps {CHECKOUT}/backend_server/entry.py {CHECKOUT} test $words"
     case $words in
     *totp*) script -qec "$tool" /dev/null ;;
+    *first*) SUDO_UID=$(id -u ada) python3 -I /root/typed.py /root/given $tool ;;
     *) $tool < /root/given ;;
     esac > /run/said 2>&1
     test ! -e /run/steps || touch /run/ended
@@ -69,6 +76,19 @@ while rm -f /run/steps && test $((number += 1)) -lt 400 && ! test -e /run/ended;
     echo "$number $is $(tail -n +$((lines + 1)) {HISTORY} | tr -d '\\n')"
 done
 rm /run/ended
+"""
+# On a terminal, as somebody who logged in by ssh, and types a word wherever one is asked for.
+TYPED = """
+import os, pty, sys
+word = open(sys.argv[1], "rb").read()
+open("/proc/self/loginuid", "w").write(os.environ["SUDO_UID"])
+asks = (b"shown): ", b"Once more: ")
+def heard(terminal):
+    said = os.read(terminal, 1024)
+    if said.endswith(asks):
+        os.write(terminal, word)
+    return said
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:], heard)))
 """
 
 
@@ -79,6 +99,7 @@ def host(shared_warm_host, sandbox, tmp_path_factory):
     host = shared_warm_host("test", shape=shape, legacy_cgroups=True)
     host.run("cat > /root/killed.py", stdin=KILLED.read_text())
     host.run("cat > /root/each.sh", stdin=EACH)
+    host.run("cat > /root/typed.py", stdin=TYPED)
     host.run(
         "mkdir -p /var/lib/opensafely/second_factors; apt-get -qq install qrencode"
     )
