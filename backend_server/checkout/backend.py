@@ -93,12 +93,14 @@ class Airlock(Frozen):
 
     It is for the desktop's windows alone, and answers at 127.0.0.1; where level 4 is on another
     network, as 10.1.2.0/24, it answers it and nobody else, at every address of the host. It
-    releases to `api`, and reaches nothing else.
+    releases to `api`, and reaches nothing else. `kept` is how long its requests and its audit
+    are kept here, as `host disk` shows it; people delete them, and no program.
     """
 
     name: str
     level4: tuple[str, ...] = ()
     api: str = "release.opensafely.org"
+    kept: str = "for ever"
 
 
 class Backend(Frozen):

@@ -162,6 +162,7 @@ JOB = (
     Command("kill", "jobs.kill", "end jobs now: they fail", _ENDING),
     Command("rerun", "jobs.rerun", "end jobs now: they begin anew", _ENDING),
 )
+_WORKSPACE = argument("subject", metavar="WORKSPACE")
 _LOOK = flag("--look", says="see if any is stuck, for `status`; a timer's")
 OUTPUTS = (
     Command("push", "outputs.push", "put what is new on the share; a timer's"),
@@ -171,8 +172,9 @@ OUTPUTS = (
         "restore",
         "outputs.restore",
         "an output as its job made it; what was there stays beside it",
-        (argument("subject", metavar="WORKSPACE"), argument("path", metavar="PATH")),
+        (_WORKSPACE, argument("path", metavar="PATH")),
     ),
+    Command("review", "outputs.review", "what points to people", (_WORKSPACE,)),
 )
 GROUPS = (
     Group("people", "who can do what on this host", PEOPLE),

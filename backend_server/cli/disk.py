@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timezone
 
 from backend_server.cli.ending import told
@@ -9,8 +10,8 @@ from backend_server.docker import usage
 from backend_server.engine import Host, HostReader, counted, history, lock
 from backend_server.jobs import tidy as tidying
 from backend_server.jobs import updates
-from backend_server.run.place import Asked, of_host_itself
-from backend_server.text.errors import DEGRADED, OK, UserError
+from backend_server.run.place import Asked, load, of_host_itself
+from backend_server.text.errors import DEGRADED, OK, Refused, UserError
 
 
 def show_disk(options: Asked, host: HostReader) -> int:
@@ -22,10 +23,22 @@ def show_disk(options: Asked, host: HostReader) -> int:
         "usage": [each._asdict() for each in whole],
         "workspaces": [each._asdict() for each in biggest],
         "unknown": unknown,
+        "kept": _kept(options),
     }
     sizes = (f"{usage.size(each.bytes):>8}  {each.path}" for each in (*whole, *biggest))
-    told(options, found, (*map(str, full), *sizes, *(f"unknown: {w}" for w in unknown)))
+    more = [f"unknown: {why}" for why in unknown]
+    if found["kept"]:
+        more.append(f"Airlock's requests and its audit are kept {found['kept']}")
+    told(options, found, (*map(str, full), *sizes, *more))
     return DEGRADED if any(each.percent >= usage.FULL for each in full) else OK
+
+
+def _kept(options: Asked) -> str:
+    """How long, as the backend declares it; empty where that cannot be read, or is of no Airlock."""
+    with contextlib.suppress(Refused):
+        airlock = load(options.backend, options.checkout).airlock
+        return airlock.kept if airlock else ""
+    return ""
 
 
 def tidy(options: Asked, host: Host) -> int:

@@ -80,6 +80,17 @@ def lay(options: Asked, host: Host) -> int:
     return told(options, {"said": said}, said)
 
 
+def review(options: Named, host: Host) -> int:
+    """What points to people in each table that Airlock is shown; it approves nothing."""
+    from backend_server.review import laying
+
+    _be_the_service()
+    found = laying.pointed(options.subject)
+    lines = [f"{path!a}: {each}" for path, said in found.items() for each in said]
+    data = {"subject": options.subject, "points": found}
+    return told(options, data, lines or ["found nothing, which proves nothing"])
+
+
 def restore(options: Named, host: Host, *, path: str = "") -> int:
     """The workspace has an output as its job made it; what was there is kept beside it."""
     from backend_server.review import laying

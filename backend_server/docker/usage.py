@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Mapping, NamedTuple
 
+from backend_server.checkout.service import AIRLOCKS
 from backend_server.host import HostReader
 from backend_server.host.looking import Space
 from backend_server.storage.component import HIGH_TREE, MEDIUM_TREE
@@ -16,6 +17,7 @@ _BARE = ("/run", "/boot")  # of which `host disk` says nothing
 _TREES = (
     *(f"{HIGH_TREE}/{name}" for name in ("workspaces", "volumes", "logs", "archives")),
     *(f"{MEDIUM_TREE}/{name}" for name in ("workspaces", "review", "requests")),
+    AIRLOCKS,
     "/var/log",
     "/var/cache/apt/archives",
 )

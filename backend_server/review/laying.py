@@ -15,6 +15,7 @@ from backend_server.host.opened import NotPlain
 from backend_server.outputs.outgoing import manifest_of
 from backend_server.outputs.within import Within, at
 from backend_server.review.shelf import NOTES, Entries, Seen, Shelf, entries, put, read
+from backend_server.review.tables import points
 from backend_server.review.verdicts import Verdicts, beside, unfit
 from backend_server.storage.component import REVIEW_STATE, REVIEW_TREE, WORKSPACES
 from backend_server.text import manifest
@@ -161,9 +162,32 @@ def _notes(shown: Entries, told: dict[str, str]) -> str:
         if "redacted_from" in said:
             by = f", in a file of {said['file_of']}'s" if said.get("file_of") else ""
             lines.append(f"{path}: a change{by}, taken in at {said['redacted_at']}")
+            lines += [f"    {each}" for each in said.get("points", "").splitlines()]
     lines += [f"{path!a} {why}" for path, why in sorted(told.items())]
     lines = _some(lines, _NOTED) or ["Nothing was changed here."]
     return "".join(f"{line}\n" for line in lines)
+
+
+def pointed(workspace: str) -> dict[str, list[str]]:
+    """What points to people in each table that Airlock is shown. Raises Refused where it shows none."""
+    found: dict[str, list[str]] = {}
+    missing = contextlib.suppress(FileNotFoundError)
+    if _fit(workspace):
+        with missing, opened.tree(f"{REVIEW_TREE}/{workspace}") as top:
+            shown = entries(top)
+            for path, said in sorted(shown.items()):
+                of = said.get("redacted_from", "")
+                with contextlib.suppress(FileNotFoundError, NotPlain):  # gone just now
+                    at_first = shown.get(of, {}).get("content_hash")
+                    made = read(top, of, at_first) if at_first else None
+                    data = read(top, path, said["content_hash"])
+                    found[path] = points(path, data, made)
+    if not found:
+        raise Refused(
+            f"Airlock is shown no output of {workspace!a}",
+            hint="sudo systemctl start opensafely-review.service",
+        )
+    return found
 
 
 def made(workspace: str, path: str) -> str:

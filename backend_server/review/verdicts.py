@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import itertools
 import os
 import pwd
 import time
@@ -14,13 +11,13 @@ from dataclasses import dataclass, field
 from backend_server.engine import history
 from backend_server.host.opened import NotPlain
 from backend_server.review.shelf import LARGEST, Seen, Shelf, Wanted, read
+from backend_server.review.tables import points, refusal
 from backend_server.text.manifest import FOLDER, MODERATE, OF_OUTPUTS, Manifest, Said
 from backend_server.text.roles import OPENSAFELY_ID
 
 
 SETTLED_S = 5  # an editor that empties a file before it writes has written it by then
 REDACTED = "redacted"
-_ROWS = 5000
 _AGAIN = "let its action run again"
 
 
@@ -108,16 +105,18 @@ class Verdicts:
         if not _settled(file):
             self.told[path] = f"is being edited, and waits for {SETTLED_S} s of rest"
             return
-        if now:
-            refused = refusal(path, read(self.here.top, path, now))
+        data = read(self.here.top, path, now) if now else b""
+        refused = refusal(path, data) if now else refused
         self.want.pop(beside(path), None)
         if refused:
             raise NotPlain(f"was edited, and the edit {refused}")
+        made = read(self.shelf.top, path, said["content_hash"])
         entry = {
             **{**said, "size": file.st_size, "timestamp": file.st_mtime},
             **{"content_hash": now, "row_count": None, "col_count": None},
             **{"redacted_from": path, "redacted_from_hash": said["content_hash"]},
             **{"file_of": _owner(file), "redacted_at": history.now()},
+            "points": "\n".join(points(path, data, made)),
         }
         self.want[beside(path)] = Wanted(now, entry, self.here.top, path)
         self.told.pop(beside(path), None)
@@ -139,23 +138,6 @@ def _owner(file: os.stat_result) -> str | None:
 def beside(path: str) -> str:
     """Where the redaction of an output stands."""
     return f"{REDACTED}/{path}"
-
-
-def refusal(path: str, data: bytes) -> str:
-    """Why the agent would hold it back; its type is that of what the agent did not."""
-    if not data.strip():
-        return "is empty, and nothing empty is ever released"
-    if not path.lower().endswith(".csv"):
-        return ""
-    try:
-        text = io.StringIO(data.decode("utf-8-sig"), newline="")
-        lines = filter(None, csv.reader(text))
-        header, *rows = itertools.islice(lines, _ROWS + 2)  # no more is looked at
-    except (ValueError, csv.Error) as error:
-        return f"cannot be read as a table: {error!a}"
-    if "patient_id" in (each.strip().lower() for each in header):
-        return "has a column patient_id"
-    return f"has more than {_ROWS} rows" if len(rows) > _ROWS else ""
 
 
 def unfit(path: str) -> str:

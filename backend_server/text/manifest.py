@@ -20,7 +20,7 @@ OF_OUTPUTS = (
 )
 _KNOWN = {
     *(*OF_OUTPUTS, "out_of_date_output", "redacted_from", "redacted_by"),
-    *("file_of", "redacted_from_hash", "redacted_at", "made_again"),
+    *("file_of", "redacted_from_hash", "redacted_at", "made_again", "points"),
 }
 
 Said = Dict[str, Any]

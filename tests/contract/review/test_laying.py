@@ -84,6 +84,26 @@ def test_an_edit_stands_beside_its_original():
     assert lay() == []
 
 
+def test_what_an_edit_leaves_or_makes_is_pointed_out_and_judged_by_nobody():
+    """It is taken in all the same; a developer is told of every table."""
+    begin(b"sex,n\nF,4\nM,25\n")
+    edit(HERE, b"sex,n\nF,[REDACTED]\nM,26\n")
+    assert lay() == [f"trial: {EDITED!a} is shown"]
+    said = [
+        "row 3, column 'n': another number, which is no mark and no rounding",
+        "column 'n': counts that are rounded neither to 5 nor to midpoint 6",
+    ]
+    assert "".join(f"    {each}\n" for each in said) in notes()
+    found = laying.pointed("trial")
+    assert found[EDITED] == said
+    small = "row 2, column 'n': a count of 1 to 7, which is redacted"
+    assert (found[CSV][0], len(found[CSV])) == (small, 2)
+    assert (lay(), lay()) == ([], [])
+    for nowhere in ("other", "../trial", "", "trial/metadata"):
+        with pytest.raises(Refused, match="is shown no output"):
+            laying.pointed(nowhere)
+
+
 def test_who_saves_in_place_is_not_guessed():
     begin()
     HERE.write_bytes(MARKED)  # the inode stays, and so does its owner

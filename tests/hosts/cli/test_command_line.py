@@ -91,6 +91,7 @@ WORDS = {
     "service restore": "service restore airlock",
     "host prove": "host prove --nonsense",
     "outputs restore": "outputs restore nothing out.csv",
+    "outputs review": "outputs review nothing",
     **{
         f"service {verb}": f"service {verb} nobody"
         for verb in ("shell", "follow", "certificate", "backup")

@@ -74,6 +74,20 @@ def test_nobody_else_writes_there(host, line):
     host.run(as_gus(f"cat {REVIEW}/output/table.csv"))
 
 
+def test_what_points_to_people_is_listed_for_a_developer(host):
+    done = manage(host, f"outputs review {WORKSPACE}", backend="emis")
+    assert done.returncode == 0, done.stderr
+    line = (
+        "'output/table.csv': row 3, column 'n': a count of 1 to 7, which is redacted\n"
+    )
+    assert line in done.stdout
+    assert "'redacted/output/table.csv': row 3, column 'n': a count" not in done.stdout
+    assert manage(host, "outputs review none", backend="emis").returncode == 2
+    assert (
+        "audit are kept for ever\n" in manage(host, "host disk", backend="emis").stdout
+    )
+
+
 def test_the_way_back_keeps_the_edit(host):
     done = manage(host, f"outputs restore {WORKSPACE} no.csv", backend="emis")
     assert done.returncode == 2

@@ -39,7 +39,7 @@ def test_a_disk_without_room(guest):
             done = manage(guest, words, "tpp")
             print(done.stdout, done.stderr)
             assert done.returncode in ends
-            assert "the disk of /: 100 % in use" in done.stdout
+            assert "/var/lib/docker: 100 % in use, 0 B free" in done.stdout
         done = manage(guest, "--offline", "tpp")
         print(done.stdout, done.stderr)
         assert done.returncode == 1
