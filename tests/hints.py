@@ -40,6 +40,7 @@ PASTED = {
     "sudo backend status; journalctl -kn 20": "run/test_beneath.py::test_a_file_that_cannot_be_read",
     "chattr -ia {} {}": "run/test_one_failure.py::test_what_is_not_reached_is_one_line",
     "mv -T {} {}.old": TRIED,
+    "docker stop {}": "services/test_bad_days.py::test_a_host_with_another_agent_becomes_no_backend_before_that_is_stopped",
     "timedatectl": SHOWN,
     "sudo backend people revoke {} --why 'a laptop was stolen'": TRIED,
     "sudo ./{}/manage.sh": TRIED,

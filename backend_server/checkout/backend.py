@@ -130,7 +130,8 @@ class Backend(Frozen):
     the moment that their own device shows.
 
     Other machines reach sshd here, the remote desktop, and what `listens` names for the
-    provider's own monitoring and backup, as `9100/tcp from 192.0.2.0/24`.
+    provider's own monitoring and backup, as `9100/tcp from 192.0.2.0/24`. `foreign` names
+    what else may run here that `status` would tell of: containers, units, and other engines.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Backend(Frozen):
     rdp_address: str = ""
     second_factor: bool = False
     listens: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
     share: Share | None = None
     airlock: Airlock | None = None
     services: tuple[Service, ...] = ()

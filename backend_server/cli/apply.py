@@ -22,7 +22,7 @@ def plan(options: Options, host: HostReader) -> int:
     run.plan()
     if options.accept_keys:
         _accept(run)
-    run.ask_outside()
+    run.look_around()
     run.exit_code = _plan_exit(run)
     text = report.Text(colour=sys.stdout.isatty(), whole=True)
     for outcome in () if options.json else run.outcomes:
@@ -93,12 +93,13 @@ def _carry_out(run: Run, host: Host, options: Apply) -> None:
 def _agree(run: Run, host: Host, yes: bool) -> None:
     """Somebody has said yes to all that needs a person, or Refused is raised."""
     if place.is_first_run(host):
-        run.ask_outside()
+        run.look_around()
         consent.first_run(run, yes)
     else:
         consent.adoption(run, yes)
         consent.removal(run, yes)
     _accept(run)
+    run.enough_remain()
 
 
 def _accept(run: Run) -> None:

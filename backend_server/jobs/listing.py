@@ -6,7 +6,7 @@ import contextlib
 import json
 import stat
 import time
-from typing import Any, Collection, Iterable, Iterator, NamedTuple
+from typing import Any, Iterable, Iterator, NamedTuple
 
 from backend_server.checkout.backend import Backend
 from backend_server.docker import containers as docker
@@ -28,7 +28,6 @@ _MOST_BYTES = 4 << 20
 # A job whose files are ready starts within minutes: what waits longer is left over.
 _PREPARED_S = 24 * 3600
 DOCKER = "docker.service"
-_SOCKETS = {"/run/docker.sock", "/var/run/docker.sock"}
 
 RUNNING, ERRING, PREPARED = "running", "erring", "prepared"
 FINISHED, LEFT = "finished", "left over"
@@ -92,18 +91,6 @@ def containers(host: HostReader) -> tuple[Container, ...]:
         hint = f"systemctl status {DOCKER}; sudo backend"
         raise NoDocker("docker does not answer, so which jobs run cannot be told", hint)
     return docker.parse_containers(found)
-
-
-def rivals(host: HostReader, ours: Collection[str]) -> Iterator[str]:
-    """A sentence for each container that may start others, and is none of OURS: another agent."""
-    for each in containers(host):
-        sees = {mount.get("Source") for mount in each.facts.get("Mounts") or ()}
-        if each.alive and each.name not in ours and sees & _SOCKETS:
-            yield (
-                f"container {each.name} of {each.image} has docker's socket and is none of "
-                "ours: another agent takes jobs of this backend, or ends ours; "
-                f"docker rm --force {each.name}"
-            )
 
 
 def images_here(host: HostReader) -> tuple[docker.Image, ...]:

@@ -9,7 +9,7 @@ from typing import Iterable
 
 from backend_server.checkout.keys import MAX_BYTES, offered
 from backend_server.people.https import NoText, Site
-from backend_server.people.offers import Answer
+from backend_server.people.offers import NOBODY, Answer
 
 
 AT_ONCE = 16
@@ -48,5 +48,5 @@ def _answer(site: Site, name: str, patience_s: float) -> Answer:
         return Answer(*offered(site.text(page, MAX_BYTES, patience_s)))
     except NoText as why:
         if why.status == 404:
-            return Answer((), (), "GitHub says that there is no such account (404)")
+            return Answer((), (), NOBODY)
         return Answer((), (), str(why))

@@ -69,7 +69,7 @@ def asked(site: Site, host: HostReader) -> Verdict:
 
     names = everybody(site.people)
     there = https.Site(site.backend.github, parse_hosts(site.hosts))
-    answers = github.ask(there, names)
+    answers = github.ask(there, sorted(names))
     if there.booted:
         host.to_keep[CLOCK] = there.booted if ahead_s(there.booted) else ""
     shut = revoked.fingerprints(host)
@@ -79,7 +79,10 @@ def asked(site: Site, host: HostReader) -> Verdict:
     new = {key for answer in answers.values() for key in answer.keys}
     new -= {key for found in before.values() for key in found.keys}
     answers = _read_alike(answers, sorted(new), host)
-    return offers.judge(before, answers, known, history.now())
+    verdict = offers.judge(before, answers, known, history.now())
+    unknown = {name for name, why in verdict.failed.items() if why == offers.NOBODY}
+    unknown -= {*verdict.held, *site.keys, *host.users()}
+    return verdict._replace(nobody=tuple(sorted(unknown)))
 
 
 def ahead_s(booted: str) -> int:

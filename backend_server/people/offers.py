@@ -10,6 +10,7 @@ from backend_server.text.frozen import Frozen
 
 # People whose keys are all new at once: more likely an attack than new laptops
 MANY = 3
+NOBODY = "GitHub says that there is no such account (404)"
 
 
 class Answer(NamedTuple):
@@ -52,6 +53,7 @@ class Verdict(Frozen):
     offers: tuple[Offer, ...] = ()
     failed: Mapping[str, str] = {}
     left_out: Mapping[str, tuple[str, ...]] = {}
+    nobody: tuple[str, ...] = ()  # unknown to GitHub, with no key and no account here
 
 
 class Known(Frozen):
@@ -126,11 +128,36 @@ def _without(out: Iterable[Key], keys: Keys, revoked: frozenset[str]) -> Keys:
 # ---- for people to read
 
 
+def no_key(verdict: Verdict, name: str) -> str:
+    """Why this person, who has no key in keys/, has none from GitHub either."""
+    there = [
+        key.fingerprint for o in verdict.offers if o.name == name for key in o.further
+    ]
+    if there:
+        return f"{', '.join(there)} at GitHub waits for a yes, or --accept-keys"
+    if name in verdict.failed:
+        return f"of GitHub's: {verdict.failed[name]}"
+    if verdict.left_out.get(name):
+        return f"none at GitHub is let in: {verdict.left_out[name][0]}"
+    return (
+        "GitHub shows none"
+        if name in verdict.left_out
+        else "none at GitHub was accepted here"
+    )
+
+
 def degraded(verdict: Verdict) -> Iterator[str]:
     """A line for each offer and each reason for which an answer tells nothing."""
     heard = {n: was.seen or "never on record" for n, was in verdict.held.items()}
     whose: dict[str, list[str]] = {}
+    for name in verdict.nobody:
+        yield (
+            f"{name} is on a roster, and {NOBODY}: probably a slip, so no account is made; "
+            f"correct that line, or put a key into keys/{name}"
+        )
     for name, why in verdict.failed.items():
+        if name in verdict.nobody:
+            continue
         whose.setdefault(why, []).append(name)
     for why, names in whose.items():
         seen = min(heard.get(name, "never") for name in names)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Iterator
 
 from backend_server.engine import Refused, Resource, Value
 from backend_server.engine.engine import Outcome
 from backend_server.host.question import agreed, answer, say
+from backend_server.jobs.listing import NoDocker
+from backend_server.jobs.strangers import rivals
 from backend_server.people.authorized_keys import NoOtherKeys
 from backend_server.people.leavers import Leavers, LostRoles
 from backend_server.people.offers import Offer, alarm, says
@@ -29,6 +32,7 @@ def first_run(run: Run, yes: bool) -> None:
                 hint=f"name {who} in provider_accounts of {name}/backend.py, or take the "
                 f"rule out: sudo -l -U {who}",
             )
+    _no_other_agent(run)
     if yes:
         return
     agreed(
@@ -39,6 +43,18 @@ def first_run(run: Run, yes: bool) -> None:
         f"the answer was not {name}, so this machine stays what it is",
         wanted=name,
     )
+
+
+def _no_other_agent(run: Run) -> None:
+    """Of two agents each begins what the other ends."""
+    with contextlib.suppress(NoDocker):
+        names = [each.name for each in rivals(run.site, run.host)]
+        if names:
+            raise Refused(
+                f"another agent would take jobs beside ours: {', '.join(names)}, which has "
+                "docker's socket; jobs go on while it is stopped",
+                hint=f"docker stop {' '.join(names)}",
+            )
 
 
 def _becomes(run: Run) -> Iterator[str]:
@@ -56,14 +72,17 @@ def adoption(run: Run, yes: bool) -> None:
     if not names or yes:
         return
     them = ", ".join(names)
-    keys = {name: ", ".join(map(str, run.site.keys.get(name, ()))) for name in names}
+    own, theirs = run.site.keys, run.site.github
+    keys = {
+        n: ", ".join(map(str, {*own.get(n, ()), *theirs.get(n, ())})) for n in names
+    }
     agreed(
         f"{them} would be adopted: an account of that name is on this host already, "
         "and nobody is here to confirm that it belongs to the person on the roster",
         (
             f"{them}: an account of that name is on this host already. It keeps its files",
             "and its password, and from now on opens with these keys:",
-            *(f"  {name}: {keys[name] or 'none'}" for name in names),
+            *(f"  {name}: {keys[name] or 'none yet'}" for name in names),
         ),
         "Type yes if it is the same person: ",
     )

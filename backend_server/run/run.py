@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Callable, Iterable, Iterator, Tuple
+from typing import Callable, Iterable, Iterator, Mapping, Tuple
 
-from backend_server.checkout.gather import Site, everybody, without
+from backend_server.checkout.gather import Site, developers, everybody, without
 from backend_server.engine import engine, history, report
 from backend_server.host import Host, HostReader, revoked
 from backend_server.jobs import database
+from backend_server.jobs.listing import NoDocker
+from backend_server.jobs.strangers import strangers
 from backend_server.people import applied, guard, keyring, offers
 from backend_server.people.remarks import remarks
 from backend_server.resources import package
@@ -24,6 +26,7 @@ from backend_server.text.parsers import parse_hosts
 
 
 Components = Tuple[engine.Component, ...]
+_REVOKED = "was revoked on this host: sudo backend people readmit {}"
 
 
 class Options(Asked):
@@ -49,10 +52,12 @@ class Run:
         self.began, self.started = history.now(), time.monotonic()
         self.options, self.host, self.site = options, host, site
         self._declare = declare
+        self.out: Mapping[str, str] = {}  # by developer: why they are left out
         self._settle(verdict)
         self.outcomes: list[engine.Outcome] = []
         self.remarks: list[str] = []  # to be read before anything changes
         self.unanswered: list[str] = []
+        self.beside: list[str] = []
         self.exit_code: int | None = None  # None until it has ended
         self.context: dict[str, object] = {}  # who, when, from which commit
         self.unrecorded: UserError | None = None
@@ -83,6 +88,15 @@ class Run:
         """The keys that GitHub offers for these people are declared, and planned, too."""
         self._settle(offers.accept(self.verdict, names, history.now()))
         self.plan()
+
+    def enough_remain(self, whatever_is_offered: bool = False) -> None:
+        """Raises Refused where too few could look after this host; some wait for a yes yet."""
+        site, verdict = self.site, self.verdict
+        if whatever_is_offered:
+            names = [offer.name for offer in verdict.offers]
+            accepted = offers.accept(verdict, names, self.began)
+            site = keyring.with_keys(site, accepted, revoked.fingerprints(self.host))
+        guard.enough_remain(site, self.host, verdict=verdict, out=self.out)
 
     def remember(self, host: Host) -> None:
         """The timer and later runs know the rosters and keys that this run acts on."""
@@ -123,7 +137,7 @@ class Run:
         theirs = offers.degraded(self.verdict)
         below = self.host.once("beneath", lambda: [*beneath(self.site, self.host)])
         unwell = self.host.once("unwell", lambda: [*self._services_unwell()])
-        return [*below, *self.unanswered, *theirs, *unanswered, *unwell]
+        return [*below, *self.beside, *self.unanswered, *theirs, *unanswered, *unwell]
 
     def _services_unwell(self) -> Iterator[str]:
         """Of a run that is about services: the timer that looks after people knows no images."""
@@ -132,8 +146,10 @@ class Run:
             yield from states.degraded(self.site, self.host)
             yield from database.differing(self.site, self.host)
 
-    def ask_outside(self) -> None:
-        """`unanswered` names each endpoint of the backend that does not answer."""
+    def look_around(self) -> None:
+        """`unanswered` names each endpoint that does not answer; `beside`, who else is at work here."""
+        with contextlib.suppress(NoDocker):
+            self.beside = list(strangers(self.site, self.host))
         if not self.options.offline:
             from backend_server.run import endpoints
 
@@ -184,12 +200,19 @@ def of_checkout(options: Options, host: HostReader) -> Run:
     Raises Refused for every mistake in the checkout, and where too few could look after this
     host afterwards.
     """
-    found = of_host_itself(options, host)
-    found = without(found, revoked.names(host), revoked.fingerprints(host))
+    listed = of_host_itself(options, host)
+    shut = revoked.names(host)
+    found = without(listed, shut, revoked.fingerprints(host))
     asks = not options.offline and (not options.only or "keys" in options.only)
     verdict = keyring.asked(found, host) if asks else keyring.remembered(host)
-    run = Run(options, host, found, verdict)
-    guard.enough_remain(run.site, host)
+    nobody = frozenset(verdict.nobody)
+    run = Run(options, host, without(found, nobody, frozenset()), verdict)
+    developers_of = {entry.name for entry in developers(listed)}
+    run.out = {
+        **{name: _REVOKED.format(name) for name in sorted(shut & developers_of)},
+        **dict.fromkeys(nobody & developers_of, f"has no account: {offers.NOBODY}"),
+    }
+    run.enough_remain(whatever_is_offered=True)
     return run
 
 

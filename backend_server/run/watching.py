@@ -13,6 +13,7 @@ from backend_server.docker.network import unforwarded
 from backend_server.host import HostReader
 from backend_server.jobs import database, listing, updates
 from backend_server.jobs.component import CERTIFICATES
+from backend_server.jobs.strangers import strangers
 from backend_server.services import states
 from backend_server.services.agent import Erring
 from backend_server.text.change import counted
@@ -69,7 +70,7 @@ def _jobs(
 ) -> list[listing.Job]:
     try:
         here = listing.listed(host, site.backend, erring)
-        degraded += listing.rivals(host, [each.name for each in site.services])
+        degraded += strangers(site, host)
     except listing.NoDocker as error:
         degraded.append(f"{error}; try: {error.hint}")
         return []

@@ -94,6 +94,67 @@ def test_one_where_the_roster_has_one(host):
     assert opens(host, "grace", host.people["grace"].key)
 
 
+# ---- whose keys only GitHub has
+
+
+@pytest.fixture
+def only_at_github(host, outside):
+    """As where accounts were here before: what GitHub shows waits for a yes."""
+    for name in ("ada", "grace"):
+        outside.github(name, host.people[name].public_key)
+    host.run(f"{FORGET}; rm {KEYS}/ada {KEYS}/grace")
+    yield
+    host.run(MEND)
+    run(host)
+
+
+def test_nobody_is_there_to_accept_them(host, only_at_github):
+    with untouched(host):
+        done = manage(host, "--yes", backend="emis")
+        refused(done, "nobody would be able to log in", "ada has no key: SHA256:")
+        assert "at GitHub waits for a yes, or --accept-keys" in done.stderr
+        done = manage(host, "plan", backend="emis")
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "until a person accepts that (--accept-keys)" in done.stdout
+
+
+@pytest.mark.parametrize(("answers", "status"), [(("no", "yes"), 2), (("yes",) * 2, 0)])
+def test_they_are_accepted_on_a_terminal(host, only_at_github, answers, status):
+    with on_terminal(host, MANAGE) as terminal:
+        for name, answer in zip(("ada", "grace"), answers):
+            terminal.until(f"Type yes if {name} told you so: ")
+            terminal.type(f"{answer}\n")
+        assert terminal.end(timeout_s=60) == status, terminal.seen
+    if status:
+        assert "only grace would be able to log in" in terminal.seen
+    assert opens(host, "ada", host.people["ada"].key)
+
+
+def test_they_are_accepted_by_an_option(host, only_at_github):
+    assert "accepted" not in run(host, "--accept-keys").stdout
+    assert opens(host, "ada", host.people["ada"].key)
+    assert "@github" in host.read("/etc/ssh/authorized_keys.d/ada")
+
+
+def test_a_name_that_github_does_not_know_gets_no_account(host):
+    """Whoever is revoked is named, too, where too few remain."""
+    with edited(host, DEVELOPERS, "ada\ngrace\nadda\n"):
+        done = manage(host, backend="emis")
+        assert done.returncode == 4, done.stdout + done.stderr
+        assert (
+            "adda is on a roster, and GitHub says that there is no such" in done.stdout
+        )
+        assert host.run("id adda", check=False).returncode
+        host.run(f"{FORGET}; rm {KEYS}/ada {KEYS}/grace")
+        with untouched(host):
+            done = manage(host, backend="emis")
+            refused(
+                done, "adda has no account: GitHub says", "ada has no key: of GitHub's"
+            )
+    host.run(MEND)
+    run(host)
+
+
 # ---- whoever runs it
 
 

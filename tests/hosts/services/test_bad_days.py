@@ -12,7 +12,7 @@ from sandbox import fixtures
 from sandbox.answer import Answer
 from sandbox.outside import CONTROLLER
 from tests.hosts.jobs import jobbing
-from tests.hosts.managing import CHECKOUT, manage
+from tests.hosts.managing import CHECKOUT, manage, refused
 from tests.hosts.programs import in_background, wait_until
 from tests.hosts.services.running import (
     LOCAL,
@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.share("agent"), pytest.mark.one_of("agent", "bad days"
 HIGH = "/srv/high_privacy"
 WORKDIR = "/var/lib/opensafely/jobrunner"
 SIZE = 300 << 20  # in no time, and yet not at once
+BACKEND_FILE = "/etc/opensafely/backend"
 WRITE = f"open('a.dat', 'w').truncate({SIZE})"
 OUTPUTS = {"a.dat": "highly_sensitive"}
 
@@ -148,6 +149,38 @@ def test_another_agent_on_this_host(host):
     finally:
         host.run("docker rm --force other")
     assert sentence not in manage(host, "status").stdout
+
+
+def test_a_host_with_another_agent_becomes_no_backend_before_that_is_stopped(host):
+    """As today's backends are: it comes back by itself; and what else starts containers is named."""
+    image = inspected(host)["Config"]["Image"]
+    often = "--restart=unless-stopped --entrypoint sleep"
+    socket = "-v /var/run/docker.sock:/var/run/docker.sock"
+    host.run(f"docker run -d --name agent {socket} {often} {image} 600")
+    host.run(f"docker run -d --name airlock -p 8000:8000 {often} {image} 600")
+    unit = "/etc/systemd/system/collector.service"
+    host.write(unit, "[Service]\nExecStart=docker run other\n")
+    host.run(f"mv {BACKEND_FILE} /root/backend")
+    try:
+        done = manage(host, "plan")
+        assert done.returncode == 3, done.stdout + done.stderr
+        for said in (
+            "container agent of",
+            "it publishes ports, starts again by itself; docker rm --force airlock",
+            "collector.service changes this host beside us, or starts containers",
+        ):
+            assert said in done.stdout
+        said = "another agent would take jobs beside ours: agent"
+        refused(manage(host, "--yes"), said, "try: docker stop agent\n")
+        assert not host.run(f"ls {BACKEND_FILE}", check=False).stdout
+        host.run("docker stop agent")
+        done = manage(host, "--yes")
+        assert done.returncode == 4, done.stdout + done.stderr
+        assert "container agent" not in done.stdout
+    finally:
+        host.run(f"docker rm --force agent airlock; rm {unit}")
+    host.run(f"rm /root/backend; ls {BACKEND_FILE}")
+    assert "foreign" not in manage(host, "status").stdout
 
 
 def test_a_controller_that_is_slow_by_a_byte_a_second(host, outside):
