@@ -30,7 +30,7 @@ def unwell(site: Site, host: Host, what: Airlock, rows: list[Request]) -> Iterat
         page.context.load_verify_locations(AUTHORITY)
     status, why = answering.status(page, "login/")
     if status != 200:
-        yield f"Airlock's page does not answer: {why}; {_AGAIN}"
+        yield f"Airlock's page does not answer: {why}; sudo backend && {_AGAIN}"
     yield from _turned_away(site, host, what)
     if "run_file_uploader" not in host.run("docker", "top", NAME, "-o", "pid,args"):
         yield f"nothing of what is released is uploaded: its program has ended; {_AGAIN}"

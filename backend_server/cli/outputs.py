@@ -103,6 +103,9 @@ def restore(options: Named, host: Host, *, path: str = "") -> int:
     _be_the_service()
     try:
         kept = laying.restored(workspace, path)
+    except OSError as error:
+        why = f"{path!a} stays as it was: {error.strerror}"
+        raise UserError(why, "sudo backend host disk") from None
     except NotPlain as error:
         there = f"{WORKSPACES[MEDIUM]}/{workspace}"
         raise UserError(f"{path!a} {error}", f"ls -lR {there}") from None

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any, Callable, Dict, Iterator
@@ -14,7 +15,16 @@ from backend_server.host import files, opened
 from backend_server.host.opened import NotPlain
 from backend_server.outputs.outgoing import manifest_of
 from backend_server.outputs.within import Within, at
-from backend_server.review.shelf import NOTES, Entries, Seen, Shelf, entries, put, read
+from backend_server.review.shelf import (
+    LOOK_S,
+    NOTES,
+    Entries,
+    Seen,
+    Shelf,
+    entries,
+    read,
+    written,
+)
 from backend_server.review.tables import points
 from backend_server.review.verdicts import Verdicts, beside, unfit
 from backend_server.storage.component import REVIEW_STATE, REVIEW_TREE, WORKSPACES
@@ -30,7 +40,7 @@ Say = Callable[[str], None]
 _SAID = 50  # lines of a pass, of a workspace
 _NOTED = 1000
 _LONGEST = 200  # bytes
-_FAILED = ".failed"  # a name that no workspace has
+_FAILED = ".failed"  # a name that no workspace has; status reads it
 
 
 def lay(say: Say) -> None:
@@ -98,8 +108,9 @@ def _lay(review: int, workspace: str, medium: int, high: int, say: Say) -> None:
             os.mkdir(workspace, 0o750, dir_fd=review)
         top = opened.step(stack, review, workspace)
         shelf = Shelf(top, workspace, state["there"])
-        verdicts = Verdicts(Seen(here, state["here"]), Seen(made, {}), shelf)
-        _one(verdicts, theirs, state, say)
+        end = time.monotonic() + LOOK_S
+        seen = Seen(here, state["here"], end), Seen(made, {}, end)
+        _one(Verdicts(*seen, shelf), theirs, state, say)
 
 
 def _manifest(here: int, workspace: str) -> Manifest:
@@ -123,7 +134,7 @@ def _one(verdicts: Verdicts, theirs: Manifest, state: State, say: Say) -> None:
     ended = (beside(p) for p in theirs.outputs)
     told.update((p, before[p]) for p in ended if p in before)
     verdicts.all(theirs)
-    shown = shelf.hold(verdicts.want, told)
+    shown = shelf.hold(verdicts.want, told, verdicts.here.end)
     shelf.write(NOTES, _notes(shown, told).encode())
     news = (f"{path!a} {why}" for path, why in told.items() if before.get(path) != why)
     lines = (*_changes(shelf.entries, shown), *news)
@@ -215,12 +226,19 @@ def restored(workspace: str, path: str) -> str:
             read(top, path, sha256)
             return ""
         within = Within(os.fstat(top).st_dev, top, top)
-        with contextlib.suppress(FileNotFoundError), at(within, path) as (folder, name):
-            # Of the moment, to its end: nothing that was kept before has this name.
-            pure, now = PurePosixPath(path), datetime.now(timezone.utc)
-            edited = f"edited-{now:%Y%m%dT%H%M%S.%f}Z"
-            aside = pure.with_name(f"{pure.stem[:100]}.{edited}{pure.suffix}")
-            os.rename(name, aside.name, src_dir_fd=folder, dst_dir_fd=folder)
-            kept = str(aside)
-        put(top, path, data, 0o660)
+        # Of the moment, to its end: nothing that was kept before has this name.
+        pure, now = PurePosixPath(path), datetime.now(timezone.utc)
+        edited = f"edited-{now:%Y%m%dT%H%M%S.%f}Z"
+        aside = pure.with_name(f"{pure.stem[:100]}.{edited}{pure.suffix}")
+        to = at(within, path, make=True)
+        with written(top, data, 0o660) as (part, _), to as (folder, name):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(name, aside.name, src_dir_fd=folder, dst_dir_fd=folder)
+                kept = str(aside)
+            try:  # a rename would go over what somebody saves just now
+                os.link(part, name, src_dir_fd=top, dst_dir_fd=folder)
+            except FileExistsError:
+                raise NotPlain(
+                    f"was saved by somebody just now, and is left; before, it was {kept!a}"
+                ) from None
     return kept

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import time
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple
 
 from backend_server.host import opened
 from backend_server.host.files import NEW, write_all
@@ -19,11 +20,13 @@ from backend_server.host.folder import descriptor
 from backend_server.host.opened import NotPlain
 from backend_server.outputs.outgoing import manifest_of
 from backend_server.outputs.within import Within, at
+from backend_server.review.tables import has_patients
 from backend_server.text import manifest
 from backend_server.text.manifest import FOLDER, MANIFEST, Said
 
 
 LARGEST = 16 << 20  # bytes: where releases go, nothing larger is taken
+LOOK_S = 20  # so long a pass reads what reviewers changed in a workspace; then come the others
 GRACE_S = 2  # the slowest page that has read a manifest has opened its files by then
 NOTES = f"{FOLDER}/redactions.txt"  # in Airlock beside the logs
 
@@ -40,11 +43,21 @@ class Wanted(NamedTuple):
     source: str = ""  # below that folder
 
 
-class Seen:
-    """What files below a folder hold: each is read once, and anew when it has changed."""
+class Later(NotPlain):
+    """Another pass goes on: one workspace, in which much changes, holds up no other."""
 
-    def __init__(self, top: int, before: Known) -> None:
-        self.top, self.before = top, before
+    def __init__(self) -> None:
+        super().__init__("waits for the next pass: much has changed here")
+
+
+class Seen:
+    """What files below a folder hold: each is read once, and anew when it has changed.
+
+    Raises Later for what would have to be read after the END, a time.monotonic().
+    """
+
+    def __init__(self, top: int, before: Known, end: float = math.inf) -> None:
+        self.top, self.before, self.end = top, before, end
         self.found: Known = {}
 
     def sha256(self, path: str) -> str:
@@ -53,6 +66,8 @@ class Seen:
         sign = opened.sign(os.stat(path, dir_fd=self.top, follow_symlinks=False))
         known = self.before.get(path, [])
         if known[:-1] != [*sign]:
+            if time.monotonic() > self.end:
+                raise Later
             output = opened.opened(self.top, path)
             with open(output.fd, "rb"):
                 sha256 = opened.digest(output.fd, min(output.size, LARGEST))
@@ -75,7 +90,9 @@ class Shelf(Seen):
         """The SHA-256 of what lies at PATH; empty where nothing does."""
         return str(self.found.get(path, [""])[-1])
 
-    def hold(self, want: dict[str, Wanted], told: dict[str, str]) -> Entries:
+    def hold(
+        self, want: dict[str, Wanted], told: dict[str, str], end: float
+    ) -> Entries:
         """It holds what is wanted and nothing else; what is declared by now, as far as that came.
 
         Whenever this ends, what is declared is there; the next pass brings the rest.
@@ -89,7 +106,9 @@ class Shelf(Seen):
         for path, (sha256, _, folder, source) in want.items():
             try:
                 if folder is not None and path not in stay:
-                    self.write(path, read(folder, source, sha256))
+                    self._bring(path, folder, source, sha256, end)
+            except Later as error:
+                told[source] = str(error)
             # Of a redaction this is its output's path, too. Nothing is said of high privacy.
             except (NotPlain, FileNotFoundError, BlockingIOError):
                 told[source] = "is not shown: no job made it, or its edit goes on"
@@ -97,12 +116,27 @@ class Shelf(Seen):
                 told[source] = f"is not shown: {error.strerror}"
         return self._declare(want)
 
+    def _bring(
+        self, path: str, folder: int, source: str, sha256: str, end: float
+    ) -> None:
+        if time.monotonic() > end:
+            raise Later
+        data = read(folder, source, sha256)
+        if has_patients(path, data):  # the agent holds that back: it did not say this
+            raise NotPlain("it is a table by patient")
+        self.write(path, data)
+
     def _declare(self, want: dict[str, Wanted]) -> Entries:
         """What is wanted and there has its name in the manifest, and nothing else has."""
         there = {p: each for p, each in want.items() if self.holds(p) == each.sha256}
         outputs = {p: each.said for p, each in there.items() if each.said}
         said = {"workspace": self.workspace, "repo": None, "outputs": outputs}
-        self.write(MANIFEST, json.dumps(said).encode())
+        data = json.dumps(said).encode()
+        if len(data) > manifest.LARGEST:
+            raise manifest.Wrong(
+                "has a manifest that is too large, with what was edited"
+            )
+        self.write(MANIFEST, data)
         return outputs
 
     def write(self, path: str, data: bytes) -> None:
@@ -137,15 +171,29 @@ def read(folder: int, path: str, sha256: str) -> bytes:
     return data
 
 
-def put(top: int, path: str, data: bytes, mode: int) -> opened.Sign:
-    """The file at PATH below TOP holds these bytes, on disk, or what it held before."""
+@contextlib.contextmanager
+def written(top: int, data: bytes, mode: int) -> Iterator[tuple[str, int]]:
+    """A name below TOP, and the descriptor, of a file that holds these bytes, on disk.
+
+    Whoever wants it to stay gives it another name meanwhile.
+    """
     # Not in metadata/: Airlock lists whatever lies there.
     part = f".{os.urandom(8).hex()}.part"
-    with descriptor(part, NEW, top) as fd:
-        write_all(fd, data)
-        os.fchmod(fd, mode)
-        os.fsync(fd)
-        within = Within(os.fstat(fd).st_dev, top, top)
+    try:
+        with descriptor(part, NEW, top) as fd:
+            write_all(fd, data)
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+            yield part, fd
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=top)
+
+
+def put(top: int, path: str, data: bytes, mode: int) -> opened.Sign:
+    """The file at PATH below TOP holds these bytes, on disk, or what it held before."""
+    within = Within(os.fstat(top).st_dev, top, top)
+    with written(top, data, mode) as (part, fd):
         with at(within, path, make=True) as (folder, name):
             os.rename(part, name, src_dir_fd=top, dst_dir_fd=folder)
         return opened.sign(os.fstat(fd))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -34,9 +35,18 @@ def refusal(path: str, data: bytes) -> str:
         (_, header), *rows = _table(data)
     except (ValueError, csv.Error) as error:
         return f"cannot be read as a table: {error!a}"
-    if "patient_id" in (each.strip().lower() for each in header):
+    if _names_patients(header):
         return "has a column patient_id"
     return f"has more than {_ROWS} rows" if len(rows) > _ROWS else ""
+
+
+def has_patients(path: str, data: bytes) -> bool:
+    """Whether it is a table by patient, as far as it is one that can be read."""
+    with contextlib.suppress(ValueError, csv.Error):
+        return _is_table(path) and any(
+            _names_patients(row) for _, row in _table(data)[:1]
+        )
+    return False
 
 
 def points(path: str, data: bytes, made: bytes | None = None) -> list[str]:
@@ -55,6 +65,10 @@ def points(path: str, data: bytes, made: bytes | None = None) -> list[str]:
     except (ValueError, csv.Error):
         return ["it cannot be read as a table"]
     return [*lines[:_SAID], *(["and more"] if lines[_SAID:] else [])]
+
+
+def _names_patients(header: list[str]) -> bool:
+    return "patient_id" in (each.strip().lower() for each in header)
 
 
 def _is_table(path: str) -> bool:

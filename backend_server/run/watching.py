@@ -16,10 +16,15 @@ from backend_server.jobs.component import CERTIFICATES
 from backend_server.jobs.strangers import strangers
 from backend_server.services import states
 from backend_server.services.agent import Erring
+from backend_server.storage.component import REVIEW_STATE
 from backend_server.text.change import counted
 from backend_server.text.errors import CommandFailed
 
 
+LEFT = (
+    f"{REVIEW_STATE}/.failed.json"  # by workspace, why the last pass of review/ left it
+)
+_LEFT = 20  # are told of
 SOON_DAYS = 14  # less is no time to get a new certificate in
 
 Found = Dict[str, Any]
@@ -53,6 +58,11 @@ def watched(site: Site, host: HostReader, today: date) -> Found:
     degraded += unforwarded(host)
     look = json.loads(site.backend.airlock and host.read(STUCK) or "{}")
     degraded += look.get("lasts", [])
+    left = json.loads(site.backend.airlock and host.read(LEFT) or "{}")
+    for name, why in sorted(left.items())[:_LEFT]:
+        degraded.append(
+            f"workspace {name}: {why}; what Airlock shows of it stays as it is"
+        )
     return {
         "services": [states.noted(each) for each in found],
         "jobs": {s: sum(job.state == s for job in here) for s in listing.STATES},

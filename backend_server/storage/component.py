@@ -28,7 +28,7 @@ HIGH_FOLDERS = tuple(
 PLACES = ("/home", "/tmp", "/var/tmp", "/dev/shm", HIGH_TREE, MEDIUM_TREE)
 
 _CLOSED = 0o2750  # from below for all but the service; setgid hands the group down
-_SHARED = 0o2770
+_SHARED = 0o3770  # sticky: who writes here moves nothing that is another's
 
 _NOSUID = "opensafely-nosuid.service"
 

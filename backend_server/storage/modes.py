@@ -46,6 +46,7 @@ def repair(
     with only_run("host repair", str(host.root) + LOCK, wait=True):
         rules = {area: _rule(host, area) for area in (HIGH, MEDIUM, METADATA)}
         made_by = repr(sorted((area, _digest(rule)) for area, rule in rules.items()))
+        made_by += ", sticky"  # which those that an older one has seen are not
         before = _read_state(host, made_by)
         counts = Counts()
         after: Seen = {}

@@ -68,7 +68,8 @@ class Walk:
     ) -> None:
         """NAME in FOLDER, and all below it, has at least the access of `rule`.
 
-        `inside` has rules of their own for names directly below. What is being written
+        `inside` has rules of their own for names directly below, and makes NAME sticky, so that
+        nobody but the owner puts anything else in the place of these. What is being written
         (*.tmp) is skipped: it gets its real name, and its turn, later.
         """
         if name.endswith(".tmp"):
@@ -81,7 +82,7 @@ class Walk:
                 if depth > _DEEPEST or not self._is_plain(found, folder, name):
                     self.counts.left += 1
                     return
-                self._give(fd, found, rule)
+                self._give(fd, found, rule, sticky=bool(inside))
                 if stat.S_ISDIR(found.st_mode):
                     self._below(fd, rule, inside, depth + 1)
         except FileNotFoundError:  # renamed or removed since it was listed
@@ -111,7 +112,7 @@ class Walk:
         again = os.stat(name, dir_fd=folder, follow_symlinks=False)
         return _identity(again) == _identity(found)
 
-    def _give(self, fd: int, found: os.stat_result, rule: Rule) -> None:
+    def _give(self, fd: int, found: os.stat_result, rule: Rule, sticky: bool) -> None:
         ours = found.st_uid == rule.owner
         self.counts.foreign += rule.exact and not ours
         if not ours and found.st_gid != rule.group:
@@ -123,9 +124,9 @@ class Walk:
         if found.st_gid != rule.group:
             os.chown(path, -1, rule.group)
             changed = True
-        folder = stat.S_ISDIR(found.st_mode)
-        if folder and not found.st_mode & stat.S_ISGID:
-            os.chmod(path, stat.S_IMODE(found.st_mode) | stat.S_ISGID)
+        bits = stat.S_ISGID | (stat.S_ISVTX if sticky else 0)
+        if stat.S_ISDIR(found.st_mode) and found.st_mode & bits != bits:
+            os.chmod(path, stat.S_IMODE(found.st_mode) | bits)
             changed = True
         changed |= _set_acls(path, found.st_mode, rule)
         self.counts.given += changed

@@ -375,3 +375,55 @@ def test_a_file_where_redactions_go_is_no_redaction():
     declare("trial", {EDITED: entry(b"mine")})
     assert f"{EDITED!a} is below redacted/" in "\n".join(lay())
     assert shown() == {CSV: TABLE}
+
+
+def test_what_takes_long_to_read_holds_up_nobody_else(monkeypatch):
+    """Of one workspace all is changed at once: the rest of it comes with the next passes."""
+    prepare()
+    many = {f"output/t{n}.csv": TABLE for n in range(20)}
+    job("a", many)
+    job("b", {CSV: TABLE})
+    monkeypatch.setattr(laying, "LOOK_S", -1)
+    said = lay()
+    assert (
+        said.count(
+            "b: 'output/table.csv' waits for the next pass: much has changed here"
+        )
+        == 1
+    )
+    assert shown("a") == {}
+    monkeypatch.setattr(laying, "LOOK_S", 20)
+    lay()
+    assert shown("a") == many
+    for path in many:
+        edit(MEDIUM / "a" / path, MARKED)
+    monkeypatch.setattr(laying, "LOOK_S", -1)
+    lay()
+    assert shown("a") == many, "what is shown stays meanwhile"
+    monkeypatch.setattr(laying, "LOOK_S", 20)
+    lay()
+    assert shown("a") == {**many, **{f"redacted/{path}": MARKED for path in many}}
+
+
+def test_a_manifest_that_grows_too_large_with_ours_changes_nothing():
+    begin()
+    edit(HERE, MARKED)
+    lay()
+    before = entries()
+    said = {"outputs": {CSV: {**entry(TABLE), "message": "é" * 6_000_000}}}
+    large = json.dumps(said, ensure_ascii=False).encode()
+    write(MEDIUM / "trial/metadata/manifest.json", large)
+    assert "has a manifest that is too large" in "\n".join(lay())
+    assert entries() == before
+    small = json.dumps({"outputs": {CSV: entry(TABLE)}}).encode()
+    write(MEDIUM / "trial/metadata/manifest.json", small)
+    assert lay() == []
+    assert entries() == before
+
+
+def test_what_the_agent_holds_back_is_not_shown_as_a_jobs_by_a_manifest_that_says_so():
+    prepare()
+    job("trial", {CSV: b"patient_id,age\n1,30\n"})
+    said = "is not shown: no job made it, or its edit goes on"
+    assert lay() == [f"trial: {CSV!a} {said}"]
+    assert shown() == {}

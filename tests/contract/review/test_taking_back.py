@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from backend_server.host.opened import NotPlain
+from backend_server.review import laying
 from tests.contract.review.laid import (
     CSV,
     HAL,
@@ -112,3 +114,59 @@ def test_nothing_but_an_output_is_taken_back(path):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert DIARY.read_bytes() == PRIVATE
+
+
+def test_where_there_is_no_room_nothing_changes():
+    """Neither by the file manager nor by a developer's command; and nothing is left lying about."""
+    begin()
+    small = b"sex,n\n" + b"F,[REDACTED]\n" * 10
+    large = b"sex,n\n" + b"F,3120\n" * 9000
+    job("trial", {CSV: large})
+    lay()
+    subprocess.run(["chmod", "-R", "a+rwX", "/srv"], check=True)
+    full = ("mount", "-t", "tmpfs", "-o", "size=32k,mode=777", "none", MEDIUM / "trial")
+    subprocess.run(full, check=True)
+    edit(HERE, small)
+    subprocess.run(["chmod", "-R", "a+rwX", MEDIUM / "trial"], check=True)
+    done = take_back()
+    assert (done.returncode, HERE.read_bytes(), beside()) == (1, small, {}), done.stderr
+    assert "stays as it is: No space left on device" in done.stderr
+    with pytest.raises(OSError, match="No space left"):
+        laying.restored("trial", CSV)
+    assert (HERE.read_bytes(), beside()) == (small, {})
+    assert not [
+        p.name for p in (MEDIUM / "trial").iterdir() if p.name.endswith(".part")
+    ]
+
+
+def test_what_somebody_saves_meanwhile_is_left(monkeypatch):
+    begin()
+    rename = os.rename
+
+    def renamed(*names, **where):
+        rename(*names, **where)
+        if ".edited-" in str(names[1]):
+            edit(HERE, b"an hour of work")
+
+    monkeypatch.setattr(os, "rename", renamed)
+    with pytest.raises(NotPlain, match=r"was saved by somebody just now, and is left"):
+        laying.restored("trial", CSV)
+    assert HERE.read_bytes() == b"an hour of work"
+    assert [*beside().values()] == [MARKED]
+
+
+@pytest.mark.parametrize(
+    "path", [Path("/srv/diary.csv"), Path("/srv/medium_privacy/review/trial") / CSV]
+)
+def test_what_is_no_file_of_a_workspace(path):
+    begin()
+    done = take_back(path)
+    assert (done.returncode, "is no file of a workspace" in done.stderr) == (1, True)
+
+
+def test_what_is_too_large_to_be_an_edit():
+    begin()
+    os.truncate(HERE, 300 << 30)
+    done = take_back()
+    assert (done.returncode, beside()) == (1, {}), done.stderr
+    assert "it is larger than 16 MiB" in done.stderr

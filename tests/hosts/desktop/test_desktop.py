@@ -96,7 +96,7 @@ def take_action(client, above=1):
     """That of the file manager's menu which is so far above Properties, for what is selected."""
     client.do("key", "Menu")
     wait_until(client.still, 30)
-    client.shot(SHOTS / "menu.png")
+    client.shot(SHOTS / f"menu-{above}.png")
     client.do("key", "Up", *["Up"] * above, "Return")
 
 
@@ -160,9 +160,10 @@ def test_a_change_is_compared_with_what_the_job_made_and_taken_back(host, client
     assert changed != made
     client.type("counts.csv")
     client.do("key", "Escape")
+    before = client.windows()
     take_action(client, above=3)
     wait_until(lambda: runs(host, "meld.*review/study/counts.csv"), 60)
-    wait_until(client.still, 60)
+    wait_until(lambda: client.windows() != before and client.still(), 60)
     client.shot(SHOTS / "change.png")
     close(host, client, "meld")
     take_action(client, above=2)

@@ -74,6 +74,38 @@ def test_nobody_else_writes_there(host, line):
     host.run(as_gus(f"cat {REVIEW}/output/table.csv"))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"mv {MEDIUM}/metadata {MEDIUM}/.m",
+        f"mv {MEDIUM}/output {MEDIUM}/mine",
+        f"rm -r {MEDIUM}/metadata",
+        f"mv {MEDIUM} {MEDIUM}-mine",
+        f"mv -T {MEDIUM}/output/sub {MEDIUM}/metadata",
+        f"echo x >>{MEDIUM}/metadata/manifest.json",
+    ],
+)
+def test_no_reviewer_puts_a_manifest_in_place_of_the_agents(host, line):
+    """What he edits in a folder of outputs stays there."""
+    host.run(f"install -d -o opensafely -g reviewers -m 2770 {MEDIUM}/output/sub")
+    host.run("backend host repair --recent")
+    before = host.read(f"{MEDIUM}/metadata/manifest.json")
+    found = host.run(as_gus(line), check=False)
+    assert found.returncode != 0
+    assert re.search("denied|not permitted", found.stderr), found.stderr
+    assert host.read(f"{MEDIUM}/metadata/manifest.json") == before
+    host.run(as_gus(f"echo >{MEDIUM}/output/sub/own && rm -r {MEDIUM}/output/sub/own"))
+
+
+def test_a_workspace_that_is_left_as_it_was_is_told_by_status(host):
+    manifest = f"{MEDIUM}/metadata/manifest.json"
+    host.run(f"chown gus {manifest}")
+    said = f"workspace {WORKSPACE}: has a manifest, or metadata, of somebody's own"
+    wait_until(lambda: said in manage(host, "status", backend="emis").stdout, 90)
+    host.run(f"chown opensafely {manifest}")
+    wait_until(lambda: said not in manage(host, "status", backend="emis").stdout, 90)
+
+
 def test_what_points_to_people_is_listed_for_a_developer(host):
     done = manage(host, f"outputs review {WORKSPACE}", backend="emis")
     assert done.returncode == 0, done.stderr

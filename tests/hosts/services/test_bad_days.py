@@ -157,7 +157,7 @@ def test_a_host_with_another_agent_becomes_no_backend_before_that_is_stopped(hos
     often = "--restart=unless-stopped --entrypoint sleep"
     socket = "-v /var/run/docker.sock:/var/run/docker.sock"
     host.run(f"docker run -d --name agent {socket} {often} {image} 600")
-    host.run(f"docker run -d --name airlock -p 8000:8000 {often} {image} 600")
+    host.run(f"docker run -d --name web -p 8000:8000 {often} {image} 600")
     unit = "/etc/systemd/system/collector.service"
     host.write(unit, "[Service]\nExecStart=docker run other\n")
     host.run(f"mv {BACKEND_FILE} /root/backend")
@@ -166,7 +166,7 @@ def test_a_host_with_another_agent_becomes_no_backend_before_that_is_stopped(hos
         assert done.returncode == 3, done.stdout + done.stderr
         for said in (
             "container agent of",
-            "it publishes ports, starts again by itself; docker rm --force airlock",
+            "it publishes ports, starts again by itself; docker rm --force web",
             "collector.service changes this host beside us, or starts containers",
         ):
             assert said in done.stdout
@@ -178,7 +178,7 @@ def test_a_host_with_another_agent_becomes_no_backend_before_that_is_stopped(hos
         assert done.returncode == 4, done.stdout + done.stderr
         assert "container agent" not in done.stdout
     finally:
-        host.run(f"docker rm --force agent airlock; rm {unit}")
+        host.run(f"docker rm --force agent web; rm {unit}")
     host.run(f"rm /root/backend; ls {BACKEND_FILE}")
     assert "foreign" not in manage(host, "status").stdout
 

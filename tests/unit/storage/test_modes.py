@@ -68,6 +68,18 @@ def made(path, mode):
     return path
 
 
+def test_where_metadata_lies_nobody_but_the_owner_moves_it(top):
+    """A folder below is as it was: there reviewers save by a rename."""
+    (top / "metadata").mkdir()
+    (top / "output").mkdir()
+    assert walk(top, inside={"metadata": EXACT}).given == 3
+    sticky = [p.stat().st_mode & stat.S_ISVTX for p in (top, *sorted(top.iterdir()))]
+    assert sticky == [stat.S_ISVTX, 0, 0]
+    assert walk(top, inside={"metadata": EXACT}).given == 0
+    walk(top)
+    assert top.stat().st_mode & stat.S_ISVTX
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o400, 0o666])
 def test_a_file_is_read_and_written_again(top, mode):
     file = made(top / "out.csv", mode)

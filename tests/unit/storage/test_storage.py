@@ -54,7 +54,7 @@ def test_directories(declared):
             for name in ("archives", "logs", "volumes", "workspaces")
         },
         MEDIUM_TREE: ("2750", "opensafely:reviewers"),
-        f"{MEDIUM_TREE}/workspaces": ("2770", "opensafely:reviewers"),
+        f"{MEDIUM_TREE}/workspaces": ("3770", "opensafely:reviewers"),
         f"{MEDIUM_TREE}/requests": ("700", "opensafely:opensafely"),
         f"{MEDIUM_TREE}/review": ("2750", "opensafely:reviewers"),
     }
