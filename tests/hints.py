@@ -65,6 +65,7 @@ PASTED = {
     "echo 127.0.1.1 {} >> /etc/hosts": f"{BENEATH}::test_a_name_that_no_file_knows",
     "mkdir -p {} && mv {} {}": "run/test_refusals.py::test_a_path_that_a_shell_reads_otherwise",
     "sudo {}/{}/manage.sh": TRIED,
+    "sed -i 's/^    name=.*/    name=\"{}\",/' {}": "run/test_new_backend.py::test_a_new_backend_from_a_bare_host",
     "visudo -f {}": "run/test_providers_image.py::test_a_first_run_comes_to_a_good_end",
     "journalctl -u {}; systemctl start {}": "desktop/test_shared.py",
     "nft --file {}": "docker/test_networks.py",
