@@ -32,7 +32,7 @@ class Named(Asked):
     subject: str = ""
 
 
-def named(backend: str, checkout: str) -> None:
+def named_so(backend: str, checkout: str) -> None:
     """Raises Refused where this could be no backend's name: it stands in units, URLs and sentences."""
     if not re.fullmatch(r"[a-z][a-z0-9-]*", backend):
         raise Refused(

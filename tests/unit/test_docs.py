@@ -337,6 +337,9 @@ def test_keys_of_an_error_and_of_show(monkeypatch, capsys):
     assert list(json.loads(capsys.readouterr().out)) == documented("error")
     assert main.main(["test", "show", "--json", "--release", "noble"], str(ROOT)) == 0
     assert list(json.loads(capsys.readouterr().out)) == documented("show")
+    words = ["test", "show", "--json", "--against", "emis", "--release", "noble"]
+    assert main.main(words, str(ROOT)) == 0
+    assert list(json.loads(capsys.readouterr().out)) == documented("show --against")
 
 
 # ---- links lead somewhere

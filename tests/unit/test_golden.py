@@ -122,6 +122,11 @@ class TestDeclaration:
         names = [part.name for part in parts]
         assert len(set(names)) == len(names)
 
+    def test_labels_are_unique(self, parts):
+        """By them `show --against` knows what is the same on another backend."""
+        labels = [r.label for part in parts for r in part.resources]
+        assert [label for label in labels if labels.count(label) > 1] == []
+
     def test_components_need_what_comes_before_them(self, parts):
         before = set()
         for part in parts:

@@ -18,7 +18,18 @@ CHECKOUT = Path("/home/backend-server")
 PARTS = ("backend_server", "etc", "packages", "scripts", "keys")
 JUDGE = Path("/usr/local/lib/opensafely/entry.py")
 SHOW = ("show", "--release", "noble", "--only", "identity")
-NO_NAMES = ["Emis", "e mis", "--help", "é", "emis_2", "2emis", "a'b", 'a"b', "a\\b", "a\n"]
+NO_NAMES = [
+    "Emis",
+    "e mis",
+    "--help",
+    "é",
+    "emis_2",
+    "2emis",
+    "a'b",
+    'a"b',
+    "a\\b",
+    "a\n",
+]
 
 
 @pytest.fixture(params=["judged", "not judged"])
