@@ -181,7 +181,9 @@ def test_show_against_another_backend(capsys):
     ):
         assert any(found.startswith(line) for found in lines), line
     assert "Sudoers" not in text
-    assert not any(usual in text for usual in (", owner root", ", validate ", ", alone "))
+    assert not any(
+        usual in text for usual in (", owner root", ", validate ", ", alone ")
+    )
     heads = [line for line in lines if line[0] != " "]
     assert len(heads) == len({*heads})
     assert re.fullmatch(
