@@ -401,7 +401,7 @@ def test_files_that_are_named_are_there(path):
 # ---- command lines that are shown can be typed
 
 COMMAND = re.compile(
-    r"(?:sudo )?(\./[\w/]+/manage\.sh|\./scripts/\w+\.sh)([^`#|…\n]*)"
+    r"(?:sudo )?(\./[\w/]+/manage\.sh|\./scripts/[\w-]+\.sh)([^`#|…\n]*)"
     r"|sudo (backend)\b([^`#|…\n]*)"
 )
 
@@ -420,7 +420,7 @@ def shown_commands(path):
 def parse(script, words):
     if script.endswith("/manage.sh") or script == "backend":
         backend = script.split("/")[1] if "/" in script else "test"
-        assert backend == "BACKEND" or (ROOT / backend / "manage.sh").exists()
+        assert MADE_UP.fullmatch(backend) or (ROOT / backend / "manage.sh").exists()
         parser().parse_args(main._with_default_command([backend, *words]))
     elif script == "./scripts/sandbox.sh":
         sandbox_cli.parse(words)
