@@ -73,7 +73,7 @@ def shown(done):
 
 def test_a_copied_folder_is_a_backend_of_its_own(folder):
     """What it says is its own: of emis, whose files these were, nothing becomes of a host."""
-    for name in ("nhsd", "a", "north-east-2"):
+    for name in ("made-up", "a", "north-east-2"):
         assert shown(run(f"{folder(name)}/manage.sh", *SHOW)) == name
     assert shown(run(f"{CHECKOUT}/emis/manage.sh", *SHOW)) == "emis"
 
@@ -81,10 +81,10 @@ def test_a_copied_folder_is_a_backend_of_its_own(folder):
 TYPED = [
     (("./manage.sh",), ""),
     (("bash", "manage.sh"), ""),
-    (("../nhsd/manage.sh",), "../emis"),
-    (("../../nhsd/manage.sh",), "../scripts/x"),
-    (("nhsd/manage.sh",), ".."),
-    (("bash", "nhsd/manage.sh"), ".."),
+    (("../made-up/manage.sh",), "../emis"),
+    (("../../made-up/manage.sh",), "../scripts/x"),
+    (("made-up/manage.sh",), ".."),
+    (("bash", "made-up/manage.sh"), ".."),
     (("bash", "manage.sh"), "../by-another-name"),
     (("by-another-name/manage.sh",), ".."),
     (("/home/elsewhere/manage.sh",), ""),
@@ -93,23 +93,23 @@ TYPED = [
 
 def test_from_wherever_it_is_typed(folder):
     """A folder has one name, whatever links lead to it; and what is in the way leads nowhere."""
-    here = folder("nhsd")
+    here = folder("made-up")
     (CHECKOUT / "scripts/x").mkdir()
-    (CHECKOUT / "by-another-name").symlink_to("nhsd")
+    (CHECKOUT / "by-another-name").symlink_to("made-up")
     Path("/home/elsewhere").symlink_to(here)
-    for trap in ("emis/nhsd", "emis/scripts", "scripts/nhsd"):
+    for trap in ("emis/made-up", "emis/scripts", "scripts/made-up"):
         (CHECKOUT / trap).mkdir()
     for argv, cwd in TYPED:
         done = run(*argv, *SHOW, cwd=here / cwd, CDPATH=f"{CHECKOUT}/emis", OLDPWD="/")
-        assert shown(done) == "nhsd", argv
+        assert shown(done) == "made-up", argv
 
 
 def test_links_to_the_file(folder):
     """In another backend's folder it is that backend's; outside, root runs nothing of what is there."""
-    here = folder("nhsd")
+    here = folder("made-up")
     (here / "manage.sh").unlink()
     (here / "manage.sh").symlink_to("../emis/manage.sh")
-    assert shown(run(f"{here}/manage.sh", *SHOW)) == "nhsd"
+    assert shown(run(f"{here}/manage.sh", *SHOW)) == "made-up"
     Path("/home/bin").mkdir()
     Path("/home/bin/emis").symlink_to(CHECKOUT / "emis/manage.sh")
     done = run("/home/bin/emis", *SHOW, "--json")
@@ -136,21 +136,21 @@ def test_what_is_no_name_is_refused(folder):
 
 
 def test_a_name_that_is_not_the_folders_is_refused(folder):
-    here = folder("nhsd", says="emis")
+    here = folder("made-up", says="emis")
     done = run(f"{here}/manage.sh", *SHOW)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "nhsd/backend.py has name='emis'; wanted 'nhsd'" in done.stderr
+    assert "made-up/backend.py has name='emis'; wanted 'made-up'" in done.stderr
     mends = done.stderr.partition("   try: ")[2]
     assert run("sh", "-c", mends).returncode == 0
-    assert shown(run(f"{here}/manage.sh", *SHOW)) == "nhsd"
+    assert shown(run(f"{here}/manage.sh", *SHOW)) == "made-up"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n"])
 def test_an_empty_backend_env_is_fine(folder, text):
     """Also where there is no Python yet: it goes on to apt, which has no archive here."""
-    here = folder("nhsd")
+    here = folder("made-up")
     (here / "backend.env").write_text(text)
-    assert shown(run(f"{here}/manage.sh", *SHOW)) == "nhsd"
+    assert shown(run(f"{here}/manage.sh", *SHOW)) == "made-up"
     bare()
     done = run(f"{here}/manage.sh", "--yes")
     assert "unbound variable" not in done.stderr

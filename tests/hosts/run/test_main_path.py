@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from backend_server.run.place import load
 from tests.hosts.managing import (
     CHECKOUT,
     HISTORY,
@@ -19,9 +20,9 @@ from tests.hosts.managing import (
 )
 from tests.hosts.programs import on_terminal, wait_until
 from tests.hosts.releases import NEIGHBOURS
+from tests.unit.example import BACKENDS, ROOT
 
 
-BACKENDS = ["test", "tpp", "emis"]
 READS_ONLY = re.compile(
     r"systemctl (show|list-units|is-enabled) |git .* status |nft -n -j list |iptables-save|ss -H "
 )
@@ -35,7 +36,8 @@ def managed(request, shared_warm_host):
     if request.param not in BACKENDS:
         return shared_warm_host("test", request.param), "test"
     host, backend = shared_warm_host(request.param, "bookworm"), request.param
-    return marked(host) if backend == "tpp" else host, backend
+    shares = load(backend, ROOT).share
+    return marked(host, backend) if shares else host, backend
 
 
 @pytest.fixture(scope="module")

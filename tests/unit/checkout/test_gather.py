@@ -178,10 +178,10 @@ def test_a_backend_that_is_no_python_is_a_sentence(tmp_path, text, said):
 def test_a_backend_has_the_name_of_its_folder(tmp_path):
     """Copied from emis and not edited, it would become emis."""
     checkout = checkout_of("emis", tmp_path / "checkout")
-    (checkout / "emis").rename(checkout / "nhsd")
-    with pytest.raises(Refused, match="has name='emis'; wanted 'nhsd'") as refused:
-        load("nhsd", checkout)
-    assert f"{checkout}/nhsd/backend.py" in refused.value.hint
+    (checkout / "emis").rename(checkout / "made-up")
+    with pytest.raises(Refused, match="has name='emis'; wanted 'made-up'") as refused:
+        load("made-up", checkout)
+    assert f"{checkout}/made-up/backend.py" in refused.value.hint
 
 
 def test_what_was_edited_within_the_second_is_read(tmp_path):
