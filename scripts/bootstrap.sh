@@ -81,6 +81,7 @@ install_python() {
     echo "this host has no $python: installing it" >&2
     mkdir -p "${unfinished%/*}"
     : > "$unfinished"
+    MIRROR='' # where backend.env says nothing of one
     . "$checkout/$1/backend.env"
     . /etc/os-release
     pin_addresses "$1"
@@ -104,7 +105,10 @@ install_python() {
 
 # Nothing is installed for a command that only looks, or where nobody can have agreed to it.
 may_install() {
-    local backend=$1 word agreed='' begins="sudo ./$1/manage.sh"
+    local backend=$1 word agreed='' begins="sudo ./$1/manage.sh" LC_ALL=C # a-z is no é
+    [[ $1 =~ ^[a-z][a-z0-9-]*$ ]] || refuse \
+        "the folder '${1//[^a-zA-Z0-9_. -]/?}' is no name of a backend; wanted a to z, then a to z, 0 to 9 and -" \
+        "ls $checkout/*/manage.sh"
     shift
     [ "$EUID" = 0 ] || refuse "there is no $python, and only root can install it" "$begins"
     [ -d /run/systemd/system ] || refuse \

@@ -4,7 +4,7 @@
 #   scripts/test.sh quick    format, lint, types, and unit tests on Python 3.8 and the newest: under a minute, no root
 #   scripts/test.sh [all]    quick, then every other test, on hosts booted for it: needs root
 #   scripts/test.sh long     all, with the long tests too
-#   scripts/test.sh accept   rewrite the golden plans, to be read in the diff
+#   scripts/test.sh accept   rewrite the golden plans and docs/provider.md, to be read in the diff
 #
 # What follows goes to pytest. If it names a path, that alone is run, with what it needs and no more:
 # below tests/unit and tests/lint that is no root, and no package.
@@ -168,7 +168,7 @@ packages=("${for_contract[@]}" "${for_hosts[@]}")
 case $mode in
 quick) last=(tests/unit) packages=() limit=15m ;;
 long) options=(--long) limit=170m ;;
-accept) alone=newest last=(tests/unit/test_golden.py) packages=() options=(--accept) limit=15m ;;
+accept) alone=newest last=(tests/unit/test_golden.py tests/unit/test_provider.py) packages=() options=(--accept) limit=15m ;;
 esac
 
 before='' paths=()

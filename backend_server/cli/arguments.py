@@ -24,6 +24,7 @@ class Group(NamedTuple):
 
 
 _RELEASE = argument("--release", metavar="RELEASE", help="such as `ubuntu 24.04`")
+_AGAINST = argument("--against", metavar="BACKEND", help="only what differs from that")
 COMMANDS = (
     Command(
         "apply",
@@ -41,7 +42,7 @@ COMMANDS = (
         "show",
         "show.show",
         "all that is declared; needs no root and looks at no host",
-        (options.ONLY, _RELEASE),
+        (options.ONLY, _RELEASE, _AGAINST),
     ),
     Command("status", "look.status", "what this host is now"),
 )

@@ -13,7 +13,7 @@ from backend_server.cli import streams
 from backend_server.cli.arguments import parser
 from backend_server.cli.ending import all_told, say_error
 from backend_server.host import Host
-from backend_server.run.place import Asked, plain_path, same_backend
+from backend_server.run.place import Asked, named_so, plain_path, same_backend
 from backend_server.text.errors import OK, Refused, UserError
 
 
@@ -32,6 +32,8 @@ def main(argv: Sequence[str], checkout: str) -> int:
 def _act(words: list[str], checkout: str) -> int:
     as_json = "--json" in words
     try:
+        if words:
+            named_so(words[0], checkout)
         if as_json and not {"-h", "--help"}.isdisjoint(words):
             raise Refused("help is text, and no JSON", "the same without --json")
         place = f"{checkout}/{words[0]}/" if words else ""

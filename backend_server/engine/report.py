@@ -9,7 +9,7 @@ from typing import Iterable, Iterator, Mapping
 
 from backend_server.engine.engine import Component, Outcome
 from backend_server.engine.resource import Resource
-from backend_server.text.change import Change, Value, brief, octal
+from backend_server.text.change import Change, Changes, Value, brief, octal
 from backend_server.text.errors import OutsideWorld, Refused, UserError
 
 
@@ -35,9 +35,16 @@ def kind(outcome: Outcome) -> str:
 class Text:
     """Lines for a person: components as headings, and only what is not as declared."""
 
-    def __init__(self, *, colour: bool = False, whole: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        colour: bool = False,
+        whole: bool = False,
+        short: tuple[str, ...] = ("added",),
+    ) -> None:
         self.colour = colour
         self.whole = whole  # show the text of new files, not only its length
+        self.short = short  # of these kinds all is on one line
         self._heading = ""
         self._unreached = ""  # the component that has said so
 
@@ -49,13 +56,13 @@ class Text:
             self._heading = part
             yield part
         glyph = _GLYPHS.get(what, f"{what}:")
-        new = what == "added"
-        rest = _brief(outcome) if new else ""
+        short = what in self.short
+        rest = _brief(outcome) if short else ""
         if what == "not reached":
             self._unreached, rest = part, " and what comes after it"
         yield self._painted(f"  {glyph} {outcome.resource}{rest}", what)
         for change in outcome.changes:
-            if not new or (self.whole and _is_long(change.after)):
+            if not short or (self.whole and _is_long(change.after)):
                 yield from (f"      {line}" for line in self._change(change))
         if outcome.error:
             yield from (f"      {line}" for line in sentence(outcome.error))
@@ -78,11 +85,14 @@ class Text:
 
 
 def _brief(outcome: Outcome) -> str:
-    """What is new about something new, on its own line, without repeating its name."""
+    """What is new about something new, or was about something gone, without repeating its name."""
+    values = (
+        (c.field, c.before if c.after is None else c.after) for c in outcome.changes
+    )
     shown = (
-        f"{change.field} {brief(change.after)}"
-        for change in outcome.changes
-        if change.after != getattr(outcome.resource, outcome.resource._fields[0])
+        f"{field} {brief(value)}"
+        for field, value in values
+        if value != getattr(outcome.resource, outcome.resource._fields[0])
     )
     return "".join(f", {printable(words)}" for words in shown)
 
@@ -161,6 +171,32 @@ def _declared(resource: Resource) -> Iterator[str]:
             short.append(f"{field}={_field(field, value)}")
     yield " ".join([resource.label, *short])
     yield from long
+
+
+def differing(theirs: Resource | None, ours: Resource | None) -> Changes:
+    """The fields in which a declaration is not as another; None: there is none, and `show` says all."""
+    either = ours or theirs
+    if either is None:
+        return ()
+    # What names it, and of one that is new or gone what is not as it mostly is.
+    usual = {} if ours and theirs else either._field_defaults
+    fields = [
+        name
+        for number, name in enumerate(either._fields)
+        if not number or name not in usual or getattr(either, name) != usual[name]
+    ]
+    both = [(name, _of(theirs, name), _of(ours, name)) for name in fields]
+    return tuple(Change(*each) for each in both if each[1] != each[2])
+
+
+def _of(resource: Resource | None, name: str) -> Value:
+    """A field as a value that can be compared and shown."""
+    value = getattr(resource, name, None)
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, frozenset):
+        return frozenset(map(str, value))
+    return _field(name, value)
 
 
 def _field(name: str, value: object) -> str:

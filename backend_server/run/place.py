@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 from datetime import datetime, timezone
 from pathlib import Path
+from types import ModuleType
 
 from backend_server.base.component.identity import BACKEND_FILE
 from backend_server.checkout import Backend, Service
@@ -32,22 +32,38 @@ class Named(Asked):
     subject: str = ""
 
 
+def named_so(backend: str, checkout: str) -> None:
+    """Raises Refused where this could be no backend's name: it stands in units, URLs and sentences."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", backend):
+        raise Refused(
+            f"the folder {backend!a} is no name of a backend; wanted a to z, then a to z, 0 to 9 and -",
+            hint=f"ls {checkout}/*/manage.sh",
+        )
+
+
 def load(name: str, checkout: Path) -> Backend:
     """What NAME/backend.py in the checkout declares. Raises Refused where that is nothing."""
     path = checkout / name / "backend.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_backend", str(path))
-    if spec is None or spec.loader is None or not path.exists():
+    if not path.exists():
         hint = f"ls {checkout}/*/manage.sh"
         raise Refused(f"there is no backend {name}: {path} is missing", hint)
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
     try:
-        spec.loader.exec_module(module)
+        # No import: of a file that was changed within the second the old bytecode would be taken,
+        # and where a branch has no such folder, bytecode would keep one.
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
         backend: Backend = module.BACKEND
+        says = backend.name
     except Exception as error:  # it is Python, and somebody's
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         why = f"{type(error).__name__}: {error}"
         what = f"{name}/backend.py{line} cannot be read: {why}"
         raise Refused(what, hint=f"git -C {checkout} diff {name}/backend.py") from None
+    if says != name:  # copied, most likely: it would become the other one
+        raise Refused(
+            f"{name}/backend.py has name={says!a}; wanted {name!a}, as its folder is called",
+            hint=f"sed -i 's/^    name=.*/    name=\"{name}\",/' {path}",
+        )
     return backend
 
 

@@ -8,7 +8,8 @@ import pytest
 
 
 ROOT = Path(__file__).parents[2]
-MYPY_CACHE = Path(sys.prefix).parent / "mypy"
+CACHE = Path(sys.prefix).parent / "mypy"
+MYPY = (sys.executable, "-m", "mypy", "--cache-dir", CACHE)
 SCRIPTS = sorted(
     str(path.relative_to(ROOT))
     for path in ROOT.rglob("*.sh")
@@ -39,7 +40,29 @@ def test_lint():
 
 
 def test_types():
-    passes(sys.executable, "-m", "mypy", "--cache-dir", MYPY_CACHE)
+    passes(*MYPY)
+
+
+def alone(backends):
+    """All whose folders are packages to Python in one go; of the others, as north-east, each is `backend`."""
+    yield [path for path in backends if path.parent.name.isidentifier()]
+    yield from ([path] for path in backends if not path.parent.name.isidentifier())
+
+
+def test_types_of_backends():
+    for paths in alone(sorted(ROOT.glob("*/backend.py"))):
+        passes(*MYPY, *(path.relative_to(ROOT) for path in paths))
+
+
+def test_types_of_backends_that_are_no_packages(tmp_path):
+    """As strict with those: a mistake in each of two is found."""
+    for name in ("north-east", "north-west"):
+        (tmp_path / name).mkdir()
+        text = (ROOT / "emis/backend.py").read_text().replace('"emis"', f"{len(name)}")
+        (tmp_path / name / "backend.py").write_text(text)
+    for paths in filter(None, alone(sorted(tmp_path.glob("*/backend.py")))):
+        with pytest.raises(pytest.fail.Exception, match='"name"'):
+            passes(*MYPY, *paths)
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, ".ci/run"])

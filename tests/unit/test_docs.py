@@ -337,6 +337,9 @@ def test_keys_of_an_error_and_of_show(monkeypatch, capsys):
     assert list(json.loads(capsys.readouterr().out)) == documented("error")
     assert main.main(["test", "show", "--json", "--release", "noble"], str(ROOT)) == 0
     assert list(json.loads(capsys.readouterr().out)) == documented("show")
+    words = ["test", "show", "--json", "--against", "emis", "--release", "noble"]
+    assert main.main(words, str(ROOT)) == 0
+    assert list(json.loads(capsys.readouterr().out)) == documented("show --against")
 
 
 # ---- links lead somewhere
@@ -398,7 +401,7 @@ def test_files_that_are_named_are_there(path):
 # ---- command lines that are shown can be typed
 
 COMMAND = re.compile(
-    r"(?:sudo )?(\./[\w/]+/manage\.sh|\./scripts/\w+\.sh)([^`#|…\n]*)"
+    r"(?:sudo )?(\./[\w/]+/manage\.sh|\./scripts/[\w-]+\.sh)([^`#|…\n]*)"
     r"|sudo (backend)\b([^`#|…\n]*)"
 )
 
@@ -417,7 +420,7 @@ def shown_commands(path):
 def parse(script, words):
     if script.endswith("/manage.sh") or script == "backend":
         backend = script.split("/")[1] if "/" in script else "test"
-        assert backend == "BACKEND" or (ROOT / backend / "manage.sh").exists()
+        assert MADE_UP.fullmatch(backend) or (ROOT / backend / "manage.sh").exists()
         parser().parse_args(main._with_default_command([backend, *words]))
     elif script == "./scripts/sandbox.sh":
         sandbox_cli.parse(words)

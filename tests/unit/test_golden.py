@@ -65,8 +65,11 @@ def test_a_further_service_is_no_surprise(tmp_path):
     assert [each.name for each in services_of(backend)][-1] == "collector"
 
 
-def test_no_golden_is_left_over():
+def test_no_golden_is_left_over(request):
     wanted = {golden(backend, release) for backend in BACKENDS for release in RELEASES}
+    if request.config.getoption("--accept"):
+        for file in {*PLANS.iterdir()} - wanted:
+            file.unlink()
     assert set(PLANS.iterdir()) == wanted
 
 
@@ -121,6 +124,11 @@ class TestDeclaration:
     def test_component_names_are_unique(self, parts):
         names = [part.name for part in parts]
         assert len(set(names)) == len(names)
+
+    def test_labels_are_unique(self, parts):
+        """By them `show --against` knows what is the same on another backend."""
+        labels = [r.label for part in parts for r in part.resources]
+        assert [label for label in labels if labels.count(label) > 1] == []
 
     def test_components_need_what_comes_before_them(self, parts):
         before = set()

@@ -115,11 +115,18 @@ def test_backends_say_only_what_is_different_there(backend):
     assert len(backend.read_text().splitlines()) <= 60
 
 
+def test_manage_sh_is_the_same_on_all_backends():
+    """So that a copied one is right, and a mended one is mended everywhere."""
+    every = [path.parent / "manage.sh" for path in BACKENDS]
+    assert sorted(ROOT.glob("*/manage.sh")) == every
+    assert len({path.read_bytes() for path in every}) == 1
+
+
 def test_the_tool_and_its_rooms_stay_small():
     lines = Counter()
     for path in under("backend_server"):
         lines[path.relative_to(ROOT).parts[1]] += sum(1 for _ in code(path))
-    assert sum(lines.values()) < 14_477
+    assert sum(lines.values()) < 14_566
     assert {room: found for room, found in lines.items() if found > 1_800} == {}
 
 

@@ -16,6 +16,7 @@ from backend_server.people.component import people
 from backend_server.resources import Group, Members, RootEquivalent, User
 from backend_server.text.errors import Refused
 from backend_server.text.roles import MARKER
+from tests.unit.example import BACKENDS
 
 
 ADA = User("ada", home="/home/ada")
@@ -178,7 +179,7 @@ def test_whoever_has_root_s_number_is_root(line):
     assert exactly("root").check(HostReader()) == ()
 
 
-@pytest.mark.parametrize("name", ["emis", "test", "tpp"])
+@pytest.mark.parametrize("name", BACKENDS)
 def test_people_on_a_fresh_host(name, site):
     """Plan and apply agree, and a second run rests."""
     declared = [component("people", people(site(name, "12")))]

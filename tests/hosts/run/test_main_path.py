@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from backend_server.run.place import load
 from tests.hosts.managing import (
     CHECKOUT,
     HISTORY,
@@ -19,9 +20,9 @@ from tests.hosts.managing import (
 )
 from tests.hosts.programs import on_terminal, wait_until
 from tests.hosts.releases import NEIGHBOURS
+from tests.unit.example import BACKENDS, ROOT
 
 
-BACKENDS = ["test", "tpp", "emis"]
 READS_ONLY = re.compile(
     r"systemctl (show|list-units|is-enabled) |git .* status |nft -n -j list |iptables-save|ss -H "
 )
@@ -35,7 +36,8 @@ def managed(request, shared_warm_host):
     if request.param not in BACKENDS:
         return shared_warm_host("test", request.param), "test"
     host, backend = shared_warm_host(request.param, "bookworm"), request.param
-    return marked(host) if backend == "tpp" else host, backend
+    shares = load(backend, ROOT).share
+    return marked(host, backend) if shares else host, backend
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +98,9 @@ def test_first_run_succeeded(managed):
     )
     assert host.run("getent group reviewers").stdout.split(":")[2] == "10010"
     assert people_of(host, "developers") == {"ada", "grace"}
-    local = backend != "tpp"
-    assert people_of(host, "researchers") == ({"rita"} if local else set())
-    assert people_of(host, "reviewers") == ({"gus"} if local else set())
+    local = load(backend, ROOT).rosters
+    for roster, who in (("researchers", "rita"), ("reviewers", "gus")):
+        assert people_of(host, roster) == ({who} if roster in local else set())
     assert host.run("passwd -S ada").stdout.split()[1] == "L"
 
 
@@ -109,7 +111,8 @@ def test_packages_come_from_the_declared_archive(managed):
     ).stdout
     urls = set(re.findall(r"^(?:deb|URIs:).*?(https?://[^/ ]+)", sources, re.MULTILINE))
     ours = {f"https://{name}-ubuntu.opensafely.org" for name in ("archive", "security")}
-    assert urls == ours if backend != "test" else not urls & ours
+    mirrored = "MIRROR=https" in (ROOT / backend / "backend.env").read_text()
+    assert urls == ours if mirrored else not urls & ours
     assert host.run("acl=$(command -v setfacl) && apt-get check -qq").stdout == ""
 
 

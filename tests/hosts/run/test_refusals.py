@@ -549,6 +549,7 @@ def test_a_path_that_a_shell_reads_otherwise(host):
 
 # Of what stands after `try:` and changes nothing, filled in; each can be pasted.
 LOOKS = [
+    "sudo backend host disk",
     "timedatectl",
     "apt-get update; nft list table inet opensafely",
     "journalctl -u ssh -n 50",

@@ -17,6 +17,7 @@ from backend_server.host.reader import HostReader
 from backend_server.resources import Held, Packages, UnitFile
 from backend_server.text import networks
 from backend_server.text.errors import Refused
+from backend_server.text.parsers import parse_hosts
 from backend_server.text.releases import RELEASES, named
 from tests.unit.example import BACKENDS, ROOT, TODAY, checkout_of, site_of
 
@@ -49,8 +50,14 @@ def test_each_backend(backend, tmp_path):
     at = [each.rpartition(":") for each in site.backend.database]
     wanted = [f"ip daddr {where} tcp dport {port} accept" for where, _, port in at]
     assert chain(text, "from_database_network") == [*wanted, "goto refuse"]
-    # Every endpoint is at one address, where https answers.
-    assert accepted(text, SERVICES) == [("ip", "157.245.31.108 . 443")]
+    # Every endpoint at its pinned address, each once; those of these three are at one.
+    pinned = parse_hosts(site.hosts)
+    ends = [each.rpartition(":") for each in site.backend.reaches]
+    places = sorted({(pinned[name], int(port)) for name, _, port in ends})
+    listed = ", ".join(f"{address} . {port}" for address, port in places)
+    assert accepted(text, SERVICES) == [("ip", listed)]
+    if backend in ("emis", "test", "tpp"):
+        assert listed == "157.245.31.108 . 443"
     for name in ("refuse", "answers", "from_database_network", "from_services"):
         last = chain(text, name)[-1]
         assert last.startswith("reject" if name == "refuse" else "goto refuse")
@@ -104,11 +111,14 @@ def test_a_service_with_a_network_to_itself(site):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_others_reach(backend, tmp_path):
-    """sshd wherever it is; the desktop where there is one."""
+    """sshd wherever it is; the desktop where there is one, and what the provider listens with."""
     site = site_of(backend, "ubuntu 24.04", tmp_path / "checkout")
     doors = [line for line in chain(inbound(site), "from_outside") if "dport {" in line]
-    desktop = ["tcp dport { 3389 } accept"] * bool(site.backend.rdp_address)
-    assert doors == ["tcp dport { port:ssh } accept", *desktop]
+    at = site.backend.rdp_address
+    to = "" if at in ("", "0.0.0.0", "::") else f"ip{'6' * (':' in at)} daddr {at} "
+    desktop = [f"{to}tcp dport {{ 3389 }} accept"] * bool(at)
+    theirs = map(networks.door, site.backend.listens)
+    assert doors == ["tcp dport { port:ssh } accept", *desktop, *theirs]
     assert chain(inbound(site), "from_outside")[-1] == "goto refuse"
 
 

@@ -1,5 +1,6 @@
 """The checkout as a whole: all its problems at once, or what a declaration depends on."""
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -172,6 +173,26 @@ def test_a_backend_that_is_no_python_is_a_sentence(tmp_path, text, said):
     with pytest.raises(Refused) as refused:
         load("bad", tmp_path)
     assert said in str(refused.value)
+
+
+def test_a_backend_has_the_name_of_its_folder(tmp_path):
+    """Copied from emis and not edited, it would become emis."""
+    checkout = checkout_of("emis", tmp_path / "checkout")
+    (checkout / "emis").rename(checkout / "made-up")
+    with pytest.raises(Refused, match="has name='emis'; wanted 'made-up'") as refused:
+        load("made-up", checkout)
+    assert f"{checkout}/made-up/backend.py" in refused.value.hint
+
+
+def test_what_was_edited_within_the_second_is_read(tmp_path):
+    """Python would take the bytecode of before: as old, and as long."""
+    backend = checkout_of("emis", tmp_path / "checkout") / "emis/backend.py"
+    assert load("emis", tmp_path / "checkout").title == "EMIS"
+    at = backend.stat().st_mtime_ns
+    backend.write_text(backend.read_text().replace('"EMIS"', '"emis"'))
+    os.utime(backend, ns=(at, at))
+    assert load("emis", tmp_path / "checkout").title == "emis"
+    assert not (backend.parent / "__pycache__").exists()
 
 
 def test_the_sample_people_are_those_of_the_rosters():

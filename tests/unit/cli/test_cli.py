@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 
 import pytest
 
@@ -152,6 +153,94 @@ def test_show_only(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "there is no component nothing" in said
     assert "try: choose from identity, leavers, " in said
+
+
+AGAINST = ("show", "--release", "noble", "--against")
+
+
+def against(capsys, own, other, *words):
+    assert main.main([own, *AGAINST, other, *words], str(ROOT)) == 0
+    return capsys.readouterr().out
+
+
+def test_show_against_another_backend(capsys):
+    """What only one of them has, what both have otherwise, and nothing that is the same."""
+    text = against(capsys, "tpp", "emis")
+    first, *lines, last = text.splitlines()
+    assert first == (
+        "tpp against emis on ubuntu 24.04: + only tpp has, - only emis has, ~ both have, emis -> tpp"
+    )
+    for line in (
+        "  ~ File /etc/opensafely/backend",
+        "      text: emis -> tpp",
+        "  + Packages hyperv, names linux-",
+        "  - ContainerService airlock, ",
+        "  - File /etc/xrdp/xrdp.ini, ",
+        "        -BACKENDS=emis",
+        "        +BACKENDS=tpp",
+    ):
+        assert any(found.startswith(line) for found in lines), line
+    assert "Sudoers" not in text
+    assert not any(
+        usual in text for usual in (", owner root", ", validate ", ", alone ")
+    )
+    heads = [line for line in lines if line[0] != " "]
+    assert len(heads) == len({*heads})
+    assert re.fullmatch(
+        r"\d+ the same, \d+ only on tpp, \d+ only on emis, \d+ different", last
+    )
+
+
+def test_show_against_says_the_same_the_other_way_round(capsys):
+    there, back = (
+        json.loads(against(capsys, own, other, "--json"))
+        for own, other in (("tpp", "emis"), ("emis", "tpp"))
+    )
+    assert (there["format"], there["against"]) == (1, "emis")
+    turned = {"added": "removed", "removed": "added", "changed": "changed"}
+
+    def found(each, before, after, outcome):
+        changes = [(c["field"], c[before], c[after]) for c in each["changes"]]
+        return repr((each["component"], each["resource"], outcome, changes))
+
+    one = {found(x, "before", "after", x["outcome"]) for x in there["differs"]}
+    other = {found(x, "after", "before", turned[x["outcome"]]) for x in back["differs"]}
+    assert one == other
+    assert len(one) == len(there["differs"]) > 50
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_does_not_differ_from_itself(name, capsys):
+    said = against(capsys, name, name).splitlines()
+    assert len(said) == 2
+    assert re.fullmatch(r"\d+ the same", said[-1])
+    assert json.loads(against(capsys, name, name, "--json"))["differs"] == []
+
+
+def test_show_against_only(capsys):
+    """Of components that either has."""
+    for own, other in (("tpp", "emis"), ("emis", "tpp")):
+        said = against(capsys, own, other, "--only", "desktop", "--only", "identity")
+        heads = [line for line in said.splitlines()[1:-1] if line[0] != " "]
+        assert sorted(heads) == ["desktop", "identity"]
+    assert main.main(["tpp", *AGAINST, "emis", "--only", "nothing"], str(ROOT)) == 2
+    assert "there is no component nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("nowhere", "there is no backend nowhere"),
+        ("../etc", "'../etc' is no name of a backend"),
+        ("", "'' is no name of a backend"),
+        ("backend_server", "no name of a backend"),
+        ("docs", "there is no backend docs"),
+    ],
+)
+def test_show_against_what_is_none(other, said, capsys):
+    for words in ((), ("--json",)):
+        assert main.main(["tpp", *AGAINST, other, *words], str(ROOT)) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_refusal_says_the_same_to_programs(tmp_path, capsys):

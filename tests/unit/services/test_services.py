@@ -27,7 +27,7 @@ from backend_server.services.component import confined, unit
 from backend_server.text.errors import Refused
 from backend_server.text.parsers import parse_mount_sources
 from backend_server.text.releases import named
-from tests.unit.example import ROOT, TODAY, checkout_of, load, site_of
+from tests.unit.example import BACKENDS, ROOT, TODAY, checkout_of, load, site_of
 
 
 OLD, NEW, CHOSEN = ("sha256:" + 64 * digit for digit in "012")
@@ -138,7 +138,7 @@ def test_a_database_is_asked_for_where_there_are_patients(site):
     assert "DEFAULT_DATABASE_URL" in jobrunner(load("tpp", ROOT)).secrets
 
 
-@pytest.mark.parametrize("name", ["test", "tpp", "emis"])
+@pytest.mark.parametrize("name", BACKENDS)
 def test_what_is_laid_on_every_host_is_in_order(name, tmp_path):
     found = site_of(name, "focal", tmp_path / "checkout")
     assert env.parse("x", found.etc[service.DEFAULTS])[1] == []
