@@ -68,6 +68,8 @@ def host(shared_warm_host, sandbox):
     controller.reset()
     assert results["exit_code"] == 0, results
     assert set(FILES) < set(host.run(f"ls {FOLDER}").stdout.split())
+    host.run("backend host repair")
+    assert host.run(f"stat -c %a {FOLDER}").stdout == "3770\n"
     be_shown(host)
     return host
 

@@ -7,6 +7,7 @@ import contextlib
 import pytest
 
 from sandbox.fixtures import ubuntu_user
+from tests.hosts.doors import KEYS as IN_FORCE
 from tests.hosts.doors import desk, opens, ssh
 from tests.hosts.managing import (
     CHECKOUT,
@@ -104,7 +105,9 @@ def only_at_github(host, outside):
         outside.github(name, host.people[name].public_key)
     host.run(f"{FORGET}; rm {KEYS}/ada {KEYS}/grace")
     yield
-    host.run(MEND)
+    outside.reset()
+    # As if GitHub had never been heard of them.
+    host.run(f"{MEND}; {FORGET}; rm {IN_FORCE}/ada {IN_FORCE}/grace")
     run(host)
 
 
@@ -133,7 +136,7 @@ def test_they_are_accepted_on_a_terminal(host, only_at_github, answers, status):
 def test_they_are_accepted_by_an_option(host, only_at_github):
     assert "accepted" not in run(host, "--accept-keys").stdout
     assert opens(host, "ada", host.people["ada"].key)
-    assert "@github" in host.read("/etc/ssh/authorized_keys.d/ada")
+    assert "@github" in host.read(f"{IN_FORCE}/ada")
 
 
 def test_a_name_that_github_does_not_know_gets_no_account(host):
