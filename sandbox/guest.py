@@ -19,7 +19,7 @@ from sandbox.qemu import Qemu
 
 
 # docker alone takes most of a minute to start, emulated, on a machine that is busy.
-PATIENCE_S = 400
+PATIENCE_S = 800
 TAKE_IDENTITY = """
 date --set=@{now} >/dev/null
 echo {name} > /etc/hostname && hostname {name}

@@ -91,7 +91,7 @@ def _some(lines: list[str], most: int) -> list[str]:
 
 
 def _lay(review: int, workspace: str, medium: int, high: int, say: Say) -> None:
-    state = {"here": {}, "there": {}, "told": {}, **_kept(workspace)}
+    state = {"here": {}, "there": {}, "told": {}, "refused": {}, **_kept(workspace)}
     with contextlib.ExitStack() as stack:
         here = made = -1
         try:
@@ -110,7 +110,7 @@ def _lay(review: int, workspace: str, medium: int, high: int, say: Say) -> None:
         shelf = Shelf(top, workspace, state["there"])
         end = time.monotonic() + LOOK_S
         seen = Seen(here, state["here"], end), Seen(made, {}, end)
-        _one(Verdicts(*seen, shelf), theirs, state, say)
+        _one(Verdicts(*seen, shelf, state["refused"]), theirs, state, say)
 
 
 def _manifest(here: int, workspace: str) -> Manifest:
@@ -118,10 +118,10 @@ def _manifest(here: int, workspace: str) -> Manifest:
     with contextlib.ExitStack() as stack:
         folder = opened.step(stack, here, FOLDER)
         output = opened.opened(here, MANIFEST)
-        owners = {os.fstat(fd).st_uid for fd in (folder, output.fd)}
+        owners = {os.fstat(fd).st_uid for fd in (here, folder, output.fd)}
     if owners != {OPENSAFELY_ID}:
         os.close(output.fd)
-        raise NotPlain("has a manifest, or metadata, of somebody's own")
+        raise NotPlain("is, or has a manifest or metadata, of somebody's own")
     found = manifest_of(output)
     if found.workspace not in (workspace, None):
         raise NotPlain(f"has the manifest of {found.workspace!a}")
@@ -134,13 +134,14 @@ def _one(verdicts: Verdicts, theirs: Manifest, state: State, say: Say) -> None:
     ended = (beside(p) for p in theirs.outputs)
     told.update((p, before[p]) for p in ended if p in before)
     verdicts.all(theirs)
-    shown = shelf.hold(verdicts.want, told, verdicts.here.end)
+    shown = shelf.hold(verdicts.want, told)
     shelf.write(NOTES, _notes(shown, told).encode())
     news = (f"{path!a} {why}" for path, why in told.items() if before.get(path) != why)
     lines = (*_changes(shelf.entries, shown), *news)
     for line in _some([f"{shelf.workspace}: {line}" for line in lines], _SAID):
         say(line)
     found = {"here": verdicts.here.found, "there": shelf.found, "told": told}
+    found["refused"] = verdicts.refused
     if found != state:
         _keep(shelf.workspace, found)
 

@@ -66,14 +66,17 @@ class Seen:
         sign = opened.sign(os.stat(path, dir_fd=self.top, follow_symlinks=False))
         known = self.before.get(path, [])
         if known[:-1] != [*sign]:
-            if time.monotonic() > self.end:
-                raise Later
+            self.in_time()
             output = opened.opened(self.top, path)
             with open(output.fd, "rb"):
                 sha256 = opened.digest(output.fd, min(output.size, LARGEST))
             known = [*output.sign, sha256]
         self.found[path] = known
         return str(known[-1])
+
+    def in_time(self) -> None:
+        if time.monotonic() > self.end:
+            raise Later
 
 
 class Shelf(Seen):
@@ -90,13 +93,13 @@ class Shelf(Seen):
         """The SHA-256 of what lies at PATH; empty where nothing does."""
         return str(self.found.get(path, [""])[-1])
 
-    def hold(
-        self, want: dict[str, Wanted], told: dict[str, str], end: float
-    ) -> Entries:
+    def hold(self, want: dict[str, Wanted], told: dict[str, str]) -> Entries:
         """It holds what is wanted and nothing else; what is declared by now, as far as that came.
 
         Whenever this ends, what is declared is there; the next pass brings the rest.
         """
+        # However long it took to see what is wanted, some of it is brought.
+        end = time.monotonic() + LOOK_S
         stay = {p for p, wanted in want.items() if wanted.sha256 == self.holds(p)}
         stale = self.found.keys() - stay - {MANIFEST, NOTES}
         if stale:

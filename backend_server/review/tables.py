@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import itertools
@@ -15,6 +14,8 @@ from backend_server.engine import counted
 
 _ROWS = 5000
 _COLUMNS = 200  # so many are looked at
+_CELLS = 100_000  # and so many, from the top
+_HEADER = 1 << 16  # bytes
 _SAID = 20  # lines of one table
 _COUNTS = {
     *("n", "num", "number", "count", "counts", "total", "totals", "frequency", "freq"),
@@ -41,12 +42,13 @@ def refusal(path: str, data: bytes) -> str:
 
 
 def has_patients(path: str, data: bytes) -> bool:
-    """Whether it is a table by patient, as far as it is one that can be read."""
-    with contextlib.suppress(ValueError, csv.Error):
-        return _is_table(path) and any(
-            _names_patients(row) for _, row in _table(data)[:1]
-        )
-    return False
+    """Whether it is a table by patient; one whose first row cannot be read is where the word stands there."""
+    text = data[:_HEADER].decode("utf-8-sig", "replace")
+    try:
+        header = next(filter(None, csv.reader(io.StringIO(text, newline=""))), [])
+    except csv.Error:
+        header = ["patient_id"] if "patient_id" in text.lower() else []
+    return _is_table(path) and _names_patients(header)
 
 
 def points(path: str, data: bytes, made: bytes | None = None) -> list[str]:
@@ -61,8 +63,9 @@ def points(path: str, data: bytes, made: bytes | None = None) -> list[str]:
     try:
         table = _table(data)
         found = _beyond(_table(made), table) if made is not None else iter(())
-        lines = [*itertools.islice(itertools.chain(found, _of(table)), _SAID + 1)]
-    except (ValueError, csv.Error):
+        some = table[: 2 + _CELLS // min(_COLUMNS, max(1, len(table[0][1])))]
+        lines = [*itertools.islice(itertools.chain(found, _of(some)), _SAID + 1)]
+    except (ValueError, LookupError, csv.Error):
         return ["it cannot be read as a table"]
     return [*lines[:_SAID], *(["and more"] if lines[_SAID:] else [])]
 
@@ -110,7 +113,8 @@ def _beyond(made: Table, now: Table) -> Iterator[str]:
             yield f"{counted(abs(number), what)} {how} than its job made"
     if any(more):  # what was beside what is not known
         return
-    for (_, old), (n, new) in zip(made, now):
+    most = 1 + _CELLS // max(1, len(header[:_COLUMNS]))
+    for (_, old), (n, new) in itertools.islice(zip(made, now), most):
         for name, was, value in zip(header[:_COLUMNS], old, new):
             if was != value and not _redacts(_number(was), _number(value)):
                 yield f"{_cell(n, name)}: another number, which is no mark and no rounding"

@@ -28,6 +28,8 @@ class Verdicts:
     here: Seen  # the workspace's folder, in which reviewers write
     made: Seen  # and in high privacy, where they do not
     shelf: Shelf
+    before: dict[str, list[str]]  # of each edit that was refused, its SHA-256, and why
+    refused: dict[str, list[str]] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
     want: dict[str, Wanted] = field(default_factory=dict)
 
@@ -105,10 +107,16 @@ class Verdicts:
         if not _settled(file):
             self.told[path] = f"is being edited, and waits for {SETTLED_S} s of rest"
             return
-        data = read(self.here.top, path, now) if now else b""
-        refused = refusal(path, data) if now else refused
+        data, (judged, why) = b"", self.before.get(path, ("", ""))
+        if now and judged == now:
+            refused = why
+        elif now:
+            self.here.in_time()
+            data = read(self.here.top, path, now)
+            refused = refusal(path, data)
         self.want.pop(beside(path), None)
         if refused:
+            self.refused[path] = [now, refused]
             raise NotPlain(f"was edited, and the edit {refused}")
         made = read(self.shelf.top, path, said["content_hash"])
         entry = {

@@ -124,7 +124,8 @@ class Walk:
         if found.st_gid != rule.group:
             os.chown(path, -1, rule.group)
             changed = True
-        bits = stat.S_ISGID | (stat.S_ISVTX if sticky else 0)
+        # In one of somebody else's it would keep the owner from nothing, and the service from much.
+        bits = stat.S_ISGID | (stat.S_ISVTX if sticky and ours else 0)
         if stat.S_ISDIR(found.st_mode) and found.st_mode & bits != bits:
             os.chmod(path, stat.S_IMODE(found.st_mode) | bits)
             changed = True

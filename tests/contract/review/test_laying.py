@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -327,7 +328,7 @@ def test_a_manifest_of_somebodys_own_changes_nothing():
     declare("trial", {"output/forged.csv": entry(b"forged")}, GUS)
     write(MEDIUM / "trial/output/forged.csv", b"forged", GUS)
     assert lay() == [
-        "trial: has a manifest, or metadata, of somebody's own; "
+        "trial: is, or has a manifest or metadata, of somebody's own; "
         "what Airlock shows of it stays as it is"
     ]
     assert shown() == {CSV: TABLE}
@@ -405,6 +406,41 @@ def test_what_takes_long_to_read_holds_up_nobody_else(monkeypatch):
     assert shown("a") == {**many, **{f"redacted/{path}": MARKED for path in many}}
 
 
+def test_a_workspace_whose_edits_take_all_the_time_goes_on(monkeypatch):
+    """What is refused is not judged anew, and what is shown comes however long that took."""
+    prepare()
+    many = {f"output/t{n}.csv": TABLE for n in range(9)}
+    job("a", many)
+    lay()
+    for path in many:
+        edit(MEDIUM / "a" / path, b"sex,n\n" + b"F,[REDACTED]\n" * 5001)
+    judged = []
+    refusal = verdicts.refusal
+
+    def slowly(path, data):
+        judged.append(path)
+        laying.LOOK_S, passed = 20, time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: passed() + 9)
+        return refusal(path, data)
+
+    monkeypatch.setattr(verdicts, "refusal", slowly)
+    for _ in range(4):
+        lay()
+    assert sorted(judged) == sorted(many), "each once"
+    job("a", {**many, "output/new.csv": TABLE})
+    lay()
+    assert "output/new.csv" in shown("a")
+
+
+@pytest.mark.parametrize("folder", ["", "metadata"])
+def test_a_workspace_of_a_reviewers_own_is_not_shown(folder):
+    prepare()
+    job("trial", {CSV: TABLE})
+    os.chown(MEDIUM / "trial" / folder, GUS, GUS)
+    assert "is, or has a manifest or metadata, of somebody's own" in lay()[0]
+    assert not (REVIEW / "trial").exists()
+
+
 def test_a_manifest_that_grows_too_large_with_ours_changes_nothing():
     begin()
     edit(HERE, MARKED)
@@ -421,9 +457,20 @@ def test_a_manifest_that_grows_too_large_with_ours_changes_nothing():
     assert entries() == before
 
 
-def test_what_the_agent_holds_back_is_not_shown_as_a_jobs_by_a_manifest_that_says_so():
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"patient_id,age\n1,30\n",
+        b"PATIENT_ID,name\n17,Jos\xe9\n",
+        b"\xef\xbb\xbfname, Patient_Id \nJos\xe9,17\n",
+        b"patient_id,text\n1," + b"x" * 140_000,
+    ],
+)
+def test_what_the_agent_holds_back_is_not_shown_as_a_jobs_by_a_manifest_that_says_so(
+    data,
+):
     prepare()
-    job("trial", {CSV: b"patient_id,age\n1,30\n"})
+    job("trial", {CSV: data})
     said = "is not shown: no job made it, or its edit goes on"
     assert lay() == [f"trial: {CSV!a} {said}"]
     assert shown() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -170,3 +171,37 @@ def test_what_is_too_large_to_be_an_edit():
     done = take_back()
     assert (done.returncode, beside()) == (1, {}), done.stderr
     assert "it is larger than 16 MiB" in done.stderr
+
+
+@pytest.mark.parametrize("how", ["in place", "by a rename", "a line more"])
+def test_what_another_saves_while_a_copy_is_made_is_left(how, tmp_path):
+    """The copy is on disk, and the job's bytes are not written yet."""
+    begin()
+    lines = SCRIPT.read_text().splitlines(keepends=True)
+    stop = next(n for n, line in enumerate(lines) if "os.fsync(new)" in line)
+    lines.insert(
+        stop + 1, lines[stop].replace("os.fsync(new)", "os.kill(os.getpid(), 19)")
+    )
+    slow = Path("/srv/original")
+    slow.write_text("".join(lines))
+    slow.chmod(0o755)
+    argv = (
+        "setpriv",
+        f"--reuid={HAL}",
+        f"--regid={HAL}",
+        "--clear-groups",
+        slow,
+        "take-back",
+        HERE,
+    )
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        if how == "by a rename":
+            edit(HERE, b"an hour of work")
+        else:
+            with open(HERE, "ab" if how == "a line more" else "wb") as file:
+                file.write(b"an hour of work")
+        now = HERE.read_bytes()
+        process.send_signal(signal.SIGCONT)
+        assert "somebody saved it just now" in process.stderr.read()
+    assert (process.returncode, HERE.read_bytes(), beside()) == (1, now, {})

@@ -21,7 +21,7 @@ from tests.hosts.docker.canaries import (
     start,
 )
 from tests.hosts.jobs import jobbing
-from tests.hosts.managing import manage, rests
+from tests.hosts.managing import CHECKOUT, manage, rests
 from tests.hosts.programs import wait_until
 from tests.hosts.releases import NEIGHBOURS
 
@@ -50,6 +50,11 @@ class Place:
     def __init__(self, host, lab):
         self.host, self.lab = host, lab
         make_image(host)
+        foreign = '    foreign=("lonely", "service", "web"),'
+        at = f"{CHECKOUT}/test/backend.py"
+        host.write(
+            at, host.read(at).replace("    rosters=", f"{foreign}\n    rosters=")
+        )
         self.canaries()
 
     def canaries(self):

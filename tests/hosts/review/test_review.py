@@ -100,7 +100,9 @@ def test_no_reviewer_puts_a_manifest_in_place_of_the_agents(host, line):
 def test_a_workspace_that_is_left_as_it_was_is_told_by_status(host):
     manifest = f"{MEDIUM}/metadata/manifest.json"
     host.run(f"chown gus {manifest}")
-    said = f"workspace {WORKSPACE}: has a manifest, or metadata, of somebody's own"
+    said = (
+        f"workspace {WORKSPACE}: is, or has a manifest or metadata, of somebody's own"
+    )
     wait_until(lambda: said in manage(host, "status", backend="emis").stdout, 90)
     host.run(f"chown opensafely {manifest}")
     wait_until(lambda: said not in manage(host, "status", backend="emis").stdout, 90)
