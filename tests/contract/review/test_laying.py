@@ -419,7 +419,7 @@ def test_a_workspace_whose_edits_take_all_the_time_goes_on(monkeypatch):
 
     def slowly(path, data):
         judged.append(path)
-        laying.LOOK_S, passed = 20, time.monotonic
+        passed = time.monotonic
         monkeypatch.setattr(time, "monotonic", lambda: passed() + 9)
         return refusal(path, data)
 

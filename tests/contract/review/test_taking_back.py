@@ -174,7 +174,7 @@ def test_what_is_too_large_to_be_an_edit():
 
 
 @pytest.mark.parametrize("how", ["in place", "by a rename", "a line more"])
-def test_what_another_saves_while_a_copy_is_made_is_left(how, tmp_path):
+def test_what_another_saves_while_a_copy_is_made_is_left(how):
     """The copy is on disk, and the job's bytes are not written yet."""
     begin()
     lines = SCRIPT.read_text().splitlines(keepends=True)
